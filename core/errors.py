@@ -1,0 +1,20 @@
+"""The two ways a command ends badly, and the exit status of each.
+
+``InputError`` (status 2): something that came in is wrong: a file, a setting, a name. ``NotHeldError`` (status 1): the
+command ran, and what it was asked to show does not hold. Anything else that escapes is a defect of Pulseproof.
+"""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """Bad input. ``what`` names the file (or setting) and what is wrong with it, ``mend`` says what to do."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(f"{what}\n  {mend}")
+        self.what = what
+        self.mend = mend
+
+
+class NotHeldError(Exception):
+    """The run completed, and a gate or a comparison failed."""

@@ -1,0 +1,83 @@
+"""A step of work that is done once, and done again only when what it depends on changed.
+
+A step has a dictionary of inputs (plain JSON: settings, versions, hashes of earlier files) and files that it makes.
+When it ends it leaves a stamp, ``<name>.stamp.json``, with the digest of the inputs and the SHA-256 of every output.
+It is *fresh* when the digest is the same and every output still has its bytes: a damaged, truncated or missing file
+makes the step run again. A killed step leaves no stamp, so it runs again as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from runtime.files import read_json, sha256_file, write_json
+
+
+def digest(inputs: Any) -> str:
+    """Return the SHA-256 of a JSON value in one canonical spelling: equal values give equal digests."""
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Step:
+    """One step: ``folder/name`` is its identity, ``inputs`` what it depends on.
+
+    >>> step = Step(Path("build/demo/models/cnn"), "train", {"seed": 1})
+    >>> if not step.fresh():
+    ...     train()                                 # writes weights.safetensors
+    ...     step.done([weights])
+    """
+
+    def __init__(self, folder: Path, name: str, inputs: dict[str, Any]) -> None:
+        self.folder = Path(folder)
+        self.name = name
+        self.inputs = inputs
+        self.digest = digest(inputs)
+        self.stamp = self.folder / f"{name}.stamp.json"
+
+    def fresh(self) -> bool:
+        """True when the step was done with these inputs and its files are as it left them."""
+        try:
+            stamp = read_json(self.stamp)
+            if stamp["digest"] != self.digest:
+                return False
+            unchanged = True
+            for name, seen in stamp["outputs"].items():
+                status = (self.folder / name).stat()
+                if (status.st_size, status.st_mtime_ns) != (seen["size"], seen["mtime_ns"]):
+                    unchanged = False
+                    if status.st_size != seen["size"] or sha256_file(self.folder / name) != seen["sha256"]:
+                        return False
+            if not unchanged:  # only touched or copied: remember the new times, so that it is not hashed again
+                self.done(self.folder / name for name in stamp["outputs"])
+            return True
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
+
+    def outputs(self) -> dict[str, str]:
+        """Return {file name relative to the folder: SHA-256} of a step that is done."""
+        return {name: seen["sha256"] for name, seen in read_json(self.stamp)["outputs"].items()}
+
+    def done(self, outputs: Iterable[Path]) -> None:
+        """Leave the stamp: this step is done, and these are its files."""
+        seen = {}
+        for path in outputs:
+            status = path.stat()
+            seen[str(path.relative_to(self.folder))] = {
+                "sha256": sha256_file(path),
+                "size": status.st_size,
+                "mtime_ns": status.st_mtime_ns,
+            }
+        write_json(self.stamp, {"digest": self.digest, "inputs": self.inputs, "outputs": seen})
+
+    def run(self, action: Callable[[], Iterable[Path]]) -> bool:
+        """Do ``action`` unless the step is fresh; it returns the files it made. True when there was work."""
+        if self.fresh():
+            return False
+        self.stamp.unlink(missing_ok=True)
+        self.done(list(action()))
+        return True

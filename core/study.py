@@ -1,0 +1,202 @@
+"""A study: what one TOML file asks for, read and checked before any work starts.
+
+In comes ``studies/<name>.toml``; out comes a frozen :class:`Study`. An unknown key, a wrong type or a value out of
+range is an :class:`~core.errors.InputError` that names the file, the key and what is allowed there.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.errors import InputError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+RECIPES = (
+    "onnx-fp32",
+    "onnx-int8-static",
+    "onnx-int8-dynamic",
+    "tflite-fp32",
+    "tflite-int8-static",
+    "tflite-int8-weights",
+)
+Recipe = Literal[
+    "onnx-fp32", "onnx-int8-static", "onnx-int8-dynamic", "tflite-fp32", "tflite-int8-static", "tflite-int8-weights"
+]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SyntheticData(Strict):
+    """Recordings drawn by :mod:`ecg.synthetic`: 12 leads, 100 Hz, five superclasses. Never a result about patients."""
+
+    source: Literal["synthetic"]
+    records: int = Field(1500, ge=50, le=100_000)
+    seed: int = 1
+    label_noise: float = Field(0.05, ge=0, lt=0.5)
+    leads: tuple[str, ...] | None = None
+    window_s: tuple[float, float] | None = None
+
+
+class PtbXlData(Strict):
+    """PTB-XL's 100 Hz part in PhysioNet's layout under ``DATA/path``.
+
+    ``missing = "skip"`` says that the folder is known to hold only some of the records its csv lists.
+    """
+
+    source: Literal["ptb-xl"]
+    path: str = "ptb-xl"
+    leads: tuple[str, ...] | None = None
+    window_s: tuple[float, float] | None = None
+    missing: Literal["error", "skip"] = "error"
+
+
+class BeatData(Strict):
+    """Annotated beats of any WFDB database under ``DATA/path``, one recording a beat.
+
+    A recording is ``before_s`` to ``after_s`` seconds around the annotated beat, resampled to ``fs_hz``. Records are
+    named for each side; those that share a patient (``same_patient``) with the test or the validation side are left
+    out of training.
+    """
+
+    source: Literal["beats"]
+    path: str = "mitdb"
+    leads: tuple[str, ...] = ("MLII",)
+    annotator: str = "atr"
+    fs_hz: float = Field(100.0, gt=0)
+    before_s: float = Field(2.4, gt=0)
+    after_s: float = Field(1.6, gt=0)
+    classes: tuple[Literal["N", "S", "V", "F", "Q"], ...] = ("N", "S", "V", "F")
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    same_patient: tuple[tuple[str, ...], ...] = ()
+
+    @model_validator(mode="after")
+    def _sides_differ(self) -> BeatData:
+        sides = {"train": self.train, "validation": self.validation, "test": self.test}
+        for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+            shared = sorted(set(sides[one]) & set(sides[other]))
+            if shared:
+                raise ValueError(f"records {', '.join(shared)} are named under both {one} and {other}")
+        return self
+
+
+class ModelSpec(Strict):
+    """One trained system. ``system`` names a built-in one; ``factory`` or ``estimator`` (``package.module:name``) a
+    user's own torch module or scikit-learn estimator, called with ``options``. What is left out is the system's own
+    default, printed by ``python -m models list``."""
+
+    system: str | None = None
+    factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    estimator: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    options: dict[str, Any] = {}
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+    epoch_records: int | None = Field(None, ge=1)
+    balanced: bool = False
+    seed: int | None = None
+    recipes: tuple[Recipe, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ModelSpec:
+        if sum(value is not None for value in (self.system, self.factory, self.estimator)) > 1:
+            raise ValueError("give one of system, factory and estimator, not several")
+        return self
+
+
+class ExportSpec(Strict):
+    """Which files every system is exported to, and the recordings (training folds only) that calibrate int8."""
+
+    recipes: tuple[Recipe, ...] = ("onnx-fp32", "onnx-int8-static", "tflite-fp32", "tflite-int8-static")
+    calibration_records: int = Field(256, ge=8)
+    calibration_method: Literal["minmax", "percentile", "entropy"] = "minmax"
+    calibration_seed: int = 1
+    parity_records: int = Field(300, ge=16)
+
+
+class AttackSpec(Strict):
+    """Adversarial recordings: from which models, by which methods, at which L-infinity budgets (mV)."""
+
+    sources: tuple[str, ...] = ()
+    methods: tuple[Literal["pgd", "random-sign"], ...] = ("pgd", "random-sign")
+    budgets_mv: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
+    steps: int = Field(20, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    seed: int = 1
+
+    @field_validator("budgets_mv")
+    @classmethod
+    def _rising(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:
+        if any(budget <= 0 for budget in budgets) or list(budgets) != sorted(set(budgets)):
+            raise ValueError("budgets are millivolts above 0, each once, in rising order")
+        return budgets
+
+
+class BenchSpec(Strict):
+    """How the bundle is run: at most ``records`` test recordings, a fixed number of threads, timing rules."""
+
+    records: int | None = Field(None, ge=16)
+    threads: int = Field(1, ge=1)
+    seed: int = 1
+    bootstrap: int = Field(1000, ge=100)
+
+
+class Study(Strict):
+    """One study. ``path`` is the file it was read from."""
+
+    name: Name
+    title: str
+    seed: int = 1
+    data: Annotated[SyntheticData | PtbXlData | BeatData, Field(discriminator="source")]
+    models: dict[Name, ModelSpec] = Field(min_length=1)
+    export: ExportSpec = ExportSpec()
+    attacks: AttackSpec = AttackSpec()
+    bench: BenchSpec = BenchSpec()
+
+    @model_validator(mode="after")
+    def _sources_exist(self) -> Study:
+        for source in self.attacks.sources:
+            if source not in self.models:
+                raise ValueError(f"attacks.sources names {source!r}, which is not under [models]")
+        return self
+
+
+def load_study(path: Path) -> Study:
+    """Read and check one study file.
+
+    Raises InputError when the file is missing, is not TOML, or holds an unknown or wrong key.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        have = ", ".join(sorted(str(file) for file in path.parent.glob("*.toml"))) or "none"
+        raise InputError(f"{path}: no such study", f"studies there: {have}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})", "give the path of a study's TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}", "mend that line; docs/studies.md shows a study") from None
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise InputError(f"{path}: " + "; ".join(lines), "docs/studies.md lists every key and what it takes") from None
+
+
+def _explain(problem: Any) -> str:
+    """One pydantic problem in words, with the key as the file spells it."""
+    where = ".".join(str(part) for part in problem["loc"] if part not in ("synthetic", "ptb-xl", "beats"))
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where!r}"
+    if problem["type"] == "missing":
+        return f"key {where!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

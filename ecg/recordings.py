@@ -1,0 +1,194 @@
+"""Recordings at rest: one folder of memory-mapped arrays, whatever database they came from.
+
+A reader (PTB-XL, beats, synthetic) writes a :class:`RecordingsWriter` once; every later start opens the folder with
+:func:`open_recordings` and touches no WFDB file. Signals stay on the disk as int16 steps of the recorder and become
+float32 millivolts only for the rows asked for, so a database larger than memory is fine.
+
+    recordings.json   what is in the folder (classes, leads, rate, step, range, provenance)
+    signals.npy       int16  (n, leads, samples)   steps of adc_step_mv
+    labels.npy        uint8  (n, classes)          one-vs-rest
+    patients.npy      int64  (n,)
+    splits.npy        uint8  (n,)                  0 train, 1 validation, 2 test
+    ids.npy           str    (n,)                  the database's own name of the recording
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from runtime.files import read_array, read_json, write_array, write_json
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class About:
+    """What is true of every recording in a folder.
+
+    ``adc_range``: lowest and highest legal step; ``note``: what a table must say beside a number made from these
+    recordings ("SYNTHETIC", "subset of 2,943 records"); ``exclusive``: every recording has exactly one class.
+    """
+
+    database: str
+    classes: tuple[str, ...]
+    leads: tuple[str, ...]
+    fs_hz: float
+    adc_step_mv: float
+    adc_range: tuple[int, int]
+    synthetic: bool
+    exclusive: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """A view on recordings at rest: some leads, some window, all recordings.
+
+    ``steps`` is the memory-mapped int16 array as stored; ``lead_rows`` and ``window`` (first sample, one past the
+    last) select from it, lazily.
+    """
+
+    about: About
+    steps: NDArray[np.int16]
+    labels: NDArray[np.uint8]
+    patients: NDArray[np.int64]
+    splits: NDArray[np.uint8]
+    ids: NDArray[np.str_]
+    lead_rows: tuple[int, ...]
+    window: tuple[int, int]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(leads, samples) of one recording."""
+        return len(self.lead_rows), self.window[1] - self.window[0]
+
+    def indices(self, split: Split) -> NDArray[np.intp]:
+        """The recordings of one side of the split, in their stored order."""
+        return np.flatnonzero(self.splits == SPLITS.index(split))
+
+    def adc(self, rows: NDArray[np.intp]) -> NDArray[np.int16]:
+        """int16 (k, leads, samples): recorder steps of the recordings ``rows``."""
+        block = self.steps[rows, :, self.window[0] : self.window[1]]
+        return np.ascontiguousarray(block[:, list(self.lead_rows), :])
+
+    def signals(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """float32 (k, leads, samples): the recordings ``rows`` in millivolts."""
+        return to_millivolts(self.adc(rows), self.about.adc_step_mv)
+
+    def select(self, leads: Sequence[str] | None, window_s: tuple[float, float] | None, where: str) -> Recordings:
+        """The same recordings with only some leads and part of their time. ``where`` names the asker in errors."""
+        names = [name.upper() for name in self.about.leads]
+        chosen = self.about.leads if leads is None else tuple(leads)
+        unknown = [lead for lead in chosen if lead.upper() not in names]
+        if unknown or not chosen:
+            raise InputError(
+                f"{where}: no lead {', '.join(map(repr, unknown)) or '(empty list)'} in {self.about.database}",
+                f"leads there: {', '.join(self.about.leads)}",
+            )
+        first, last = self.window
+        if window_s is not None:
+            first, last = (round(second * self.about.fs_hz) for second in window_s)
+            if not 0 <= first < last <= self.steps.shape[2]:
+                seconds = self.steps.shape[2] / self.about.fs_hz
+                raise InputError(
+                    f"{where}: window {window_s[0]} to {window_s[1]} s is not inside the recording",
+                    f"a recording lasts {seconds:g} s",
+                )
+        rows = tuple(names.index(lead.upper()) for lead in chosen)
+        about = replace(self.about, leads=tuple(self.about.leads[row] for row in rows))
+        return replace(self, about=about, lead_rows=rows, window=(first, last))
+
+
+def to_millivolts(steps: NDArray[np.int16], adc_step_mv: float) -> NDArray[np.float32]:
+    """Recorder steps to millivolts, in the one way everything in Pulseproof does it: float32 product.
+
+    ``runtime`` does the same on the device, so host and device feed the same bits to a model.
+    """
+    return steps.astype(np.float32) * np.float32(adc_step_mv)
+
+
+class RecordingsWriter:
+    """Fill a folder of recordings one by one without holding them in memory, and publish it whole.
+
+    Arrays are written under temporary names; :meth:`close` renames them and writes ``recordings.json`` last, so a
+    killed reading leaves nothing that :func:`open_recordings` would take.
+    """
+
+    def __init__(self, folder: Path, about: About, count: int, samples: int) -> None:
+        self.folder = Path(folder)
+        self.about = about
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "recordings.json").unlink(missing_ok=True)
+        self._partial = self.folder / ".signals.partial.npy"
+        self._signals = np.lib.format.open_memmap(
+            self._partial, mode="w+", dtype=np.int16, shape=(count, len(about.leads), samples)
+        )
+        self._labels: list[NDArray[np.uint8]] = []
+        self._patients: list[int] = []
+        self._splits: list[int] = []
+        self._ids: list[str] = []
+
+    def add(self, steps: NDArray[np.int16], labels: NDArray[np.uint8], patient: int, split: Split, name: str) -> None:
+        """Add one recording: ``steps`` int16 (leads, samples), ``labels`` uint8 (classes,)."""
+        self._signals[len(self._labels)] = steps
+        self._labels.append(np.asarray(labels, np.uint8))
+        self._patients.append(patient)
+        self._splits.append(SPLITS.index(split))
+        self._ids.append(name)
+
+    def close(self, fingerprint: str) -> list[Path]:
+        """Publish the folder; ``fingerprint`` identifies the source files it was read from. Returns its files."""
+        if len(self._labels) != len(self._signals):
+            raise AssertionError(f"{len(self._labels)} recordings were added, {len(self._signals)} announced")
+        self._signals.flush()
+        del self._signals
+        self._partial.replace(self.folder / "signals.npy")
+        write_array(self.folder / "labels.npy", np.stack(self._labels))
+        write_array(self.folder / "patients.npy", np.array(self._patients, np.int64))
+        write_array(self.folder / "splits.npy", np.array(self._splits, np.uint8))
+        write_array(self.folder / "ids.npy", np.array(self._ids, np.str_))
+        write_json(
+            self.folder / "recordings.json", {"format": FORMAT, "fingerprint": fingerprint, "about": asdict(self.about)}
+        )
+        names = ("signals.npy", "labels.npy", "patients.npy", "splits.npy", "ids.npy", "recordings.json")
+        return [self.folder / name for name in names]
+
+    def discard(self) -> None:
+        """Remove what was written so far; for the reader that met a damaged file."""
+        self._partial.unlink(missing_ok=True)
+
+
+def open_recordings(folder: Path) -> Recordings:
+    """Open a published folder, memory-mapped. Raises InputError when it is not one."""
+    folder = Path(folder)
+    try:
+        head: dict[str, Any] = read_json(folder / "recordings.json")
+        if head.get("format") != FORMAT:
+            raise ValueError(f"{folder}: format {head.get('format')!r}, this version reads {FORMAT}")
+        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in head["about"].items()}
+        about = About(**fields)
+        steps = read_array(folder / "signals.npy", mapped=True)
+        arrays = {name: read_array(folder / f"{name}.npy") for name in ("labels", "patients", "splits", "ids")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: not a readable recordings folder ({error})", "delete it and run again") from None
+    return Recordings(
+        about=about,
+        steps=steps,
+        lead_rows=tuple(range(steps.shape[1])),
+        window=(0, steps.shape[2]),
+        fingerprint=head["fingerprint"],
+        **arrays,
+    )
