@@ -178,7 +178,9 @@ def open_recordings(folder: Path) -> Recordings:
         head: dict[str, Any] = read_json(folder / "recordings.json")
         if head.get("format") != FORMAT:
             raise ValueError(f"{folder}: format {head.get('format')!r}, this version reads {FORMAT}")
-        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in head["about"].items()}
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in head["about"].items()
+        }
         about = About(**fields)
         steps = read_array(folder / "signals.npy", mapped=True)
         arrays = {name: read_array(folder / f"{name}.npy") for name in ("labels", "patients", "splits", "ids")}
