@@ -1,0 +1,20 @@
+"""Shared by all tests: where the real recordings are, if anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real recordings (PhysioNet's layout) named by PULSEPROOF_DATA; skips where there is none."""
+    named = os.environ.get("PULSEPROOF_DATA", "")
+    if not named:
+        pytest.skip("no real recordings here: set PULSEPROOF_DATA (make test DATA=folder)")
+    root = Path(named)
+    if not root.is_dir():
+        pytest.fail(f"PULSEPROOF_DATA={named} is not a folder")
+    return root.resolve()
