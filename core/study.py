@@ -102,6 +102,8 @@ class ModelSpec(Strict):
     weight_decay: float | None = Field(None, ge=0)
     epoch_records: int | None = Field(None, ge=1)
     balanced: bool = False
+    shift: float = Field(0.1, ge=0, le=0.5)
+    segments: int = Field(0, ge=0, le=200)
     seed: int | None = None
     recipes: tuple[Recipe, ...] | None = None
 
@@ -129,8 +131,8 @@ class AttackSpec(Strict):
     methods: tuple[Literal["pgd", "random-sign"], ...] = ("pgd", "random-sign")
     budgets_mv: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
     steps: int = Field(20, ge=1)
-    temperature: float = Field(1.0, gt=0)
-    seed: int = 1
+    temperature: float = Field(0.2, gt=0)
+    references: int = Field(320, ge=16)
 
     @field_validator("budgets_mv")
     @classmethod
@@ -141,20 +143,19 @@ class AttackSpec(Strict):
 
 
 class BenchSpec(Strict):
-    """How the bundle is run: at most ``records`` test recordings, a fixed number of threads, timing rules."""
+    """How the bundle is run and read: threads of the engine, bootstrap resamples of an interval."""
 
-    records: int | None = Field(None, ge=16)
     threads: int = Field(1, ge=1)
-    seed: int = 1
     bootstrap: int = Field(1000, ge=100)
 
 
 class Study(Strict):
-    """One study. ``path`` is the file it was read from."""
+    """One study. ``test_records`` limits the test recordings that attacks and devices get to a random sample."""
 
     name: Name
     title: str
     seed: int = 1
+    test_records: int | None = Field(None, ge=16)
     data: Annotated[SyntheticData | PtbXlData | BeatData, Field(discriminator="source")]
     models: dict[Name, ModelSpec] = Field(min_length=1)
     export: ExportSpec = ExportSpec()

@@ -14,6 +14,7 @@ float32 millivolts only for the rows asked for, so a database larger than memory
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -79,6 +80,13 @@ class Recordings:
         """The recordings of one side of the split, in their stored order."""
         return np.flatnonzero(self.splits == SPLITS.index(split))
 
+    def sample(self, split: Split, limit: int | None, seed: int) -> NDArray[np.intp]:
+        """At most ``limit`` recordings of one side, drawn without looking at labels, in their stored order."""
+        rows = self.indices(split)
+        if limit is None or len(rows) <= limit:
+            return rows
+        return np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+
     def adc(self, rows: NDArray[np.intp]) -> NDArray[np.int16]:
         """int16 (k, leads, samples): recorder steps of the recordings ``rows``."""
         block = self.steps[rows, :, self.window[0] : self.window[1]]
@@ -132,6 +140,12 @@ class RecordingsWriter:
         self.about = about
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "recordings.json").unlink(missing_ok=True)
+        needed, free = count * len(about.leads) * samples * 2, shutil.disk_usage(self.folder).free
+        if needed > free:  # a mapped file that outgrows the disk ends the process without a word (SIGBUS)
+            raise InputError(
+                f"{self.folder}: {needed / 1e6:,.0f} MB are needed for the recordings, {free / 1e6:,.0f} MB are free",
+                "free some space there, or build elsewhere, and run again",
+            )
         self._partial = self.folder / ".signals.partial.npy"
         self._signals = np.lib.format.open_memmap(
             self._partial, mode="w+", dtype=np.int16, shape=(count, len(about.leads), samples)

@@ -1,0 +1,144 @@
+"""Pack what a device needs into one folder: artifacts, signal sets, labels and the runner (docs/formats.md).
+
+In: the study, its recordings, the manifest of its artifacts and its signal sets. Out: ``build/<study>/bundle/``, where
+``bundle.json`` lists every file with its size and SHA-256. Files are hard links where the file system has them, so a
+bundle costs no second copy; a file that a later run makes anew gets a new inode and leaves the bundle's bytes alone.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import runtime
+from attacks.run import SignalSet
+from core.steps import digest
+from core.study import Study
+from ecg.recordings import Recordings
+from export.manifest import Manifest
+from runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
+
+FORMAT = 1
+MAIN = "from runtime.runner import main\n\nraise SystemExit(main())\n"
+
+
+def runner_archive() -> bytes:
+    """``runner.pyz``: the runtime room and a ``__main__``, with fixed times, so that equal sources give equal bytes."""
+    folder = Path(runtime.__file__).parent
+    buffer = io.BytesIO()
+    buffer.write(b"#!/usr/bin/env python3\n")
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        members = {"__main__.py": MAIN.encode()}
+        members |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.py"))}
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def make_bundle(
+    study: Study, recordings: Recordings, manifest: Manifest, signals: Sequence[SignalSet], build: Path
+) -> Path:
+    """Make the bundle of a study, or leave it alone when it is what it should be. Returns its folder."""
+    home = build / study.name
+    folder = home / "bundle"
+    rows = recordings.sample("test", study.test_records, study.seed)
+    artifacts = [entry for entry in manifest.entries if entry.status == "ok"]
+    links = {entry.file: home / "artifacts" / entry.file.removeprefix("artifacts/") for entry in artifacts}
+    links |= {f"signals/{each.name}.npy": home / "signals" / f"{each.name}.npy" for each in signals}
+    head: dict[str, Any] = {
+        "format": FORMAT,
+        "study": study.name,
+        "title": study.title,
+        "note": recordings.about.note,
+        "synthetic": recordings.about.synthetic,
+        "task": {
+            "classes": list(recordings.about.classes),
+            "leads": list(recordings.about.leads),
+            "fs_hz": recordings.about.fs_hz,
+            "samples": recordings.shape[1],
+            "adc_step_mv": recordings.about.adc_step_mv,
+        },
+        "artifacts": [
+            {
+                "name": entry.name,
+                "model": entry.model,
+                "recipe": entry.recipe,
+                "format": entry.format,
+                "file": entry.file,
+                "note": entry.note,
+            }
+            for entry in artifacts
+        ],
+        "signals": [
+            {
+                "name": each.name,
+                "file": f"signals/{each.name}.npy",
+                "source": each.source,
+                "method": each.method,
+                "epsilon_mv": each.epsilon_mv,
+                "l2_mv": each.l2_mv,
+                "snr_db": each.snr_db,
+            }
+            for each in signals
+        ],
+        "not_applicable": [
+            {"name": entry.name, "model": entry.model, "recipe": entry.recipe, "reason": _why(entry)}
+            for entry in manifest.entries
+            if entry.status != "ok"
+        ],
+        "run": {"threads": study.bench.threads, "warmup_s": 0.2, "min_runs": 200, "min_s": 2.0},
+    }
+    runner = runner_archive()
+    wanted = digest(
+        [head, {name: sha256_file(path) for name, path in links.items()}, runner.hex(), _test_side(recordings, rows)]
+    )
+    if _is(folder, wanted):
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, path in links.items():
+        _link(path, folder / name)
+    write_array(folder / "labels.npy", recordings.labels[rows])
+    write_array(folder / "patients.npy", recordings.patients[rows])
+    write_bytes(folder / "runner.pyz", runner)
+    (folder / "runner.pyz").chmod(0o755)
+    names = sorted([*links, "labels.npy", "patients.npy", "runner.pyz"])
+    head["files"] = {
+        name: {"sha256": sha256_file(folder / name), "size_bytes": (folder / name).stat().st_size} for name in names
+    }
+    head["digest"] = wanted
+    write_json(folder / "bundle.json", head)  # last: a folder without it is no bundle
+    return folder
+
+
+def _why(entry: Any) -> str:
+    return f"refused: {entry.reason}" if entry.status == "refused" else str(entry.reason)
+
+
+def _test_side(recordings: Recordings, rows: Any) -> list[str]:
+    return [recordings.fingerprint, *(str(name) for name in recordings.ids[rows])]
+
+
+def _is(folder: Path, wanted: str) -> bool:
+    """True when the bundle there was made from the same and is whole (sizes; the runner checks hashes)."""
+    try:
+        head = read_json(folder / "bundle.json")
+        files = head["files"].items()
+        return head["digest"] == wanted and all(
+            (folder / name).stat().st_size == entry["size_bytes"] for name, entry in files
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)

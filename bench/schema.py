@@ -1,0 +1,174 @@
+"""The JSON that crosses between host and device, as pydantic models: the bundle's head and a result.
+
+``docs/formats.md`` is the contract. Only what the host's statistics read is checked here; names and paths are plain and
+relative, hashes are SHA-256, numbers are finite.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
+ArtifactName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z0-9][A-Za-z0-9.-]*$", max_length=200)]
+# Relative, no "..", no backslash, nothing hidden.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", max_length=300)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def plain(text: str) -> str:
+    """A stranger's text without control characters (a terminal would obey them), on one line, at most 500 long."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:500]
+
+
+Words = Annotated[str, AfterValidator(plain)]
+Positive = Annotated[float, Field(ge=0)]
+Evidence = Literal["measured-on-device", "measured-on-host", "emulated-count", "compiler-estimate"]
+
+
+class Wire(BaseModel):
+    """Read from JSON with JSON's own types. Unknown keys are passed over: ``format`` says what is incompatible."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class FileEntry(Wire):
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+
+
+class Task(Wire):
+    classes: tuple[Words, ...] = Field(min_length=1)
+    leads: tuple[Words, ...] = Field(min_length=1)
+    fs_hz: float = Field(gt=0)
+    samples: int = Field(ge=1)
+    adc_step_mv: float = Field(gt=0)
+
+
+class ArtifactEntry(Wire):
+    name: ArtifactName
+    model: Name
+    recipe: Name
+    format: Name
+    file: FileName
+    note: Words | None = None
+
+
+class SignalEntry(Wire):
+    """``source`` is the model an attack was made on; null for the clean set and for noise."""
+
+    name: Name
+    file: FileName
+    source: Name | None
+    method: Name
+    epsilon_mv: Positive
+
+
+class NotApplicableEntry(Wire):
+    name: ArtifactName
+    model: Name
+    recipe: Name
+    reason: Words
+
+
+class RunRules(Wire):
+    threads: int = Field(ge=1)
+
+
+class BundleHead(Wire):
+    """``bundle.json``."""
+
+    format: Literal[1]
+    study: Name
+    title: Words
+    note: Words | None = None
+    synthetic: bool
+    task: Task
+    files: dict[FileName, FileEntry]
+    artifacts: tuple[ArtifactEntry, ...]
+    signals: tuple[SignalEntry, ...]
+    not_applicable: tuple[NotApplicableEntry, ...] = ()
+    run: RunRules
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BundleHead:
+        named = ["labels.npy", "patients.npy", *(each.file for each in self.artifacts)]
+        named += [each.file for each in self.signals]
+        unlisted = [name for name in named if name not in self.files]
+        if unlisted:
+            raise ValueError(f"files does not list {', '.join(unlisted)}")
+        names = [each.name for each in self.artifacts]
+        names += [each.name for each in self.not_applicable]
+        sets = [each.name for each in self.signals]
+        if len(set(names)) != len(names) or len(set(sets)) != len(sets):
+            raise ValueError("a name occurs twice under artifacts, not_applicable or signals")
+        stated = [(each.name, each.model, each.recipe) for each in self.artifacts]
+        stated += [(each.name, each.model, each.recipe) for each in self.not_applicable]
+        for name, model, recipe in stated:
+            if name != f"{model}/{recipe}":
+                raise ValueError(f"{name} is not {model}/{recipe}")
+        return self
+
+
+class Device(Wire):
+    name: Name
+    evidence: Evidence
+    fingerprint: dict[str, Any] = {}
+
+
+class ArtifactTag(Wire):
+    name: ArtifactName
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+
+
+class SignalTag(Wire):
+    name: Name
+    sha256: Sha256
+
+
+class Engine(Wire):
+    name: Words
+    version: Words | None
+    threads: int | None = None
+
+
+class Asked(Wire):
+    adc_step_mv: float
+
+
+class ScoresFile(Wire):
+    file: Name
+    sha256: Sha256
+
+
+class Latency(Wire):
+    count: int = Field(ge=1)
+    p50: Positive
+    p99: Positive
+
+
+class Result(Wire):
+    """One result JSON. Its ``auc_macro`` is not read: statistics are made here, from the scores and the labels."""
+
+    format: Literal[1]
+    study: Name
+    device: Device
+    artifact: ArtifactTag
+    signals: SignalTag
+    engine: Engine | None = None
+    status: Literal["ok", "failed"]
+    reason: Words | None = None
+    asked: Asked | None = None
+    n: int | None = Field(None, ge=1)
+    scores: ScoresFile | None = None
+    latency_ms: Latency | None = None
+    load_ms: Positive | None = None
+    peak_rss_mb: Positive | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Result:
+        if self.status == "ok" and None in (self.n, self.scores, self.engine):
+            raise ValueError("status is ok, but n, scores or engine is null")
+        return self

@@ -1,0 +1,96 @@
+"""A study's recordings, read once and kept: the one door from a study file to signals, labels and splits.
+
+In comes a study and the folder of real recordings, out comes a :class:`~ecg.recordings.Recordings`. What was read is
+kept under ``build/recordings/<database>-<key>/``, shared by all studies: the key covers the source files (tables by
+content, record files by path, size and time) and what the reader depends on, so a second start opens no WFDB file.
+PTB-XL and synthetic recordings are kept whole; a study's leads and window are only a view.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from core.console import say
+from core.errors import InputError
+from core.steps import Step, digest
+from core.study import BeatData, PtbXlData, Study, SyntheticData
+from ecg import beats, ptbxl
+from ecg.recordings import FORMAT, Recordings, open_recordings
+
+READERS = 1  # raise it when a reader makes other arrays of the same files: older caches are then not taken
+
+
+def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
+    """Return the study's recordings, reading its database only when it (or what is asked of it) changed.
+
+    ``data_root`` is the folder that ``DATA=dir`` names (None where there is none: enough for synthetic recordings),
+    ``build`` the folder that all studies build in. The fingerprint of what is returned is a digest of the arrays and
+    what they mean: the same for the same recordings on every machine.
+
+    Raises InputError for a missing or damaged source; nothing half-read is left behind.
+    """
+    data = study.data
+    leads: tuple[str, ...] | None = None
+    window_s: tuple[float, float] | None = None
+    if isinstance(data, SyntheticData):
+        recordings = _kept(build, "synthetic", *_synthetic(data))
+        leads, window_s = data.leads, data.window_s
+    elif isinstance(data, PtbXlData):
+        source = ptbxl.survey(data, _folder(data_root, data.path))
+        recordings = _kept(
+            build,
+            "ptb-xl",
+            {"source": source.fingerprint},
+            lambda folder, key: ptbxl.read(source, folder, key),
+        )
+        leads, window_s = data.leads, data.window_s
+    else:
+        recordings = _beats(data, data_root, build)
+    return recordings.select(leads, window_s, f"study {study.name}")
+
+
+def _synthetic(data: SyntheticData) -> tuple[dict[str, Any], Callable[[Path, str], list[Path]]]:
+    from ecg import synthetic
+
+    inputs = data.model_dump(mode="json", exclude={"leads", "window_s"})
+    return inputs, lambda folder, key: synthetic.write(data, folder, key)
+
+
+def _beats(data: BeatData, data_root: Path | None, build: Path) -> Recordings:
+    source = beats.survey(data, _folder(data_root, data.path))
+    inputs = data.model_dump(mode="json", exclude={"path"}) | {"source": source.fingerprint}
+    return _kept(build, source.database, inputs, lambda folder, key: beats.read(source, folder, key))
+
+
+def _folder(data_root: Path | None, path: str) -> Path:
+    mend = "DATA=dir names the folder of recordings; `make data` fetches them"
+    if data_root is None:
+        raise InputError(f"this study needs real recordings ({path}), and no folder of recordings was named", mend)
+    folder = data_root / path
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of recordings", mend)
+    return folder
+
+
+def _kept(build: Path, database: str, inputs: dict[str, Any], write: Callable[[Path, str], list[Path]]) -> Recordings:
+    """The recordings that ``write(folder, key)`` makes for these inputs, made now or kept from an earlier start."""
+    inputs = {**inputs, "format": FORMAT, "readers": READERS}
+    key = digest(inputs)
+    folder = build / "recordings" / f"{re.sub(r'[^a-z0-9.-]+', '-', database.lower())}-{key[:12]}"
+    step = Step(folder, "recordings", inputs)
+    try:
+        made = step.run(lambda: write(folder, key))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error})", "free some space there and run again") from None
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only an empty one goes: what a reader that failed leaves
+    recordings = open_recordings(folder)
+    say(f"{database}: {len(recordings):,} recordings {'kept in' if made else 'as read before, in'} {folder}")
+    arrays = {name: sha256 for name, sha256 in step.outputs().items() if name.endswith(".npy")}
+    return replace(recordings, fingerprint=digest({"about": asdict(recordings.about), "arrays": arrays}))

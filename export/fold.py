@@ -1,0 +1,42 @@
+"""The float module that is written to files: the trained one, rearranged without changing its scores.
+
+Batch norms go into their convolutions (:mod:`models.fold`), and the scale of the normalisation goes into the weights of
+the first convolution. The mean is still subtracted from the signal: the convolution pads with zeros after it, so taking
+the mean into the bias would change the first and last samples.
+
+So an int8 file quantizes the centred signal itself, in millivolts, once: ``round((x - mean) / step)``.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from models.fold import folded
+from models.nets import Cnn, EcgLens
+
+
+class Centre(nn.Module):
+    """``x - mean``, millivolts."""
+
+    def __init__(self, mean: Tensor) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.register_buffer("mean", mean)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.mean
+
+
+def for_export(module: nn.Module) -> nn.Module:
+    """A module with the scores of ``module``, up to float32 rounding, that converts to fewer operators."""
+    if type(module) in (Cnn, EcgLens):  # not a user's subclass: its forward may do anything
+        module = copy.deepcopy(module)
+        assert isinstance(module, Cnn | EcgLens)
+        first = next(part for part in module.body.modules() if isinstance(part, nn.Conv1d))
+        with torch.no_grad():
+            first.weight.mul_(module.normalise.scale)
+        module.normalise = Centre(module.normalise.mean)  # type: ignore[assignment]
+    return folded(module)

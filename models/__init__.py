@@ -1,0 +1,1 @@
+"""The systems under test and their training: recordings in, trained models out."""

@@ -1,0 +1,105 @@
+"""``python -m models``: train the systems of a study, and print what was trained."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.console import run_app
+from core.options import BuildOption, DataOption, StudyOption, load
+from models.metrics import PUBLISHED
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
+FIGURES = ("accuracy", "auc", "f1", "precision", "recall")
+
+
+@app.command()
+def train(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
+    """Train every system of a study that is not trained yet; goes on where it was stopped.
+
+    Example: `python -m models train --study studies/ptb-xl.toml --data recordings`
+    """
+    from ecg.prepare import prepare
+    from models.run import train_study
+
+    loaded, root, where = load(study, data, build)
+    train_study(loaded, prepare(loaded, root, where), where)
+
+
+@app.command()
+def table(
+    study: StudyOption,
+    build: BuildOption = None,
+    format: Annotated[Literal["terminal", "markdown", "json"], typer.Option(help="How to print it.")] = "terminal",
+) -> None:
+    """The paper's row for each system, test side, beside the published one (percent).
+
+    Example: `python -m models table --study studies/ptb-xl.toml --format markdown`
+    """
+    from models.run import load_metrics
+
+    loaded, _, where = load(study, None, build)
+    metrics = load_metrics(loaded, where)
+    rows = [{"model": name, **found["test"]} for name, found in metrics.items()]
+    if format == "json":
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    heads = ["model", "n", *(f"{name} (paper)" for name in FIGURES)]
+    lines = [[row["model"], f"{row['n']:,}", *(_beside(row, name) for name in FIGURES)] for row in rows]
+    if format == "markdown":
+        typer.echo("| " + " | ".join(heads) + " |")
+        typer.echo("|" + " --- |" * len(heads))
+        for line in lines:
+            typer.echo("| " + " | ".join(line) + " |")
+        return
+    drawn = Table(*heads, title=f"{loaded.title}: test side, percent")
+    for line in lines:
+        drawn.add_row(*line)
+    Console().print(drawn)
+
+
+def _beside(row: dict[str, float], figure: str) -> str:
+    published = PUBLISHED.get(str(row["model"]), {}).get(figure)
+    return f"{100 * row[figure]:.1f} ({'-' if published is None else published})"
+
+
+@app.command("list")
+def list_systems() -> None:
+    """The built-in systems and their training defaults."""
+    from models.systems import SYSTEMS
+
+    drawn = Table("system", "what it is", "training defaults")
+    for name, system in SYSTEMS.items():
+        plan = system.training
+        drawn.add_row(
+            name,
+            system.says,
+            f"{plan.epochs} epochs of batches of {plan.batch_size}, AdamW {plan.learning_rate:g}"
+            if system.net
+            else "scikit-learn",
+        )
+    Console().print(drawn)
+
+
+@app.command()
+def layers(
+    system: Annotated[str, typer.Argument(help="A built-in net: cnn, lstm or ecg-lens.")],
+    leads: Annotated[int, typer.Option(help="Leads of the recording.")] = 12,
+    samples: Annotated[int, typer.Option(help="Samples of the recording.")] = 1000,
+    classes: Annotated[int, typer.Option(help="Classes.")] = 5,
+) -> None:
+    """The layer table of a built-in net, in Markdown.
+
+    Example: `python -m models layers ecg-lens`
+    """
+    from models.layers import layer_table
+
+    typer.echo(layer_table(system, leads, samples, classes))
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,138 @@
+"""The neural systems under test: CNN, LSTM and ECG-Lens, as torch modules from raw millivolts to scores.
+
+Each takes float32 ``(n, leads, samples)`` in millivolts and gives float32 logits ``(n, classes)``. Normalisation is the
+first layer, so the exported file needs nothing in front of it. Batch norm stands straight after each convolution (and
+nothing else does): exporters fold it away and no float operator is left inside an int8 graph.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Normalise(nn.Module):
+    """Millivolts to units of the training folds' standard deviation: ``(x - mean) / sigma``, one pair for all leads.
+
+    One global mean and variance, as the PTB-XL benchmark does (Strodthoff et al. 2020).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean_mv: float = 0.0, sigma_mv: float = 0.25) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(float(mean_mv)))
+        self.register_buffer("scale", torch.tensor(1.0 / float(sigma_mv)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) * self.scale
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
+    """Convolution, batch norm, ReLU: the one block of all nets here. "Same" padding for odd kernels."""
+    layers: list[nn.Module] = [
+        nn.Conv1d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm1d(outputs),
+    ]
+    return nn.Sequential(*layers, nn.ReLU()) if relu else nn.Sequential(*layers)
+
+
+class GlobalMean(nn.Module):
+    """Mean over time: ``(n, channels, samples)`` to ``(n, channels)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=-1)
+
+
+class Cnn(nn.Module):
+    """A plain convolutional net: five convolutions, each halving the rate but the last, global mean, one linear layer.
+
+    The "CNN" of the ECG-Lens paper is not published; this one is of the size that fits a wearable (about 0.2 M
+    parameters at 12 leads).
+    """
+
+    def __init__(self, leads: int, samples: int, classes: int, width: int = 32, dropout: float = 0.2) -> None:
+        super().__init__()
+        del samples  # any length: the global mean takes it
+        self.normalise = Normalise()
+        self.body = nn.Sequential(
+            conv(leads, width, 15, stride=2),
+            conv(width, width * 2, 9, stride=2),
+            conv(width * 2, width * 3, 7, stride=2),
+            conv(width * 3, width * 4, 5, stride=2),
+            conv(width * 4, width * 4, 5),
+        )
+        self.head = nn.Sequential(GlobalMean(), nn.Dropout(dropout), nn.Linear(width * 4, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self.normalise(x)))
+
+
+class Residual(nn.Module):
+    """Two convolutions and a shortcut, ReLU after the sum (He et al. 2016; ``resnet1d`` of Strodthoff et al. 2020)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.first = conv(inputs, outputs, kernel, stride)
+        self.second = conv(outputs, outputs, kernel, relu=False)
+        same = inputs == outputs and stride == 1
+        self.shortcut: nn.Module = nn.Identity() if same else conv(inputs, outputs, 1, stride, relu=False)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.second(self.first(x)) + self.shortcut(x))
+
+
+class EcgLens(nn.Module):
+    """ECG-Lens, our reconstruction: a deep residual CNN on the raw 12-lead signal, 17 convolutions on its longest path.
+
+    The paper (arXiv 2604.15822) publishes neither layer table nor code; what it says is kept: raw 12-lead input, a deep
+    convolutional network, training with stationary-wavelet augmentation (:mod:`models.augment`).
+    ``python -m models layers ecg-lens`` prints the layer table.
+    """
+
+    def __init__(self, leads: int, samples: int, classes: int, width: int = 32, dropout: float = 0.3) -> None:
+        super().__init__()
+        del samples
+        self.normalise = Normalise()
+        stages: list[nn.Module] = [conv(leads, width, 15, stride=2)]
+        channels = width
+        for stage, (outputs, kernel) in enumerate([(width, 7), (width * 2, 7), (width * 3, 5), (width * 4, 5)]):
+            for block in range(2):
+                stages.append(Residual(channels, outputs, kernel, stride=2 if block == 0 and stage > 0 else 1))
+                channels = outputs
+        self.body = nn.Sequential(*stages)
+        self.head = nn.Sequential(GlobalMean(), nn.Dropout(dropout), nn.Linear(channels, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self.normalise(x)))
+
+
+class Lstm(nn.Module):
+    """One LSTM layer over the signal, cut into patches of ``patch`` samples, and a linear layer on its mean output.
+
+    A patch is what the recurrence takes in one step (at 100 Hz and patch 8: 80 ms of all leads), so ten seconds are
+    125 steps: an eighth of the latency, and gradients that reach the beginning. The samples that do not fill a last
+    patch are left out.
+    """
+
+    def __init__(
+        self, leads: int, samples: int, classes: int, hidden: int = 128, patch: int = 8, dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        self.patch = patch
+        self.steps = samples // patch
+        self.normalise = Normalise()
+        self.lstm = nn.LSTM(leads * patch, hidden, batch_first=True)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
+
+    def patches(self, x: Tensor) -> Tensor:
+        """``(n, leads, samples)`` to ``(n, steps, leads * patch)``."""
+        n, leads = x.shape[0], x.shape[1]
+        x = x[:, :, : self.steps * self.patch].reshape(n, leads, self.steps, self.patch)
+        return x.permute(0, 2, 1, 3).reshape(n, self.steps, leads * self.patch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.lstm(self.patches(self.normalise(x)))
+        return self.head(states.mean(dim=1))

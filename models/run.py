@@ -1,0 +1,254 @@
+"""Train what a study asks for, and load it again: the room's two doors for the others.
+
+In: a study and its recordings. Out: ``build/<study>/models/<name>/``, one folder a system:
+
+    model.json            how to build it again (system, options, task, normalisation)
+    weights.safetensors   a net's weights, or
+    estimator.skops       a fitted scikit-learn estimator
+    metrics.json          validation and test rows, thresholds, history
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from core.console import say
+from core.errors import InputError
+from core.steps import Step
+from core.study import ModelSpec, Study
+from ecg.recordings import Recordings
+from models.classical import FeatureModel, head_of, load_estimator, probabilities, save_estimator
+from models.features import Features
+from models.metrics import best_thresholds, paper_row
+from models.nets import Normalise
+from models.systems import System, Task, resolve
+from models.train import Plan, scores_of, train_net
+from runtime.files import read_json, replacing, write_json
+
+# Bump when the same settings would train another model: it makes every trained model of this kind stale.
+VERSION = 1
+NORMALISE_RECORDS = 2000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained system: ``module`` takes float32 ``(n, leads, samples)`` mV and gives scores ``(n, classes)``.
+
+    ``digest`` identifies the settings and recordings it came from; ``differentiable`` says whether gradients of the
+    scores reach the signal.
+    """
+
+    name: str
+    module: nn.Module
+    task: Task
+    recipes: tuple[str, ...] | None
+    differentiable: bool
+    digest: str
+
+
+def task_of(recordings: Recordings) -> Task:
+    """The task that recordings pose."""
+    about = recordings.about
+    return Task(about.leads, recordings.shape[1], about.fs_hz, about.classes)
+
+
+def folder_of(study: Study, build: Path, name: str) -> Path:
+    """Where one trained system of a study lives."""
+    return build / study.name / "models" / name
+
+
+def train_study(study: Study, recordings: Recordings, build: Path) -> dict[str, Trained]:
+    """Train every system of the study that is not trained yet, and give all of them.
+
+    Raises InputError for a system that cannot be built; what was trained before it stays.
+    """
+    systems = {name: resolve(name, spec) for name, spec in study.models.items()}
+    trained = {}
+    for name, spec in study.models.items():
+        step = _step(study, recordings, build, name, systems[name])
+        if not step.fresh():
+            _train_one(study, recordings, build, name, systems[name], spec, step)
+        trained[name] = load_model(step.folder, step.digest, spec.recipes or systems[name].recipes)
+    return trained
+
+
+def _step(study: Study, recordings: Recordings, build: Path, name: str, system: System) -> Step:
+    spec = study.models[name]
+    inputs = {
+        "version": VERSION,
+        "recordings": recordings.fingerprint,
+        "leads": recordings.about.leads,
+        "window": recordings.window,
+        "model": spec.model_dump(exclude={"recipes"}, mode="json"),
+        "defaults": asdict(system.training),
+        "seed": _seed(study, spec),
+        "library": torch.__version__ if system.net else sklearn.__version__,
+    }
+    return Step(folder_of(study, build, name), "train", inputs)
+
+
+def _seed(study: Study, spec: ModelSpec) -> int:
+    return study.seed if spec.seed is None else spec.seed
+
+
+def _train_one(
+    study: Study, recordings: Recordings, build: Path, name: str, system: System, spec: ModelSpec, step: Step
+) -> None:
+    folder, task, seed = step.folder, task_of(recordings), _seed(study, spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    step.stamp.unlink(missing_ok=True)
+    head: dict[str, Any] = {"name": name, "spec": spec.model_dump(mode="json"), "task": asdict(task)}
+    history: list[dict[str, float]] = []
+    head |= {"threads": torch.get_num_threads(), "torch": torch.__version__, "sklearn": sklearn.__version__}
+    say(f"training {name} ({system.says}) on {len(recordings.indices('train')):,} recordings")
+    if system.net is not None:
+        torch.manual_seed(seed)
+        net = _build_net(name, system, spec, task)
+        head["normalise"] = _fit_normalisation(net, recordings, seed)
+        defaults = system.training
+        plan = Plan(
+            epochs=spec.epochs or defaults.epochs,
+            batch_size=spec.batch_size or defaults.batch_size,
+            learning_rate=spec.learning_rate or defaults.learning_rate,
+            weight_decay=defaults.weight_decay if spec.weight_decay is None else spec.weight_decay,
+            swt=defaults.swt,
+            shift=spec.shift,
+            epoch_records=spec.epoch_records,
+            balanced=spec.balanced,
+            seed=seed,
+        )
+        # The checkpoint's name carries the settings: an unfinished training of other settings is not gone on with.
+        checkpoint = folder / f"unfinished-{step.digest[:12]}.safetensors"
+        history = train_net(net, recordings, plan, checkpoint, name)
+        made = folder / "weights.safetensors"
+        with replacing(made) as temporary:
+            save_file({key: tensor.contiguous() for key, tensor in net.state_dict().items()}, temporary)
+        head["origin"], module = "net", net
+    else:
+        features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
+        estimator = _fit_estimator(name, system, spec, recordings, features, seed)
+        made = folder / "estimator.skops"
+        save_estimator(estimator, made)
+        head["origin"], module = "estimator", FeatureModel(features, head_of(estimator))
+    write_json(folder / "model.json", head)
+    metrics = _measure(module, recordings) | {"history": history}
+    write_json(folder / "metrics.json", metrics)
+    step.done([made, folder / "model.json", folder / "metrics.json"])
+    for leftover in folder.glob("unfinished-*.safetensors"):
+        leftover.unlink()
+    say(f"  {name}: macro AUC {metrics['validation']['auc']:.3f} validation, {metrics['test']['auc']:.3f} test")
+
+
+def _build_net(name: str, system: System, spec: ModelSpec, task: Task) -> nn.Module:
+    assert system.net is not None
+    try:
+        net = system.net(len(task.leads), task.samples, len(task.classes), **spec.options)
+    except TypeError as error:
+        raise InputError(
+            f"[models.{name}]: cannot be built: {error}",
+            "a factory is called as factory(leads, samples, classes, **options) and returns a torch module",
+        ) from None
+    with torch.no_grad():
+        out = net.eval()(torch.zeros(2, len(task.leads), task.samples))
+    if not isinstance(out, torch.Tensor) or out.shape != (2, len(task.classes)):
+        got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        raise InputError(
+            f"[models.{name}]: gives {got} for two recordings, not (2, {len(task.classes)})",
+            "the module takes (n, leads, samples) in mV and returns one score (logit) per class",
+        )
+    return net
+
+
+def _fit_normalisation(net: nn.Module, recordings: Recordings, seed: int) -> dict[str, float]:
+    """Set every Normalise of the net from training recordings; a user's own net normalises as it likes."""
+    rows = recordings.indices("train")
+    if len(rows) > NORMALISE_RECORDS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, NORMALISE_RECORDS, replace=False))
+    signals = recordings.signals(rows)
+    mean, sigma = float(signals.mean(dtype=np.float64)), float(signals.std(dtype=np.float64))
+    for module in net.modules():
+        if isinstance(module, Normalise):
+            module.mean.fill_(mean)
+            module.scale.fill_(1 / sigma)
+    return {"mean_mv": mean, "sigma_mv": sigma}
+
+
+def _fit_estimator(
+    name: str, system: System, spec: ModelSpec, recordings: Recordings, features: Features, seed: int
+) -> Any:
+    assert system.estimator is not None
+    rows = recordings.indices("train")
+    try:
+        estimator = system.estimator(seed, **spec.options)
+    except TypeError as error:
+        raise InputError(
+            f"[models.{name}]: cannot be built: {error}",
+            "options are the keywords of the system; an own estimator is called as callable(**options)",
+        ) from None
+    values = scores_of(features, recordings, rows)
+    labels = recordings.labels[rows]
+    if spec.balanced:  # every class, not every recording, weighs the same
+        share = (labels / np.maximum(labels.sum(axis=0), 1)).sum(axis=1)
+        draw = np.random.default_rng(seed).choice(len(rows), len(rows), p=share / share.sum())
+        values, labels = values[draw], labels[draw]
+    estimator.fit(values, labels)
+    if probabilities(estimator, values[:2]).shape != (2, labels.shape[1]):
+        raise InputError(
+            f"[models.{name}]: the estimator does not give one probability per label",
+            "wrap it in sklearn.multiclass.OneVsRestClassifier or sklearn.multioutput.MultiOutputClassifier",
+        )
+    return estimator
+
+
+def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
+    """Validation and test rows, with the thresholds that validation gave."""
+    scores, labels = {}, {}
+    for split in ("validation", "test"):
+        rows = recordings.indices(split)
+        scores[split], labels[split] = scores_of(module, recordings, rows), recordings.labels[rows]
+    thresholds = best_thresholds(labels["validation"], scores["validation"])
+    rows_of = {split: asdict(paper_row(labels[split], scores[split], thresholds)) for split in scores}
+    return {**rows_of, "thresholds": [float(value) for value in thresholds]}
+
+
+def load_model(folder: Path, digest: str, recipes: tuple[str, ...] | None) -> Trained:
+    """Load one trained system. Raises InputError when the folder does not hold one."""
+    try:
+        head = read_json(folder / "model.json")
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in head["task"].items()}
+        task = Task(**fields)
+        spec = ModelSpec.model_validate(head["spec"])
+        if head["origin"] == "net":
+            net = resolve(head["name"], spec).net
+            assert net is not None
+            module = net(len(task.leads), task.samples, len(task.classes), **spec.options)
+            module.load_state_dict(load_file(folder / "weights.safetensors"))
+        else:
+            features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
+            module = FeatureModel(features, head_of(load_estimator(folder / "estimator.skops")))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{folder}: not a readable trained model ({error})", "delete it and train again") from None
+    module.eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    differentiable = all(getattr(part, "differentiable", True) for part in module.modules())
+    return Trained(head["name"], module, task, recipes, differentiable, digest)
+
+
+def load_metrics(study: Study, build: Path) -> dict[str, dict[str, Any]]:
+    """``metrics.json`` of every trained system of the study."""
+    return {
+        name: json.loads((folder_of(study, build, name) / "metrics.json").read_text())
+        for name in study.models
+        if (folder_of(study, build, name) / "metrics.json").exists()
+    }

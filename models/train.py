@@ -1,0 +1,183 @@
+"""Gradient training of one net, resumable after every epoch and repeatable to the bit on one machine.
+
+In: a module from millivolts to logits, recordings, settings. Out: the weights of the epoch with the best validation
+macro AUC. Every epoch draws its order, augmentation and dropout from a generator seeded by (seed, epoch), and the
+checkpoint after it holds everything else, so that a killed training ends with the same weights as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from core.console import follow
+from ecg.recordings import Recordings
+from models.augment import shift_and_scale, swt_augment
+from runtime.auc import macro_auc
+from runtime.files import replacing
+
+WARM_UP = 0.15  # share of all steps in which the learning rate rises
+VALIDATION_RECORDS = 4000  # more than these are not needed to choose an epoch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides how a net is trained. ``shift``: largest shift in time, as a share of the window;
+    ``epoch_records``: recordings an epoch (None: all); ``balanced``: draw every class equally often."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    swt: bool
+    shift: float
+    epoch_records: int | None
+    balanced: bool
+    seed: int
+
+
+def scores_of(
+    module: nn.Module, recordings: Recordings, rows: NDArray[np.intp], batch_size: int = 128
+) -> NDArray[np.float32]:
+    """float32 (k, classes): the module's scores for the recordings ``rows``, in batches."""
+    module.eval()
+    batches = []
+    with torch.inference_mode():
+        for first in range(0, len(rows), batch_size):
+            x = torch.from_numpy(recordings.signals(rows[first : first + batch_size]))
+            batches.append(module(x).numpy())
+    return np.concatenate(batches)
+
+
+def train_net(
+    net: nn.Module,
+    recordings: Recordings,
+    plan: Plan,
+    checkpoint: Path,
+    what: str,
+    after_epoch: Callable[[int], None] = lambda epoch: None,
+) -> list[dict[str, float]]:
+    """Train ``net`` in place and leave it with the best epoch's weights; returns one line of history an epoch.
+
+    ``checkpoint`` is where an unfinished training is kept; the caller removes it when the weights are safe.
+    """
+    rows = recordings.indices("train")
+    validation = recordings.indices("validation")
+    if len(validation) > VALIDATION_RECORDS:
+        validation = np.random.default_rng(plan.seed).choice(validation, VALIDATION_RECORDS, replace=False)
+    optimizer = torch.optim.AdamW(net.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
+    state = _Progress.resume(checkpoint, net, optimizer) if checkpoint.exists() else _Progress()
+    per_epoch = max(1, (plan.epoch_records or len(rows)) // plan.batch_size)
+    for epoch in follow(range(state.epoch, plan.epochs), what):
+        generator = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
+        torch.manual_seed(plan.seed * 100_003 + epoch)  # dropout
+        order = _draw(recordings.labels[rows], per_epoch * plan.batch_size, plan.balanced, generator)
+        net.train()
+        total = 0.0
+        for step in range(per_epoch):
+            chosen = rows[order[step * plan.batch_size : (step + 1) * plan.batch_size]]
+            x = shift_and_scale(torch.from_numpy(recordings.signals(chosen)), generator, plan.shift)
+            if plan.swt:
+                x = swt_augment(x, generator)
+            y = torch.from_numpy(recordings.labels[chosen]).float()
+            rate = _learning_rate(plan, (epoch * per_epoch + step) / (plan.epochs * per_epoch))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = binary_cross_entropy_with_logits(net(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            total += loss.item()
+        auc = macro_auc(scores_of(net, recordings, validation), recordings.labels[validation])
+        state.history.append({"epoch": epoch, "loss": total / per_epoch, "validation_auc": float(auc)})
+        if state.best is None or auc > state.best_auc:
+            state.best_auc = float(auc)
+            state.best = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+        state.epoch = epoch + 1
+        state.keep(checkpoint, net, optimizer)
+        after_epoch(epoch)
+    assert state.best is not None
+    net.load_state_dict(state.best)
+    net.eval()
+    return state.history
+
+
+def _learning_rate(plan: Plan, done: float) -> float:
+    """Linear warm-up, then a cosine down to nothing; ``done`` is the share of all steps taken."""
+    if done < WARM_UP:
+        return plan.learning_rate * (0.05 + 0.95 * done / WARM_UP)
+    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
+
+
+def _draw(labels: NDArray[np.uint8], count: int, balanced: bool, generator: torch.Generator) -> NDArray[np.intp]:
+    """Positions of ``count`` recordings: a permutation (repeated if need be), or with every class equally likely."""
+    n = len(labels)
+    if not balanced:
+        laps = [torch.randperm(n, generator=generator) for _ in range(-(-count // n))]
+        return np.asarray(torch.cat(laps)[:count].numpy(), np.intp)
+    share = labels / np.maximum(labels.sum(axis=0), 1)
+    weights = torch.from_numpy(share.sum(axis=1))
+    return np.asarray(torch.multinomial(weights, count, replacement=True, generator=generator).numpy(), np.intp)
+
+
+class _Progress:
+    """Where a training is: what the checkpoint holds beside the net and the optimizer."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.best_auc = -1.0
+        self.best: dict[str, Tensor] | None = None
+        self.history: list[dict[str, float]] = []
+
+    def keep(self, path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        tensors = {f"net/{name}": tensor for name, tensor in net.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in (self.best or {}).items()}
+        for index, entry in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
+        head = {"epoch": self.epoch, "best_auc": self.best_auc, "history": self.history}
+        with replacing(path) as temporary:
+            save_file(
+                {key: t.contiguous().clone() for key, t in tensors.items()}, temporary, {"head": json.dumps(head)}
+            )
+
+    @classmethod
+    def resume(cls, path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> _Progress:
+        """Read a checkpoint into ``net`` and ``optimizer``; one that cannot be read is thrown away."""
+        state = cls()
+        initial = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        try:
+            with safe_open(path, "pt") as file:
+                head = json.loads(file.metadata()["head"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            net.load_state_dict(_under("net/", tensors))
+            entries: dict[int, dict[str, Any]] = {}
+            for key, value in _under("optimizer/", tensors).items():
+                index, name = key.split("/")
+                entries.setdefault(int(index), {})[name] = value
+            optimizer.load_state_dict(
+                {"state": entries, "param_groups": optimizer.state_dict()["param_groups"]},
+            )
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
+            path.unlink(missing_ok=True)
+            net.load_state_dict(initial)
+            return cls()
+        state.epoch, state.best_auc, state.history = head["epoch"], head["best_auc"], head["history"]
+        state.best = _under("best/", tensors)
+        return state
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

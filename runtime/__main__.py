@@ -1,0 +1,5 @@
+"""``python -m runtime``: the runner, from a checkout. ``runner.pyz`` starts the same ``main``."""
+
+from runtime.runner import main
+
+raise SystemExit(main())

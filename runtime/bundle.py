@@ -1,0 +1,241 @@
+"""Read a bundle as what it is: files from a stranger.
+
+In comes a folder; out comes a :class:`Bundle`, after every field of ``bundle.json`` and every listed file was checked
+against docs/formats.md: paths, sizes, hashes, dtypes, shapes. Nothing is opened by an engine, followed through a link
+or unpickled before that. Each refusal is a :class:`BundleError`, one sentence that names the file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from runtime.files import sha256_file
+from runtime.untrusted import BundleError, Fields, npy_header, read_fields, read_npy
+
+FORMAT = 1
+NAME = r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}"  # no "_": a result's folder is the artifact's name with "/" as "__"
+SET_NAME = r"[A-Za-z0-9](_?[A-Za-z0-9.+-]){0,127}"
+SHA256 = r"[0-9a-f]{64}"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported model: ``name`` is ``model/recipe``, ``format`` "onnx" or "tflite", ``file`` relative."""
+
+    name: str
+    model: str
+    recipe: str
+    format: str
+    file: str
+    note: str | None
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class SignalSet:
+    """One version of the test recordings: the clean ones (method "clean"), attacked or noisy ones."""
+
+    name: str
+    file: str
+    source: str | None
+    method: str
+    epsilon_mv: float
+    sha256: str
+
+    @property
+    def clean(self) -> bool:
+        return self.method == "clean"
+
+
+@dataclass(frozen=True)
+class RunRules:
+    """How long to warm up, and how often to time at least on the clean set."""
+
+    threads: int
+    warmup_s: float
+    min_runs: int
+    min_s: float
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. ``n`` recordings of ``leads`` x ``samples``; ``classes`` and lead names in order."""
+
+    root: Path
+    study: str
+    classes: tuple[str, ...]
+    leads: tuple[str, ...]
+    samples: int
+    fs_hz: float
+    adc_step_mv: float
+    artifacts: tuple[Artifact, ...]
+    signals: tuple[SignalSet, ...]
+    run: RunRules
+    n: int
+    labels_sha256: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(leads, samples) of one recording."""
+        return len(self.leads), self.samples
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read and verify the bundle in ``folder``, hashing every file it lists. Raises :class:`BundleError`."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise BundleError(f"{root}: no such folder")
+    root = root.resolve()
+    _check_plain(root, "bundle.json")
+    fields = read_fields(root / "bundle.json")
+    if fields.take("format", int) != FORMAT:
+        raise fields.wrong("format", f"{fields.value['format']}, this runner reads {FORMAT}")
+    files = _verify_files(root, fields)
+
+    task = fields.inside("task")
+    classes = task.texts("classes", 1, 1000)
+    leads = task.texts("leads", 1, 256)
+    samples = task.whole("samples", 1, 10_000_000)
+    labels, labels_sha256 = _listed(root, files, fields, "labels.npy")
+    n = _check_array(labels, np.uint8, (None, len(classes)))
+    if read_npy(labels).max() > 1:
+        raise BundleError(f"{labels}: it holds a label other than 0 and 1")
+    _check_array(_listed(root, files, fields, "patients.npy")[0], np.int64, (n,))
+
+    signals = tuple(_signal_set(item, root, files, (n, len(leads), samples)) for item in fields.items("signals"))
+    artifacts = tuple(_artifact(item, root, files) for item in fields.items("artifacts"))
+    for what, names in (("artifacts", [a.name for a in artifacts]), ("signals", [s.name for s in signals])):
+        if len({name.lower() for name in names}) < len(names):  # lower: the file system may not tell them apart
+            raise fields.wrong(what, "a name occurs twice")
+        if not names:
+            raise fields.wrong(what, "none is listed")
+    rules = fields.inside("run")
+    return Bundle(
+        root=root,
+        study=fields.name("study", NAME),
+        classes=classes,
+        leads=leads,
+        samples=samples,
+        fs_hz=task.number("fs_hz", 1e-3, 1e6),
+        adc_step_mv=task.number("adc_step_mv", 1e-9, 1e3),
+        artifacts=artifacts,
+        signals=signals,
+        run=RunRules(
+            threads=rules.whole("threads", 1, 256),
+            warmup_s=rules.number("warmup_s", 0, 60),
+            min_runs=rules.whole("min_runs", 1, 1_000_000),
+            min_s=rules.number("min_s", 0, 60),
+        ),
+        n=n,
+        labels_sha256=labels_sha256,
+    )
+
+
+class Recordings:
+    """The recordings of one signal set, read from the file one by one.
+
+    Not memory-mapped: the pages of a map would count as resident memory of the model's process.
+    """
+
+    def __init__(self, path: Path, adc_step_mv: float) -> None:
+        dtype, (self.n, leads, samples), self._offset = npy_header(path)
+        if dtype != np.int16:
+            raise BundleError(f"{path}: it holds {dtype}, expected int16")
+        self._shape = (1, leads, samples)
+        self._bytes = 2 * leads * samples
+        self._step = np.float32(adc_step_mv)
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
+
+    def __call__(self, index: int) -> np.ndarray:
+        """Recording ``index`` in millivolts, float32 (1, leads, samples): the float32 product of step and steps."""
+        steps = os.pread(self._file.fileno(), self._bytes, self._offset + index * self._bytes)
+        return np.frombuffer(steps, "<i2").reshape(self._shape).astype(np.float32) * self._step
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _verify_files(root: Path, fields: Fields) -> dict[str, tuple[str, int]]:
+    """Check every listed file; return {relative path: (SHA-256, size)}."""
+    found = {}
+    for name in fields.take("files", dict):
+        if len(name) > 300 or not name.isprintable() or "\\" in name:
+            raise fields.wrong("files", f"{name[:300]!r} is not a path that a bundle may have")
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            raise fields.wrong("files", f"{name!r} is not a relative path inside the bundle")
+        entry = fields.inside("files").inside(name)
+        size, sha256 = entry.whole("size_bytes", 0, 1 << 50), entry.name("sha256", SHA256)
+        path = _check_plain(root, name)
+        if path.stat().st_size != size:
+            raise BundleError(f"{path}: {path.stat().st_size} bytes long, bundle.json says {size}")
+        if sha256_file(path) != sha256:
+            raise BundleError(f"{path}: its SHA-256 is not the one in bundle.json")
+        found[name] = (sha256, size)
+    return found
+
+
+def _check_plain(root: Path, name: str) -> Path:
+    """Return the path of ``name``; refuse what is not a plain file, and a link anywhere on the way to it."""
+    path = root
+    for part in name.split("/"):
+        path = path / part
+        try:
+            mode = path.lstat().st_mode
+        except OSError:
+            raise BundleError(f"{root / name}: no such file") from None
+        if stat.S_ISLNK(mode):
+            raise BundleError(f"{root / name}: {part!r} is a link, which a bundle may not have")
+    if not stat.S_ISREG(mode):
+        raise BundleError(f"{path}: not a plain file")
+    return path
+
+
+def _listed(root: Path, files: dict[str, tuple[str, int]], fields: Fields, name: str) -> tuple[Path, str]:
+    if name not in files:
+        raise fields.wrong("files", f"{name!r} is not listed")
+    return root / name, files[name][0]
+
+
+def _check_array(path: Path, dtype: type, expected: tuple[int | None, ...]) -> int:
+    """Check dtype and shape (None: at least 1) of a ``.npy`` file; return its first dimension."""
+    found, shape, _ = npy_header(path)
+    fits = len(shape) == len(expected) and all(
+        size == shape[axis] or (size is None and shape[axis] > 0) for axis, size in enumerate(expected)
+    )
+    if found != np.dtype(dtype) or not fits:
+        wanted = ", ".join("n" if size is None else str(size) for size in expected)
+        raise BundleError(f"{path}: it holds {found} {shape}, expected {np.dtype(dtype)} ({wanted})")
+    return shape[0]
+
+
+def _signal_set(item: Fields, root: Path, files: dict[str, tuple[str, int]], shape: tuple[int, int, int]) -> SignalSet:
+    file = item.take("file", str)
+    path, sha256 = _listed(root, files, item, file)
+    _check_array(path, np.int16, shape)
+    return SignalSet(
+        name=item.name("name", SET_NAME),
+        file=file,
+        source=item.take("source", str, type(None)),
+        method=item.take("method", str),
+        epsilon_mv=item.number("epsilon_mv", 0, 1e6),
+        sha256=sha256,
+    )
+
+
+def _artifact(item: Fields, root: Path, files: dict[str, tuple[str, int]]) -> Artifact:
+    file = item.take("file", str)
+    _, sha256 = _listed(root, files, item, file)
+    model, recipe = item.name("model", NAME), item.name("recipe", NAME)
+    if item.take("name", str) != f"{model}/{recipe}":
+        raise item.wrong("name", f"not {model}/{recipe}")
+    file_format = item.name("format", "onnx|tflite")
+    if not file.endswith("." + file_format):
+        raise item.wrong("file", f"{file!r} does not end in .{file_format}")
+    note = item.take("note", str, type(None))
+    return Artifact(f"{model}/{recipe}", model, recipe, file_format, file, note, sha256, files[file][1])

@@ -1,0 +1,211 @@
+"""Inference engines behind one small face: open a file, give it one recording, get its scores.
+
+In comes the path of an ``.onnx`` or ``.tflite`` file; out comes an :class:`Engine` whose ``run`` takes float32
+``(1, leads, samples)`` millivolts and gives float32 ``(1, classes)`` scores. The runner times this very call, and the
+host's parity gate uses it too, so what was compared is what is deployed. An engine's library is imported when a file
+needs it, not before: a device has only the one that it uses.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+# Per file format, in order of preference: (engine = module to import, distribution that brings it).
+ENGINES = {
+    "onnx": (("onnxruntime", "onnxruntime"),),
+    "tflite": (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime")),
+}
+
+
+class EngineError(Exception):
+    """The file cannot be opened or run by its engine. One sentence that names the file."""
+
+
+class Engine:
+    """An opened artifact.
+
+    ``name`` and ``version`` of the engine, ``threads`` it may use, ``input_shape`` as the file declares it (None for
+    a free dimension).
+    """
+
+    name: str
+    version: str
+    threads: int
+    input_shape: tuple[int | None, ...]
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Return the scores, float32 (1, classes), of one recording ``x``, float32 (1, leads, samples).
+
+        The result is a copy that the next call leaves alone. Raises :class:`EngineError`.
+        """
+        raise NotImplementedError
+
+
+def available_engines() -> dict[str, str]:
+    """Return {engine: version} of the engines installed here, in order of preference, without importing them."""
+    return {
+        engine: _version(engine, distribution)
+        for engines in ENGINES.values()
+        for engine, distribution in engines
+        if importlib.util.find_spec(engine) is not None
+    }
+
+
+def choose_engine(file_format: str, wanted: str | None = None) -> tuple[str, str | None]:
+    """Return (engine, version) that would open a file of this format ("onnx", "tflite") here.
+
+    ``wanted`` asks for one engine by name. The version is None when no such engine is installed. Raises
+    :class:`EngineError` when ``wanted`` does not read this format.
+    """
+    names = [engine for engine, _ in ENGINES[file_format]]
+    if wanted is not None:
+        if wanted not in names:
+            raise EngineError(f"engine {wanted!r} does not open .{file_format} files; {' and '.join(names)} do")
+        names = [wanted]
+    here = available_engines()
+    for name in names:
+        if name in here:
+            return name, here[name]
+    return names[0], None
+
+
+def import_engine(engine: str) -> Any:
+    """Import an engine's library and return the module that has its session or interpreter class.
+
+    Raises :class:`EngineError` when it is not installed or does not load here.
+    """
+    try:  # Exception: a library built for another numpy or processor raises more than ImportError
+        return importlib.import_module(engine if engine == "onnxruntime" else engine + ".interpreter")
+    except Exception as error:
+        raise EngineError(f"engine {engine} cannot be imported: {one_line(error)}") from None
+
+
+def open_engine(
+    path: str | os.PathLike[str],
+    threads: int = 1,
+    engine: str | None = None,
+    shape: tuple[int, int] | None = None,
+) -> Engine:
+    """Open an artifact. Which engine: by the file's suffix, or ``engine`` by name.
+
+    ``shape`` (leads, samples) is what the caller is going to feed; a file that declares another input is refused.
+    Raises :class:`EngineError` for a file that is missing, damaged, of another input or output type or shape, or when
+    its engine is not installed.
+    """
+    path = os.fspath(path)
+    file_format = os.path.splitext(path)[1].lstrip(".")
+    if file_format not in ENGINES:
+        raise EngineError(f"{path}: the name ends neither in .onnx nor in .tflite")
+    name, version = choose_engine(file_format, engine)
+    if version is None:
+        distributions = " or ".join(distribution for _, distribution in ENGINES[file_format])
+        raise EngineError(f"{path}: no engine for .{file_format} files is installed here (install {distributions})")
+    if not os.path.isfile(path):
+        raise EngineError(f"{path}: no such file")
+    opened: Engine
+    try:  # Exception: the engines raise their own types, and RuntimeError, ValueError, ImportError, AttributeError
+        opened = OnnxEngine(path, threads) if file_format == "onnx" else TfliteEngine(path, threads, name)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{path}: {name} {version} does not open it: {one_line(error)}") from None
+    opened.name, opened.version, opened.threads = name, version, threads
+    if shape is not None and not _fits(opened.input_shape, (1, *shape)):
+        raise EngineError(f"{path}: its input is {_shape(opened.input_shape)}, the recordings are {(1, *shape)}")
+    return opened
+
+
+class OnnxEngine(Engine):
+    """ONNX Runtime on the CPU, operators one after the other."""
+
+    def __init__(self, path: str, threads: int) -> None:
+        runtime = import_engine("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3  # errors only
+        self._path = path
+        self._session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        _expect_one(path, inputs, outputs)
+        _expect_float(path, "input", inputs[0].type == "tensor(float)", inputs[0].type)
+        _expect_float(path, "output", outputs[0].type == "tensor(float)", outputs[0].type)
+        self.input_shape = tuple(size if isinstance(size, int) else None for size in inputs[0].shape)
+        self._input = inputs[0].name
+        self._outputs = [outputs[0].name]
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        try:
+            scores: np.ndarray = self._session.run(self._outputs, {self._input: x})[0]
+            return scores
+        except Exception as error:  # onnxruntime's own exception types are private
+            raise EngineError(f"{self._path}: inference failed: {one_line(error)}") from None
+
+
+class TfliteEngine(Engine):
+    """LiteRT or its predecessor tflite-runtime; the two differ in the name of the module alone."""
+
+    def __init__(self, path: str, threads: int, module: str) -> None:
+        interpreter_class = import_engine(module).Interpreter
+        self._path = path
+        self._interpreter = interpreter_class(model_path=path, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        _expect_one(path, inputs, outputs)
+        _expect_float(path, "input", inputs[0]["dtype"] is np.float32, inputs[0]["dtype"].__name__)
+        _expect_float(path, "output", outputs[0]["dtype"] is np.float32, outputs[0]["dtype"].__name__)
+        self.input_shape = tuple(int(size) for size in inputs[0]["shape"])
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        # A recurrent layer keeps its state between invokes, so that the scores of a recording would depend on the one
+        # before it. No public call tells which models have state; resetting one that has none took 0.4 us.
+        try:
+            self._interpreter.reset_all_variables()
+            self._interpreter.set_tensor(self._input, x)
+            self._interpreter.invoke()
+            scores: np.ndarray = self._interpreter.get_tensor(self._output)  # a copy
+            return scores
+        except (ValueError, RuntimeError) as error:
+            raise EngineError(f"{self._path}: inference failed: {one_line(error)}") from None
+
+
+def one_line(error: Any) -> str:
+    """An engine's message without its line breaks, at most 300 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _version(engine: str, distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:  # unpacked without its metadata, or built under another name
+        try:
+            return str(getattr(importlib.import_module(engine), "__version__", "unknown"))
+        except Exception:  # a broken installation: opening a file will tell how
+            return "unknown"
+
+
+def _expect_one(path: str, inputs: Any, outputs: Any) -> None:
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise EngineError(f"{path}: it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each")
+
+
+def _expect_float(path: str, side: str, is_float: bool, found: str) -> None:
+    if not is_float:
+        raise EngineError(f"{path}: its {side} is {found}, expected float32")
+
+
+def _fits(declared: tuple[int | None, ...], fed: tuple[int, ...]) -> bool:
+    return len(declared) == len(fed) and all(declared[i] in (None, size) for i, size in enumerate(fed))
+
+
+def _shape(declared: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in declared) + ")"

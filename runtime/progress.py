@@ -1,0 +1,55 @@
+"""What a person sees of a run: one line rewritten on a terminal, one line an artifact elsewhere; all on standard error.
+
+In come the counts of recordings done; out go lines with the artifact's number, its name, and about how long is left.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+
+class Progress:
+    """Follows ``recordings`` inferences over ``artifacts`` artifacts."""
+
+    def __init__(self, artifacts: int, recordings: int, stream: TextIO | None = None) -> None:
+        self._artifacts = artifacts
+        self._recordings = recordings
+        self._stream = sys.stderr if stream is None else stream
+        self._live = self._stream.isatty()
+        self._begun = time.monotonic()
+        self._ended = 0  # artifacts
+        self._before = 0  # recordings of the artifacts that ended
+        self._now = 0  # recordings of the artifact that runs
+        self._at = ""
+
+    def step(self, name: str, at: str | None, done: int) -> None:
+        """Artifact ``name`` has run ``done`` recordings; ``at`` says what it does now, None: still the same."""
+        self._at = self._at if at is None else at
+        self._now = max(self._now, done)
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            line = f"[{self._ended + 1}/{self._artifacts}] {name}: {self._at}{self._left()}"
+            self._stream.write("\r\x1b[K" + line[:width])
+            self._stream.flush()
+
+    def end(self, name: str, text: str) -> None:
+        """Artifact ``name`` ended, with this outcome."""
+        self._ended += 1
+        self._before += self._now
+        self._now, self._at = 0, ""
+        self.say(f"[{self._ended}/{self._artifacts}] {name}: {text}{'' if self._live else self._left()}")
+
+    def say(self, text: str) -> None:
+        """Print one line that stays."""
+        self._stream.write(("\r\x1b[K" if self._live else "") + text + "\n")
+        self._stream.flush()
+
+    def _left(self) -> str:
+        done = self._before + self._now
+        if not done or done >= self._recordings:
+            return ""
+        left = (time.monotonic() - self._begun) * (self._recordings - done) / done
+        return f", {done * 100 // self._recordings} %, about {left:.0f} s left"

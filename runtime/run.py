@@ -1,0 +1,220 @@
+"""One run of a bundle: what is still owed, one artifact after the other, and what is noted about the device.
+
+In come a bundle's folder and :class:`Options`; out come the results that were not there yet, and ``device.json``. The
+output folder is locked meanwhile. A killed run leaves whole results only, and the next one makes the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import fnmatch
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Iterator, Sequence, TypeVar
+
+from runtime.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
+from runtime.child import Job
+from runtime.engines import available_engines, choose_engine
+from runtime.files import read_json, write_json
+from runtime.probe import condition, fingerprint, was_throttled
+from runtime.progress import Progress
+from runtime.results import Wanted, read_good, sweep, wanted, write_failed
+from runtime.supervise import run_child
+
+Named = TypeVar("Named", Artifact, SignalSet)
+
+
+class UsageError(Exception):
+    """Wrong use of the command, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``run`` was asked; None leaves it to the bundle (``threads``) or asks for all (``limit``)."""
+
+    only: Sequence[str] = ()
+    sets: Sequence[str] = ()
+    threads: int | None = None
+    limit: int | None = None
+    device: str = ""
+    evidence: str = "measured-on-device"
+    time_limit_s: float = 300.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: ``n`` recordings of each set, under ``rules``, into ``out``; ``device`` as a result holds it."""
+
+    bundle: Bundle
+    out: Path
+    n: int
+    rules: RunRules
+    device: dict[str, Any]
+    time_limit_s: float
+
+
+def run_bundle(folder: Path, out: Path, options: Options) -> int:
+    """Run what is asked for and not there yet; return the number of artifacts that failed.
+
+    Raises :class:`BundleError` and :class:`UsageError` before anything is run.
+    """
+    bundle = open_bundle(folder)
+    artifacts = _chosen(bundle.artifacts, options.only, "--only")
+    signals = sorted(_chosen(bundle.signals, options.sets, "--sets"), key=lambda one: not one.clean)
+    plan = Plan(
+        bundle=bundle,
+        out=Path(out).resolve(),
+        n=min(bundle.n, options.limit or bundle.n),
+        rules=replace(bundle.run, threads=options.threads or bundle.run.threads),
+        device={"name": options.device, "evidence": options.evidence, "fingerprint": fingerprint()},
+        time_limit_s=options.time_limit_s,
+    )
+    failures = 0
+    with _locked(plan.out) as lock:
+        sweep(plan.out)
+        owed = {artifact.name: _missing(plan, artifact, signals) for artifact in artifacts}
+        progress = Progress(len(artifacts), plan.n * sum(map(len, owed.values())))
+        if not any(owed.values()):
+            progress.say(f"nothing to do: all {len(artifacts) * len(signals)} results are there")
+            return 0
+        with _noted(plan) as note:
+            for artifact in artifacts:
+                missing = owed[artifact.name]
+                failed = _run_artifact(plan, artifact, missing, progress, lock)
+                failures += failed > 0
+                note["results"] += len(missing)
+                note["failed"] += failed
+        sweep(plan.out)  # what a crashed child left
+    return failures
+
+
+def _missing(plan: Plan, artifact: Artifact, signals: list[SignalSet]) -> list[Wanted]:
+    """The results of one artifact that are not there, or no longer good."""
+    name, version = choose_engine(artifact.format)
+    engine = {"name": name, "version": version, "threads": plan.rules.threads}
+    about: dict[str, Any] = {"device": plan.device, "engine": engine, "n": plan.n, "rules": plan.rules}
+    asked = [wanted(plan.out, plan.bundle, artifact, one, **about) for one in signals]
+    return [one for one in asked if read_good(one) is None]
+
+
+def _run_artifact(plan: Plan, artifact: Artifact, missing: list[Wanted], progress: Progress, lock: int) -> int:
+    """Make the missing results of one artifact; return how many failed."""
+    if not missing:
+        progress.end(artifact.name, "done before")
+        return 0
+    bundle, engine = plan.bundle, missing[0].head["engine"]
+    begun = time.monotonic()
+    written: dict[str, bool] = {}
+
+    def on_report(report: dict[str, Any]) -> None:
+        if "written" in report:
+            written[report["written"]] = report["ok"]
+        progress.step(artifact.name, report.get("at"), plan.n * len(written) + min(report.get("done", 0), plan.n))
+
+    if engine["version"] is None:
+        reason: str | None = f"no engine for .{artifact.format} files is installed here (install {engine['name']})"
+    else:
+        job = Job(
+            root=bundle.root,
+            artifact=bundle.root / artifact.file,
+            engine=engine["name"],
+            shape=bundle.shape,
+            classes=len(bundle.classes),
+            adc_step_mv=bundle.adc_step_mv,
+            n=plan.n,
+            rules=plan.rules,
+            wanted=missing,
+        )
+        reason = run_child(job, plan.out, plan.time_limit_s, on_report, lock)
+    # Not by the reports alone: a child may be killed between writing a result and saying so.
+    lost = [one for one in missing if one.signals.name not in written and read_good(one) is None]
+    for one in lost:
+        write_failed(one, reason or "its process ended without this result")
+    failed = len(lost) + list(written.values()).count(False)
+    progress.step(artifact.name, None, plan.n * len(missing))
+    progress.end(artifact.name, _outcome(missing, failed, time.monotonic() - begun))
+    return failed
+
+
+def _outcome(missing: list[Wanted], failed: int, seconds: float) -> str:
+    """One artifact in half a line: the first failure's reason, or AUC and median latency of the first set."""
+    results = [read_json(one.json) for one in missing]
+    if failed:
+        reason = next(result["reason"] for result in results if result["status"] == "failed")
+        return f"FAILED in {failed} of {len(missing)} sets: {reason}"
+    first = results[0]
+    auc = "undefined" if first["auc_macro"] is None else f"{first['auc_macro']:.3f}"
+    sets = f"{len(missing)} set{'s' if len(missing) > 1 else ''}"
+    latency = f"p50 {first['latency_ms']['p50']:.3f} ms"
+    return f"ok, {sets}, {first['signals']['name']}: AUC {auc}, {latency} ({seconds:.0f} s)"
+
+
+def _chosen(items: Sequence[Named], patterns: Sequence[str], option: str) -> list[Named]:
+    """The items whose name matches one of the patterns, all without any. A pattern that matches none is an error."""
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(item.name, pattern) for item in items):
+            names = ", ".join(item.name for item in items)
+            raise UsageError(f"{option} {pattern!r} matches none of: {names}")
+    return [
+        item for item in items if not patterns or any(fnmatch.fnmatchcase(item.name, pattern) for pattern in patterns)
+    ]
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[int]:
+    """Hold ``out`` for one runner: two would disturb each other's latencies. Gives the open descriptor.
+
+    The child inherits it, so the lock lasts until the orphan of a killed runner is gone; that is waited for.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = os.open(out, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written to ({error.strerror})") from None
+    try:
+        for attempt in range(100):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if attempt == 99:
+                    raise UsageError(f"{out}: another run is writing there") from None
+                time.sleep(0.1)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _noted(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Keep ``device.json``: note the start of this run, and its end. Gives the note, to count results in."""
+    path = plan.out / "device.json"
+    head = {"format": 1, **plan.device, "engines": available_engines()}
+    try:
+        earlier = read_json(path)
+        runs = list(earlier["runs"]) if earlier["name"] == plan.device["name"] else []
+    except (OSError, ValueError, KeyError, TypeError):
+        runs = []
+    before = condition()
+    note: dict[str, Any] = {
+        "started": _now(),
+        "ended": None,
+        "threads": plan.rules.threads,
+        "results": 0,
+        "failed": 0,
+        "before": before,
+        "after": None,
+        "was_throttled": None,
+    }
+    write_json(path, {**head, "runs": [*runs, note]})
+    yield note
+    after = condition()
+    note.update(ended=_now(), after=after, was_throttled=was_throttled(before, after))
+    write_json(path, {**head, "runs": [*runs, note]})
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,121 @@
+"""Start the process of one artifact, watch it, and say what became of it.
+
+In comes a :class:`~runtime.child.Job`; out come its reports, one by one, and at the end the reason why it failed, or
+None. A crash, a hang and a kill by the system are all ordinary endings here: the next artifact goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any, Callable
+
+from runtime.child import Job, dump_job
+from runtime.engines import one_line
+from runtime.probe import oom_kills
+
+# Every library that could start threads beside the engine's own.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def run_child(
+    job: Job, out: Path, time_limit_s: float, on_report: Callable[[dict[str, Any]], None], lock: int
+) -> str | None:
+    """Run one job in a process of its own; return None, or the reason why it did not do all of it.
+
+    The process is killed when it reports nothing for ``time_limit_s``: that long may importing, loading, or a single
+    inference take. ``lock`` is an open descriptor that the process keeps open. ``out`` takes its standard error,
+    unnamed.
+    """
+    command, folder = own_command()
+    kills_before = oom_kills()
+    threads = dict.fromkeys(THREAD_VARIABLES, str(job.rules.threads))
+    with tempfile.TemporaryFile(dir=out) as errors:
+        process = subprocess.Popen(
+            [*command, "_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=folder,
+            env={**os.environ, **threads, "PYTHONDONTWRITEBYTECODE": "1"},
+            pass_fds=(lock,),
+            start_new_session=True,  # Ctrl-C is for the runner, which ends the child itself
+        )
+        try:
+            reason = _watch(process, job, time_limit_s, on_report)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):  # the job line may still be in the buffer of a broken pipe
+                    stream.close()  # type: ignore[union-attr]
+        if reason is not None or process.returncode == 0:
+            return reason
+        return f"{job.name}: {_how_it_ended(process.returncode, errors, kills_before)}"
+
+
+def own_command() -> tuple[list[str], Path]:
+    """Return (command, folder to run it in) that starts this very program again: the zip file, or the package."""
+    home = Path(__file__).absolute().parents[1]
+    if home.is_file():
+        return [sys.executable, str(home)], home.parent
+    return [sys.executable, "-m", "runtime"], home
+
+
+def _watch(
+    process: subprocess.Popen[bytes], job: Job, time_limit_s: float, on_report: Callable[[dict[str, Any]], None]
+) -> str | None:
+    """Follow the reports to the end of the process; return the reason it gave, or why it had to be killed."""
+    assert process.stdin is not None and process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):  # it died at once; its status will tell
+        process.stdin.write(dump_job(job).encode() + b"\n")
+        process.stdin.flush()
+    at, failed, rest = "starting", None, b""
+    deadline = time.monotonic() + time_limit_s
+    while True:
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            process.kill()
+            return f"{job.name}: no answer for {time_limit_s:g} s ({at}), killed"
+        data = os.read(process.stdout.fileno(), 1 << 16)
+        if not data:
+            break
+        deadline = time.monotonic() + time_limit_s
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            report = json.loads(line)
+            at, failed = report.get("at", at), report.get("failed", failed)
+            on_report(report)
+    try:
+        process.wait(time_limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"{job.name}: it did not end for {time_limit_s:g} s, killed"
+    return failed
+
+
+def _how_it_ended(status: int, errors: IO[bytes], kills_before: int | None) -> str:
+    """A process that ended without saying why: its signal, or the last line that it wrote to standard error."""
+    if status < 0:
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = "unknown"
+        reason = f"killed by signal {-status} ({name})"
+        kills = oom_kills()
+        if -status == signal.SIGKILL and kills is not None and kills_before is not None and kills > kills_before:
+            reason = f"out of memory: {reason} by the kernel"
+    else:
+        reason = f"ended with status {status}"
+    errors.seek(max(0, errors.seek(0, os.SEEK_END) - 4096))
+    said = errors.read().decode("utf-8", "replace").strip().splitlines()
+    return f"{reason}; its last words: {one_line(said[-1])}" if said else reason

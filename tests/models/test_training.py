@@ -1,0 +1,208 @@
+"""Training: it learns, repeats to the bit, goes on where it was killed, and refuses what it cannot build."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import InputError
+from core.study import Study
+from models.nets import Cnn
+from models.run import load_metrics, train_study
+from models.train import Plan, train_net
+from tests.models.making import small_recordings
+
+
+def study(**models: dict[str, object]) -> Study:
+    return Study.model_validate(
+        {
+            "name": "small",
+            "title": "small",
+            "data": {"source": "synthetic"},
+            "models": {k.replace("_", "-"): v for k, v in models.items()},
+        }
+    )
+
+
+SMALL = {"epochs": 6, "batch_size": 16, "options": {"width": 4}}
+
+
+def test_all_six_learn_and_come_back(tmp_path: Path) -> None:
+    recordings = small_recordings(tmp_path / "recordings")
+    asked = study(
+        decision_tree={"options": {"min_samples_leaf": 3}},
+        random_forest={"options": {"trees": 10}},
+        logistic_regression={},
+        cnn=SMALL,
+        lstm={**SMALL, "epochs": 12, "options": {"hidden": 16}},
+        ecg_lens=SMALL,
+    )
+    trained = train_study(asked, recordings, tmp_path)
+    metrics = load_metrics(asked, tmp_path)
+    assert {name: one.differentiable for name, one in trained.items()} == {
+        "decision-tree": False,
+        "random-forest": False,
+        "logistic-regression": True,
+        "cnn": True,
+        "lstm": True,
+        "ecg-lens": True,
+    }
+    for name, found in metrics.items():
+        assert found["test"]["auc"] > 0.75, name
+        assert found["test"]["n"] == 36
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "small").rglob("*.*")}
+    again = train_study(asked, recordings, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "small").rglob("*.*")} == stamps
+    x = torch.from_numpy(recordings.signals(recordings.indices("test")))
+    for name in trained:
+        assert torch.equal(again[name].module(x), trained[name].module(x)), name
+
+
+def test_one_changed_setting_trains_one_model_again(tmp_path: Path) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 60)
+    short = {**SMALL, "epochs": 1}
+    first = train_study(study(cnn=short, logistic_regression={}), recordings, tmp_path)
+    second = train_study(study(cnn={**short, "epochs": 2}, logistic_regression={}), recordings, tmp_path)
+    assert first["cnn"].digest != second["cnn"].digest
+    assert first["logistic-regression"].digest == second["logistic-regression"].digest
+
+
+def plan(seed: int = 1) -> Plan:
+    return Plan(5, 16, 4e-3, 0.01, swt=True, shift=0.1, epoch_records=None, balanced=False, seed=seed)
+
+
+def train(recordings, checkpoint: Path, stop_after: int | None = None):  # type: ignore[no-untyped-def]
+    class KilledError(Exception):
+        pass
+
+    def after(epoch: int) -> None:
+        if epoch == stop_after:
+            raise KilledError
+
+    torch.manual_seed(1)
+    net = Cnn(2, 160, 3, width=4)
+    try:
+        history = train_net(net, recordings, plan(), checkpoint, "cnn", after)
+    except KilledError:
+        return None
+    return net.state_dict(), history
+
+
+@pytest.mark.parametrize("stopped", [[0], [2], [0, 1, 3]])
+def test_a_stopped_training_ends_with_the_same_weights(tmp_path: Path, stopped: list[int]) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 90)
+    whole, history = train(recordings, tmp_path / "whole.safetensors")
+    for epoch in stopped:
+        assert train(recordings, tmp_path / "parts.safetensors", epoch) is None
+    parts, went_on = train(recordings, tmp_path / "parts.safetensors")
+    assert went_on == history
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_damaged_checkpoint_is_thrown_away(tmp_path: Path) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 90)
+    whole, _ = train(recordings, tmp_path / "whole.safetensors")
+    path = tmp_path / "damaged.safetensors"
+    train(recordings, path, 1)
+    path.write_bytes(path.read_bytes()[:-100])
+    again, _ = train(recordings, path)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_balanced_drawing_takes_every_class_equally_often(tmp_path: Path) -> None:
+    import numpy as np
+
+    from models.train import _draw
+
+    labels = np.zeros((1000, 3), np.uint8)
+    labels[:900, 0] = labels[900:980, 1] = labels[980:, 2] = 1
+    drawn = labels[_draw(labels, 6000, True, torch.Generator().manual_seed(1))].mean(axis=0)
+    assert drawn == pytest.approx([1 / 3] * 3, abs=0.03)
+    once = _draw(labels, 1000, False, torch.Generator().manual_seed(1))
+    assert sorted(once.tolist()) == list(range(1000))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"system": "transformer"}, "no system named 'transformer'"),
+        ({"system": "cnn", "options": {"wide": 3}}, "cannot be built"),
+        ({"factory": "no_such_module:net"}, "cannot import"),
+        ({"factory": "tests.models.test_training:wrong_shape"}, "not (2, 3)"),
+        ({"estimator": "sklearn.linear_model:LogisticRegression", "options": {"wide": 3}}, "cannot be built"),
+    ],
+)
+def test_what_cannot_be_built_says_why(tmp_path: Path, model: dict[str, object], said: str) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 60)
+    with pytest.raises(InputError) as raised:
+        train_study(study(own=model), recordings, tmp_path)
+    assert "[models.own]" in raised.value.what
+    assert said in raised.value.what
+    assert not list((tmp_path / "small").rglob("*.stamp.json"))
+
+
+def wrong_shape(leads: int, samples: int, classes: int) -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(leads * samples, classes + 1))
+
+
+def own_net(leads: int, samples: int, classes: int, hidden: int = 8) -> torch.nn.Module:
+    """As a user would write it, without a word of ours."""
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(leads * samples, hidden), torch.nn.GELU(), torch.nn.Linear(hidden, classes)
+    )
+
+
+def test_a_users_own_module_and_estimator_are_trained(tmp_path: Path) -> None:
+    recordings = small_recordings(tmp_path / "recordings", exclusive=True)
+    own = {"factory": "tests.models.test_training:own_net", "options": {"hidden": 6}, "epochs": 8, "batch_size": 16}
+    trees = {"estimator": "sklearn.ensemble:ExtraTreesClassifier", "options": {"n_estimators": 7, "random_state": 3}}
+    asked = study(own=own, extra=trees)
+    trained = train_study(asked, recordings, tmp_path)
+    assert trained["own"].differentiable
+    assert not trained["extra"].differentiable
+    for found in load_metrics(asked, tmp_path).values():
+        assert found["test"]["auc"] > 0.8
+
+
+def test_a_damaged_model_folder_is_trained_again(tmp_path: Path) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 60)
+    asked = study(cnn={**SMALL, "epochs": 1})
+    first = train_study(asked, recordings, tmp_path)["cnn"].module.state_dict()
+    weights = tmp_path / "small" / "models" / "cnn" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    again = train_study(asked, recordings, tmp_path)["cnn"].module.state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path: Path) -> None:
+    small_recordings(tmp_path / "recordings", 300)
+    script = textwrap.dedent("""
+        import sys, torch
+        from pathlib import Path
+        from ecg.recordings import open_recordings
+        from models.run import train_study
+        from tests.models.test_training import study
+        torch.set_num_threads(1)
+        home = Path(sys.argv[1])
+        asked = study(cnn={"epochs": 30, "batch_size": 8, "options": {"width": 4}})
+        train_study(asked, open_recordings(home / "recordings"), home / sys.argv[2])
+    """)
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    subprocess.run([*command, "whole"], check=True, env={**os.environ, "PYTHONPATH": "."})
+    for wait in (2.5, 4.0, 3.0):
+        running = subprocess.Popen([*command, "killed"], env={**os.environ, "PYTHONPATH": "."})
+        time.sleep(wait)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    subprocess.run([*command, "killed"], check=True, env={**os.environ, "PYTHONPATH": "."})
+    name = "small/models/cnn/weights.safetensors"
+    assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
