@@ -15,12 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import runtime
 from attacks.run import SignalSet
 from core.steps import digest
 from core.study import Study
 from ecg.recordings import Recordings
-from export.manifest import Manifest
+from export.manifest import Entry, Manifest
 from runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
 
 FORMAT = 1
@@ -48,7 +51,7 @@ def make_bundle(
     folder = home / "bundle"
     rows = recordings.sample("test", study.test_records, study.seed)
     artifacts = [entry for entry in manifest.entries if entry.status == "ok"]
-    links = {entry.file: home / "artifacts" / entry.file.removeprefix("artifacts/") for entry in artifacts}
+    links = {str(entry.file): home / str(entry.file) for entry in artifacts}
     links |= {f"signals/{each.name}.npy": home / "signals" / f"{each.name}.npy" for each in signals}
     head: dict[str, Any] = {
         "format": FORMAT,
@@ -115,11 +118,11 @@ def make_bundle(
     return folder
 
 
-def _why(entry: Any) -> str:
+def _why(entry: Entry) -> str:
     return f"refused: {entry.reason}" if entry.status == "refused" else str(entry.reason)
 
 
-def _test_side(recordings: Recordings, rows: Any) -> list[str]:
+def _test_side(recordings: Recordings, rows: NDArray[np.intp]) -> list[str]:
     return [recordings.fingerprint, *(str(name) for name in recordings.ids[rows])]
 
 

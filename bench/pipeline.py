@@ -1,7 +1,7 @@
 """The whole path of a study in order: recordings, models, artifacts, signal sets, bundle.
 
-Each room does only what is not done yet, so calling this again after nothing changed costs seconds. Only ``bench`` knows
-all rooms; nothing imports ``bench``.
+Each room does only what is not done yet, so calling this again after nothing changed costs seconds. Only ``bench``
+knows all rooms; nothing imports ``bench``.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from runtime.files import read_json, sha256_file, write_json
 BASE_URL = "https://physionet.org/files/"
 SUMS = "SHA256SUMS.txt"
 MEMO = ".verified.json"
+SET_ASIDE = ".set-aside"
 MEMO_EVERY_S = 30.0
 # So many files in a row that the network failed: the server is gone, and 43,000 files need not each find that out.
 GIVE_UP_AFTER = 16
@@ -226,7 +227,10 @@ def _one_file(
     if seen is not None:
         if seen == known or sha256_file(target) == sha256:
             return _Outcome(path, seen)
-        target.unlink()  # else a failed fetch would leave wrong bytes under the final name
+        # Not deleted: it may be somebody's own work (a resampled or corrected record) put where PhysioNet's would be.
+        aside = target.with_name(target.name + SET_ASIDE)
+        target.replace(aside)
+        say(f"{target}: not PhysioNet's bytes, kept as {aside.name}")
     try:
         fetch(session, address + quote(path), target, sha256, retry, stop)
     except TransferError as error:

@@ -15,19 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from models.fold import folded
-from models.nets import Cnn, EcgLens
+from models.nets import Cnn, EcgLens, Normalise
 
 
 class Centre(nn.Module):
-    """``x - mean``, millivolts."""
+    """The first half of a normalisation: ``x - mean``, millivolts."""
 
-    def __init__(self, mean: Tensor) -> None:
+    def __init__(self, normalise: Normalise) -> None:
         super().__init__()
-        self.mean: Tensor
-        self.register_buffer("mean", mean)
+        self.normalise = normalise
 
     def forward(self, x: Tensor) -> Tensor:
-        return x - self.mean
+        return self.normalise.centred(x)
 
 
 def for_export(module: nn.Module) -> nn.Module:
@@ -38,5 +37,5 @@ def for_export(module: nn.Module) -> nn.Module:
         first = next(part for part in module.body.modules() if isinstance(part, nn.Conv1d))
         with torch.no_grad():
             first.weight.mul_(module.normalise.scale)
-        module.normalise = Centre(module.normalise.mean)  # type: ignore[assignment]
+        module.normalise = Centre(module.normalise)  # type: ignore[assignment]
     return folded(module)

@@ -1,8 +1,9 @@
 """TFLite files of :class:`~models.nets.Lstm`: one fused operator for the whole recurrence, written by hand.
 
 No converter makes it: litert-torch unrolls every time step (16,000 operators for 1,000 steps, 40 times the latency).
-In: a job. Out: SLICE, RESHAPE, TRANSPOSE, RESHAPE (the patches), UNIDIRECTIONAL_SEQUENCE_LSTM, MEAN over time,
-FULLY_CONNECTED. The normalisation is inside the LSTM's weights: nothing is padded, so that is exact.
+In: a job. Out: SLICE (where the last patch is not full), RESHAPE, TRANSPOSE, RESHAPE (the patches),
+UNIDIRECTIONAL_SEQUENCE_LSTM, MEAN over time, FULLY_CONNECTED. The normalisation is inside the LSTM's weights: nothing
+is padded, so that is exact.
 
 PyTorch's gates stand in the order i f g o, which is TFLite's i f c o, and its two biases add up to TFLite's one. State
 and cell are variable tensors: they must be reset before each recording.
@@ -41,6 +42,13 @@ def _write(job: Job, int8: bool) -> None:
     graph = Graph.empty()
     signal = graph.tensor(INPUT, (1, leads, samples))
     graph.graph.inputs = [signal]
+    if net.normalise.own_mean:
+        axis = graph.constant("samples", np.array([2], np.int32))
+        keep = schema.ReducerOptionsT()
+        keep.keepDims = True
+        mean = graph.add("MEAN", [signal, axis], graph.tensor("own_mean", (1, leads, 1)), keep)
+        centred = graph.tensor("centred", (1, leads, samples))
+        signal = graph.add("SUB", [signal, mean], centred, schema.SubOptionsT())
     if steps * patch < samples:
         begin = graph.constant("begin", np.array([0, 0, 0], np.int32))
         size = graph.constant("size", np.array([1, leads, steps * patch], np.int32))
@@ -52,9 +60,7 @@ def _write(job: Job, int8: bool) -> None:
     graph.add("TRANSPOSE", [cut, order], turned, schema.TransposeOptionsT())
     patches = _reshape(graph, "patches", turned, (1, steps, leads * patch))
     states = _lstm(graph, net, patches, steps, hidden, int8)
-    axis = graph.constant("time", np.array([1], np.int32))
-    mean = graph.tensor("mean", (1, hidden))
-    graph.add("MEAN", [states, axis], mean, schema.ReducerOptionsT())
+    mean = _mean_over_time(graph, states, steps, net.pieces, hidden)
     linear = net.head[1]
     assert isinstance(linear, nn.Linear)
     weight = graph.constant("head.weight", linear.weight.detach().numpy())
@@ -63,6 +69,23 @@ def _write(job: Job, int8: bool) -> None:
     graph.add("FULLY_CONNECTED", [mean, weight, bias], scores, schema.FullyConnectedOptionsT())
     graph.graph.outputs = [scores]
     graph.write(job.out)
+
+
+def _mean_over_time(graph: Graph, states: int, steps: int, pieces: int, hidden: int) -> int:
+    """``(1, steps, hidden)`` to ``(1, pieces * hidden)``; steps that do not fill the last piece are cut off."""
+    if pieces == 1:
+        axis = graph.constant("time", np.array([1], np.int32))
+        return graph.add("MEAN", [states, axis], graph.tensor("mean", (1, hidden)), schema.ReducerOptionsT())
+    each = steps // pieces
+    if each * pieces < steps:
+        begin = graph.constant("states.begin", np.array([0, 0, 0], np.int32))
+        size = graph.constant("states.size", np.array([1, each * pieces, hidden], np.int32))
+        kept = graph.tensor("states.kept", (1, each * pieces, hidden))
+        states = graph.add("SLICE", [states, begin, size], kept, schema.SliceOptionsT())
+    parted = _reshape(graph, "pieces", states, (1, pieces, each, hidden))
+    axis = graph.constant("time", np.array([2], np.int32))
+    mean = graph.add("MEAN", [parted, axis], graph.tensor("mean", (1, pieces, hidden)), schema.ReducerOptionsT())
+    return _reshape(graph, "means", mean, (1, pieces * hidden))
 
 
 def _reshape(graph: Graph, name: str, tensor: int, shape: tuple[int, ...]) -> int:
@@ -102,11 +125,8 @@ def _folded_weights(net: Lstm) -> tuple[NDArray[np.float32], NDArray[np.float32]
 
     Computed in float64, so that the only rounding is that of the results.
     """
-    lstm = net.lstm
-    weight, recurrent, bias_input, bias_hidden = (
-        parameter.detach().numpy().astype(np.float64)
-        for parameter in (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0)
-    )
-    scaled = weight * float(net.normalise.scale)
-    bias = bias_input + bias_hidden - float(net.normalise.mean) * scaled.sum(axis=1)
-    return scaled.astype(np.float32), recurrent.astype(np.float32), bias.astype(np.float32)
+    lstm = {name: tensor.numpy().astype(np.float64) for name, tensor in net.lstm.state_dict().items()}
+    normalise = {name: float(tensor) for name, tensor in net.normalise.state_dict().items()}
+    weight = lstm["weight_ih_l0"] * normalise["scale"]
+    bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"] - normalise["mean"] * weight.sum(axis=1)
+    return weight.astype(np.float32), lstm["weight_hh_l0"].astype(np.float32), bias.astype(np.float32)

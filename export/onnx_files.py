@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 OPSET = 20
 CHUNK = 32  # calibration recordings whose activations are held at a time
-# ORT's own defaults for the histogram methods, but for the bins of entropy: with its 128 there is nothing to choose.
-HISTOGRAM = {"num_bins": 2048, "num_quantized_bins": 128}
+# How "percentile" and "entropy" read a range off a histogram, in both formats. ONNX Runtime's defaults but for two:
+# with its 128 bins "entropy" has nothing to choose from, and its percentiles are symmetric, as activations are not.
+HISTOGRAM: dict[str, Any] = {"num_bins": 2048, "num_quantized_bins": 128, "percentile": 99.999, "symmetric": False}
 
 
 def write_float(job: Job) -> None:
@@ -61,13 +62,8 @@ def write_static_last_layer(job: Job) -> None:
 
 
 def write_dynamic(job: Job) -> None:
-    """``onnx-int8-dynamic`` of a convolutional net: 8-bit weights, activation ranges read off each recording."""
+    """``onnx-int8-dynamic`` of a net: 8-bit weights, activation ranges read off each recording while it runs."""
     _quantize_dynamic(job, excluded=[])
-
-
-def write_dynamic_lstm(job: Job) -> None:
-    """``onnx-int8-dynamic`` of a recurrent net: the same with signed weights, as one DynamicQuantizeLSTM."""
-    _quantize_dynamic(job, excluded=[], signed=True)
 
 
 def write_dynamic_last_layer(job: Job) -> None:
@@ -81,7 +77,11 @@ def _quantize_static(job: Job, excluded: list[str]) -> None:
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    methods = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
+    methods = {
+        "minmax": CalibrationMethod.MinMax,
+        "percentile": CalibrationMethod.Percentile,
+        "entropy": CalibrationMethod.Entropy,
+    }
     operators = sorted({*QDQRegistry, *QLinearOpsRegistry})
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
@@ -90,13 +90,12 @@ def _quantize_static(job: Job, excluded: list[str]) -> None:
             prepared,
             operators,
             augmented_model_path=str(Path(folder) / "augmented.onnx"),
-            calibrate_method=methods.get(job.method, CalibrationMethod.Entropy),
+            calibrate_method=methods[job.method],
             extra_options={} if job.method == "minmax" else HISTOGRAM,
         )
         # In chunks: quantize_static, which does the same in one call, holds the activations of all recordings.
-        signals = job.calibration
-        for first in range(0, len(signals), CHUNK):
-            calibrator.collect_data(_reader(signals[first : first + CHUNK]))
+        for first in range(0, len(job.calibration), CHUNK):
+            calibrator.collect_data(_reader(job.calibration[first : first + CHUNK]))
         # uint8 activations with int8 weights: the fastest pair on x86, and bit-identical to int8 ones on ARM.
         quantizer = QDQQuantizer(
             onnx.load(prepared),
@@ -114,16 +113,15 @@ def _quantize_static(job: Job, excluded: list[str]) -> None:
         quantizer.model.save_model_to_file(str(job.out))
 
 
-def _quantize_dynamic(job: Job, excluded: list[str], signed: bool = False) -> None:
+def _quantize_dynamic(job: Job, excluded: list[str]) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(job.source, prepared, skip_symbolic_shape=True)
-        # Unsigned unless asked: with signed weights ONNX Runtime's ConvInteger is slower than the float convolution.
-        weights = QuantType.QInt8 if signed else QuantType.QUInt8
-        quantize_dynamic(prepared, job.out, weight_type=weights, nodes_to_exclude=excluded)
+        # Unsigned weights: with signed ones ONNX Runtime's ConvInteger is slower than the float convolution.
+        quantize_dynamic(prepared, job.out, weight_type=QuantType.QUInt8, nodes_to_exclude=excluded)
 
 
 def _reader(signals: NDArray[np.float32]) -> Any:

@@ -68,7 +68,7 @@ def measure(path: Path, reference: Reference) -> Parity:
         engine = open_engine(path, threads=1, shape=reference.signals.shape[1:])
         rows = [engine.run(signal[None]) for signal in reference.signals]
     except EngineError as error:
-        raise RefusedError(f"its engine does not run it: {str(error).removeprefix(f'{path}: ')}") from None
+        raise RefusedError(f"its engine does not run it: {str(error).replace(str(path), path.name)}") from None
     if any(row.shape != (1, reference.scores.shape[1]) for row in rows):
         raise RefusedError(f"it gives scores of shape {rows[0].shape}, not (1, {reference.scores.shape[1]})")
     scores = np.concatenate(rows)

@@ -157,7 +157,8 @@ class _ModelFiles:
         except (InputError, MemoryError):
             raise
         except Exception as error:  # a converter meets a module that it was not made for in a hundred ways
-            return Entry(**entry, status="refused", reason=f"the converter does not take it: {sentence(error)}")
+            said = sentence(error).replace(f"{self.folder}/", "")
+            return Entry(**entry, status="refused", reason=f"the converter does not take it: {said}")
         notes = [NOTES[self.kind]] if quantized and self.kind in NOTES else []
         return Entry(
             **entry,

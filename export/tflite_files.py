@@ -101,7 +101,7 @@ def _calibrate(tool: Any, source: Path, job: Job) -> dict[str, dict[str, NDArray
 def _ranges(
     path: Path, signals: NDArray[np.float32], wanted: set[str], method: str
 ) -> dict[str, tuple[np.float32, np.float32]]:
-    """(lowest, highest) value of each tensor by the method: the same ones that the ONNX files are calibrated with."""
+    """(lowest, highest) value of each tensor, by the very methods with which the ONNX files are calibrated."""
     from ai_edge_litert.interpreter import Interpreter
     from onnxruntime.quantization.calibrate import HistogramCollector
 
@@ -112,7 +112,7 @@ def _ranges(
     entrance = interpreter.get_input_details()[0]["index"]
     details = interpreter.get_tensor_details()
     places = {detail["name"]: detail["index"] for detail in details if detail["name"] in wanted}
-    collector = HistogramCollector(method, False, percentile=99.999, scenario="same", **HISTOGRAM)
+    collector = HistogramCollector(method, scenario="same", **HISTOGRAM)
     extremes = {name: (np.float32(np.inf), np.float32(-np.inf)) for name in places}
     for first in range(0, len(signals), CHUNK):
         values: dict[str, list[NDArray[np.float32]]] = {name: [] for name in places}

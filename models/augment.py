@@ -2,7 +2,7 @@
 
 In and out: float32 ``(n, leads, samples)`` in millivolts. The stationary-wavelet augmentation is ECG-Lens's own: each
 recording is taken apart by a stationary wavelet transform (shift-invariant, Nason & Silverman 1995), every band gets a
-random gain, and it is put together again. The plain one, for every net, shifts in time and scales.
+random gain, and it is put together again. The plain one, for every net, is what a study's ``augment`` says.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 import pywt
 import torch
 from torch import Tensor
+
+from core.study import AugmentSpec
 
 WAVELET = "db4"
 LEVELS = 3
@@ -49,18 +51,42 @@ def swt_bands(x: Tensor, wavelet: str = WAVELET, levels: int = LEVELS) -> Tensor
     return torch.nn.functional.conv1d(padded, filters.unsqueeze(1)).reshape(n, leads, levels + 1, samples)
 
 
-def swt_augment(x: Tensor, generator: torch.Generator, spread: float = 0.3) -> Tensor:
+def swt_augment(x: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     """Give every wavelet band of every recording its own gain, uniform in ``1 - spread .. 1 + spread``."""
     bands = swt_bands(x)
-    gains = 1 + spread * (2 * torch.rand(x.shape[0], 1, bands.shape[2], 1, generator=generator) - 1)
+    gains = 1 + spread * _uniform((x.shape[0], 1, bands.shape[2], 1), generator)
     return (bands * gains).sum(dim=2)
 
 
-def shift_and_scale(x: Tensor, generator: torch.Generator, shift: float = 0.1, spread: float = 0.2) -> Tensor:
-    """Shift each recording in time by up to ``shift`` of its length (circularly) and scale it by ``1 +- spread``."""
+def disturb(x: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
+    """Shift in time (circularly), scale, stretch, offset, noise and band gains, each as large as ``spec`` allows."""
     n, _, samples = x.shape
-    most = int(shift * samples)
+    most = int(spec.shift * samples)
     offsets = torch.randint(-most, most + 1, (n,), generator=generator)
     columns = (torch.arange(samples).unsqueeze(0) - offsets.unsqueeze(1)) % samples
-    gains = 1 + spread * (2 * torch.rand(n, 1, 1, generator=generator) - 1)
-    return x.gather(2, columns.unsqueeze(1).expand_as(x)) * gains
+    x = x.gather(2, columns.unsqueeze(1).expand_as(x)) * (1 + spec.scale * _uniform((n, 1, 1), generator))
+    if spec.stretch:
+        x = stretched(x, 1 + spec.stretch * _uniform((n, 1), generator), spec.stretch_about * samples)
+    if spec.offset_mv:
+        x = x + spec.offset_mv * torch.randn(n, 1, 1, generator=generator)
+    if spec.noise_mv:  # every recording has a loudness of its own
+        loudness = spec.noise_mv * torch.rand(n, 1, 1, generator=generator)
+        x = x + loudness * torch.randn(x.shape, generator=generator)
+    return swt_augment(x, spec.wavelet, generator) if spec.wavelet else x
+
+
+def stretched(x: Tensor, factors: Tensor, about: float) -> Tensor:
+    """Play each recording ``factors`` ``(n, 1)`` times as fast, by linear interpolation; sample ``about`` stays where it
+    is (the beat that a window is about), and what would lie outside the window repeats its edge."""
+    samples = x.shape[2]
+    places = ((torch.arange(samples) - about) * factors + about).clamp(0, samples - 1)
+    before = places.long().clamp(max=samples - 2)
+    share = (places - before).unsqueeze(1)
+    left = x.gather(2, before.unsqueeze(1).expand_as(x))
+    right = x.gather(2, (before + 1).unsqueeze(1).expand_as(x))
+    return left * (1 - share) + right * share
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Between -1 and 1."""
+    return 2 * torch.rand(shape, generator=generator) - 1

@@ -12,21 +12,27 @@ from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """Millivolts to units of the training folds' standard deviation: ``(x - mean) / sigma``, one pair for all leads.
+    """Millivolts to units of the training folds' standard deviation: ``(x - mean) / sigma``.
 
-    One global mean and variance, as the PTB-XL benchmark does (Strodthoff et al. 2020).
+    One global mean and variance, as the PTB-XL benchmark does (Strodthoff et al. 2020). With ``own_mean`` each lead of
+    each recording loses its own mean instead: for recorders whose baseline differs between people.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, mean_mv: float = 0.0, sigma_mv: float = 0.25) -> None:
+    def __init__(self, own_mean: bool = False) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(float(mean_mv)))
-        self.register_buffer("scale", torch.tensor(1.0 / float(sigma_mv)))
+        self.own_mean = own_mean
+        self.register_buffer("mean", torch.tensor(0.0))
+        self.register_buffer("scale", torch.tensor(4.0))
+
+    def centred(self, x: Tensor) -> Tensor:
+        """``x - mean``, still in millivolts."""
+        return x - (x.mean(dim=2, keepdim=True) if self.own_mean else self.mean)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) * self.scale
+        return self.centred(x) * self.scale
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
@@ -38,24 +44,47 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = T
     return nn.Sequential(*layers, nn.ReLU()) if relu else nn.Sequential(*layers)
 
 
-class GlobalMean(nn.Module):
-    """Mean over time: ``(n, channels, samples)`` to ``(n, channels)``."""
+class MeanOverTime(nn.Module):
+    """Mean over time, ``(n, channels, samples)`` to ``(n, channels * pieces)``.
+
+    One piece answers "is it anywhere": right for ten seconds of rhythm. Several equal pieces keep *where*: a window
+    around a beat asks about the beat in its middle, not about its neighbours. Samples that do not fill the last piece
+    are left out.
+    """
+
+    def __init__(self, pieces: int = 1) -> None:
+        super().__init__()
+        self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean(dim=-1)
+        if self.pieces == 1:
+            return x.mean(dim=-1)
+        n, channels, samples = x.shape
+        each = samples // self.pieces
+        return x[:, :, : each * self.pieces].reshape(n, channels * self.pieces, each).mean(dim=-1)
 
 
 class Cnn(nn.Module):
-    """A plain convolutional net: five convolutions, each halving the rate but the last, global mean, one linear layer.
+    """A plain convolutional net: five convolutions, each halving the rate but the last, mean over time, one linear
+    layer.
 
     The "CNN" of the ECG-Lens paper is not published; this one is of the size that fits a wearable (about 0.2 M
     parameters at 12 leads).
     """
 
-    def __init__(self, leads: int, samples: int, classes: int, width: int = 32, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        leads: int,
+        samples: int,
+        classes: int,
+        width: int = 32,
+        pieces: int = 1,
+        dropout: float = 0.2,
+        own_mean: bool = False,
+    ) -> None:
         super().__init__()
-        del samples  # any length: the global mean takes it
-        self.normalise = Normalise()
+        del samples  # any length: the mean over time takes it
+        self.normalise = Normalise(own_mean)
         self.body = nn.Sequential(
             conv(leads, width, 15, stride=2),
             conv(width, width * 2, 9, stride=2),
@@ -63,7 +92,7 @@ class Cnn(nn.Module):
             conv(width * 3, width * 4, 5, stride=2),
             conv(width * 4, width * 4, 5),
         )
-        self.head = nn.Sequential(GlobalMean(), nn.Dropout(dropout), nn.Linear(width * 4, classes))
+        self.head = nn.Sequential(MeanOverTime(pieces), nn.Dropout(dropout), nn.Linear(width * 4 * pieces, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(self.normalise(x)))
@@ -92,10 +121,19 @@ class EcgLens(nn.Module):
     ``python -m models layers ecg-lens`` prints the layer table.
     """
 
-    def __init__(self, leads: int, samples: int, classes: int, width: int = 32, dropout: float = 0.3) -> None:
+    def __init__(
+        self,
+        leads: int,
+        samples: int,
+        classes: int,
+        width: int = 32,
+        pieces: int = 1,
+        dropout: float = 0.3,
+        own_mean: bool = False,
+    ) -> None:
         super().__init__()
         del samples
-        self.normalise = Normalise()
+        self.normalise = Normalise(own_mean)
         stages: list[nn.Module] = [conv(leads, width, 15, stride=2)]
         channels = width
         for stage, (outputs, kernel) in enumerate([(width, 7), (width * 2, 7), (width * 3, 5), (width * 4, 5)]):
@@ -103,14 +141,15 @@ class EcgLens(nn.Module):
                 stages.append(Residual(channels, outputs, kernel, stride=2 if block == 0 and stage > 0 else 1))
                 channels = outputs
         self.body = nn.Sequential(*stages)
-        self.head = nn.Sequential(GlobalMean(), nn.Dropout(dropout), nn.Linear(channels, classes))
+        self.head = nn.Sequential(MeanOverTime(pieces), nn.Dropout(dropout), nn.Linear(channels * pieces, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(self.normalise(x)))
 
 
 class Lstm(nn.Module):
-    """One LSTM layer over the signal, cut into patches of ``patch`` samples, and a linear layer on its mean output.
+    """One LSTM layer over the signal, cut into patches of ``patch`` samples, and a linear layer on its mean output
+    (one mean, or one for each of ``pieces`` equal pieces of the window, see :class:`MeanOverTime`).
 
     A patch is what the recurrence takes in one step (at 100 Hz and patch 8: 80 ms of all leads), so ten seconds are
     125 steps: an eighth of the latency, and gradients that reach the beginning. The samples that do not fill a last
@@ -118,14 +157,23 @@ class Lstm(nn.Module):
     """
 
     def __init__(
-        self, leads: int, samples: int, classes: int, hidden: int = 128, patch: int = 8, dropout: float = 0.3
+        self,
+        leads: int,
+        samples: int,
+        classes: int,
+        hidden: int = 128,
+        patch: int = 8,
+        pieces: int = 1,
+        dropout: float = 0.3,
+        own_mean: bool = False,
     ) -> None:
         super().__init__()
         self.patch = patch
+        self.pieces = pieces
         self.steps = samples // patch
-        self.normalise = Normalise()
+        self.normalise = Normalise(own_mean)
         self.lstm = nn.LSTM(leads * patch, hidden, batch_first=True)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden * pieces, classes))
 
     def patches(self, x: Tensor) -> Tensor:
         """``(n, leads, samples)`` to ``(n, steps, leads * patch)``."""
@@ -135,4 +183,7 @@ class Lstm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         states, _ = self.lstm(self.patches(self.normalise(x)))
-        return self.head(states.mean(dim=1))
+        n, hidden = x.shape[0], states.shape[2]
+        each = self.steps // self.pieces
+        kept = states[:, : each * self.pieces].reshape(n, self.pieces, each, hidden)
+        return self.head(kept.mean(dim=2).reshape(n, self.pieces * hidden))

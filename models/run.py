@@ -32,7 +32,7 @@ from models.features import Features
 from models.metrics import best_thresholds, paper_row
 from models.nets import Normalise
 from models.systems import System, Task, resolve
-from models.train import Plan, scores_of, train_net
+from models.train import Plan, draw_weights, scores_of, train_net
 from runtime.files import read_json, replacing, write_json
 
 # Bump when the same settings would train another model: it makes every trained model of this kind stale.
@@ -116,13 +116,15 @@ def _train_one(
         net = _build_net(name, system, spec, task)
         head["normalise"] = _fit_normalisation(net, recordings, seed)
         defaults = system.training
+        augment = spec.augment
+        if augment.wavelet is None:
+            augment = augment.model_copy(update={"wavelet": defaults.wavelet})
         plan = Plan(
             epochs=spec.epochs or defaults.epochs,
             batch_size=spec.batch_size or defaults.batch_size,
             learning_rate=spec.learning_rate or defaults.learning_rate,
             weight_decay=defaults.weight_decay if spec.weight_decay is None else spec.weight_decay,
-            swt=defaults.swt,
-            shift=spec.shift,
+            augment=augment,
             epoch_records=spec.epoch_records,
             balanced=spec.balanced,
             seed=seed,
@@ -197,9 +199,8 @@ def _fit_estimator(
         ) from None
     values = scores_of(features, recordings, rows)
     labels = recordings.labels[rows]
-    if spec.balanced:  # every class, not every recording, weighs the same
-        share = (labels / np.maximum(labels.sum(axis=0), 1)).sum(axis=1)
-        draw = np.random.default_rng(seed).choice(len(rows), len(rows), p=share / share.sum())
+    if spec.balanced:
+        draw = np.random.default_rng(seed).choice(len(rows), len(rows), p=draw_weights(labels))
         values, labels = values[draw], labels[draw]
     estimator.fit(values, labels)
     if probabilities(estimator, values[:2]).shape != (2, labels.shape[1]):

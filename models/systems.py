@@ -45,7 +45,7 @@ class Training:
     batch_size: int = 64
     learning_rate: float = 4e-3
     weight_decay: float = 0.01
-    swt: bool = False
+    wavelet: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ SYSTEMS: Mapping[str, System] = {
     "logistic-regression": System("one logistic regression a label on features", estimator=logistic_regression),
     "cnn": System("five convolutions", net=Cnn),
     "lstm": System("one LSTM over patches of the signal", net=Lstm, recipes=LSTM_RECIPES),
-    "ecg-lens": System("deep residual CNN, wavelet augmentation", net=EcgLens, training=Training(swt=True)),
+    "ecg-lens": System("deep residual CNN, wavelet augmentation", net=EcgLens, training=Training(wavelet=0.3)),
 }
 
 

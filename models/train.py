@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from core.console import follow
+from core.study import AugmentSpec
 from ecg.recordings import Recordings
-from models.augment import shift_and_scale, swt_augment
+from models.augment import disturb
 from runtime.auc import macro_auc
 from runtime.files import replacing
 
@@ -34,15 +35,14 @@ VALIDATION_RECORDS = 4000  # more than these are not needed to choose an epoch
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides how a net is trained. ``shift``: largest shift in time, as a share of the window;
-    ``epoch_records``: recordings an epoch (None: all); ``balanced``: draw every class equally often."""
+    """All that decides how a net is trained. ``epoch_records``: recordings an
+    epoch (None: all); ``balanced``: draw rare classes more often, see :func:`draw_weights`."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float
-    swt: bool
-    shift: float
+    augment: AugmentSpec
     epoch_records: int | None
     balanced: bool
     seed: int
@@ -88,9 +88,7 @@ def train_net(
         total = 0.0
         for step in range(per_epoch):
             chosen = rows[order[step * plan.batch_size : (step + 1) * plan.batch_size]]
-            x = shift_and_scale(torch.from_numpy(recordings.signals(chosen)), generator, plan.shift)
-            if plan.swt:
-                x = swt_augment(x, generator)
+            x = disturb(torch.from_numpy(recordings.signals(chosen)), plan.augment, generator)
             y = torch.from_numpy(recordings.labels[chosen]).float()
             rate = _learning_rate(plan, (epoch * per_epoch + step) / (plan.epochs * per_epoch))
             for group in optimizer.param_groups:
@@ -122,14 +120,20 @@ def _learning_rate(plan: Plan, done: float) -> float:
     return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
+def draw_weights(labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n,), sums to 1: how likely a balanced draw takes each recording. A class weighs one over the square root of its
+    count: a rare class is seen more often, and its few recordings are not learnt by heart."""
+    weights = (labels / np.sqrt(np.maximum(labels.sum(axis=0), 1))).sum(axis=1)
+    return weights / weights.sum()
+
+
 def _draw(labels: NDArray[np.uint8], count: int, balanced: bool, generator: torch.Generator) -> NDArray[np.intp]:
-    """Positions of ``count`` recordings: a permutation (repeated if need be), or with every class equally likely."""
+    """Positions of ``count`` recordings: a permutation (repeated if need be), or a balanced draw."""
     n = len(labels)
     if not balanced:
         laps = [torch.randperm(n, generator=generator) for _ in range(-(-count // n))]
         return np.asarray(torch.cat(laps)[:count].numpy(), np.intp)
-    share = labels / np.maximum(labels.sum(axis=0), 1)
-    weights = torch.from_numpy(share.sum(axis=1))
+    weights = torch.from_numpy(draw_weights(labels))
     return np.asarray(torch.multinomial(weights, count, replacement=True, generator=generator).numpy(), np.intp)
 
 

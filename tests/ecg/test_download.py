@@ -244,7 +244,7 @@ def found(folder: Path) -> dict[str, bytes]:
 
 
 def final(folder: Path) -> dict[str, bytes]:
-    return {name: body for name, body in found(folder).items() if not name.endswith(".partial")}
+    return {name: body for name, body in found(folder).items() if not name.endswith((".partial", ".set-aside"))}
 
 
 @pytest.mark.parametrize(("database", "root"), [("ptb-xl", PTB), ("mitdb", MIT), ("nstdb", NST)])
@@ -304,7 +304,7 @@ def test_verified_files_are_not_hashed_again_but_changed_ones_are(
     (home / "100.atr").write_bytes(b"spoiled")
     assert download("mitdb", tmp_path, base_url=tree.address, **FAST) == Summary(1, 4, 4000)
     assert sorted(hashed) == ["100.atr", "100.hea"]
-    assert found(home) == expected(tree, MIT)
+    assert final(home) == expected(tree, MIT)
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_a_file_that_cannot_be_had_is_named_and_the_others_arrive(
     tree.log.clear()
     assert download("mitdb", tmp_path, base_url=tree.address, **FAST) == Summary(1, 4, 4000)
     assert len(tree.log) == 2
-    assert found(tmp_path / "mitdb") == expected(tree, MIT)
+    assert final(tmp_path / "mitdb") == expected(tree, MIT)
 
 
 def test_wrong_bytes_under_a_final_name_do_not_stay_when_the_server_fails(tree: Tree, tmp_path: Path) -> None:
@@ -436,6 +436,7 @@ def test_wrong_bytes_under_a_final_name_do_not_stay_when_the_server_fails(tree: 
     with pytest.raises(InputError, match=r"100\.dat: HTTP 404"):
         download("mitdb", tmp_path, base_url=tree.address, **FAST)
     assert final(tmp_path / "mitdb") == expected(tree, MIT, "100.dat")
+    assert (tmp_path / "mitdb" / "100.dat.set-aside").read_bytes() == b"wrong"
 
 
 def test_a_file_without_end_is_cut_off(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from core.errors import InputError
-from core.study import Study
+from core.study import AugmentSpec, Study
 from models.nets import Cnn
 from models.run import load_metrics, train_study
 from models.train import Plan, train_net
@@ -76,7 +76,16 @@ def test_one_changed_setting_trains_one_model_again(tmp_path: Path) -> None:
 
 
 def plan(seed: int = 1) -> Plan:
-    return Plan(5, 16, 4e-3, 0.01, swt=True, shift=0.1, epoch_records=None, balanced=False, seed=seed)
+    return Plan(
+        5,
+        16,
+        4e-3,
+        0.01,
+        augment=AugmentSpec(stretch=0.1, noise_mv=0.01, wavelet=0.3),
+        epoch_records=None,
+        balanced=False,
+        seed=seed,
+    )
 
 
 def train(recordings, checkpoint: Path, stop_after: int | None = None):  # type: ignore[no-untyped-def]
@@ -117,7 +126,7 @@ def test_a_damaged_checkpoint_is_thrown_away(tmp_path: Path) -> None:
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-def test_balanced_drawing_takes_every_class_equally_often(tmp_path: Path) -> None:
+def test_balanced_drawing_takes_rare_classes_more_often(tmp_path: Path) -> None:
     import numpy as np
 
     from models.train import _draw
@@ -125,7 +134,8 @@ def test_balanced_drawing_takes_every_class_equally_often(tmp_path: Path) -> Non
     labels = np.zeros((1000, 3), np.uint8)
     labels[:900, 0] = labels[900:980, 1] = labels[980:, 2] = 1
     drawn = labels[_draw(labels, 6000, True, torch.Generator().manual_seed(1))].mean(axis=0)
-    assert drawn == pytest.approx([1 / 3] * 3, abs=0.03)
+    roots = np.sqrt([900, 80, 20])
+    assert drawn == pytest.approx(roots / roots.sum(), abs=0.03)
     once = _draw(labels, 1000, False, torch.Generator().manual_seed(1))
     assert sorted(once.tolist()) == list(range(1000))
 

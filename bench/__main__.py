@@ -1,0 +1,108 @@
+"""``python -m bench``: bundle a study, run it, and read the answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from core.console import run_app, say
+from core.errors import InputError
+from core.options import BuildOption, DataOption, StudyOption, load
+from core.study import Study
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
+Format = Literal["terminal", "json", "csv", "markdown"]
+
+
+@app.command()
+def bundle(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
+    """Make the bundle of a study: artifacts, signal sets and the runner, all that a device needs.
+
+    Example: `python -m bench bundle --study studies/demo.toml`
+    """
+    from bench.pipeline import bundle_study
+
+    loaded, root, where = load(study, data, build)
+    folder = bundle_study(loaded, root, where)
+    say(f"{folder}: on a device, python3 runner.pyz run {folder.name} --out results")
+
+
+@app.command()
+def run(
+    study: StudyOption,
+    data: DataOption = None,
+    build: BuildOption = None,
+    only: Annotated[str | None, typer.Option(help="Only these artifacts, as 'cnn/*'.")] = None,
+) -> None:
+    """Do what is left of the whole path, run the bundle on this machine as if it were the device, print the table.
+
+    Example: `python -m bench run --study studies/ptb-xl.toml --data recordings`
+    """
+    from bench.local import run_here
+    from bench.pipeline import bundle_study
+
+    loaded, root, where = load(study, data, build)
+    folder = bundle_study(loaded, root, where)
+    run_here(folder, where / loaded.name / "results", only)
+    _print(loaded, where, "terminal")
+
+
+@app.command()
+def table(
+    study: StudyOption,
+    build: BuildOption = None,
+    format: Annotated[Format, typer.Option(help="How to print it; json and csv hold every row.")] = "terminal",
+    matrix: Annotated[float | None, typer.Option(help="Print AUC, target by source, at this budget (mV).")] = None,
+) -> None:
+    """The results of a study, one row a (device, artifact, signal set).
+
+    Example: `python -m bench table --study studies/ptb-xl.toml --format json`
+    """
+    loaded, _, where = load(study, None, build)
+    _print(loaded, where, format, matrix)
+
+
+@app.command()
+def report(study: StudyOption, build: BuildOption = None) -> None:
+    """Write the pictures, the rows and a page to read them on, into the study's report folder.
+
+    Example: `python -m bench report --study studies/demo.toml`
+    """
+    from bench.report import write_report
+
+    loaded, _, where = load(study, None, build)
+    page = write_report(_evaluation(loaded, where), _home(loaded, where) / "report")
+    say(f"open {page}")
+
+
+def _home(study: Study, build: Path) -> Path:
+    home = build / study.name
+    if not (home / "bundle" / "bundle.json").exists():
+        raise InputError(f"{home}: no bundle there yet", "make bench runs the study first")
+    return home
+
+
+def _evaluation(study: Study, build: Path):  # type: ignore[no-untyped-def]  # bench.rows is imported late
+    from bench.rows import evaluate
+
+    return evaluate(_home(study, build), study.bench.bootstrap, study.seed)
+
+
+def _print(study: Study, build: Path, format: Format, matrix: float | None = None) -> None:
+    from bench.table import as_csv, as_json, as_markdown, print_terminal, source_target
+
+    evaluation = _evaluation(study, build)
+    if matrix is not None:
+        typer.echo(source_target(evaluation.rows, matrix))
+    elif format == "terminal":
+        print_terminal(evaluation, Console())
+    else:
+        made = {"json": lambda: as_json(evaluation.rows), "csv": lambda: as_csv(evaluation.rows)}
+        typer.echo((made.get(format) or (lambda: as_markdown(evaluation)))(), nl=False)
+
+
+if __name__ == "__main__":
+    run_app(app)
