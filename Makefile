@@ -9,6 +9,7 @@ BUILD ?= build
 DATABASES ?= ptb-xl mitdb
 ADDRESS ?=
 PIP_FLAGS ?=
+DOCS_STUDIES ?= studies/ptb-xl.toml studies/mit-bih.toml
 VENV ?= .venv
 
 # The first Python that fits; a shim that only says "not installed" does not count.
@@ -62,8 +63,9 @@ table: setup
 report: setup
 	$(RUN) bench report --study $(STUDY) --build $(BUILD)
 
+# The tables of the README, from the results of studies that were run: make docs BUILD=build
 docs: setup
-	$(RUN) bench docs
+	$(RUN) bench docs $(DOCS_STUDIES) --build $(BUILD)
 
 test: setup
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(RUN) pytest

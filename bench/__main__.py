@@ -78,6 +78,26 @@ def report(study: StudyOption, build: BuildOption = None) -> None:
     say(f"open {page}")
 
 
+@app.command()
+def docs(
+    studies: Annotated[list[Path], typer.Argument(help="Studies that were run.")],
+    build: BuildOption = None,
+    page: Annotated[Path, typer.Option(help="The page whose marked blocks are filled.")] = Path("README.md"),
+) -> None:
+    """Write the tables and pictures of the docs from the results of studies.
+
+    Example: `python -m bench docs studies/ptb-xl.toml studies/mit-bih.toml`
+    """
+    from bench.docs import fill, write_results
+
+    for path in studies:
+        loaded, _, where = load(path, None, build)
+        _home(loaded, where)
+        for written in write_results(loaded, where, page.parent / "docs" / "results"):
+            say(f"wrote {written}")
+    fill(page)
+
+
 def _home(study: Study, build: Path) -> Path:
     home = build / study.name
     if not (home / "bundle" / "bundle.json").exists():

@@ -6,6 +6,7 @@ In: an empty graph or a TFLite file, and operators to add. Out: a TFLite file wi
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,12 @@ def input_step_mv(path: Path) -> float | None:
     return None
 
 
-def has_int8(path: Path) -> bool:
-    """Whether anything in the file is quantized: a quantizer that finds nothing it knows copies the float file."""
-    return any(tensor.type == TYPES[np.dtype(np.int8)] for tensor in Graph.open(path).graph.tensors)
+def int8_share(path: Path) -> float:
+    """Share of the weights that are 8-bit: a quantizer that finds nothing it knows copies the float file."""
+    graph = Graph.open(path)
+    sizes = {np.dtype(np.int8): 0, np.dtype(np.float32): 0}
+    for tensor in graph.graph.tensors:
+        for kind in sizes:
+            if tensor.type == TYPES[kind] and graph.model.buffers[tensor.buffer].data is not None:
+                sizes[kind] += math.prod(int(size) for size in tensor.shape)
+    return sizes[np.dtype(np.int8)] / max(1, sum(sizes.values()))

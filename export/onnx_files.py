@@ -6,6 +6,7 @@ samples) to float32 ``scores`` (1, classes).
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -40,15 +41,20 @@ def export_module(module: nn.Module, shape: tuple[int, int], path: Path, output:
     By torch's TorchScript exporter: it keeps an LSTM as one LSTM node, and takes 0.1 s where the newer one takes 2 to
     60 s. It records the operators of one run, so a branch on the data would be lost; the parity gate would see that.
     """
-    torch.onnx.export(
-        module.eval(),
-        (torch.zeros(1, *shape),),
-        path,
-        input_names=[INPUT],
-        output_names=[output],
-        opset_version=OPSET,
-        dynamo=False,
-    )
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # an attention layer in one operator, which ONNX does not have
+    try:
+        torch.onnx.export(
+            module.eval(),
+            (torch.zeros(1, *shape),),
+            path,
+            input_names=[INPUT],
+            output_names=[output],
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def write_static(job: Job) -> None:
@@ -168,9 +174,14 @@ def input_step_mv(path: Path) -> float | None:
     return None
 
 
-def has_int8(path: Path) -> bool:
-    """Whether anything in the file is quantized: a quantizer that finds nothing it knows copies the float file."""
-    return any("Quantize" in operator or "Integer" in operator for operator in count_operators(path))
+def int8_share(path: Path) -> float:
+    """Share of the weights that are 8-bit: a quantizer that finds nothing it knows copies the float file."""
+    import onnx
+
+    eight_bit = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+    sizes = [(tensor.data_type, math.prod(tensor.dims)) for tensor in onnx.load(path).graph.initializer if tensor.dims]
+    small = sum(size for kind, size in sizes if kind in eight_bit)
+    return small / max(1, small + sum(size for kind, size in sizes if kind == onnx.TensorProto.FLOAT))
 
 
 def _is_shift(node: onnx.NodeProto, constants: dict[str, Any]) -> bool:

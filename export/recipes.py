@@ -23,16 +23,13 @@ Kind = Literal["net", "lstm", "recurrent", "trees", "logistic", "python"]
 SOURCES: Mapping[str, str] = {"onnx": "onnx-fp32", "tflite": "tflite-fp32"}
 # Whose calibration recordings decide about the file.
 CALIBRATED = ("onnx-int8-static", "tflite-int8-static")
-# What the rows of a file of this kind must say, whatever its parity.
-NOTES: Mapping[str, str] = {"logistic": "features stay float; only the logistic layer is int8"}
-
 NO_INT8_TREE = (
     "a tree compares features with thresholds: features rounded to 8 bits fall on other sides of them, so it would be "
     "another tree, not a smaller form of this one, and there are no multiplications to save"
 )
 NO_STATIC_LSTM_ONNX = (
-    "ONNX Runtime has no LSTM kernel with static int8 activations, the LSTM would stay float; onnx-int8-dynamic is its "
-    "int8 file"
+    "ONNX Runtime has no recurrent kernel with static int8 activations, the layer would stay float; onnx-int8-dynamic "
+    "is its int8 file"
 )
 NO_STATIC_LSTM_TFLITE = (
     "a static int8 LSTM needs calibrated ranges of its gates and an int16 cell, which no converter here makes; "

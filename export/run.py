@@ -31,13 +31,14 @@ from export import flatbuffer, onnx_files, parity
 from export.job import Job, RefusedError, sentence
 from export.manifest import Calibration, Entry, Manifest, manifest_path
 from export.quiet import quiet
-from export.recipes import CALIBRATED, NOTES, SOURCES, kind_of, recipe_for
+from export.recipes import CALIBRATED, SOURCES, kind_of, recipe_for
 from models.run import Trained
 from runtime.files import read_json, replacing, sha256_file, write_json
 
 _CALIBRATION = {"calibration_records", "calibration_method", "calibration_seed"}
 # Bump when the same settings would give another file or another verdict: it makes every file stale.
 VERSION = 1
+HALF = 0.5  # of the weights: a file with fewer 8-bit ones says so in every table
 LIBRARIES = {
     "onnx": ("torch", "onnx", "onnxruntime"),
     "tflite": ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
@@ -49,7 +50,7 @@ def export_study(study: Study, recordings: Recordings, trained: Mapping[str, Tra
 
     A file that cannot be made or that does not pass the gate is an entry with a reason, not an error.
     """
-    wanted = [(model, recipe) for model in trained.values() for recipe in model.recipes or study.export.recipes]
+    wanted = [(model, recipe) for model in trained.values() for recipe in _recipes(study, model)]
     files: _ModelFiles | None = None
     entries = []
     for model, recipe in follow(wanted, "exporting"):
@@ -61,6 +62,10 @@ def export_study(study: Study, recordings: Recordings, trained: Mapping[str, Tra
     if not (path.exists() and _same(path, content)):
         write_json(path, content)
     return manifest
+
+
+def _recipes(study: Study, model: Trained) -> tuple[str, ...]:
+    return study.export.recipes if model.recipes is None else model.recipes
 
 
 def _same(path: Path, content: Any) -> bool:
@@ -129,6 +134,8 @@ class _ModelFiles:
         file_format = recipe.split("-", maxsplit=1)[0]
         out = self.folder / f"{recipe}.{file_format}"
         out.unlink(missing_ok=True)
+        for leftover in self.folder.glob(f".{recipe}.*.partial.*"):  # of a run that was killed
+            leftover.unlink()
         entry: dict[str, Any] = {
             "name": f"{trained.name}/{recipe}",
             "model": trained.name,
@@ -147,9 +154,9 @@ class _ModelFiles:
                     make(self._job(recipe, temporary, source or temporary))
                     entry["parity"] = parity.measure(temporary, self.reference)
                 tools = onnx_files if file_format == "onnx" else flatbuffer
-                if quantized and not tools.has_int8(temporary):
-                    raise RefusedError("the quantizer found no operator that it can quantize")
-                verdict = parity.judge(entry["parity"], quantized, self.reference.steps)
+                notes = [parity.judge(entry["parity"], quantized, self.reference.steps)]
+                if quantized:
+                    notes.append(self._judge_share(tools.int8_share(temporary)))
                 entry["operators"] = tools.count_operators(temporary)
                 step_mv = tools.input_step_mv(temporary)
         except RefusedError as error:
@@ -159,7 +166,6 @@ class _ModelFiles:
         except Exception as error:  # a converter meets a module that it was not made for in a hundred ways
             said = sentence(error).replace(f"{self.folder}/", "")
             return Entry(**entry, status="refused", reason=f"the converter does not take it: {said}")
-        notes = [NOTES[self.kind]] if quantized and self.kind in NOTES else []
         return Entry(
             **entry,
             status="ok",
@@ -167,14 +173,22 @@ class _ModelFiles:
             sha256=sha256_file(out),
             size_bytes=out.stat().st_size,
             calibration=self._calibrated(step_mv) if recipe in CALIBRATED else None,
-            note="; ".join([*notes, *([verdict] if verdict else [])]) or None,
+            note="; ".join(note for note in notes if note) or None,
         )
+
+    def _judge_share(self, share: float) -> str | None:
+        """The note of a file of which only ``share`` of the weights is 8-bit. Raises RefusedError when none is."""
+        if share == 0:
+            raise RefusedError("the quantizer found nothing in it that it can quantize")
+        if self.kind == "logistic":
+            return "features stay float; only the logistic layer is int8"
+        return None if share > HALF else f"only {share:.0%} of its weights are 8-bit, the others stay float"
 
     def _float_file(self, file_format: str) -> Path:
         """The float file that quantized ones are made from; made now if the study does not ask for it."""
         entry = self.export(SOURCES[file_format])
         if entry.file is None:
-            raise RefusedError(f"{entry.recipe}, from which it is made, is {entry.status}: {entry.reason}")
+            raise RefusedError(f"{entry.recipe}, from which it is made, was refused")
         return self.root / entry.file
 
     def _job(self, recipe: str, out: Path, source: Path) -> Job:

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from core.console import run_app
+from core.errors import InputError
 from core.options import BuildOption, DataOption, StudyOption, load
-from models.metrics import PUBLISHED
+from models.metrics import paper_cells, paper_table
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
-FIGURES = ("accuracy", "auc", "f1", "precision", "recall")
 
 
 @app.command()
@@ -44,27 +44,18 @@ def table(
 
     loaded, _, where = load(study, None, build)
     metrics = load_metrics(loaded, where)
-    rows = [{"model": name, **found["test"]} for name, found in metrics.items()]
+    if not metrics:
+        raise InputError(f"{where / loaded.name}: nothing is trained there yet", "make train trains the study first")
     if format == "json":
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    heads = ["model", "n", *(f"{name} (paper)" for name in FIGURES)]
-    lines = [[row["model"], f"{row['n']:,}", *(_beside(row, name) for name in FIGURES)] for row in rows]
-    if format == "markdown":
-        typer.echo("| " + " | ".join(heads) + " |")
-        typer.echo("|" + " --- |" * len(heads))
+        typer.echo(json.dumps([{"model": name, **found["test"]} for name, found in metrics.items()], indent=1))
+    elif format == "markdown":
+        typer.echo(paper_table(metrics), nl=False)
+    else:
+        heads, lines = paper_cells(metrics)
+        drawn = Table(*heads, title=f"{loaded.title}: test side, percent")
         for line in lines:
-            typer.echo("| " + " | ".join(line) + " |")
-        return
-    drawn = Table(*heads, title=f"{loaded.title}: test side, percent")
-    for line in lines:
-        drawn.add_row(*line)
-    Console().print(drawn)
-
-
-def _beside(row: dict[str, float], figure: str) -> str:
-    published = PUBLISHED.get(str(row["model"]), {}).get(figure)
-    return f"{100 * row[figure]:.1f} ({'-' if published is None else published})"
+            drawn.add_row(*line)
+        Console().print(drawn)
 
 
 @app.command("list")

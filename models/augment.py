@@ -76,8 +76,8 @@ def disturb(x: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
 
 
 def stretched(x: Tensor, factors: Tensor, about: float) -> Tensor:
-    """Play each recording ``factors`` ``(n, 1)`` times as fast, by linear interpolation; sample ``about`` stays where it
-    is (the beat that a window is about), and what would lie outside the window repeats its edge."""
+    """Play each recording ``factors`` ``(n, 1)`` times as fast, by linear interpolation. Sample ``about`` stays where
+    it is (the beat that a window is about), and what would lie outside the window repeats its edge."""
     samples = x.shape[2]
     places = ((torch.arange(samples) - about) * factors + about).clamp(0, samples - 1)
     before = places.long().clamp(max=samples - 2)

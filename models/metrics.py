@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ PUBLISHED: Mapping[str, Mapping[str, int | None]] = {
     "decision-tree": {"accuracy": 52, "auc": 58, "f1": 22, "precision": None, "recall": None},
     "logistic-regression": {"accuracy": 40, "auc": 50, "f1": 21, "precision": 21, "recall": None},
 }
+
+
+FIGURES = ("accuracy", "auc", "f1", "precision", "recall")
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,26 @@ def paper_row(labels: Labels, scores: Scores, thresholds: NDArray[np.float32]) -
         precision=float(precision.mean()),
         recall=float(recall.mean()),
     )
+
+
+def paper_cells(metrics: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Heads and lines of the paper's table, test side: ours in percent, the published value in parentheses where
+    the task is the paper's (PTB-XL, 12 leads)."""
+    known = any(found["published"] for found in metrics.values())
+    heads = ["model", "n", *(("macro AUC" if name == "auc" else name) + " (paper)" * known for name in FIGURES)]
+    lines = []
+    for model, found in metrics.items():
+        published = PUBLISHED.get(model, {})
+        row = found["test"]
+        theirs = ["-" if published.get(name) is None else str(published[name]) for name in FIGURES]
+        ours = [f"{100 * row[name]:.1f}" + f" ({said})" * known for name, said in zip(FIGURES, theirs, strict=True)]
+        lines.append([model, f"{row['n']:,}", *ours])
+    return heads, lines
+
+
+def paper_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """The paper's table in Markdown."""
+    heads, lines = paper_cells(metrics)
+    text = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    text += ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join(text) + "\n"

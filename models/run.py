@@ -219,7 +219,12 @@ def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
         scores[split], labels[split] = scores_of(module, recordings, rows), recordings.labels[rows]
     thresholds = best_thresholds(labels["validation"], scores["validation"])
     rows_of = {split: asdict(paper_row(labels[split], scores[split], thresholds)) for split in scores}
-    return {**rows_of, "thresholds": [float(value) for value in thresholds]}
+    about = recordings.about
+    return {
+        **rows_of,
+        "thresholds": [float(value) for value in thresholds],
+        "published": about.database == "ptb-xl" and len(about.leads) == 12,
+    }
 
 
 def load_model(folder: Path, digest: str, recipes: tuple[str, ...] | None) -> Trained:

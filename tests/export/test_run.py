@@ -85,6 +85,17 @@ def test_a_damaged_file_is_made_again(
     assert changed == {f"small/artifacts/cnn/onnx-fp32.{end}" for end in ("onnx", "json", "stamp.json")}
 
 
+def test_a_killed_run_leaves_nothing_for_long(
+    trained: dict[str, Trained], recordings: Recordings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "small" / "artifacts" / "cnn"
+    folder.mkdir(parents=True)
+    (folder / "onnx-fp32.onnx").write_bytes(b"renamed, but the stamp was not written")
+    (folder / ".onnx-fp32.x.partial.onnx").write_bytes(b"half")
+    assert export(tmp_path, recordings, trained["cnn"], recipes=["onnx-fp32"])["onnx-fp32"].status == "ok"
+    assert {path.name for path in folder.iterdir()} == {f"onnx-fp32.{end}" for end in ("onnx", "json", "stamp.json")}
+
+
 @pytest.mark.parametrize(
     ("change", "stale"),
     [
@@ -173,7 +184,7 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(
         assert entry.status == "refused" and entry.file is None
         assert "\n" not in entry.reason and "Traceback" not in entry.reason and len(entry.reason) < 400
     assert says in entries["onnx-fp32"].reason
-    assert "onnx-fp32, from which it is made, is refused" in entries["onnx-int8-static"].reason
+    assert "onnx-fp32, from which it is made, was refused" in entries["onnx-int8-static"].reason
     assert not list(tmp_path.rglob("*.onnx"))
     # It is remembered: the converter is not asked again.
     monkeypatch.setitem(recipes.TABLE, ("net", "onnx-fp32"), lambda job: pytest.fail("tried again"))
@@ -211,7 +222,7 @@ def test_a_copy_is_not_a_quantized_file(recordings: Recordings, tmp_path: Path) 
 
     entries = export(tmp_path, recordings, as_trained(Peaks(), recordings), recipes=["onnx-fp32", "onnx-int8-dynamic"])
     assert entries["onnx-fp32"].status == "ok"
-    assert entries["onnx-int8-dynamic"].reason == "the quantizer found no operator that it can quantize"
+    assert entries["onnx-int8-dynamic"].reason == "the quantizer found nothing in it that it can quantize"
 
 
 def test_an_unknown_estimator_has_no_file_and_a_reason(recordings: Recordings, tmp_path: Path) -> None:
@@ -232,3 +243,40 @@ def test_an_unreadable_manifest_is_an_input_error(content: str | None, tmp_path:
         path.write_text(content)
     with pytest.raises(InputError, match="manifest"):
         load_manifest(small_study(), tmp_path)
+
+
+class Gated(nn.Module):
+    """A recurrent net of a user: ONNX Runtime has an int8 LSTM, but no int8 GRU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(2, 24, batch_first=True)
+        self.head = nn.Linear(24, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.gru(x.transpose(1, 2)[:, ::8])[0].mean(dim=1))
+
+
+class Attention(nn.Module):
+    """A net of a user with torch's own transformer layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv1d(2, 16, 20, 20)
+        self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(self.patches(x).transpose(1, 2)).mean(dim=1))
+
+
+def test_nets_of_users(recordings: Recordings, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    entries = export(tmp_path, recordings, as_trained(Attention(), recordings), recipes=RECIPES)
+    assert entries["onnx-fp32"].status == "ok", entries["onnx-fp32"].reason
+    recipes = ["onnx-fp32", "onnx-int8-dynamic", "onnx-int8-static", "tflite-fp32"]
+    entries = export(tmp_path, recordings, as_trained(Gated(), recordings, "gated"), recipes=recipes)
+    assert entries["onnx-fp32"].status == "ok", entries["onnx-fp32"].reason
+    dynamic = entries["onnx-int8-dynamic"]
+    assert dynamic.status == "refused" or "the others stay float" in dynamic.note
+    assert entries["onnx-int8-static"].status == entries["tflite-fp32"].status == "not-applicable"

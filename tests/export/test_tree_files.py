@@ -12,6 +12,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from export import flatbuffer, onnx_files, tree_files
+from export.quiet import quiet
 from models.classical import FeatureModel, head_of
 from models.features import Features
 from runtime.engines import open_engine
@@ -41,7 +42,8 @@ def make_model(name: str) -> FeatureModel:
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_same_leaves_on_random_recordings(name: str, file_format: str, tmp_path: Path) -> None:
     model, signals, out = make_model(name), random_signals(300, SHAPE, seed=6), tmp_path / f"tree.{file_format}"
-    getattr(tree_files, f"write_{file_format}")(job_for(model, SHAPE, out))
+    with quiet():
+        getattr(tree_files, f"write_{file_format}")(job_for(model, SHAPE, out))
     engine = open_engine(out, shape=SHAPE)
     scores = np.concatenate([engine.run(signal[None]) for signal in signals])
     with torch.inference_mode():
@@ -60,7 +62,8 @@ def test_onnx_holds_one_ensemble(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_tflite_walks_without_bounds_checks(tmp_path: Path) -> None:
     model, out = make_model("forest"), tmp_path / "forest.tflite"
-    tree_files.write_tflite(job_for(model, SHAPE, out))
+    with quiet():
+        tree_files.write_tflite(job_for(model, SHAPE, out))
     counts = flatbuffer.count_operators(out)
     depth = model.head.depth
     assert counts["GATHER"] == 5 * depth + 1 and counts["SELECT_V2"] == counts["LESS_EQUAL"] == depth
