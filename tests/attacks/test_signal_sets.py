@@ -1,0 +1,105 @@
+"""The signal sets of a study: what is made, what is made again, and that every one is a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attacks.run import attack_study, reference_rows
+from core.errors import InputError
+from core.study import Study
+from ecg.recordings import Recordings
+from models.run import train_study
+from runtime.files import read_array, sha256_file
+from tests.models.making import small_recordings
+
+
+def study(**attacks: Any) -> Study:
+    settings = {"sources": ["cnn"], "budgets_mv": [0.0005, 0.01, 0.05], "steps": 4, "references": 16} | attacks
+    models = {"cnn": {"epochs": 2, "batch_size": 16, "options": {"width": 4}}, "decision-tree": {}}
+    data = {"source": "synthetic"}
+    return Study.model_validate({"name": "s", "title": "s", "data": data, "models": models, "attacks": settings})
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Recordings:
+    return small_recordings(tmp_path / "recordings")
+
+
+def make(asked: Study, recordings: Recordings, home: Path):  # type: ignore[no-untyped-def]
+    return attack_study(asked, recordings, train_study(asked, recordings, home), home)
+
+
+def times(home: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (home / "s" / "signals").iterdir()}
+
+
+def test_every_set_is_a_recording_within_its_budget(recordings: Recordings, tmp_path: Path) -> None:
+    sets = make(study(), recordings, tmp_path)
+    assert [each.name for each in sets] == [
+        "clean",
+        "pgd-cnn-0.01mV",
+        "random-sign-0.01mV",
+        "pgd-cnn-0.05mV",
+        "random-sign-0.05mV",
+    ]  # 0.0005 mV is below the recorder's step of 0.001 mV
+    clean = recordings.adc(recordings.indices("test"))
+    for each in sets:
+        path = tmp_path / "s" / "signals" / f"{each.name}.npy"
+        steps = read_array(path)
+        assert steps.dtype == np.int16
+        assert sha256_file(path) == each.sha256
+        largest = np.abs(steps.astype(int) - clean).max()
+        assert largest == round(each.epsilon_mv / 0.001)
+        assert each.linf_mv == pytest.approx(each.epsilon_mv)
+        assert (each.source is None) == (each.method != "pgd")
+
+
+def test_only_what_changed_is_made_again(recordings: Recordings, tmp_path: Path) -> None:
+    make(study(), recordings, tmp_path)
+    first = times(tmp_path)
+    make(study(), recordings, tmp_path)
+    assert times(tmp_path) == first
+    make(study(budgets_mv=[0.01, 0.02, 0.05]), recordings, tmp_path)
+    second = times(tmp_path)
+    assert {name: second[name] for name in first} == first
+    assert {name for name in second if name not in first} == {
+        f"{method}-0.02mV{suffix}"
+        for method in ("pgd-cnn", "random-sign")
+        for suffix in (".npy", ".json", ".stamp.json")
+    }
+    make(study(budgets_mv=[0.01], steps=5), recordings, tmp_path)
+    third = times(tmp_path)
+    assert not any("0.05" in name or "0.02" in name for name in third)  # the folder holds what the study says
+    assert third["random-sign-0.01mV.npy"] == first["random-sign-0.01mV.npy"]
+    assert third["pgd-cnn-0.01mV.npy"] != first["pgd-cnn-0.01mV.npy"]
+
+
+def test_a_damaged_set_is_made_again_with_the_same_bytes(recordings: Recordings, tmp_path: Path) -> None:
+    before = {each.name: each.sha256 for each in make(study(), recordings, tmp_path)}
+    path = tmp_path / "s" / "signals" / "pgd-cnn-0.01mV.npy"
+    path.write_bytes(path.read_bytes()[:-2])
+    assert {each.name: each.sha256 for each in make(study(), recordings, tmp_path)} == before
+    assert sha256_file(path) == before["pgd-cnn-0.01mV"]
+
+
+def test_a_source_without_gradient_is_refused(recordings: Recordings, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'decision-tree' has no gradient[\s\S]*cnn"):
+        make(study(sources=["decision-tree"]), recordings, tmp_path)
+    assert not (tmp_path / "s" / "signals").exists()
+
+
+def test_references_hold_rare_classes(tmp_path: Path) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 900, exclusive=True)
+    labels = recordings.labels.copy()
+    validation = recordings.indices("validation")
+    labels[validation] = [1, 0, 0]
+    labels[validation[:3]] = [0, 0, 1]
+    recordings = Recordings(**{**vars(recordings), "labels": labels})
+    rows = reference_rows(recordings, 40, seed=1)
+    assert len(rows) == len(set(rows)) == 40
+    assert set(rows) <= set(validation)
+    assert labels[rows, 2].sum() == 3

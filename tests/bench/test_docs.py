@@ -1,0 +1,56 @@
+"""No number in the docs was typed: the README's tables are the files that a command wrote from results."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.docs import BLOCK, fill
+from core.errors import InputError
+from models.layers import layer_table
+
+README = Path("README.md")
+
+
+def test_the_readme_holds_the_written_tables() -> None:
+    blocks = list(BLOCK.finditer(README.read_text(encoding="utf-8")))
+    assert len(blocks) >= 4
+    for found in blocks:
+        assert found[0] == f"{found[1]}{Path(found[2]).read_text(encoding='utf-8').strip()}\n{found[3]}"
+
+
+@pytest.mark.parametrize("study", ["ptb-xl", "mit-bih"])
+def test_the_tables_agree_with_the_rows_beside_them(study: str) -> None:
+    with Path(f"docs/results/{study}.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == "clean"]
+    table = Path(f"docs/results/{study}.md").read_text(encoding="utf-8")
+    assert len(rows) >= 16
+    for row in rows:
+        line = next(li for li in table.splitlines() if row["recipe"] in li and f"| {row['model']} " in li)
+        assert f"{float(row['auc']):.3f}".removeprefix("0") in line
+
+
+@pytest.mark.parametrize("system", ["ecg-lens", "cnn", "lstm"])
+def test_the_layer_tables_are_those_of_the_code(system: str) -> None:
+    assert layer_table(system, 12, 1000, 5) in Path("docs/models.md").read_text(encoding="utf-8")
+
+
+def test_a_block_whose_file_is_missing_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- docs/results/none.md -->\nold\n<!-- end -->\n")
+    with pytest.raises(InputError, match=r"docs/results/none\.md"):
+        fill(page)
+    assert "old" in page.read_text()
+
+
+def test_filling_replaces_what_was_there(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- docs/results/x.md -->\nold\n<!-- end -->\nb\n")
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    (tmp_path / "docs" / "results" / "x.md").write_text("| new |\n")
+    fill(page)
+    assert page.read_text() == "a\n<!-- docs/results/x.md -->\n| new |\n<!-- end -->\nb\n"
+    assert not re.search("old", page.read_text())

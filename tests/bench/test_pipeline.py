@@ -1,0 +1,139 @@
+"""The whole path on a small synthetic study, with the real engines and the packed runner, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bench.bundle import runner_archive
+
+STUDY = """
+name = "tiny"
+title = "A tiny study"
+test_records = 40
+[data]
+source = "synthetic"
+records = 240
+window_s = [0, 4]
+[models.decision-tree]
+[models.cnn]
+epochs = 2
+options = {width = 8}
+[attacks]
+sources = ["cnn"]
+budgets_mv = [0.02]
+steps = 3
+references = 16
+[bench]
+bootstrap = 100
+"""
+KEYS = [
+    "device",
+    "evidence",
+    "model",
+    "recipe",
+    "source",
+    "method",
+    "epsilon_mv",
+    "n",
+    "auc",
+    "auc_low",
+    "auc_high",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "load_ms",
+    "peak_rss_mb",
+    "size_bytes",
+    "runtime",
+    "not_applicable",
+]
+
+
+def pulseproof(*arguments: str, home: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *arguments, "--build", str(home / "build")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == expect, done.stderr[-3000:] + done.stdout[-1000:]
+    return done
+
+
+def test_the_runner_is_packed_the_same_every_time_and_holds_only_the_runtime(tmp_path: Path) -> None:
+    packed = runner_archive()
+    assert packed == runner_archive()
+    (tmp_path / "runner.pyz").write_bytes(packed)
+    names = zipfile.ZipFile(tmp_path / "runner.pyz").namelist()
+    assert all(name == "__main__.py" or name.startswith("runtime/") for name in names)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "runner.pyz", "probe"], capture_output=True, text=True, check=True
+    )
+    assert "fingerprint" in json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    study = ["--study", str(path)]
+    first = pulseproof("bench", "run", *study, home=tmp_path)
+    assert "SYNTHETIC" in first.stdout
+    rows = json.loads(pulseproof("bench", "table", *study, "--format", "json", home=tmp_path).stdout)
+    assert list(rows[0])[: len(KEYS)] == KEYS
+    measured = [row for row in rows if row["auc"] is not None]
+    assert {(row["model"], row["recipe"]) for row in measured} == {
+        ("decision-tree", "onnx-fp32"),
+        ("decision-tree", "tflite-fp32"),
+        *(("cnn", f"{f}-{r}") for f in ("onnx", "tflite") for r in ("fp32", "int8-static")),
+    }
+    assert len(measured) == 6 * 3
+    for row in measured:
+        assert row["evidence"] == "measured-on-host"
+        assert row["n"] == 40
+        assert row["auc_low"] <= row["auc"] <= row["auc_high"]
+        assert 0 < row["latency_p50_ms"] <= row["latency_p99_ms"]
+    left_out = [row for row in rows if row["not_applicable"]]
+    assert {(row["model"], row["recipe"]) for row in left_out} == {
+        ("decision-tree", "onnx-int8-static"),
+        ("decision-tree", "tflite-int8-static"),
+    }
+
+    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "build").rglob("*.*") if p.is_file()}
+    pulseproof("bench", "run", *study, home=tmp_path)
+    again = {p: p.stat().st_mtime_ns for p in (tmp_path / "build").rglob("*.*") if p.is_file()}
+    assert [p for p in again if again[p] != files.get(p) and p.name != "device.json"] == []
+
+    path.write_text(STUDY.replace("[0.02]", "[0.02, 0.04]"))
+    pulseproof("bench", "run", *study, home=tmp_path)
+    third = {p: p.stat().st_mtime_ns for p in (tmp_path / "build").rglob("*.*") if p.is_file()}
+    kept = [p for p in files if p.parts[-3] == "results" or "models" in p.parts or "artifacts" in p.parts]
+    assert kept
+    results = [p for p in files if "results" in p.parts and p.name != "device.json"]
+    assert len(results) == 6 * 3 * 2
+    for p in (*results, *(p for p in files if "models" in p.parts)):
+        assert third[p] == files[p], p
+    rows = json.loads(pulseproof("bench", "table", *study, "--format", "json", home=tmp_path).stdout)
+    assert sum(row["auc"] is not None for row in rows) == 6 * 5
+
+    page = tmp_path / "build" / "tiny" / "report" / "index.html"
+    pulseproof("bench", "report", *study, home=tmp_path)
+    assert "SYNTHETIC" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bench", "table", "--study", "studies/none.toml"], "no such study"),
+        (["bench", "table", "--study", "studies/demo.toml"], "no bundle there yet"),
+        (["bench", "run", "--study", "studies/ptb-xl.toml"], "DATA"),
+        (["models", "table", "--study", "studies/demo.toml"], "nothing is trained there yet"),
+        (["bench", "table", "--study", "studies/demo.toml", "--format", "xml"], "xml"),
+    ],
+)
+def test_wrong_use_ends_with_status_2_and_a_sentence(tmp_path: Path, arguments: list[str], said: str) -> None:
+    done = pulseproof(*arguments, home=tmp_path, expect=2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "build").exists()
