@@ -88,10 +88,11 @@ class BeatData(Strict):
 
 
 class AugmentSpec(Strict):
-    """What training does to a recording so that a small data set goes further; each is the largest change, drawn anew
+    """What training does to a recording so that a small data set goes further. Each is the largest change, drawn anew
     for every recording: ``shift`` in time (share of the window), ``scale`` of the amplitude, ``stretch`` of the time
-    axis (heart rate; what stays in place lies at ``stretch_about``, a share of the window), ``offset_mv`` of the baseline (standard deviation), ``noise_mv`` (standard deviation), ``wavelet``
-    of the gain of each stationary-wavelet band (None: what the system does by itself, 0.3 in ECG-Lens)."""
+    axis (heart rate; what stays in place lies at ``stretch_about``, a share of the window), ``offset_mv`` of the
+    baseline and ``noise_mv`` (standard deviations), ``wavelet`` of the gain of each stationary-wavelet band (None: what
+    the system does by itself, 0.3 in ECG-Lens)."""
 
     shift: float = Field(0.1, ge=0, le=0.5)
     scale: float = Field(0.2, ge=0, lt=1)

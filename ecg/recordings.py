@@ -14,6 +14,7 @@ float32 millivolts only for the rows asked for, so a database larger than memory
 
 from __future__ import annotations
 
+import mmap
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -90,6 +91,10 @@ class Recordings:
     def adc(self, rows: NDArray[np.intp]) -> NDArray[np.int16]:
         """int16 (k, leads, samples): recorder steps of the recordings ``rows``."""
         block = self.steps[rows, :, self.window[0] : self.window[1]]
+        if isinstance(self.steps.base, mmap.mmap):
+            # A page once touched counts as this process's memory while it is mapped, until all of a large database
+            # does. The system's page cache keeps it, so reading it again costs no disk.
+            self.steps.base.madvise(mmap.MADV_DONTNEED)
         return np.ascontiguousarray(block[:, list(self.lead_rows), :])
 
     def signals(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:

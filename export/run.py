@@ -12,7 +12,6 @@ Each file is a step of its own: it is made again when what it depends on changed
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from core.console import follow, say
 from core.errors import InputError
@@ -85,11 +83,6 @@ class _ModelFiles:
         self.kind = kind_of(trained.module)
 
     @functools.cached_property
-    def weights(self) -> str:
-        """SHA-256 of all parameters and buffers: a training on another machine gives others by the same settings."""
-        return weights_digest(self.trained.module)
-
-    @functools.cached_property
     def reference(self) -> parity.Reference:
         rows = self.recordings.sample("validation", self.study.export.parity_records, self.study.seed)
         trees = self.kind == "trees"
@@ -118,7 +111,6 @@ class _ModelFiles:
             "version": VERSION,
             "model": self.trained.name,
             "trained": self.trained.digest,
-            "weights": self.weights,
             "recipe": recipe,
             "recordings": self.recordings.fingerprint,
             "window": self.recordings.window,
@@ -211,15 +203,6 @@ class _ModelFiles:
             split="train",
             input_step_mv=input_step_mv,
         )
-
-
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over the names and values of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
-    return digest.hexdigest()
 
 
 def _versions(recipe: str) -> dict[str, str]:

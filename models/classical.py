@@ -28,7 +28,7 @@ from runtime.files import replacing
 
 TREES = (DecisionTreeClassifier, RandomForestClassifier, ExtraTreesClassifier)
 # What skops meets in the estimators above beside the types that it trusts by itself.
-TRUSTED = ["sklearn.tree._tree.Tree", "numpy.dtype", "sklearn.utils.validation._check_feature_names_in"]
+TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class Logistic(nn.Module):

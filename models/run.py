@@ -24,7 +24,7 @@ from torch import nn
 
 from core.console import say
 from core.errors import InputError
-from core.steps import Step
+from core.steps import Step, digest
 from core.study import ModelSpec, Study
 from ecg.recordings import Recordings
 from models.classical import FeatureModel, head_of, load_estimator, probabilities, save_estimator
@@ -38,13 +38,15 @@ from runtime.files import read_json, replacing, write_json
 # Bump when the same settings would train another model: it makes every trained model of this kind stale.
 VERSION = 1
 NORMALISE_RECORDS = 2000
+WEIGHTS, ESTIMATOR = "weights.safetensors", "estimator.skops"
 
 
 @dataclass(frozen=True)
 class Trained:
     """A trained system: ``module`` takes float32 ``(n, leads, samples)`` mV and gives scores ``(n, classes)``.
 
-    ``digest`` identifies the settings and recordings it came from; ``differentiable`` says whether gradients of the
+    ``digest`` identifies it: its name, the settings and recordings it came from, and the bytes of its weights (another
+    machine may train others from the same settings); ``differentiable`` says whether gradients of the
     scores reach the signal.
     """
 
@@ -78,7 +80,9 @@ def train_study(study: Study, recordings: Recordings, build: Path) -> dict[str, 
         step = _step(study, recordings, build, name, systems[name])
         if not step.fresh():
             _train_one(study, recordings, build, name, systems[name], spec, step)
-        trained[name] = load_model(step.folder, step.digest, spec.recipes or systems[name].recipes)
+        made = {file: sha256 for file, sha256 in step.outputs().items() if file in (WEIGHTS, ESTIMATOR)}
+        identity = digest([name, step.digest, made])
+        trained[name] = load_model(step.folder, identity, spec.recipes or systems[name].recipes)
     return trained
 
 
@@ -132,14 +136,14 @@ def _train_one(
         # The checkpoint's name carries the settings: an unfinished training of other settings is not gone on with.
         checkpoint = folder / f"unfinished-{step.digest[:12]}.safetensors"
         history = train_net(net, recordings, plan, checkpoint, name)
-        made = folder / "weights.safetensors"
+        made = folder / WEIGHTS
         with replacing(made) as temporary:
             save_file({key: tensor.contiguous() for key, tensor in net.state_dict().items()}, temporary)
         head["origin"], module = "net", net
     else:
         features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
         estimator = _fit_estimator(name, system, spec, recordings, features, seed)
-        made = folder / "estimator.skops"
+        made = folder / ESTIMATOR
         save_estimator(estimator, made)
         head["origin"], module = "estimator", FeatureModel(features, head_of(estimator))
     write_json(folder / "model.json", head)
@@ -173,11 +177,13 @@ def _build_net(name: str, system: System, spec: ModelSpec, task: Task) -> nn.Mod
 
 def _fit_normalisation(net: nn.Module, recordings: Recordings, seed: int) -> dict[str, float]:
     """Set every Normalise of the net from training recordings; a user's own net normalises as it likes."""
-    rows = recordings.indices("train")
-    if len(rows) > NORMALISE_RECORDS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, NORMALISE_RECORDS, replace=False))
-    signals = recordings.signals(rows)
-    mean, sigma = float(signals.mean(dtype=np.float64)), float(signals.std(dtype=np.float64))
+    rows = recordings.sample("train", NORMALISE_RECORDS, seed)
+    total = squares = 0.0
+    for first in range(0, len(rows), 100):
+        signals = recordings.signals(rows[first : first + 100]).astype(np.float64)
+        total, squares = total + signals.mean() * len(signals), squares + (signals**2).mean() * len(signals)
+    mean = total / len(rows)
+    sigma = float(np.sqrt(squares / len(rows) - mean**2))
     for module in net.modules():
         if isinstance(module, Normalise):
             module.mean.fill_(mean)
@@ -227,7 +233,7 @@ def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
     }
 
 
-def load_model(folder: Path, digest: str, recipes: tuple[str, ...] | None) -> Trained:
+def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> Trained:
     """Load one trained system. Raises InputError when the folder does not hold one."""
     try:
         head = read_json(folder / "model.json")
@@ -238,17 +244,17 @@ def load_model(folder: Path, digest: str, recipes: tuple[str, ...] | None) -> Tr
             net = resolve(head["name"], spec).net
             assert net is not None
             module = net(len(task.leads), task.samples, len(task.classes), **spec.options)
-            module.load_state_dict(load_file(folder / "weights.safetensors"))
+            module.load_state_dict(load_file(folder / WEIGHTS))
         else:
             features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
-            module = FeatureModel(features, head_of(load_estimator(folder / "estimator.skops")))
+            module = FeatureModel(features, head_of(load_estimator(folder / ESTIMATOR)))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: not a readable trained model ({error})", "delete it and train again") from None
     module.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     differentiable = all(getattr(part, "differentiable", True) for part in module.modules())
-    return Trained(head["name"], module, task, recipes, differentiable, digest)
+    return Trained(head["name"], module, task, recipes, differentiable, identity)
 
 
 def load_metrics(study: Study, build: Path) -> dict[str, dict[str, Any]]:

@@ -32,26 +32,10 @@ references = 16
 [bench]
 bootstrap = 100
 """
-KEYS = [
-    "device",
-    "evidence",
-    "model",
-    "recipe",
-    "source",
-    "method",
-    "epsilon_mv",
-    "n",
-    "auc",
-    "auc_low",
-    "auc_high",
-    "latency_p50_ms",
-    "latency_p99_ms",
-    "load_ms",
-    "peak_rss_mb",
-    "size_bytes",
-    "runtime",
-    "not_applicable",
-]
+KEYS = (
+    "device, evidence, model, recipe, source, method, epsilon_mv, n, auc, auc_low, auc_high, latency_p50_ms, "
+    "latency_p99_ms, load_ms, peak_rss_mb, size_bytes, runtime, not_applicable"
+)
 
 
 def pulseproof(*arguments: str, home: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
@@ -81,7 +65,7 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
     first = pulseproof("bench", "run", *study, home=tmp_path)
     assert "SYNTHETIC" in first.stdout
     rows = json.loads(pulseproof("bench", "table", *study, "--format", "json", home=tmp_path).stdout)
-    assert list(rows[0])[: len(KEYS)] == KEYS
+    assert ", ".join(rows[0]).startswith(KEYS)
     measured = [row for row in rows if row["auc"] is not None]
     assert {(row["model"], row["recipe"]) for row in measured} == {
         ("decision-tree", "onnx-fp32"),

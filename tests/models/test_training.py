@@ -18,6 +18,7 @@ from core.study import AugmentSpec, Study
 from models.nets import Cnn
 from models.run import load_metrics, train_study
 from models.train import Plan, train_net
+from runtime.files import read_json, write_json
 from tests.models.making import small_recordings
 
 
@@ -73,6 +74,19 @@ def test_one_changed_setting_trains_one_model_again(tmp_path: Path) -> None:
     second = train_study(study(cnn={**short, "epochs": 2}, logistic_regression={}), recordings, tmp_path)
     assert first["cnn"].digest != second["cnn"].digest
     assert first["logistic-regression"].digest == second["logistic-regression"].digest
+
+
+def test_the_identity_holds_the_bytes_of_the_weights(tmp_path: Path) -> None:
+    """Another machine, or another number of threads, may train other weights from the same settings."""
+    recordings = small_recordings(tmp_path / "recordings", 60)
+    asked = study(cnn={**SMALL, "epochs": 1}, twin={**SMALL, "epochs": 1, "system": "cnn"})
+    trained = train_study(asked, recordings, tmp_path)
+    assert trained["cnn"].digest != trained["twin"].digest
+    folder = tmp_path / "small" / "models" / "cnn"
+    stamp = read_json(folder / "train.stamp.json")
+    stamp["outputs"]["weights.safetensors"]["sha256"] = "0" * 64
+    write_json(folder / "train.stamp.json", stamp)
+    assert train_study(asked, recordings, tmp_path)["cnn"].digest != trained["cnn"].digest
 
 
 def plan(seed: int = 1) -> Plan:
