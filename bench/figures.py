@@ -16,14 +16,26 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from bench.pivot import Line, banner, budget_text, milliseconds
-from bench.rows import Evaluation, is_quantized
+from bench.rows import Evaluation
 from runtime.files import replacing
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 FORMATS = {"onnx": BLUE, "tflite": VERMILION}
-MARKERS = {"fp32": "o", "fp16": "D", "int8-static": "s", "int8-dynamic": "^", "int8-weights": "v", "int16x8": "P"}
+MARKERS = {
+    "onnx-fp32": "o",
+    "onnx-fp16": "p",
+    "onnx-int8-static": "s",
+    "onnx-int8-dynamic": "^",
+    "tflite-fp32": "D",
+    "tflite-fp16": "h",
+    "tflite-int8-static": "X",
+    "tflite-int8-weights": "v",
+    "tflite-int8-dynamic": "<",
+    "tflite-int16x8": "P",
+}
 PANELS_PER_LINE = 3
 DPI = 150
 
@@ -46,8 +58,9 @@ def auc_against_budget(evaluation: Evaluation, lines: Sequence[Line], path: Path
     for model, axes in zip(models, panels.flat, strict=False):
         own = [line for line in lines if line.clean.model == model]
         for order, line in enumerate(own):
-            _budget_lines(axes, line, clean_at * 1.06 ** (order - (len(own) - 1) / 2), clean_at, budgets)
-        axes.set_title(model, fontsize=10)
+            beside = 1.05 ** (order - (len(own) - 1) / 2)  # equal curves lie side by side, not one over the other
+            _budget_lines(axes, line, clean_at, budgets, beside)
+        axes.set_title(_named(own), fontsize=10)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator([clean_at, *budgets]))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -61,7 +74,7 @@ def auc_against_budget(evaluation: Evaluation, lines: Sequence[Line], path: Path
         axes.set_visible(False)
     for axes in panels.flat[max(0, len(models) - columns) : len(models)]:
         axes.xaxis.set_tick_params(labelbottom=True)
-    figure.supxlabel("budget, mV (L-infinity)", fontsize=10)
+        axes.set_xlabel("budget, mV (L-infinity)", fontsize=9)
     figure.supylabel("macro AUC", fontsize=10)
     control = Line2D([], [], color="0.3", linestyle="--", marker="o", markerfacecolor="white")
     chance = Line2D([], [], color="0.6", linestyle=(0, (1, 3)))
@@ -87,51 +100,75 @@ def latency_against_auc(evaluation: Evaluation, lines: Sequence[Line], budget: f
     figure = Figure(figsize=(7.5, 5.6), layout="constrained")
     axes = figure.subplots()
     axes.set_xscale("log")
+    names: dict[str, tuple[float, float]] = {}
     for model in dict.fromkeys(line.clean.model for line, *_ in points):
         own = sorted((latency, auc, line.clean.recipe) for line, latency, auc in points if line.clean.model == model)
         axes.plot([each[0] for each in own], [each[1] for each in own], color="0.75", linewidth=1, zorder=1)
         for latency, auc, recipe in own:
             axes.plot(latency, auc, markersize=8, alpha=0.9, linestyle="", **_style(recipe))
-        axes.annotate(model, own[-1][:2], (8, 0), textcoords="offset points", fontsize=9, va="center")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        name = _named([line for line, *_ in points if line.clean.model == model])
+        if name == model:
+            axes.annotate(name, own[-1][:2], (8, 0), textcoords="offset points", fontsize=9, va="center")
+        else:  # a longer name: below its points, where it does not run into the next model's
+            axes.annotate(name, own[0][:2], (-4, -9), textcoords="offset points", fontsize=9, va="top")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: milliseconds(value).rstrip("0").rstrip(".")))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(-0.03, 1.03)
+    lowest, highest = min(auc for *_, auc in points), max(auc for *_, auc in points)
+    room = max(0.03, 0.1 * (highest - lowest))
+    axes.set_ylim(lowest - room, min(highest + room, 1.03))
     axes.margins(x=0.18)
     axes.grid(color="0.92")
     axes.set_xlabel("median latency, ms (batch 1)")
     axes.set_ylabel(
         "clean macro AUC" if budget is None else f"macro AUC under the worst attack at {budget_text(budget)}"
     )
+    _place_names(axes, names, [(latency, auc) for _, latency, auc in points])
     _finish(figure, evaluation, lines[0].device, "Latency and AUC", _recipe_entries(lines), path)
     return True
 
 
-def _budget_lines(axes: Axes, line: Line, shown_at: float, clean_at: float, budgets: Sequence[float]) -> None:
-    """The attacked and the control line of one artifact; clean points lie side by side around ``clean_at``."""
+def _budget_lines(axes: Axes, line: Line, clean_at: float, budgets: Sequence[float], beside: float) -> None:
+    """The attacked and the control line of one artifact, all its points moved by the factor ``beside``."""
     clean, style = line.clean, _style(line.clean.recipe)
     if clean.auc is None:
         return
     if clean.auc_low is not None and clean.auc_high is not None:
-        axes.plot([shown_at] * 2, [clean.auc_low, clean.auc_high], color=style["color"], linewidth=1)
-    axes.plot(shown_at, clean.auc, markersize=4.5, linestyle="", **style)
+        axes.plot([clean_at * beside] * 2, [clean.auc_low, clean.auc_high], color=style["color"], linewidth=1)
     for attacked in (False, True):
-        there = [(clean_at, clean.auc)]
+        there = [(clean_at * beside, clean.auc)]
         for budget in budgets:
             cell = line.cells.get(budget)
             value = None if cell is None else cell.attacked if attacked else cell.control
             if value is not None:
-                there.append((budget, value))
-        if len(there) > 1:
-            drawn = {**style, "markerfacecolor": style["color"] if attacked else "white"}
-            x, y = zip(*there, strict=True)
-            axes.plot(x, y, "-" if attacked else "--", markersize=4.5, linewidth=1, markevery=slice(1, None), **drawn)
+                there.append((budget * beside, value))
+        filling = style["color"] if attacked else "white"
+        x, y = zip(*there, strict=True)
+        axes.plot(x, y, "-" if attacked else "--", markersize=4, linewidth=0.9, markerfacecolor=filling, **style)
+
+
+def _place_names(axes: Axes, names: dict[str, tuple[float, float]], points: Sequence[tuple[float, float]]) -> None:
+    """Write each name beside its point, at the first of a few offsets where it covers no other name and no point."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    dots = axes.transData.transform(points)
+    taken: list[Bbox] = []
+    for name, point in sorted(names.items(), key=lambda each: -each[1][1]):
+        text = axes.annotate(name, point, textcoords="offset points", fontsize=9, va="center")
+        for offset in ((9, 0), (0, 11), (0, -11), (9, 11), (9, -11), (9, 22), (9, -22), (9, 33), (9, -33)):
+            text.set_position(offset)
+            text.set_horizontalalignment("left" if offset[0] else "center")
+            box = text.get_window_extent(canvas.get_renderer())
+            if not box.count_overlaps(taken) and not any(box.contains(*dot) for dot in dots):
+                break
+        taken.append(box)
 
 
 def _style(recipe: str) -> dict[str, Any]:
     """Color by format, marker by recipe."""
-    kind, _, precision = recipe.partition("-")
-    return {"color": FORMATS.get(kind, GREEN), "marker": MARKERS.get(precision, "X" if is_quantized(recipe) else "*")}
+    return {"color": FORMATS.get(recipe.partition("-")[0], GREEN), "marker": MARKERS.get(recipe, "*")}
 
 
 def _recipe_entries(lines: Sequence[Line]) -> list[tuple[Line2D, str]]:
@@ -153,12 +190,12 @@ def _finish(
 ) -> None:
     """Title with the study, the device and the note, a legend below, and the file, whole or not at all."""
     evidence = next((each.evidence for each in evaluation.devices if each.name == device), "")
-    figure.suptitle(f"{what}: {evaluation.head.title}\n{device}, {evidence}", fontsize=11)
-    if evaluation.note:
-        color = VERMILION if evaluation.head.synthetic else "0.3"
-        figure.text(0.995, 0.995, banner(evaluation), ha="right", va="top", fontsize=8, color=color, weight="bold")
+    title = f"{what}: {evaluation.head.title}\n{device}, {evidence}"
+    loud = VERMILION if evaluation.head.synthetic else "black"
+    title = "\n".join(part for part in (f"{what}: {evaluation.head.title}", f"{device}, {evidence}") if part)
+    loud = {"color": VERMILION, "weight": "bold"} if evaluation.head.synthetic else {}
+    figure.suptitle("\n".join([title, banner(evaluation)]) if evaluation.note else title, fontsize=10.5, **loud)
     handles, names = zip(*entries, strict=True)
     figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    FigureCanvasAgg(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)

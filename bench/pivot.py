@@ -129,8 +129,12 @@ def banner(evaluation: Evaluation) -> str:
 
 
 def not_applicable(evaluation: Evaluation) -> list[str]:
-    """One sentence a recipe that a model cannot have, with the reason."""
-    return [f"{row.artifact}: {row.not_applicable}" for row in evaluation.rows if row.device is None]
+    """One sentence a reason why there is no such file, with the recipes that it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for row in evaluation.rows:
+        if row.device is None:
+            reasons.setdefault(str(row.not_applicable), []).append(row.artifact)
+    return [f"{', '.join(artifacts)}: {reason}" for reason, artifacts in reasons.items()]
 
 
 def _failures(rows: Sequence[Row]) -> list[str]:

@@ -10,7 +10,6 @@ In: a study and its recordings. Out: ``build/<study>/models/<name>/``, one folde
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -258,9 +257,13 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
 
 
 def load_metrics(study: Study, build: Path) -> dict[str, dict[str, Any]]:
-    """``metrics.json`` of every trained system of the study."""
-    return {
-        name: json.loads((folder_of(study, build, name) / "metrics.json").read_text())
-        for name in study.models
-        if (folder_of(study, build, name) / "metrics.json").exists()
-    }
+    """``metrics.json`` of every trained system of the study. Raises InputError for a damaged one."""
+    found = {}
+    for name in study.models:
+        path = folder_of(study, build, name) / "metrics.json"
+        if path.exists():
+            try:
+                found[name] = read_json(path)
+            except ValueError as error:
+                raise InputError(str(error), "make train makes it again") from None
+    return found

@@ -61,9 +61,7 @@ def make_bundle(
         for recipe in recipes:
             name, kind = f"{model}/{recipe}", recipe.split("-")[0]
             if "int8" in recipe and model in ("decision-tree", "random-forest"):
-                left_out.append(
-                    {"name": name, "model": model, "recipe": recipe, "reason": "a tree compares, it has no"}
-                )
+                left_out.append({"name": name, "model": model, "recipe": recipe, "reason": "no int8 tree"})
                 continue
             file = f"artifacts/{name}.{kind}"
             write_bytes(folder / file, rng.bytes(400 if "int8" in recipe else 1300))
@@ -111,7 +109,7 @@ def write_result(
     scores: np.ndarray | None,
     **changed: Any,
 ) -> Path:
-    """Write one result below ``results/<device>`` = ``folder``; ``changed`` replaces top-level keys. None is a failure."""
+    """Write one result below ``results/<device>`` = ``folder``; no scores: a failure. ``changed`` replaces keys."""
     place = folder / artifact["name"].replace("/", "__")
     path, file = place / f"{signals['name']}.json", place / f"{signals['name']}.npy"
     latency = 0.4 + 0.01 * (sum(map(ord, artifact["name"])) % 97)
