@@ -106,11 +106,7 @@ def latency_against_auc(evaluation: Evaluation, lines: Sequence[Line], budget: f
         axes.plot([each[0] for each in own], [each[1] for each in own], color="0.75", linewidth=1, zorder=1)
         for latency, auc, recipe in own:
             axes.plot(latency, auc, markersize=8, alpha=0.9, linestyle="", **_style(recipe))
-        name = _named([line for line, *_ in points if line.clean.model == model])
-        if name == model:
-            axes.annotate(name, own[-1][:2], (8, 0), textcoords="offset points", fontsize=9, va="center")
-        else:  # a longer name: below its points, where it does not run into the next model's
-            axes.annotate(name, own[0][:2], (-4, -9), textcoords="offset points", fontsize=9, va="top")
+        names[_named([line for line, *_ in points if line.clean.model == model])] = own[-1][:2]
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: milliseconds(value).rstrip("0").rstrip(".")))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -166,6 +162,12 @@ def _place_names(axes: Axes, names: dict[str, tuple[float, float]], points: Sequ
         taken.append(box)
 
 
+def _named(lines: Sequence[Line]) -> str:
+    """The model's name, and beside it when it was attacked by transfer alone: that is no robustness."""
+    made = {cell.made for line in lines for cell in line.cells.values() if cell.made}
+    return lines[0].clean.model + (" (by transfer only)" if made == {"transfer"} else "")
+
+
 def _style(recipe: str) -> dict[str, Any]:
     """Color by format, marker by recipe."""
     return {"color": FORMATS.get(recipe.partition("-")[0], GREEN), "marker": MARKERS.get(recipe, "*")}
@@ -190,8 +192,6 @@ def _finish(
 ) -> None:
     """Title with the study, the device and the note, a legend below, and the file, whole or not at all."""
     evidence = next((each.evidence for each in evaluation.devices if each.name == device), "")
-    title = f"{what}: {evaluation.head.title}\n{device}, {evidence}"
-    loud = VERMILION if evaluation.head.synthetic else "black"
     title = "\n".join(part for part in (f"{what}: {evaluation.head.title}", f"{device}, {evidence}") if part)
     loud = {"color": VERMILION, "weight": "bold"} if evaluation.head.synthetic else {}
     figure.suptitle("\n".join([title, banner(evaluation)]) if evaluation.note else title, fontsize=10.5, **loud)

@@ -128,5 +128,7 @@ def _folded_weights(net: Lstm) -> tuple[NDArray[np.float32], NDArray[np.float32]
     lstm = {name: tensor.numpy().astype(np.float64) for name, tensor in net.lstm.state_dict().items()}
     normalise = {name: float(tensor) for name, tensor in net.normalise.state_dict().items()}
     weight = lstm["weight_ih_l0"] * normalise["scale"]
-    bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"] - normalise["mean"] * weight.sum(axis=1)
+    bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
+    if not net.normalise.own_mean:  # a recording's own mean is not known yet: the graph subtracts it
+        bias = bias - normalise["mean"] * weight.sum(axis=1)
     return weight.astype(np.float32), lstm["weight_hh_l0"].astype(np.float32), bias.astype(np.float32)

@@ -35,7 +35,7 @@ from runtime.files import read_json, replacing, sha256_file, write_json
 
 _CALIBRATION = {"calibration_records", "calibration_method", "calibration_seed"}
 # Bump when the same settings would give another file or another verdict: it makes every file stale.
-VERSION = 1
+VERSION = 2
 HALF = 0.5  # of the weights: a file with fewer 8-bit ones says so in every table
 LIBRARIES = {
     "onnx": ("torch", "onnx", "onnxruntime"),

@@ -28,6 +28,7 @@ NETS = {
     "cnn": lambda: Cnn(2, 160, 3, width=8),
     "cnn in pieces": lambda: Cnn(2, 160, 3, width=8, pieces=3),
     "ecg-lens": lambda: EcgLens(2, 160, 3, width=8),
+    "ecg-lens by its own mean": lambda: EcgLens(2, 160, 3, width=8, own_mean=True),
     "lstm": lambda: Lstm(2, 160, 3, hidden=8),
     "branching": Branching,
 }

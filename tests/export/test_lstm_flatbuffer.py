@@ -20,9 +20,11 @@ from tests.export.making import job_for, random_signals
 SHAPE = (2, 160)
 
 
-def make_net(patch: int = 7, hidden: int = 12, pieces: int = 1, shape: tuple[int, int] = SHAPE) -> Lstm:
+def make_net(
+    patch: int = 7, hidden: int = 12, pieces: int = 1, shape: tuple[int, int] = SHAPE, own_mean: bool = False
+) -> Lstm:
     torch.manual_seed(1)
-    net = Lstm(*shape, 3, hidden=hidden, patch=patch, pieces=pieces)
+    net = Lstm(*shape, 3, hidden=hidden, patch=patch, pieces=pieces, own_mean=own_mean)
     net.normalise.mean.fill_(0.05)
     net.normalise.scale.fill_(4.0)
     return net.eval()
@@ -45,10 +47,13 @@ def torch_scores(net: Lstm, signals: np.ndarray) -> np.ndarray:
     patch=st.integers(1, 9),
     hidden=st.integers(1, 9),
     pieces=st.integers(1, 2),
+    own_mean=st.booleans(),
 )
-def test_float_scores_are_those_of_torch(leads: int, samples: int, patch: int, hidden: int, pieces: int) -> None:
-    net = make_net(patch, hidden, pieces, (leads, samples))
-    signals = random_signals(3, (leads, samples))
+def test_float_scores_are_those_of_torch(
+    leads: int, samples: int, patch: int, hidden: int, pieces: int, own_mean: bool
+) -> None:
+    net = make_net(patch, hidden, pieces, (leads, samples), own_mean)
+    signals = random_signals(3, (leads, samples)) + np.float32(0.7)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "lstm.tflite"
         lstm_flatbuffer.write_float(job_for(net, (leads, samples), out))

@@ -1,0 +1,360 @@
+"""Rows: the contract of their keys, one row of each kind, what is kept between two looks, and paired differences."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bench.rows
+from bench.rows import Evaluation, Row, evaluate, is_quantized
+from bench.statistics import difference, interval, resampled_macro_auc
+from core.errors import InputError
+from runtime.auc import macro_auc
+from runtime.files import write_array
+from tests.bench.making import change_json, entry, make_build, make_scores, write_result
+
+KEYS = (
+    "device evidence model recipe source method epsilon_mv n auc auc_low auc_high latency_p50_ms latency_p99_ms "
+    "load_ms peak_rss_mb size_bytes runtime not_applicable"
+).split()
+MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
+
+
+def row_of(evaluation: Evaluation, artifact: str, method: str | None, epsilon: float | None, device: str) -> Row:
+    found = [
+        row
+        for row in evaluation.rows
+        if (row.artifact, row.method, row.epsilon_mv, row.device) == (artifact, method, epsilon, device)
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def clean_row(evaluation: Evaluation, artifact: str = "cnn/onnx-fp32", device: str = "host") -> Row:
+    return row_of(evaluation, artifact, "clean", 0.0, device)
+
+
+def result_of(build: Path, artifact: str = "cnn/onnx-fp32", signals: str = "clean", device: str = "host") -> Path:
+    return build / "results" / device / artifact.replace("/", "__") / f"{signals}.json"
+
+
+def parts(build: Path, head: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any], dict[str, Any]]:
+    """Labels, patients, and artifacts and signal sets by name."""
+    artifacts = {each["name"]: each for each in head["artifacts"]}
+    signals = {each["name"]: each for each in head["signals"]}
+    return np.load(build / "bundle/labels.npy"), np.load(build / "bundle/patients.npy"), artifacts, signals
+
+
+def add_device(build: Path, head: dict[str, Any], name: str, evidence: str) -> None:
+    """Every result on one more device, with scores of its own."""
+    labels, _, artifacts, signals = parts(build, head)
+    device = {"name": name, "evidence": evidence, "fingerprint": {"cpu": "Cortex-A72"}}
+    for artifact in artifacts.values():
+        for each in signals.values():
+            scores = make_scores(labels, artifact, each, strength=1.5)
+            write_result(build / "results" / name, head, artifact, each, scores, device=device)
+
+
+def test_the_keys_are_the_contract(tmp_path: Path) -> None:
+    assert list(Row.model_fields) == [*KEYS, "note"]
+    make_build(tmp_path)
+    for row in evaluate(tmp_path, 100).rows:
+        assert list(row.model_dump()) == [*KEYS, "note"]
+        json.dumps(row.model_dump(), allow_nan=False)
+
+
+def test_the_clean_row(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    labels, patients, artifacts, signals = parts(tmp_path, head)
+    evaluation = evaluate(tmp_path, 200, seed=3)
+    scores = make_scores(labels, artifacts["cnn/onnx-fp32"], signals["clean"])
+    expected = interval(scores, labels, patients, count=200, seed=3)
+    result = json.loads(result_of(tmp_path).read_text())
+    assert clean_row(evaluation).model_dump() == {
+        "device": "host",
+        "evidence": "measured-on-host",
+        "model": "cnn",
+        "recipe": "onnx-fp32",
+        "source": None,
+        "method": "clean",
+        "epsilon_mv": 0.0,
+        "n": 60,
+        "auc": expected.estimate,
+        "auc_low": expected.low,
+        "auc_high": expected.high,
+        "latency_p50_ms": result["latency_ms"]["p50"],
+        "latency_p99_ms": result["latency_ms"]["p99"],
+        "load_ms": 12.0,
+        "peak_rss_mb": 80.5,
+        "size_bytes": 1300,
+        "runtime": "onnxruntime 1.31.1",
+        "not_applicable": None,
+        "note": "SYNTHETIC",
+    }
+    assert expected.low < expected.estimate < expected.high
+    assert (evaluation.resamples, evaluation.patients) == (200, len(np.unique(patients)))
+
+
+@pytest.mark.parametrize(
+    ("signals", "source", "method"),
+    [("pgd-cnn-0.02mV", "cnn", "pgd"), ("random-sign-0.02mV", None, "random-sign")],
+)
+def test_attacked_and_control_rows(tmp_path: Path, signals: str, source: str | None, method: str) -> None:
+    head = make_build(tmp_path)
+    labels, _, artifacts, by_name = parts(tmp_path, head)
+    row = row_of(evaluate(tmp_path, 100), "cnn/onnx-fp32", method, 0.02, "host")
+    assert row.source == source
+    assert row.auc == macro_auc(make_scores(labels, artifacts["cnn/onnx-fp32"], by_name[signals]), labels)
+    assert all(getattr(row, key) is not None for key in MEASURED)
+
+
+def test_one_row_an_artifact_signal_set_and_device_and_one_for_what_is_no_file(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "decision-tree"), sources=("cnn", "lstm"))
+    rows = evaluate(tmp_path, 100).rows
+    assert len(rows) == len(head["artifacts"]) * len(head["signals"]) + 1 == 3 * 7 + 1
+    left_out = {
+        "model": "decision-tree",
+        "recipe": "onnx-int8-static",
+        "not_applicable": "no int8 tree",
+        "note": "SYNTHETIC",
+    }
+    assert rows[-1].model_dump() == dict.fromkeys([*KEYS, "note"]) | left_out
+    assert not rows[-1].failed
+
+
+def test_a_failed_run_has_its_reason_and_no_number(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    _, _, artifacts, signals = parts(tmp_path, head)
+    write_result(tmp_path / "results" / "host", head, artifacts["cnn/onnx-fp32"], signals["clean"], None)
+    evaluation = evaluate(tmp_path, 100)
+    row = clean_row(evaluation)
+    assert row.failed
+    assert row.not_applicable == "failed: engine: operator not known"
+    assert [getattr(row, key) for key in MEASURED] == [None] * len(MEASURED)
+    assert (row.evidence, row.size_bytes, row.runtime) == ("measured-on-host", 1300, "onnxruntime 1.31.1")
+    assert evaluation.differences == ()  # nothing left to compare the quantized one with
+
+
+def test_an_engine_that_is_not_installed_has_a_name_and_no_version(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    _, _, artifacts, signals = parts(tmp_path, head)
+    engine = {"name": "tflite", "version": None, "threads": None}
+    write_result(tmp_path / "results" / "host", head, artifacts["cnn/onnx-fp32"], signals["clean"], None, engine=engine)
+    assert clean_row(evaluate(tmp_path, 100)).runtime == "tflite"
+
+
+def test_missing_and_stale_results_are_rows_with_nothing_measured(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    result_of(tmp_path).unlink()
+    change_json(result_of(tmp_path, signals="pgd-cnn-0.02mV"), artifact__sha256="0" * 64)
+    evaluation = evaluate(tmp_path, 100)
+    missing = clean_row(evaluation)
+    stale = row_of(evaluation, "cnn/onnx-fp32", "pgd", 0.02, "host")
+    for row in (missing, stale):
+        assert [getattr(row, key) for key in ("evidence", *MEASURED, "not_applicable")] == [None] * 10
+        assert row.device == "host"
+        assert not row.failed
+    assert missing.note == "SYNTHETIC"
+    assert stale.note == "SYNTHETIC; stale, not used: measured on another version of the artifact"
+    assert [each.key for each in evaluation.stale] == [("cnn/onnx-fp32", "pgd-cnn-0.02mV")]
+
+
+def test_no_results_at_all_leaves_only_what_is_not_applicable(tmp_path: Path) -> None:
+    make_build(tmp_path, models=("decision-tree",))
+    for path in tmp_path.glob("results/host/*/*"):
+        path.unlink()
+    (evaluation, rows) = (found := evaluate(tmp_path, 100)), found.rows
+    assert evaluation.devices == ()
+    assert [row.device for row in rows] == ["host"] * 5 + [None]
+    assert not (tmp_path / "rows").exists()
+
+
+def test_a_damaged_result_stops_the_evaluation(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    result_of(tmp_path).with_suffix(".npy").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"onnx-fp32/clean\.npy"):
+        evaluate(tmp_path, 100)
+    assert not (tmp_path / "rows").exists()
+
+
+def test_one_patient_has_no_interval_and_labels_of_one_side_no_auc(tmp_path: Path) -> None:
+    head = make_build(tmp_path, patients=1)
+    row = clean_row(evaluate(tmp_path, 100))
+    assert row.auc is not None
+    assert (row.auc_low, row.auc_high) == (None, None)
+    bundle = tmp_path / "bundle"
+    write_array(bundle / "labels.npy", np.zeros((60, 3), np.uint8))
+    change_json(bundle / "bundle.json", files=head["files"] | {"labels.npy": entry(bundle / "labels.npy")})
+    evaluation = evaluate(tmp_path, 100)
+    row = clean_row(evaluation)
+    assert (row.auc, row.auc_low, row.auc_high) == (None, None, None)
+    assert row.latency_p50_ms is not None
+    assert evaluation.differences == ()
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "note", "said"),
+    [
+        (True, "SYNTHETIC", "SYNTHETIC"),
+        (True, None, "SYNTHETIC"),
+        (True, "  ", "SYNTHETIC"),
+        (True, "12 records", "SYNTHETIC; 12 records"),
+        (False, "subset of 2,943 records", "subset of 2,943 records"),
+        (False, None, None),
+        (False, "", None),
+    ],
+)
+def test_the_note_stands_in_every_row(tmp_path: Path, synthetic: bool, note: str | None, said: str | None) -> None:
+    make_build(tmp_path, models=("cnn", "decision-tree"), synthetic=synthetic, note=note)
+    evaluation = evaluate(tmp_path, 100)
+    assert evaluation.note == said
+    assert {row.note for row in evaluation.rows} == {said}
+
+
+def test_the_note_of_an_artifact_stands_in_its_rows(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    artifacts = [each | {"note": f"odd: {each['recipe']}"} for each in head["artifacts"]]
+    change_json(tmp_path / "bundle" / "bundle.json", artifacts=artifacts)
+    for row in evaluate(tmp_path, 100).rows:
+        assert row.note == f"SYNTHETIC; odd: {row.recipe}"
+
+
+def fail(*_: object) -> None:
+    raise AssertionError("intervals were computed again")
+
+
+def test_a_second_look_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_build(tmp_path)
+    first = evaluate(tmp_path, 100)
+    monkeypatch.setattr(bench.rows, "resampled_macro_auc", fail)
+    assert evaluate(tmp_path, 100) == first
+
+
+@pytest.mark.parametrize("change", ["resamples", "seed", "statistics", "kept file", "labels", "patients"])
+def test_intervals_are_made_again_when_what_they_depend_on_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    head = make_build(tmp_path)
+    first = evaluate(tmp_path, 100)
+    resamples, seed = 100, 1
+    if change == "resamples":
+        resamples = 101
+    elif change == "seed":
+        seed = 2
+    elif change == "statistics":
+        monkeypatch.setattr(bench.rows, "STATISTICS", bench.rows.STATISTICS + 1)
+    elif change == "kept file":
+        path = tmp_path / "rows" / "host" / "cnn__onnx-fp32.npy"
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    else:
+        path = tmp_path / "bundle" / f"{change}.npy"
+        write_array(path, np.roll(np.load(path), 1, axis=0))
+        change_json(tmp_path / "bundle" / "bundle.json", files=head["files"] | {path.name: entry(path)})
+    calls = []
+    monkeypatch.setattr(bench.rows, "resampled_macro_auc", lambda *a: calls.append(1) or resampled_macro_auc(*a))
+    again = evaluate(tmp_path, resamples, seed)
+    assert len(calls) == (5 if change == "kept file" else 10)
+    assert (again.rows == first.rows) == (change in ("kept file", "statistics"))
+
+
+def test_a_new_result_makes_only_its_own_artifact_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = make_build(tmp_path)
+    labels, patients, artifacts, signals = parts(tmp_path, head)
+    first = evaluate(tmp_path, 100)
+    kept = {path: path.read_bytes() for path in (tmp_path / "rows").rglob("*fp32*")}
+    scores = make_scores(labels, artifacts["cnn/onnx-int8-static"], signals["clean"], strength=0.5)
+    write_result(tmp_path / "results" / "host", head, artifacts["cnn/onnx-int8-static"], signals["clean"], scores)
+    calls = []
+    monkeypatch.setattr(bench.rows, "resampled_macro_auc", lambda *a: calls.append(1) or resampled_macro_auc(*a))
+    again = evaluate(tmp_path, 100)
+    assert len(calls) == 5
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert clean_row(again) == clean_row(first)
+    row, expected = clean_row(again, "cnn/onnx-int8-static"), interval(scores, labels, patients, count=100)
+    assert (row.auc, row.auc_low, row.auc_high) == (expected.estimate, expected.low, expected.high)
+
+
+def test_kept_rows_stay_in_step_with_the_results_that_are_there(tmp_path: Path) -> None:
+    """A result that vanishes must not shift its neighbours' numbers into its place."""
+    make_build(tmp_path)
+    first = evaluate(tmp_path, 100)
+    result_of(tmp_path, signals="pgd-cnn-0.005mV").unlink()
+    for old, new in zip(first.rows, evaluate(tmp_path, 100).rows, strict=True):
+        if (old.artifact, old.method, old.epsilon_mv) == ("cnn/onnx-fp32", "pgd", 0.005):
+            assert new.auc is None
+        else:
+            assert new == old
+
+
+def test_a_difference_is_int_minus_float_of_one_format_in_pairs(tmp_path: Path) -> None:
+    recipes = ("onnx-fp32", "onnx-int8-static", "tflite-fp32", "tflite-int8-weights")
+    head = make_build(tmp_path, models=("cnn", "lstm"), recipes=recipes)
+    labels, patients, artifacts, signals = parts(tmp_path, head)
+    found = evaluate(tmp_path, 150, seed=4).differences
+    assert [(each.artifact, each.parent) for each in found] == [
+        (f"{model}/{child}", f"{model}/{parent}")
+        for model in ("cnn", "lstm")
+        for child, parent in (("onnx-int8-static", "onnx-fp32"), ("tflite-int8-weights", "tflite-fp32"))
+    ]
+    for each in found:
+        scores = [make_scores(labels, artifacts[name], signals["clean"]) for name in (each.artifact, each.parent)]
+        expected = difference(*scores, labels, patients, count=150, seed=4)
+        assert (each.estimate, each.low, each.high) == (expected.estimate, expected.low, expected.high)
+        assert math.isfinite(expected.low)
+
+
+def test_without_its_float_parent_nothing_is_compared(tmp_path: Path) -> None:
+    make_build(tmp_path / "a", recipes=("onnx-int8-static", "tflite-fp32"))
+    assert evaluate(tmp_path / "a", 100).differences == ()
+    make_build(tmp_path / "b")
+    change_json(result_of(tmp_path / "b"), artifact__sha256="0" * 64)
+    assert evaluate(tmp_path / "b", 100).differences == ()
+
+
+def test_two_devices_have_rows_intervals_and_differences_of_their_own(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    alone = evaluate(tmp_path, 100)
+    add_device(tmp_path, head, "pi4", "measured-on-device")
+    both = evaluate(tmp_path, 100)
+    assert [(each.name, each.evidence) for each in both.devices] == [
+        ("host", "measured-on-host"),
+        ("pi4", "measured-on-device"),
+    ]
+    assert tuple(row for row in both.rows if row.device == "host") == alone.rows
+    pi4 = [row for row in both.rows if row.device == "pi4"]
+    assert len(pi4) == len(alone.rows)
+    assert {row.evidence for row in pi4} == {"measured-on-device"}
+    assert clean_row(both, device="pi4").auc != clean_row(both).auc
+    assert [each.device for each in both.differences] == ["host", "pi4"]
+    labels, patients, artifacts, signals = parts(tmp_path, head)
+    scores = make_scores(labels, artifacts["cnn/onnx-fp32"], signals["clean"], strength=1.5)
+    expected = interval(scores, labels, patients, count=100)
+    row = clean_row(both, device="pi4")
+    assert (row.auc, row.auc_low, row.auc_high) == (expected.estimate, expected.low, expected.high)
+
+
+def test_a_row_refuses_what_json_cannot_hold() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Row(model="cnn", recipe="onnx-fp32", auc=math.nan)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("onnx-fp32", False),
+        ("onnx-fp16", False),
+        ("tflite-fp32", False),
+        ("onnx-int8-static", True),
+        ("onnx-int8-dynamic", True),
+        ("tflite-int8-weights", True),
+        ("tflite-int16x8", True),
+    ],
+)
+def test_what_counts_as_quantized(recipe: str, expected: bool) -> None:
+    assert is_quantized(recipe) is expected
