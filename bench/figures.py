@@ -152,7 +152,7 @@ def _place_names(axes: Axes, names: dict[str, tuple[float, float]], points: Sequ
     dots = axes.transData.transform(points)
     taken: list[Bbox] = []
     for name, point in sorted(names.items(), key=lambda each: -each[1][1]):
-        text = axes.annotate(name, point, textcoords="offset points", fontsize=9, va="center")
+        text = axes.annotate(name, point, (9, 0), textcoords="offset points", fontsize=9, va="center")
         for offset in ((9, 0), (0, 11), (0, -11), (9, 11), (9, -11), (9, 22), (9, -22), (9, 33), (9, -33)):
             text.set_position(offset)
             text.set_horizontalalignment("left" if offset[0] else "center")
