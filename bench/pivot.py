@@ -189,7 +189,7 @@ def milliseconds(value: float | None) -> str:
     """Three significant digits: ``0.0412``, ``1.20``, ``123``."""
     if value is None:
         return "-"
-    return f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".") if value < 999.5 else f"{value:,.0f}"
 
 
 def size_text(size: int | None) -> str:

@@ -97,6 +97,8 @@ def read_results(bundle: Bundle, folder: Path) -> tuple[DeviceResults, ...]:
 def read_device(bundle: Bundle, folder: Path) -> DeviceResults:
     """Read the results of one device, ``results/<device>/``."""
     folder = Path(folder)
+    if folder.is_symlink():
+        raise InputError(f"{folder}: a link", "put the device's results themselves there")
     results: dict[tuple[str, str], Measured] = {}
     stale: list[Stale] = []
     device: Device | None = None

@@ -81,23 +81,18 @@ NOTHING = "No results yet: run make bench."
 
 
 def print_terminal(evaluation: Evaluation, console: Console) -> None:
-    """Print the table to ``console``; on a narrow terminal as two, the files and their worst cases."""
+    """Print the table to ``console``; on a narrow terminal as several, none with a cell cut short."""
     console.print(Text(evaluation.head.title, style="bold"))
     if evaluation.note:
         console.print(Text(banner(evaluation), style="bold reverse" if evaluation.head.synthetic else "bold"))
     for device, lines in by_device(evaluation).items():
         console.print(Text(f"Device: {describe_device(evaluation, device)}"))
         whole = _rich_table(lines, range(len(header(lines))))
-        wide = Measurement.get(console, console.options.update(max_width=1000), whole).maximum
         if not console.is_terminal:  # a file or a pipe has no width that a table must keep to
-            Console(file=console.file, width=wide).print(whole)
-        elif wide <= console.width:
-            console.print(whole)
+            Console(file=console.file, width=_width(whole, console)).print(whole)
         else:
-            fixed = len(FIXED)
-            console.print(_rich_table(lines, range(fixed)))
-            if len(header(lines)) > fixed:
-                console.print(_rich_table(lines, [0, 1, *range(fixed, len(header(lines)))]))
+            for columns in _parts(lines, console):
+                console.print(_rich_table(lines, columns))
         for each in remarks(evaluation, device):
             console.print(Text(each), soft_wrap=not console.is_terminal)
     if not any(row.device for row in evaluation.rows):
@@ -121,7 +116,9 @@ def source_target(rows: Sequence[Row], epsilon_mv: float) -> str:
         have = ", ".join(budget_text(each) for each in there) or "none"
         raise InputError(f"no rows at a budget of {budget_text(epsilon_mv)}", f"budgets there: {have}")
     text = [f"Macro AUC at {budget_text(epsilon_mv)}: a line a target, a column a source (the model attacked)"]
-    text += sorted({row.note.split(";")[0] for row in rows if row.note and "SYNTHETIC" in row.note})
+    notes = [(row.note or "").split("; ") for row in rows]
+    shared = "; ".join(part for part in notes[0] if all(part in note for note in notes))  # the note of the study
+    text += [shared] if shared else []
     for device in dict.fromkeys(row.device for row in rows if row.device is not None):
         own = [row for row in rows if row.device == device and row.epsilon_mv in (0.0, epsilon_mv)]
         plain = dict.fromkeys(str(row.method) for row in own if row.source is None)
@@ -194,11 +191,27 @@ def _budgets(lines: Sequence[Line]) -> list[float]:
     return sorted({budget for line in lines for budget in line.cells})
 
 
+def _parts(lines: Sequence[Line], console: Console) -> list[list[int]]:
+    """The columns of each table, as many as fit the terminal; model and recipe stand first in every one."""
+    parts = [[0, 1]]
+    for column in range(2, len(header(lines))):
+        wider = [*parts[-1], column]
+        if len(parts[-1]) == 2 or _width(_rich_table(lines, wider), console) <= console.width:
+            parts[-1] = wider
+        else:
+            parts.append([0, 1, column])
+    return parts
+
+
+def _width(table: Table, console: Console) -> int:
+    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
+
+
 def _rich_table(lines: Sequence[Line], columns: Sequence[int]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     names = [name.replace(": ", "\n", 1) for name in header(lines)]
     for column in columns:
-        table.add_column(names[column], justify="left" if column < 2 else "right", no_wrap=column != 0)
+        table.add_column(names[column], justify="left" if column < 2 else "right", no_wrap=True)
     before = None
     for line in lines:
         texts = cells(line, lines)

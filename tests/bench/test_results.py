@@ -196,6 +196,15 @@ def test_a_pipe_is_not_waited_for(made: Made) -> None:
         made.read()
 
 
+def test_a_device_that_is_a_link_is_refused(made: Made) -> None:
+    elsewhere = made.build / "elsewhere" / "host"
+    elsewhere.parent.mkdir()
+    made.results.rename(elsewhere)
+    made.results.symlink_to(elsewhere)
+    with pytest.raises(InputError, match="a link"):
+        read_results(made.bundle(), made.build / "results")
+
+
 def test_the_array_that_would_run_code_does_not(made: Made) -> None:
     class Payload:
         def __reduce__(self) -> tuple[Any, ...]:

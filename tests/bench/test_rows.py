@@ -165,7 +165,7 @@ def test_missing_and_stale_results_are_rows_with_nothing_measured(tmp_path: Path
     assert [each.key for each in evaluation.stale] == [("cnn/onnx-fp32", "pgd-cnn-0.02mV")]
 
 
-def test_no_results_at_all_leaves_only_what_is_not_applicable(tmp_path: Path) -> None:
+def test_no_results_at_all_leaves_rows_with_nothing_measured(tmp_path: Path) -> None:
     make_build(tmp_path, models=("decision-tree",))
     for path in tmp_path.glob("results/host/*/*"):
         path.unlink()

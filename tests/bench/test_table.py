@@ -1,0 +1,463 @@
+"""The table in its four forms: the warnings that must stand in each, the worst case and where it was made, and text
+that other programs read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from bench.pivot import (
+    Line,
+    attacked_text,
+    auc_text,
+    budgets,
+    lines_of,
+    middle_budget,
+    milliseconds,
+    remarks,
+    signed,
+    size_text,
+    span,
+)
+from bench.rows import Evaluation, Row, evaluate
+from bench.table import KEYS, as_csv, as_json, as_markdown, cells, print_terminal, source_target
+from core.errors import InputError
+from runtime.auc import macro_auc
+from tests.bench.making import CLASSES, change_json, make_build, write_result
+
+CLEAN = "clean"
+
+
+def terminal(evaluation: Evaluation, width: int = 200, live: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=live, no_color=True, legacy_windows=False)
+    print_terminal(evaluation, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def scores_of_auc(labels: np.ndarray, share: float) -> np.ndarray:
+    """Scores that put the share ``share`` of each class's positives above all negatives and the rest below all: their
+    AUC is that share, rounded to whole recordings."""
+    scores = np.zeros(labels.shape, np.float32)
+    for k in range(labels.shape[1]):
+        positives = np.flatnonzero(labels[:, k])
+        won = round(share * len(positives))
+        scores[positives[:won], k], scores[positives[won:], k] = 1, -1
+    return scores
+
+
+def give(build: Path, head: dict[str, Any], artifact: str, signals: str, share: float, device: str = "host") -> float:
+    """Replace one result by scores of about the AUC ``share``, and return that AUC."""
+    labels = np.load(build / "bundle" / "labels.npy")
+    scores = scores_of_auc(labels, share)
+    tag = next(each for each in head["artifacts"] if each["name"] == artifact)
+    made_on = next(each for each in head["signals"] if each["name"] == signals)
+    write_result(build / "results" / device, head, tag, made_on, scores)
+    return macro_auc(scores, labels)
+
+
+def line_of(evaluation: Evaluation, artifact: str) -> Line:
+    (found,) = [line for line in lines_of(evaluation) if line.clean.artifact == artifact]
+    return found
+
+
+def markdown_rows(text: str) -> list[list[str]]:
+    """The cells of the table's lines, by the rules of GitHub: a '|' that is escaped does not part cells."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def csv_rows(rows: Sequence[Row]) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(as_csv(rows))))
+
+
+@pytest.mark.parametrize("note", ["SYNTHETIC", None, "12 records"])
+def test_synthetic_is_said_in_every_form(tmp_path: Path, note: str | None) -> None:
+    make_build(tmp_path, note=note)
+    evaluation = evaluate(tmp_path, 100)
+    said = "SYNTHETIC recordings: nothing here is about patients"
+    assert said in terminal(evaluation)
+    assert said in terminal(evaluation, width=60, live=True)
+    assert said in as_markdown(evaluation)
+    assert all("SYNTHETIC" in row["note"] for row in json.loads(as_json(evaluation.rows)))
+    assert all("SYNTHETIC" in row["note"] for row in csv_rows(evaluation.rows))
+    assert "SYNTHETIC" in source_target(evaluation.rows, 0.02)
+
+
+def test_real_recordings_are_not_called_synthetic_and_a_subset_is_named(tmp_path: Path) -> None:
+    make_build(tmp_path, synthetic=False, note="subset of 2,943 records")
+    evaluation = evaluate(tmp_path, 100)
+    for text in (terminal(evaluation), as_markdown(evaluation), as_json(evaluation.rows), as_csv(evaluation.rows)):
+        assert "SYNTHETIC" not in text
+        assert "subset of 2,943 records" in text
+
+
+def test_a_quantized_artifact_far_from_its_parent_has_a_star_and_a_footnote(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "lstm"))
+    give(tmp_path, head, "lstm/onnx-int8-static", CLEAN, 0.6)
+    give(tmp_path, head, "lstm/onnx-fp32", CLEAN, 0.9)
+    give(tmp_path, head, "cnn/onnx-int8-static", CLEAN, 0.8)
+    give(tmp_path, head, "cnn/onnx-fp32", CLEAN, 0.8)
+    evaluation = evaluate(tmp_path, 100)
+    assert [line.clean.artifact for line in lines_of(evaluation) if line.marked] == ["lstm/onnx-int8-static"]
+    lost = line_of(evaluation, "lstm/onnx-int8-static").difference
+    assert lost is not None
+    assert lost.estimate == pytest.approx(-0.3, abs=0.03)
+    said = (
+        f"* lstm/onnx-int8-static: clean AUC differs from lstm/onnx-fp32 by {signed(lost.estimate)} "
+        f"{span(lost.low, lost.high, sign=True)}, more than 0.01: no reason is known"
+    )
+    assert said in terminal(evaluation)
+    starred = [line for line in terminal(evaluation).splitlines() if line.rstrip().endswith("*") or "] *" in line]
+    assert len(starred) == 1
+    assert signed(lost.estimate) in starred[0]
+    assert said.replace("*", "\\*") in as_markdown(evaluation)
+    by_name = {(row[0], row[1]): row[6] for row in markdown_rows(as_markdown(evaluation))[2:]}
+    assert by_name["lstm", "onnx-int8-static"].endswith("\\*")
+    assert by_name["cnn", "onnx-int8-static"] == ".000 [.000, .000]"
+    assert by_name["cnn", "onnx-fp32"] == by_name["lstm", "onnx-fp32"] == ""
+
+
+@pytest.mark.parametrize(("estimate", "marked"), [(0.0099, False), (0.01, False), (0.0101, True), (-0.0101, True)])
+def test_the_mark_begins_above_a_hundredth(tmp_path: Path, estimate: float, marked: bool) -> None:
+    make_build(tmp_path)
+    line = line_of(evaluate(tmp_path, 100), "cnn/onnx-int8-static")
+    assert line.difference is not None
+    difference = type(line.difference)("host", "a/b", "a/c", estimate, None, None)
+    assert Line(line.device, line.clean, difference, line.cells).marked is marked
+
+
+def test_the_note_of_an_artifact_is_the_reason_of_its_star(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    give(tmp_path, head, "cnn/onnx-fp32", CLEAN, 0.9)
+    give(tmp_path, head, "cnn/onnx-int8-static", CLEAN, 0.6)
+    artifacts = [each | {"note": f"about {each['recipe']}"} for each in head["artifacts"]]
+    change_json(tmp_path / "bundle" / "bundle.json", artifacts=artifacts)
+    said = remarks(evaluate(tmp_path, 100), "host")
+    assert said[0] == "cnn/onnx-fp32: about onnx-fp32."
+    assert said[1].endswith("more than 0.01: about onnx-int8-static.")
+
+
+def test_the_worst_case_is_the_lowest_over_sources_and_says_where_it_was_made(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "lstm"), sources=("cnn", "lstm"), budgets=(0.02,))
+    for artifact, by_cnn, by_lstm in (
+        ("cnn/onnx-fp32", 0.3, 0.6),
+        ("cnn/onnx-int8-static", 0.35, 0.6),
+        ("lstm/onnx-fp32", 0.2, 0.4),
+        ("lstm/onnx-int8-static", 0.5, 0.45),
+    ):
+        give(tmp_path, head, artifact, "pgd-cnn-0.02mV", by_cnn)
+        give(tmp_path, head, artifact, "pgd-lstm-0.02mV", by_lstm)
+        give(tmp_path, head, artifact, "random-sign-0.02mV", 0.7)
+    evaluation = evaluate(tmp_path, 100)
+    rows = {(row.artifact, row.source): row.auc for row in evaluation.rows if row.epsilon_mv == 0.02}
+    for artifact, source, made, letter in (
+        ("cnn/onnx-fp32", "cnn", "white-box", "w"),
+        ("cnn/onnx-int8-static", "cnn", "from its float parent", "p"),
+        ("lstm/onnx-fp32", "cnn", "transfer", "t"),  # a transferred attack may be worse than the white-box one
+        ("lstm/onnx-int8-static", "lstm", "from its float parent", "p"),
+    ):
+        cell = line_of(evaluation, artifact).cells[0.02]
+        assert cell.attacked == rows[artifact, source] == min(rows[artifact, "cnn"], rows[artifact, "lstm"])  # type: ignore[type-var]
+        assert (cell.source, cell.method, cell.made, cell.complete) == (source, "pgd", made, True)
+        assert cell.control == rows[artifact, None]
+        assert attacked_text(cell) == f"{auc_text(cell.attacked)}{letter}"
+        line = next(row for row in markdown_rows(as_markdown(evaluation)) if artifact == f"{row[0]}/{row[1]}")
+        assert line[-1] == f"{attacked_text(cell)} / {auc_text(cell.control)}"
+
+
+def test_a_source_that_was_not_measured_leaves_an_upper_bound(tmp_path: Path) -> None:
+    make_build(tmp_path, sources=("cnn", "lstm"), budgets=(0.02,))
+    folder = tmp_path / "results" / "host" / "cnn__onnx-fp32"
+    (folder / "pgd-cnn-0.02mV.json").unlink()
+    evaluation = evaluate(tmp_path, 100)
+    cell = line_of(evaluation, "cnn/onnx-fp32").cells[0.02]
+    assert (cell.complete, cell.source, cell.made) == (False, "lstm", "transfer")
+    assert attacked_text(cell) == f"<={auc_text(cell.attacked)}t"
+    assert attacked_text(cell).replace("<", "\\<") in as_markdown(evaluation)
+    assert "1 of 8 runs without a number: run make bench." in remarks(evaluation, "host")
+    (folder / "pgd-lstm-0.02mV.json").unlink()
+    cell = line_of(evaluate(tmp_path, 100), "cnn/onnx-fp32").cells[0.02]
+    assert (cell.attacked, cell.made, cell.complete, attacked_text(cell)) == (None, None, False, "-")
+    assert cell.control is not None
+
+
+def test_what_was_attacked_by_transfer_alone_is_named(tmp_path: Path) -> None:
+    make_build(tmp_path, models=("cnn", "decision-tree", "random-forest"), sources=("cnn",))
+    (said,) = [each for each in remarks(evaluate(tmp_path, 100), "host") if "transfer only" in each]
+    assert said.startswith("decision-tree, random-forest: attacked by transfer only")
+    assert "cnn" not in said
+
+
+def test_failed_stale_and_missing_runs_are_told_below_the_table(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "lstm"), budgets=(0.02,))
+    for signals in head["signals"]:
+        write_result(tmp_path / "results" / "host", head, head["artifacts"][0], signals, None)
+    folder = tmp_path / "results" / "host" / "cnn__onnx-int8-static"
+    change_json(folder / "clean.json", artifact__sha256="0" * 64)
+    (folder / "random-sign-0.02mV.json").unlink()
+    evaluation = evaluate(tmp_path, 100)
+    said = remarks(evaluation, "host")
+    assert "cnn/onnx-fp32: failed: engine: operator not known (on 3 signal sets)" in said
+    assert "1 stale result not used (measured on another version of the artifact): run make bench." in said
+    assert "2 of 12 runs without a number: run make bench." in said
+    assert "failed" in terminal(evaluation)
+    for each in said:
+        assert each in terminal(evaluation)
+
+
+def test_what_is_no_file_is_told_once_a_reason(tmp_path: Path) -> None:
+    make_build(tmp_path, models=("cnn", "decision-tree", "random-forest"))
+    evaluation = evaluate(tmp_path, 100)
+    said = "decision-tree/onnx-int8-static, random-forest/onnx-int8-static: no int8 tree"
+    assert said in terminal(evaluation)
+    assert f"- {said}" in as_markdown(evaluation)
+
+
+def test_nothing_measured_yet_is_a_table_that_says_so(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    for path in sorted((tmp_path / "results").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (tmp_path / "results").rmdir()
+    evaluation = evaluate(tmp_path, 100)
+    for text in (terminal(evaluation), as_markdown(evaluation)):
+        assert "No results yet: run make bench." in text
+        assert "SYNTHETIC" in text
+    assert json.loads(as_json(evaluation.rows)) == []
+    assert as_csv(evaluation.rows) == ",".join(KEYS) + "\n"
+
+
+def test_source_against_target(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "lstm"), recipes=("onnx-fp32",), sources=("cnn", "lstm"))
+    wanted = {CLEAN: (0.9, 0.8), "random-sign-0.02mV": (0.85, 0.75), "pgd-cnn-0.02mV": (0.2, 0.5)}
+    wanted |= {"pgd-lstm-0.02mV": (0.4, 0.1)}
+    texts: dict[str, list[str]] = {"cnn/onnx-fp32": [], "lstm/onnx-fp32": []}
+    for signals, shares in wanted.items():
+        for artifact, share in zip(texts, shares, strict=True):
+            texts[artifact].append(auc_text(give(tmp_path, head, artifact, signals, share)))
+    lines = source_target(evaluate(tmp_path, 100).rows, 0.02).splitlines()
+    assert lines[0].startswith("Macro AUC at 0.02 mV")
+    assert lines[1] == "SYNTHETIC"
+    assert lines[3].split() == ["host", "clean", "random-sign", "cnn", "lstm"]
+    assert [line.split() for line in lines[4:]] == [[artifact, *found] for artifact, found in texts.items()]
+    ends = [[match.end() for match in re.finditer(r"\S+", line)][1:] for line in lines[3:]]
+    assert ends[0] == ends[1] == ends[2]  # numbers stand right below their column's name
+
+
+def test_source_against_target_takes_the_lowest_of_several_methods(tmp_path: Path) -> None:
+    head = make_build(tmp_path, recipes=("onnx-fp32",), budgets=(0.01, 0.02))
+    signals = [
+        each | ({"method": "smooth", "epsilon_mv": 0.02} if each["name"] == "pgd-cnn-0.01mV" else {})
+        for each in head["signals"]
+    ]
+    change_json(tmp_path / "bundle" / "bundle.json", signals=signals)
+    give(tmp_path, head, "cnn/onnx-fp32", "pgd-cnn-0.02mV", 0.5)
+    lower = give(tmp_path, head, "cnn/onnx-fp32", "pgd-cnn-0.01mV", 0.1)
+    evaluation = evaluate(tmp_path, 100)
+    assert source_target(evaluation.rows, 0.02).splitlines()[-1].split()[-1] == auc_text(lower)
+    assert line_of(evaluation, "cnn/onnx-fp32").cells[0.02].method == "smooth"
+
+
+def test_source_against_target_shows_a_dash_where_nothing_was_measured(tmp_path: Path) -> None:
+    make_build(tmp_path, recipes=("onnx-fp32",))
+    (tmp_path / "results" / "host" / "cnn__onnx-fp32" / "pgd-cnn-0.02mV.json").unlink()
+    assert source_target(evaluate(tmp_path, 100).rows, 0.02).splitlines()[-1].endswith(" -")
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "note"), [(True, "12 records; SYNTHETIC"), (False, "subset of 2,943 records"), (True, "12 records")]
+)
+def test_the_note_stands_above_source_against_target(tmp_path: Path, synthetic: bool, note: str) -> None:
+    make_build(tmp_path, synthetic=synthetic, note=note)
+    text = source_target(evaluate(tmp_path, 100).rows, 0.02)
+    assert note in text
+    assert ("SYNTHETIC" in text) is synthetic
+
+
+@pytest.mark.parametrize("budget", [0.03, 0.0, -0.02, float("nan")])
+def test_an_unknown_budget_is_answered_with_those_there_are(tmp_path: Path, budget: float) -> None:
+    make_build(tmp_path)
+    with pytest.raises(InputError) as caught:
+        source_target(evaluate(tmp_path, 100).rows, budget)
+    assert f"{budget:g} mV" in caught.value.what
+    assert caught.value.mend == "budgets there: 0.005 mV, 0.02 mV"
+
+
+def test_a_study_without_attacks_has_no_budget(tmp_path: Path) -> None:
+    make_build(tmp_path, budgets=())
+    evaluation = evaluate(tmp_path, 100)
+    assert (budgets(evaluation.rows), middle_budget(evaluation.rows)) == ([], None)
+    with pytest.raises(InputError, match="none"):
+        source_target(evaluation.rows, 0.02)
+    assert markdown_rows(as_markdown(evaluation))[0][-1] == "int - float"
+
+
+@pytest.mark.parametrize(
+    ("made", "middle"), [((0.01,), 0.01), ((0.02, 0.01), 0.01), ((0.05, 0.01, 0.02), 0.02), ((4, 3, 2, 1), 2)]
+)
+def test_the_middle_budget_is_the_lower_of_two(made: tuple[float, ...], middle: float) -> None:
+    rows = [Row(model="cnn", recipe="onnx-fp32", epsilon_mv=each) for each in (0.0, *made, *made)]
+    assert budgets(rows) == sorted(made)
+    assert middle_budget(rows) == middle
+
+
+def test_csv_and_json_hold_the_rows_in_full(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "decision-tree"))
+    change_json(tmp_path / "bundle" / "bundle.json", note='a "quoted", parted; note')
+    write_result(tmp_path / "results" / "host", head, head["artifacts"][0], head["signals"][0], None)
+    rows = evaluate(tmp_path, 100).rows
+    read = json.loads(as_json(rows))
+    assert [Row(**each) for each in read] == list(rows)
+    assert all(list(each) == list(KEYS) for each in read)
+    found = csv_rows(rows)
+    assert as_csv(rows).splitlines()[0] == ",".join(KEYS)
+    assert len(found) == len(rows)
+    for text, row in zip(found, rows, strict=True):
+        for key, value in row.model_dump().items():
+            if value is None:
+                assert text[key] == ""
+            else:
+                assert type(value)(text[key]) == value  # floats to the last bit
+
+
+HOSTILE = "a | b <b>*c*</b> [d](e) `f` \\"
+
+
+def test_text_of_a_stranger_does_not_become_markdown(tmp_path: Path) -> None:
+    make_build(tmp_path, budgets=())
+    change_json(tmp_path / "bundle" / "bundle.json", title=HOSTILE, note=HOSTILE)
+    for path in (tmp_path / "results").rglob("*.json"):
+        change_json(path, device__fingerprint={"cpu": HOSTILE})
+    text = as_markdown(evaluate(tmp_path, 100))
+    shown = r"a \| b \<b\>\*c\*\</b\> [d]\(e) \`f\` \\"
+    assert text.splitlines()[0] == f"### {shown}"
+    assert f"Device: host, measured-on-host, {shown}" in text
+    assert text.count(shown) == 3
+    table = markdown_rows(text)
+    assert len(table) == 4
+    assert {len(row) for row in table} == {7}
+
+
+@pytest.mark.parametrize("mark", ["[red]", "[/]", "[link=file:///etc/passwd]x[/link]"])
+def test_text_of_a_stranger_does_not_become_terminal_markup(tmp_path: Path, mark: str) -> None:
+    make_build(tmp_path)
+    change_json(tmp_path / "bundle" / "bundle.json", title=f"a {mark} b", note=f"c {mark} d")
+    text = terminal(evaluate(tmp_path, 100))
+    assert f"a {mark} b" in text
+    assert f"c {mark} d" in text
+
+
+def test_every_line_of_the_markdown_table_has_every_column(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "lstm"))
+    table = markdown_rows(as_markdown(evaluate(tmp_path, 100)))
+    assert table[0] == [
+        *("model", "recipe", "size", "p50 ms", "p99 ms", "clean AUC", "int - float"),
+        *("0.005 mV: attack/noise", "0.02 mV: attack/noise"),
+    ]
+    assert [f"{row[0]}/{row[1]}" for row in table[2:]] == [each["name"] for each in head["artifacts"]]
+    assert {len(row) for row in table} == {9}
+    assert all(re.fullmatch(r"\.\d{3} \[\.\d{3}, (\.\d{3}|1\.000)\]", row[5]) for row in table[2:])
+    assert [row[2] for row in table[2:]] == ["1.3 kB", "0.4 kB"] * 2
+
+
+@pytest.mark.parametrize(
+    ("width", "live"),
+    [
+        (200, True),
+        (40, False),
+        (100, True),
+        (80, True),
+    ],
+)
+def test_the_terminal_table_keeps_to_the_width_and_loses_nothing(tmp_path: Path, width: int, live: bool) -> None:
+    make_build(tmp_path, models=("cnn", "logistic-regression"))
+    evaluation = evaluate(tmp_path, 100)
+    text = terminal(evaluation, width, live)
+    if live:
+        assert max(map(len, text.splitlines())) <= width
+    assert "\u2026" not in text
+    for line in lines_of(evaluation):
+        for cell in cells(line, lines_of(evaluation)):
+            assert cell in text
+    for line in text.splitlines():
+        if "onnx-fp32" in line:  # the first of its model: every part of the table says whose line it is
+            assert line.split()[0] in ("cnn", "logistic-regression")
+
+
+def test_each_device_has_a_table_and_remarks_of_its_own(tmp_path: Path) -> None:
+    head = make_build(tmp_path, budgets=())
+    device = {"name": "pi4", "evidence": "measured-on-device", "fingerprint": {"cpu": "Cortex-A72"}}
+    labels = np.load(tmp_path / "bundle" / "labels.npy")
+    assert labels.shape[1] == len(CLASSES)
+    write_result(
+        tmp_path / "results" / "pi4",
+        head,
+        head["artifacts"][0],
+        head["signals"][0],
+        scores_of_auc(labels, 0.5),
+        device=device,
+    )
+    evaluation = evaluate(tmp_path, 100)
+    for text in (terminal(evaluation), as_markdown(evaluation)):
+        assert "Device: host, measured-on-host, Test CPU, x86_64, Linux" in text
+        assert "Device: pi4, measured-on-device, Cortex-A72" in text
+        assert text.count("1 of 2 runs without a number") == 1
+    lines = [row for row in markdown_rows(as_markdown(evaluation)) if row[0] == "cnn"]
+    assert [row[5][:4] for row in lines][3:] == ["-"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, "-"), (0.0, ".000"), (0.9124, ".912"), (0.9996, "1.000"), (1.0, "1.000")]
+)
+def test_auc_text(value: float | None, expected: str) -> None:
+    assert auc_text(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, ".000"), (-0.0004, ".000"), (0.0126, "+.013"), (-0.004, "-.004"), (1.0, "+1.000"), (-0.5, "-.500")],
+)
+def test_signed(value: float, expected: str) -> None:
+    assert signed(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, "-"), (0.04123, "0.0412"), (1.2, "1.20"), (12.34, "12.3"), (123.4, "123"), (1234.5, "1,234")],
+)
+def test_milliseconds(value: float | None, expected: str) -> None:
+    assert milliseconds(value) == expected
+
+
+@given(st.floats(0.001, 1e5))
+@example(999.7)
+def test_milliseconds_are_within_half_a_percent_and_never_in_powers_of_ten(value: float) -> None:
+    text = milliseconds(value)
+    assert "e" not in text
+    assert float(text.replace(",", "")) == pytest.approx(value, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (None, "-"),
+        (0, "0.0 kB"),
+        (1300, "1.3 kB"),
+        (999_949, "999.9 kB"),
+        (1_000_000, "1.00 MB"),
+        (22_345_678, "22.35 MB"),
+    ],
+)
+def test_size_text(size: int | None, expected: str) -> None:
+    assert size_text(size) == expected
