@@ -23,6 +23,7 @@ from runtime.untrusted import BundleError, read_npy
 
 MAX_HEAD_BYTES = 16 << 20
 MAX_RESULT_BYTES = 1 << 20
+GONE = "no longer in the bundle"  # the study asked for it once
 REMAKE = "make it again: make bundle"
 REMEASURE = "delete it; make bench measures it again"
 
@@ -138,7 +139,7 @@ def _staleness(bundle: Bundle, result: Result) -> str | None:
     if result.study != head.study:
         return f"measured for the study {result.study}"
     if artifact is None or signals is None:
-        return "no longer in the bundle"
+        return GONE
     threads = result.engine.threads if result.engine else None
     differs = {
         "on another version of the artifact": result.artifact.sha256 != head.files[artifact.file].sha256,
