@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from models.fold import folded
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -28,6 +27,7 @@ from core.errors import InputError
 from core.steps import Step
 from core.study import Study
 from ecg.recordings import Recordings, to_millivolts
+from models.fold import folded
 from models.run import Trained
 from runtime.files import read_json, sha256_file, write_array, write_json
 
