@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError
 from core.study import SyntheticData
 from ecg.recordings import About, RecordingsWriter, Split
 from ecg.synthetic_waves import COMBINATIONS, DOWER, FORMS, HEALTHY, Form
@@ -102,12 +101,7 @@ def to_steps(signals_mv: NDArray[np.float64]) -> NDArray[np.int16]:
 
 
 def write(spec: SyntheticData, folder: Path, fingerprint: str) -> list[Path]:
-    """Draw ``spec.records`` recordings and publish them as ``folder``; returns its files.
-
-    Raises InputError for a negative seed.
-    """
-    if spec.seed < 0:
-        raise InputError(f"data.seed: {spec.seed} is below 0", "give a seed of 0 or more")
+    """Draw ``spec.records`` recordings and publish them as ``folder``; returns its files."""
     about = About(
         database="synthetic",
         classes=CLASSES,

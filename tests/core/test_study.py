@@ -45,6 +45,7 @@ def test_a_study_is_read(tmp_path: Path) -> None:
         ("epochs = 2", "epoch = 2", "unknown key 'models.cnn.epoch'"),
         ('title = "A small one"', "", "key 'title' is missing"),
         ("records = 100", 'records = "many"', "data.records"),
+        ("records = 100", "seed = -1", "data.seed"),
         ("budgets_mv = [0.01, 0.02]", "budgets_mv = [0.02, 0.01]", "rising order"),
         ("budgets_mv = [0.01, 0.02]", "budgets_mv = [-0.01]", "rising order"),
         ('sources = ["cnn"]', 'sources = ["lstm"]', "'lstm', which is not under [models]"),

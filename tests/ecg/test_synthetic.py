@@ -17,7 +17,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from core.errors import InputError
 from core.study import SyntheticData
 from ecg import synthetic
 from ecg.recordings import Recordings, open_recordings
@@ -285,11 +284,6 @@ def test_healthy_beat_has_healthy_intervals_and_axis() -> None:
     assert 80 <= qrs_ms(beat) <= 100
     assert 120 <= pr_ms(beat) <= 200
     assert 30 < frontal_axis_deg(beat) < 75
-
-
-def test_negative_seed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.seed: -1"):
-        written(tmp_path, seed=-1)
 
 
 def test_interrupted_drawing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
