@@ -95,6 +95,7 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
         "model": spec.model_dump(exclude={"recipes"}, mode="json"),
         "defaults": asdict(system.training),
         "seed": _seed(study, spec),
+        "source": system.source,
         "library": torch.__version__ if system.net else sklearn.__version__,
     }
     return Step(folder_of(study, build, name), "train", inputs)

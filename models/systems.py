@@ -25,6 +25,7 @@ from torch import nn
 from core.errors import InputError
 from core.study import ModelSpec
 from models.nets import Cnn, EcgLens, Lstm
+from runtime.files import sha256_file
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,16 @@ class Training:
 
 @dataclass(frozen=True)
 class System:
-    """One line of the table. ``net(leads, samples, classes, **options)`` or ``estimator(seed, **options)``."""
+    """One line of the table. ``net(leads, samples, classes, **options)`` or ``estimator(seed, **options)``.
+
+    ``source`` is the SHA-256 of a user's own module file, so that an edited net is trained again; None for ours."""
 
     says: str
     net: Callable[..., nn.Module] | None = None
     estimator: Callable[..., Any] | None = None
     training: Training = field(default_factory=Training)
     recipes: tuple[str, ...] | None = None
+    source: str | None = None
 
 
 def decision_tree(seed: int, max_depth: int = 6, min_samples_leaf: int = 20) -> DecisionTreeClassifier:
@@ -105,19 +109,24 @@ def resolve(name: str, spec: ModelSpec) -> System:
                 f"built in are {', '.join(SYSTEMS)}; your own: factory or estimator = 'package.module:name'",
             )
         return system
-    made = _import(own, name)
+    made, source = _import(own, name)
     if spec.factory:
-        return System(f"torch module from {own}", net=made)
-    return System(f"scikit-learn estimator from {own}", estimator=lambda seed, **options: made(**options))
+        return System(f"torch module from {own}", net=made, source=source)
+    return System(
+        f"scikit-learn estimator from {own}", estimator=lambda seed, **options: made(**options), source=source
+    )
 
 
-def _import(path: str, name: str) -> Any:
+def _import(path: str, name: str) -> tuple[Any, str | None]:
+    """The named callable, and the SHA-256 of the file of its module (None where there is no file)."""
     module_name, attribute = path.split(":")
     here = str(Path.cwd())
     if here not in sys.path:  # a module beside the study's working directory, as `python -m` would find it
         sys.path.insert(0, here)
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
+        file = getattr(module, "__file__", None)
+        return getattr(module, attribute), sha256_file(file) if file else None
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"[models.{name}]: cannot import {path!r} ({error})",

@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 
 from bench.statistics import (
     Resamples,
-    difference,
     draw_resamples,
     interval,
     macro_auc,
@@ -101,37 +100,12 @@ def test_the_interval_holds_the_estimate_and_repeats_with_its_seed(seed: int) ->
     assert found != interval(scores, labels, patients, count=200, seed=seed + 1)
 
 
-@given(seed=st.integers(0, 10_000), levels=st.sampled_from([None, 2]))
-@settings(max_examples=40, deadline=None)
-def test_only_the_order_of_the_scores_matters(seed: int, levels: int | None) -> None:
-    scores, labels, patients = drawn(seed, 60, levels=levels)
-    moved = 7 * np.exp(scores.astype(np.float64) / 3) - 2  # float64: no two scores fall together
-    assert interval(scores, labels, patients, count=100) == interval(moved, labels, patients, count=100)
-
-
 def test_the_order_of_the_recordings_and_the_names_of_the_patients_do_not_matter() -> None:
     scores, labels, patients = drawn(5, 90)
     order = np.random.default_rng(0).permutation(90)
     straight = interval(scores, labels, patients, count=100)
     assert straight == interval(scores[order], labels[order], patients[order], count=100)
     assert straight == interval(scores, labels, patients * 10 + 3, count=100)
-
-
-@given(seed=st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
-def test_a_difference_is_paired(seed: int) -> None:
-    scores, labels, patients = drawn(seed, 100)
-    other = scores + np.random.default_rng(seed + 1).normal(0, 0.05, scores.shape).astype(np.float32)
-    there = difference(scores, other, labels, patients, count=200)
-    back = difference(other, scores, labels, patients, count=200)
-    np.testing.assert_allclose(
-        [back.estimate, back.low, back.high], [-there.estimate, -there.high, -there.low], atol=1e-12
-    )
-    assert there.estimate == macro_auc(scores, labels) - macro_auc(other, labels)
-    single = interval(scores, labels, patients, count=200)
-    assert there.high - there.low < single.high - single.low  # what both share cancels
-    same = difference(scores, scores, labels, patients, count=200)
-    assert (same.estimate, same.low, same.high) == (0, 0, 0)
 
 
 def test_intervals_are_wider_when_the_recordings_are_of_few_patients() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -194,6 +195,24 @@ def test_a_users_own_module_and_estimator_are_trained(tmp_path: Path) -> None:
     assert not trained["extra"].differentiable
     for found in load_metrics(asked, tmp_path).values():
         assert found["test"]["auc"] > 0.8
+
+
+def test_an_edited_net_of_a_user_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 60)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = (
+        "from torch import nn\n"
+        "def net(leads, samples, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(leads * samples, classes))\n"
+    )
+    digests = []
+    for edited in (text, text, text.replace("classes))", "classes), nn.Identity())")):
+        (tmp_path / "users_own_net.py").write_text(edited)
+        sys.modules.pop("users_own_net", None)
+        importlib.invalidate_caches()
+        asked = study(own={"factory": "users_own_net:net", "epochs": 1, "batch_size": 16})
+        digests.append(train_study(asked, recordings, tmp_path)["own"].digest)
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_damaged_model_folder_is_trained_again(tmp_path: Path) -> None:
