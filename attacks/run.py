@@ -7,6 +7,7 @@ more budget makes one more set and leaves the others alone.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -82,7 +83,7 @@ def attack_study(study: Study, recordings: Recordings, trained: Mapping[str, Tra
         _clear(folder, wanted)
         work = _Work(study, recordings, rows, recorder, trained)
         for want in follow(stale, "signal sets"):
-            steps[want.name].run(lambda want=want: work.make(want, folder))  # type: ignore[misc]
+            steps[want.name].run(functools.partial(work.make, want, folder))
     return [SignalSet(**read_json(folder / f"{want.name}.json")) for want in wanted]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from core.console import run_app, say
 from core.errors import InputError
 from core.options import BuildOption, DataOption, StudyOption, load
 from core.study import Study
+
+if TYPE_CHECKING:  # imported late where it is used: it brings scipy
+    from bench.rows import Evaluation
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
 Format = Literal["terminal", "json", "csv", "markdown"]
@@ -105,7 +108,7 @@ def _home(study: Study, build: Path) -> Path:
     return home
 
 
-def _evaluation(study: Study, build: Path):  # type: ignore[no-untyped-def]  # bench.rows is imported late
+def _evaluation(study: Study, build: Path) -> Evaluation:
     from bench.rows import evaluate
 
     return evaluate(_home(study, build), study.bench.bootstrap, study.seed)
