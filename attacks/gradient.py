@@ -15,6 +15,10 @@ from torch import Tensor, nn
 from attacks.objectives import Objective
 
 
+class NoGradientError(ValueError):
+    """No gradient reaches the signal: such a model must not look robust."""
+
+
 def pgd(
     module: nn.Module,
     signals: Tensor,
@@ -31,7 +35,7 @@ def pgd(
     All recordings take step k before any takes step k + 1, so that ``watch(k, scores)`` sees the scores of all of them
     at that step (before it is taken); an objective may depend on what was watched.
 
-    Raises ValueError when no gradient reaches the signal: such a model must not look robust.
+    Raises NoGradientError when no gradient reaches the signal.
     """
     start = torch.rand(signals.shape, generator=generator, dtype=signals.dtype)
     delta = epsilon_mv * (2 * start - 1)
@@ -43,7 +47,7 @@ def pgd(
             scores = module(signals[part] + place)
             worth = objective(scores, labels[part], step).sum()
             if not worth.requires_grad:
-                raise ValueError("no gradient reaches the signal: the model is not differentiable")
+                raise NoGradientError("no gradient reaches the signal: the model is not differentiable")
             (gradient,) = torch.autograd.grad(worth, place)
             seen.append(scores.detach())
             moves.append(gradient.sign())

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks.gradient import pgd
+from attacks.gradient import NoGradientError, pgd
 from attacks.noise import random_sign
 from attacks.objectives import References, auc_objective
 from attacks.recorder import Recorder, distances
@@ -83,17 +83,27 @@ def attack_study(study: Study, recordings: Recordings, trained: Mapping[str, Tra
         _clear(folder, wanted)
         work = _Work(study, recordings, rows, recorder, trained)
         for want in follow(stale, "signal sets"):
-            steps[want.name].run(functools.partial(work.make, want, folder))
+            try:
+                steps[want.name].run(functools.partial(work.make, want, folder))
+            except NoGradientError as error:
+                raise InputError(f"[attacks] sources: {want.source!r}: {error}", "take it out of the sources") from None
     return [SignalSet(**read_json(folder / f"{want.name}.json")) for want in wanted]
 
 
 def _wanted(study: Study, recorder: Recorder) -> list[_Wanted]:
     attacks = study.attacks
     sets = [_Wanted("clean", None, "clean", 0.0)]
-    for budget in attacks.budgets_mv:
-        if recorder.budget_steps(budget) == 0:
-            say(f"budget {budget:g} mV is below the recorder's step of {recorder.step_mv:g} mV: not applicable")
+    seen = set()
+    for asked in attacks.budgets_mv:
+        # A budget counts as what can be recorded of it, and is called so: the columns must not promise more.
+        budget = round(recorder.budget_steps(asked) * recorder.step_mv, 9)
+        if budget == 0:
+            say(f"budget {asked:g} mV is below the recorder's step of {recorder.step_mv:g} mV: not applicable")
+        elif abs(budget - asked) > 1e-9:
+            say(f"budget {asked:g} mV is recorded as {budget:g} mV, whole steps of {recorder.step_mv:g} mV")
+        if budget == 0 or budget in seen:
             continue
+        seen.add(budget)
         for method in attacks.methods:
             for source in attacks.sources if method in NEEDS_SOURCE else (None,):
                 name = "-".join(part for part in (method, source, f"{budget:g}mV") if part)

@@ -30,7 +30,7 @@ def bundle(study: StudyOption, data: DataOption = None, build: BuildOption = Non
 
     loaded, root, where = load(study, data, build)
     folder = bundle_study(loaded, root, where)
-    say(f"{folder}: on a device, python3 runner.pyz run {folder.name} --out results")
+    say(f"{folder}: on a device, python3 {folder.name}/runner.pyz run {folder.name} --out results/NAME --device NAME")
 
 
 @app.command()
@@ -49,7 +49,10 @@ def run(
 
     loaded, root, where = load(study, data, build)
     folder = bundle_study(loaded, root, where)
-    run_here(folder, where / loaded.name / "results", only)
+    if any((folder / "artifacts").rglob("*.*")):
+        run_here(folder, where / loaded.name / "results", only)
+    else:
+        say("no artifact could be made, so nothing is run; the reasons:")
     _print(loaded, where, "terminal")
 
 

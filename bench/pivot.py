@@ -14,6 +14,7 @@ from bench.results import GONE
 from bench.rows import Difference, Evaluation, Row, is_quantized
 
 CONTROLS = ("random-sign",)  # noise at the same budget: what an attack must be compared with
+NOISE = 0.02  # a control further than this from the clean AUC says that the budget itself disturbs
 TOLERANCE = 0.01  # a quantized artifact further than this from its float parent is marked
 Made = Literal["white-box", "from its float parent", "transfer"]
 
@@ -111,6 +112,17 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
             said.append(
                 f"{', '.join(alone)}: attacked by transfer only, not on the model itself; the worst case may be lower."
             )
+    moved = [
+        f"{line.clean.artifact} at {budget_text(budget)}"
+        for line in lines
+        for budget, cell in line.cells.items()
+        if None not in (cell.control, line.clean.auc) and abs((cell.control or 0) - (line.clean.auc or 0)) > NOISE
+    ]
+    if moved:
+        said.append(
+            f"Random signs alone (one draw) move the AUC by more than {NOISE:g} for {', '.join(moved)}: there the "
+            "attack is partly plain noise."
+        )
     # What the study no longer asks for is nobody's missing number; it waits there should the study ask again.
     stale = [each for each in evaluation.stale if each.path.parent.parent.name == device and each.reason != GONE]
     if stale:

@@ -108,7 +108,8 @@ def _page(evaluation: Evaluation, sections: Sequence[str]) -> str:
     left_out = "".join(f"<li>{html.escape(each)}</li>" for each in not_applicable(evaluation))
     left_out = f"<section><h2>Not applicable</h2><ul>{left_out}</ul></section>" if left_out else ""
     fingerprints = {each.name: each.fingerprint for each in evaluation.devices}
-    command = f"make bench STUDY=studies/{html.escape(head.study)}.toml DATA=recordings"
+    data = "" if head.synthetic else " DATA=recordings"
+    command = f"make bench STUDY={html.escape(head.study)}.toml{data}"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

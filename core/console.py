@@ -62,6 +62,13 @@ def run_app(app: typer.Typer) -> None:
     except NotHeldError as error:
         console.print(f"[bold red]not held:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
+    except OSError as error:
+        if error.errno is None:  # raised by a library about something that is no file
+            raise
+        where = error.filename or "a file"
+        console.print(f"[bold red]error:[/] {escape(f'{where}: {error.strerror}')}", soft_wrap=True)
+        console.print("  make room there, or give another --build folder; the same command goes on from here")
+        sys.exit(2)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on from here")
         sys.exit(130)

@@ -29,7 +29,7 @@ Recipe = Literal[
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SyntheticData(Strict):
@@ -120,7 +120,7 @@ class ModelSpec(Strict):
     balanced: bool = False
     augment: AugmentSpec = AugmentSpec()
     segments: int = Field(0, ge=0, le=200)
-    seed: int | None = None
+    seed: int | None = Field(None, ge=0)
     recipes: tuple[Recipe, ...] | None = None
 
     @model_validator(mode="after")
@@ -136,7 +136,7 @@ class ExportSpec(Strict):
     recipes: tuple[Recipe, ...] = ("onnx-fp32", "onnx-int8-static", "tflite-fp32", "tflite-int8-static")
     calibration_records: int = Field(256, ge=8)
     calibration_method: Literal["minmax", "percentile", "entropy"] = "minmax"
-    calibration_seed: int = 1
+    calibration_seed: int = Field(1, ge=0)
     parity_records: int = Field(300, ge=16)
 
 
@@ -170,7 +170,7 @@ class Study(Strict):
 
     name: Name
     title: str
-    seed: int = 1
+    seed: int = Field(1, ge=0)
     test_records: int | None = Field(None, ge=16)
     data: Annotated[SyntheticData | PtbXlData | BeatData, Field(discriminator="source")]
     models: dict[Name, ModelSpec] = Field(min_length=1)

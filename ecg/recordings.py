@@ -106,6 +106,8 @@ class Recordings:
         names = [name.upper() for name in self.about.leads]
         chosen = self.about.leads if leads is None else tuple(leads)
         unknown = [lead for lead in chosen if lead.upper() not in names]
+        if len({lead.upper() for lead in chosen}) < len(chosen):
+            raise InputError(f"{where}: a lead is named twice in {', '.join(chosen)}", "name every lead once")
         if unknown or not chosen:
             raise InputError(
                 f"{where}: no lead {', '.join(map(repr, unknown)) or '(empty list)'} in {self.about.database}",

@@ -153,7 +153,7 @@ class _ModelFiles:
                 step_mv = tools.input_step_mv(temporary)
         except RefusedError as error:
             return Entry(**entry, status="refused", reason=str(error))
-        except (InputError, MemoryError):
+        except (InputError, MemoryError, OSError):
             raise
         except Exception as error:  # a converter meets a module that it was not made for in a hundred ways
             said = sentence(error).replace(f"{self.folder}/", "")

@@ -83,7 +83,7 @@ def paper_cells(metrics: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], li
     heads = ["model", "n", *(("macro AUC" if name == "auc" else name) + " (paper)" * known for name in FIGURES)]
     lines = []
     for model, found in metrics.items():
-        published = PUBLISHED.get(model, {})
+        published = PUBLISHED.get(model, {}) if found["published"] else {}
         row = found["test"]
         theirs = ["-" if published.get(name) is None else str(published[name]) for name in FIGURES]
         ours = [f"{100 * row[name]:.1f}" + f" ({said})" * known for name, said in zip(FIGURES, theirs, strict=True)]

@@ -138,7 +138,10 @@ def _train_one(
         history = train_net(net, recordings, plan, checkpoint, name)
         made = folder / WEIGHTS
         with replacing(made) as temporary:
-            save_file({key: tensor.contiguous() for key, tensor in net.state_dict().items()}, temporary)
+            # Cloned, because tied weights share memory, which safetensors does not keep.
+            save_file(
+                {key: tensor.detach().clone().contiguous() for key, tensor in net.state_dict().items()}, temporary
+            )
         head["origin"], module = "net", net
     else:
         features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
@@ -147,7 +150,7 @@ def _train_one(
         save_estimator(estimator, made)
         head["origin"], module = "estimator", FeatureModel(features, head_of(estimator))
     write_json(folder / "model.json", head)
-    metrics = _measure(module, recordings) | {"history": history}
+    metrics = _measure(module, recordings) | {"history": history, "published": _published(spec, recordings)}
     write_json(folder / "metrics.json", metrics)
     step.done([made, folder / "model.json", folder / "metrics.json"])
     for leftover in folder.glob("unfinished-*.safetensors"):
@@ -159,13 +162,15 @@ def _build_net(name: str, system: System, spec: ModelSpec, task: Task) -> nn.Mod
     assert system.net is not None
     try:
         net = system.net(len(task.leads), task.samples, len(task.classes), **spec.options)
-    except TypeError as error:
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"it gives a {type(net).__name__}, not a torch module")
+        with torch.no_grad():
+            out = net.eval()(torch.zeros(2, len(task.leads), task.samples))
+    except Exception as error:  # a user's own code may raise anything
         raise InputError(
-            f"[models.{name}]: cannot be built: {error}",
+            f"[models.{name}]: cannot be built: {type(error).__name__}: {error}",
             "a factory is called as factory(leads, samples, classes, **options) and returns a torch module",
         ) from None
-    with torch.no_grad():
-        out = net.eval()(torch.zeros(2, len(task.leads), task.samples))
     if not isinstance(out, torch.Tensor) or out.shape != (2, len(task.classes)):
         got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise InputError(
@@ -208,8 +213,15 @@ def _fit_estimator(
     if spec.balanced:
         draw = np.random.default_rng(seed).choice(len(rows), len(rows), p=draw_weights(labels))
         values, labels = values[draw], labels[draw]
-    estimator.fit(values, labels)
-    if probabilities(estimator, values[:2]).shape != (2, labels.shape[1]):
+    try:
+        estimator.fit(values, labels)
+        given = probabilities(estimator, values[:2]).shape
+    except Exception as error:  # scikit-learn refuses in many ways what it was not made for
+        raise InputError(
+            f"[models.{name}]: cannot be fitted to labels (n, {labels.shape[1]}): {type(error).__name__}: {error}",
+            "an estimator that takes one label at a time wants sklearn.multiclass.OneVsRestClassifier around it",
+        ) from None
+    if given != (2, labels.shape[1]):
         raise InputError(
             f"[models.{name}]: the estimator does not give one probability per label",
             "wrap it in sklearn.multiclass.OneVsRestClassifier or sklearn.multioutput.MultiOutputClassifier",
@@ -225,12 +237,13 @@ def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
         scores[split], labels[split] = scores_of(module, recordings, rows), recordings.labels[rows]
     thresholds = best_thresholds(labels["validation"], scores["validation"])
     rows_of = {split: asdict(paper_row(labels[split], scores[split], thresholds)) for split in scores}
-    about = recordings.about
-    return {
-        **rows_of,
-        "thresholds": [float(value) for value in thresholds],
-        "published": about.database == "ptb-xl" and len(about.leads) == 12,
-    }
+    return {**rows_of, "thresholds": [float(value) for value in thresholds]}
+
+
+def _published(spec: ModelSpec, recordings: Recordings) -> bool:
+    """True when the paper's row may stand beside ours: its system on its task, PTB-XL's whole 12-lead recording."""
+    about, whole = recordings.about, recordings.window == (0, recordings.steps.shape[2])
+    return about.database == "ptb-xl" and len(about.leads) == 12 and whole and not (spec.factory or spec.estimator)
 
 
 def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> Trained:

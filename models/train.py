@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ def train_net(
         validation = np.random.default_rng(plan.seed).choice(validation, VALIDATION_RECORDS, replace=False)
     optimizer = torch.optim.AdamW(net.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
     state = _Progress.resume(checkpoint, net, optimizer) if checkpoint.exists() else _Progress()
+    plan = replace(plan, batch_size=min(plan.batch_size, len(rows)))
     per_epoch = max(1, (plan.epoch_records or len(rows)) // plan.batch_size)
     for epoch in follow(range(state.epoch, plan.epochs), what):
         generator = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)

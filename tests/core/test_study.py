@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from core.errors import InputError
-from core.study import load_study
+from core.study import (
+    AttackSpec,
+    AugmentSpec,
+    BeatData,
+    BenchSpec,
+    ExportSpec,
+    ModelSpec,
+    PtbXlData,
+    Study,
+    SyntheticData,
+    load_study,
+)
 
 GOOD = """
 name = "small"
@@ -46,6 +59,9 @@ def test_a_study_is_read(tmp_path: Path) -> None:
         ('title = "A small one"', "", "key 'title' is missing"),
         ("records = 100", 'records = "many"', "data.records"),
         ("records = 100", "seed = -1", "data.seed"),
+        ('name = "small"', 'name = "small"\nseed = -1', "seed"),
+        ("budgets_mv = [0.01, 0.02]", "budgets_mv = [nan]", "budgets_mv"),
+        ("budgets_mv = [0.01, 0.02]", "budgets_mv = [inf]", "budgets_mv"),
         ("budgets_mv = [0.01, 0.02]", "budgets_mv = [0.02, 0.01]", "rising order"),
         ("budgets_mv = [0.01, 0.02]", "budgets_mv = [-0.01]", "rising order"),
         ('sources = ["cnn"]', 'sources = ["lstm"]', "'lstm', which is not under [models]"),
@@ -68,6 +84,16 @@ def test_a_missing_study_lists_those_there(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     with pytest.raises(InputError, match=r"no such study[\s\S]*study\.toml"):
         load_study(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [Study, SyntheticData, PtbXlData, BeatData, ModelSpec, AugmentSpec, ExportSpec, AttackSpec, BenchSpec],
+    ids=lambda spec: spec.__name__,
+)
+def test_the_page_about_studies_names_every_key(spec: type[BaseModel]) -> None:
+    page = Path("docs/studies.md").read_text(encoding="utf-8")
+    assert [key for key in spec.model_fields if not re.search(rf"\b{key}\b", page)] == []
 
 
 @pytest.mark.parametrize("path", sorted(Path("studies").glob("*.toml")), ids=lambda path: path.stem)
