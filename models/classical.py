@@ -27,8 +27,14 @@ from models.trees import TreeWalk, tree_arrays
 from runtime.files import replacing
 
 TREES = (DecisionTreeClassifier, RandomForestClassifier, ExtraTreesClassifier)
-# scikit-learn's own compiled parts (trees, neighbour searches, losses); skops trusts its Python classes by itself.
-TRUSTED = "sklearn."
+# scikit-learn's compiled parts that skops does not trust by itself, name by name: a prefix would also let in whatever
+# its modules import (sklearn.datasets._base.urlretrieve).
+TRUSTED = (
+    "sklearn.tree._tree.Tree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+)
 
 
 class Logistic(nn.Module):
@@ -117,7 +123,7 @@ def load_estimator(path: Path) -> Any:
         asked = skops.io.get_untrusted_types(file=path)
     except Exception as error:  # skops raises many types on a damaged zip; all mean the same here
         raise InputError(f"{path}: not a readable skops file ({error})", "train the model again") from None
-    strange = [name for name in asked if not name.startswith(TRUSTED)]
+    strange = [name for name in asked if name not in TRUSTED]
     if strange:
         raise InputError(
             f"{path}: holds types that are not trusted: {', '.join(strange)}",
