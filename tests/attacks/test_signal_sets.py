@@ -78,6 +78,12 @@ def test_only_what_changed_is_made_again(recordings: Recordings, tmp_path: Path)
     assert third["pgd-cnn-0.01mV.npy"] != first["pgd-cnn-0.01mV.npy"]
 
 
+def test_a_budget_is_called_what_can_be_recorded_of_it(recordings: Recordings, tmp_path: Path) -> None:
+    sets = make(study(budgets_mv=[0.01, 0.0104, 0.0208]), recordings, tmp_path)
+    assert [each.epsilon_mv for each in sets] == [0.0, 0.01, 0.01, 0.02, 0.02]
+    assert [each.linf_mv for each in sets] == pytest.approx([0.0, 0.01, 0.01, 0.02, 0.02])
+
+
 def test_a_damaged_set_is_made_again_with_the_same_bytes(recordings: Recordings, tmp_path: Path) -> None:
     before = {each.name: each.sha256 for each in make(study(), recordings, tmp_path)}
     path = tmp_path / "s" / "signals" / "pgd-cnn-0.01mV.npy"

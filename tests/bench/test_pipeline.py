@@ -103,6 +103,12 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
     rows = json.loads(pulseproof("bench", "table", *study, "--format", "json", home=tmp_path).stdout)
     assert sum(row["auc"] is not None for row in rows) == 6 * 5
 
+    labels = tmp_path / "build" / "tiny" / "bundle" / "labels.npy"
+    whole = labels.read_bytes()
+    labels.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # damaged, and of the same size
+    pulseproof("bench", "run", *study, home=tmp_path)
+    assert labels.read_bytes() == whole
+
     page = tmp_path / "build" / "tiny" / "report" / "index.html"
     pulseproof("bench", "report", *study, home=tmp_path)
     assert "SYNTHETIC" in page.read_text()

@@ -131,6 +131,15 @@ def test_a_stopped_training_ends_with_the_same_weights(tmp_path: Path, stopped: 
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_a_batch_larger_than_the_data_is_the_data(tmp_path: Path) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 60)
+    whole = study(cnn={**SMALL, "epochs": 1, "batch_size": 100_000})
+    exact = study(cnn={**SMALL, "epochs": 1, "batch_size": 36})
+    one = train_study(whole, recordings, tmp_path / "a")["cnn"].module.state_dict()
+    other = train_study(exact, recordings, tmp_path / "b")["cnn"].module.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_a_damaged_checkpoint_is_thrown_away(tmp_path: Path) -> None:
     recordings = small_recordings(tmp_path / "recordings", 90)
     whole, _ = train(recordings, tmp_path / "whole.safetensors")
@@ -162,6 +171,9 @@ def test_balanced_drawing_takes_rare_classes_more_often(tmp_path: Path) -> None:
         ({"system": "cnn", "options": {"wide": 3}}, "cannot be built"),
         ({"factory": "no_such_module:net"}, "cannot import"),
         ({"factory": "tests.models.test_training:wrong_shape"}, "not (2, 3)"),
+        ({"factory": "builtins:max"}, "cannot be built"),
+        ({"factory": "tests.models.test_training:raises"}, "ValueError: no such width"),
+        ({"estimator": "sklearn.svm:LinearSVC"}, "cannot be fitted"),
         ({"estimator": "sklearn.linear_model:LogisticRegression", "options": {"wide": 3}}, "cannot be built"),
     ],
 )
@@ -172,6 +184,10 @@ def test_what_cannot_be_built_says_why(tmp_path: Path, model: dict[str, object],
     assert "[models.own]" in raised.value.what
     assert said in raised.value.what
     assert not list((tmp_path / "small").rglob("*.stamp.json"))
+
+
+def raises(leads: int, samples: int, classes: int) -> torch.nn.Module:
+    raise ValueError("no such width")
 
 
 def wrong_shape(leads: int, samples: int, classes: int) -> torch.nn.Module:
