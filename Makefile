@@ -1,6 +1,7 @@
 # Pulseproof. `make demo` shows the whole path, `make test` proves it; both set themselves up.
 #
 #   make bench STUDY=studies/ptb-xl.toml DATA=recordings    one study, from recordings to the table
+#   make export MODEL=mine.onnx STUDY=studies/ptb-xl.toml DATA=recordings    every file of a trained model you bring
 #   make data DATA=recordings DATABASES="ptb-xl mitdb"      fetch recordings from PhysioNet
 
 STUDY ?= studies/demo.toml
@@ -8,8 +9,11 @@ DATA ?=
 BUILD ?= build
 DATABASES ?= ptb-xl mitdb
 ADDRESS ?=
+MODEL ?=
+NAME ?=
+WEIGHTS ?=
 PIP_FLAGS ?=
-DOCS_STUDIES ?= studies/ptb-xl.toml studies/mit-bih.toml
+DOCS_STUDIES ?= studies/ptb-xl.toml studies/ptb-xl-lead-i.toml studies/mit-bih.toml
 VENV ?= .venv
 
 # The first Python that fits; a shim that only says "not installed" does not count.
@@ -19,19 +23,38 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 RUN := $(VENV)/bin/python -m
 OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 
-.PHONY: help setup demo data train export attack bundle bench report table docs test check clean
+.PHONY: help setup demo data train export attack bundle bench report table docs perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack bundle bench report table docs test check clean"
+	@echo "targets: setup demo data train export attack bundle bench report table docs perf test check clean"
 
-setup: $(VENV)/.ready
+setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Pulseproof needs Python 3.11, 3.12 or 3.13 with venv; make setup PYTHON=..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps -e .
+	@touch $@
+
+# A second environment: tflite-runtime needs numpy 1, the converters numpy 2. It has wheels for Python 3.9 to 3.11 on
+# Linux; without it everything else works, and PULSEPROOF_TFLITE_RUNTIME=another/bin/python lends one that has it.
+TFLITE_RUNTIME := $(VENV)/tflite-runtime
+HAS_WHEEL := import platform, sys; sys.exit(not (sys.platform == "linux" and sys.version_info < (3, 12) and \
+	platform.machine() in ("x86_64", "aarch64")))
+
+$(VENV)/.tflite-runtime-ready: $(VENV)/.ready requirements-tflite-runtime.lock
+	@rm -rf $(TFLITE_RUNTIME)
+	@if $(VENV)/bin/python -c '$(HAS_WHEEL)'; then \
+		$(VENV)/bin/python -m venv --without-pip $(TFLITE_RUNTIME) && \
+		$(VENV)/bin/python -m pip --python $(TFLITE_RUNTIME)/bin/python install --quiet --disable-pip-version-check \
+			$(PIP_FLAGS) --only-binary :all: -r requirements-tflite-runtime.lock || \
+		{ rm -rf $(TFLITE_RUNTIME); \
+		echo "tflite-runtime could not be installed: files are not compared on it; rm $@ and make setup tries again"; }; \
+	else \
+		echo "tflite-runtime has no wheel for this Python or processor: files are not compared on it"; \
+	fi
 	@touch $@
 
 demo: setup
@@ -46,7 +69,7 @@ train: setup
 	$(RUN) models train $(OPTIONS)
 
 export: setup
-	$(RUN) export $(OPTIONS)
+	$(RUN) export $(OPTIONS) $(if $(MODEL),--model $(MODEL)) $(if $(NAME),--name $(NAME)) $(if $(WEIGHTS),--weights $(WEIGHTS))
 
 attack: setup
 	$(RUN) attacks $(OPTIONS)
@@ -63,9 +86,13 @@ table: setup
 report: setup
 	$(RUN) bench report --study $(STUDY) --build $(BUILD)
 
-# The tables of the README, from the results of studies that were run: make docs BUILD=build
+# The tables of README.md and docs/export.md, from studies that were exported or run: make docs BUILD=build
 docs: setup
 	$(RUN) bench docs $(DOCS_STUDIES) --build $(BUILD)
+
+# The latency and size ratios that are claimed, artifacts alternating in one run, on a study that was exported
+perf: setup
+	$(RUN) bench perf --study $(STUDY) --build $(BUILD)
 
 test: setup
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(RUN) pytest

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from core.console import run_app, say
-from core.errors import InputError
+from core.errors import InputError, NotHeldError
 from core.options import BuildOption, DataOption, StudyOption, load
 from core.study import Study
 
@@ -86,22 +86,42 @@ def report(study: StudyOption, build: BuildOption = None) -> None:
 
 @app.command()
 def docs(
-    studies: Annotated[list[Path], typer.Argument(help="Studies that were run.")],
+    studies: Annotated[list[Path], typer.Argument(help="Studies that were exported or run.")],
     build: BuildOption = None,
-    page: Annotated[Path, typer.Option(help="The page whose marked blocks are filled.")] = Path("README.md"),
+    home: Annotated[Path, typer.Option(help="The folder of README.md and docs/.", metavar="DIR")] = Path(),
 ) -> None:
-    """Write the tables and pictures of the docs from the results of studies.
+    """Write the tables and pictures of the docs from studies: what was exported, and what was measured if it was.
 
     Example: `python -m bench docs studies/ptb-xl.toml studies/mit-bih.toml`
     """
-    from bench.docs import fill, write_results
+    from bench.docs import PAGES, fill, write_files, write_recipes, write_results
 
+    folder = home / "docs" / "results"
     for path in studies:
         loaded, _, where = load(path, None, build)
-        _home(loaded, where)
-        for written in write_results(loaded, where, page.parent / "docs" / "results"):
-            say(f"wrote {written}")
-    fill(page)
+        say(f"wrote {write_files(loaded, where, folder)}")
+        if (where / loaded.name / "bundle" / "bundle.json").exists():
+            for written in write_results(loaded, where, folder):
+                say(f"wrote {written}")
+    write_recipes(folder)
+    for page in PAGES:
+        fill(home / page, home)
+
+
+@app.command()
+def perf(study: StudyOption, build: BuildOption = None) -> None:
+    """Hold the latency and size ratios that are claimed, artifacts alternating in one run. Status 1 if one is missed.
+
+    Example: `python -m bench perf --study studies/ptb-xl.toml`
+    """
+    from bench.perf import measure, perf_table
+
+    loaded, _, where = load(study, None, build)
+    outcomes = measure(loaded, where)
+    Console().print(perf_table(outcomes))
+    missed = [one.claim for one in outcomes if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(f"{one.artifact} against {one.other} ({one.what})" for one in missed))
 
 
 def _home(study: Study, build: Path) -> Path:

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 import runtime
 from attacks.run import SignalSet
 from core.steps import digest
-from core.study import Study
+from core.study import UNMEASURED, Study
 from ecg.recordings import Recordings
-from export.manifest import Entry, Manifest
+from export.manifest import Entry, Manifest, base_of
 from runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
 
 FORMAT = 1
@@ -50,7 +50,8 @@ def make_bundle(
     home = build / study.name
     folder = home / "bundle"
     rows = recordings.sample("test", study.test_records, study.seed)
-    artifacts = [entry for entry in manifest.entries if entry.status == "ok"]
+    entries = [entry for entry in manifest.entries if _is_measured(study, entry)]
+    artifacts = [entry for entry in entries if entry.status == "ok"]
     links = {str(entry.file): home / str(entry.file) for entry in artifacts}
     links |= {f"signals/{each.name}.npy": home / "signals" / f"{each.name}.npy" for each in signals}
     head: dict[str, Any] = {
@@ -74,6 +75,7 @@ def make_bundle(
                 "format": entry.format,
                 "file": entry.file,
                 "note": entry.note,
+                "not_on": entry.not_on,
             }
             for entry in artifacts
         ],
@@ -91,7 +93,7 @@ def make_bundle(
         ],
         "not_applicable": [
             {"name": entry.name, "model": entry.model, "recipe": entry.recipe, "reason": _why(entry)}
-            for entry in manifest.entries
+            for entry in entries
             if entry.status != "ok"
         ],
         "run": {"threads": study.bench.threads, "warmup_s": 0.2, "min_runs": 200, "min_s": 2.0},
@@ -116,6 +118,12 @@ def make_bundle(
     head["digest"] = wanted
     write_json(folder / "bundle.json", head)  # last: a folder without it is no bundle
     return folder
+
+
+def _is_measured(study: Study, entry: Entry) -> bool:
+    """True for a file (or the lack of one) that the study's bundle is to hold."""
+    recipe = base_of(entry.recipe)
+    return recipe not in UNMEASURED if study.bench.recipes is None else recipe in study.bench.recipes
 
 
 def _why(entry: Entry) -> str:

@@ -1,7 +1,8 @@
-"""The tables and pictures of the README, written from result files and from nothing else.
+"""The tables and pictures of the docs, written from result files and from nothing else.
 
-``python -m bench docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv, the table
-and the paper's rows as Markdown, the pictures. Then it puts the Markdown between the markers of the README:
+``python -m bench docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv, the table,
+the paper's rows and the files with their prices as Markdown, the pictures; and ``recipes.md``, what can be made of
+which system. Then it puts the Markdown between the markers of the pages:
 
     <!-- docs/results/ptb-xl.md -->
     <!-- end -->
@@ -17,23 +18,31 @@ from bench.rows import evaluate
 from bench.table import as_csv, as_markdown, by_device
 from core.errors import InputError
 from core.study import Study
+from export.manifest import load_manifest
+from export.table import bounds_table, files_markdown, recipe_table
 from models.metrics import paper_table
 from models.run import load_metrics
 from runtime.files import write_text
 
+PAGES = ("README.md", "docs/export.md")
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def write_files(study: Study, build: Path, folder: Path) -> Path:
+    """Write the table of a study's files, their prices and what the gate found."""
+    path = folder / f"{study.name}-files.md"
+    write_text(path, files_markdown(load_manifest(study, build)) + "\n")
+    return path
+
+
 def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
-    """Write the files of one study into ``folder``; returns them."""
-    home = build / study.name
-    evaluation = evaluate(home, study.bench.bootstrap, study.seed)
+    """Write the measured results of one study into ``folder``; returns the files."""
+    evaluation = evaluate(build / study.name, study.bench.bootstrap, study.seed)
     note = f"**{evaluation.note}**\n\n" if evaluation.note else ""
-    paper = paper_table(load_metrics(study, build))
     written = {
         f"{study.name}.csv": as_csv(evaluation.rows),
         f"{study.name}.md": as_markdown(evaluation),
-        f"{study.name}-paper.md": f"{note}{paper}",
+        f"{study.name}-paper.md": f"{note}{paper_table(load_metrics(study, build))}",
     }
     for name, text in written.items():
         write_text(folder / name, text)
@@ -42,11 +51,20 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     return [folder / name for name in written]
 
 
-def fill(page: Path) -> None:
-    """Put the Markdown files that a page names between its markers. Raises InputError for one that is not there."""
+def write_recipes(folder: Path) -> None:
+    """Write the table of systems and recipes and that of the gate's bounds, as the code has them."""
+    write_text(folder / "recipes.md", recipe_table() + "\n")
+    write_text(folder / "bounds.md", bounds_table() + "\n")
+
+
+def fill(page: Path, root: Path) -> None:
+    """Put the Markdown files that a page names between its markers, paths relative to ``root``.
+
+    Raises InputError for one that is not there.
+    """
 
     def block(found: re.Match[str]) -> str:
-        source = page.parent / found[2]
+        source = root / found[2]
         if not source.exists():
             raise InputError(f"{page}: names {found[2]}, which is not there", "run the study, then make docs")
         return f"{found[1]}{source.read_text(encoding='utf-8').strip()}\n{found[3]}"

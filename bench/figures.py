@@ -28,13 +28,18 @@ MARKERS = {
     "onnx-fp32": "o",
     "onnx-fp16": "p",
     "onnx-int8-static": "s",
+    "onnx-int8-static-s8s8": "8",
     "onnx-int8-dynamic": "^",
+    "onnx-int8-mixed": "d",
     "tflite-fp32": "D",
     "tflite-fp16": "h",
     "tflite-int8-static": "X",
-    "tflite-int8-weights": "v",
+    "tflite-int8-full": ">",
     "tflite-int8-dynamic": "<",
+    "tflite-int8-mixed": "v",
     "tflite-int16x8": "P",
+    "onnx-as-given": "H",
+    "tflite-as-given": "*",
 }
 PANELS_PER_LINE = 3
 DPI = 150
@@ -170,7 +175,7 @@ def _named(lines: Sequence[Line]) -> str:
 
 def _style(recipe: str) -> dict[str, Any]:
     """Color by format, marker by recipe."""
-    return {"color": FORMATS.get(recipe.partition("-")[0], GREEN), "marker": MARKERS.get(recipe, "*")}
+    return {"color": FORMATS.get(recipe.partition("-")[0], GREEN), "marker": MARKERS.get(recipe, ".")}
 
 
 def _recipe_entries(lines: Sequence[Line]) -> list[tuple[Line2D, str]]:

@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.results import Bundle, DeviceResults, Measured, Stale, read_bundle, read_results
 from bench.schema import ArtifactEntry, BundleHead, Device, SignalEntry
-from bench.statistics import Resamples, draw_resamples, percentiles, resampled_macro_auc
 from core.console import follow
+from core.statistics import Resamples, draw_resamples, percentiles, resampled_macro_auc
 from core.steps import Step
 from runtime.auc import macro_auc
 from runtime.files import read_array, write_array
 
-STATISTICS = 1  # raise it when bench.statistics gives other numbers, so that kept ones are not used
+STATISTICS = 1  # raise it when core.statistics gives other numbers, so that kept ones are not used
 
 
 class Row(BaseModel):
@@ -129,8 +129,8 @@ def evaluate(build: Path, resamples: int = 1000, seed: int = 1) -> Evaluation:
 
 
 def is_quantized(recipe: str) -> bool:
-    """True for a recipe whose weights or activations are integers (``onnx-int8-static``, ``tflite-int16x8``)."""
-    return "-int" in recipe
+    """True for a recipe with narrower numbers than its float parent's (``onnx-int8-static``, ``tflite-fp16``)."""
+    return "-int" in recipe or recipe.endswith("fp16")
 
 
 def _note(head: BundleHead) -> str | None:

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
-ArtifactName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z0-9][A-Za-z0-9.-]*$", max_length=200)]
+PART = "[A-Za-z0-9][A-Za-z0-9._+-]*"
+Name = Annotated[str, Field(pattern=f"^{PART}$", max_length=120)]
+ArtifactName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*/[A-Za-z0-9][A-Za-z0-9.+-]*$", max_length=200)]
 # Relative, no "..", no backslash, nothing hidden.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", max_length=300)]
+FileName = Annotated[str, Field(pattern=f"^{PART}(/{PART})*$", max_length=300)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -53,6 +54,7 @@ class ArtifactEntry(Wire):
     format: Name
     file: FileName
     note: Words | None = None
+    not_on: dict[Name, Words] = {}
 
 
 class SignalEntry(Wire):

@@ -15,6 +15,9 @@ class InputError(Exception):
         self.what = what
         self.mend = mend
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:  # so that it comes back from another process
+        return InputError, (self.what, self.mend)
+
 
 class NotHeldError(Exception):
     """The run completed, and a gate or a comparison failed."""

@@ -15,17 +15,61 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-RECIPES = (
-    "onnx-fp32",
-    "onnx-int8-static",
-    "onnx-int8-dynamic",
-    "tflite-fp32",
-    "tflite-int8-static",
-    "tflite-int8-weights",
-)
 Recipe = Literal[
-    "onnx-fp32", "onnx-int8-static", "onnx-int8-dynamic", "tflite-fp32", "tflite-int8-static", "tflite-int8-weights"
+    "onnx-fp32",
+    "onnx-fp16",
+    "onnx-int8-dynamic",
+    "onnx-int8-static",
+    "onnx-int8-static-s8s8",
+    "onnx-int8-mixed",
+    "onnx-as-given",
+    "tflite-fp32",
+    "tflite-fp16",
+    "tflite-int8-dynamic",
+    "tflite-int8-static",
+    "tflite-int8-full",
+    "tflite-int16x8",
+    "tflite-int8-mixed",
+    "tflite-as-given",
 ]
+# Made for every system unless a study says otherwise: what a team chooses among.
+STANDARD: tuple[Recipe, ...] = (
+    "onnx-fp32",
+    "onnx-fp16",
+    "onnx-int8-dynamic",
+    "onnx-int8-static",
+    "onnx-int8-static-s8s8",
+    "tflite-fp32",
+    "tflite-fp16",
+    "tflite-int8-dynamic",
+    "tflite-int8-static",
+    "tflite-int8-full",
+    "tflite-int16x8",
+)
+# Made on demand: int8-static with some layers left in float.
+MIXED: tuple[Recipe, ...] = ("onnx-int8-mixed", "tflite-int8-mixed")
+# A file that came in quantized already is taken as it is.
+GIVEN: tuple[Recipe, ...] = ("onnx-as-given", "tflite-as-given")
+RECIPES: tuple[Recipe, ...] = (*STANDARD, *MIXED, *GIVEN)
+# Ranges of their activations are read off calibration recordings.
+CALIBRATED: tuple[Recipe, ...] = (
+    "onnx-int8-static",
+    "onnx-int8-static-s8s8",
+    "onnx-int8-mixed",
+    "tflite-int8-static",
+    "tflite-int8-full",
+    "tflite-int16x8",
+    "tflite-int8-mixed",
+)
+# What a bundle leaves out unless a study names it: the same scores as a file that is in it, or no kernel made for
+# speed (half floats and signed activations on x86, int16 activations in LiteRT).
+UNMEASURED: tuple[Recipe, ...] = (
+    "onnx-fp16",
+    "onnx-int8-static-s8s8",
+    "tflite-fp16",
+    "tflite-int8-full",
+    "tflite-int16x8",
+)
 
 
 class Strict(BaseModel):
@@ -104,13 +148,17 @@ class AugmentSpec(Strict):
 
 
 class ModelSpec(Strict):
-    """One trained system. ``system`` names a built-in one; ``factory`` or ``estimator`` (``package.module:name``) a
-    user's own torch module or scikit-learn estimator, called with ``options``. What is left out is the system's own
-    default, printed by ``python -m models list``."""
+    """One system. ``system`` names a built-in one; ``factory`` or ``estimator`` (``package.module:name``) a user's own
+    torch module or scikit-learn estimator, called with ``options``. With ``trained`` it is what the callable returns,
+    as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
+    or .skops file. What is left out is the system's own default, printed by ``python -m models list``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     estimator: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    file: str | None = Field(None, pattern=r"\.(onnx|tflite|skops)$")
+    trained: bool = False
+    weights: str | None = Field(None, pattern=r"\.safetensors$")
     options: dict[str, Any] = {}
     epochs: int | None = Field(None, ge=1)
     batch_size: int | None = Field(None, ge=1)
@@ -125,19 +173,35 @@ class ModelSpec(Strict):
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
-        if sum(value is not None for value in (self.system, self.factory, self.estimator)) > 1:
-            raise ValueError("give one of system, factory and estimator, not several")
+        if sum(value is not None for value in (self.system, self.factory, self.estimator, self.file)) > 1:
+            raise ValueError("give one of system, factory, estimator and file, not several")
+        if self.trained and not (self.factory or self.estimator):
+            raise ValueError("trained = true goes with factory or estimator; a file is trained already")
+        if self.weights and not (self.factory and self.trained):
+            raise ValueError("weights go with factory and trained = true")
         return self
+
+    @property
+    def brought(self) -> bool:
+        """True for a model that came trained: nothing here trains it."""
+        return self.trained or self.file is not None
 
 
 class ExportSpec(Strict):
-    """Which files every system is exported to, and the recordings (training folds only) that calibrate int8."""
+    """Which files every system is exported to, and the recordings (training folds only) that calibrate int8.
 
-    recipes: tuple[Recipe, ...] = ("onnx-fp32", "onnx-int8-static", "tflite-fp32", "tflite-int8-static")
+    ``calibration_seeds``: so many files of each calibrated recipe, each with a draw of its own. The mixed recipes keep
+    ``keep_float`` (layers by the names that the manifest gives them) in float, or, when none is named, the
+    ``sensitive_layers`` layers that cost most when they alone are int8."""
+
+    recipes: tuple[Recipe, ...] = STANDARD
     calibration_records: int = Field(256, ge=8)
     calibration_method: Literal["minmax", "percentile", "entropy"] = "minmax"
     calibration_seed: int = Field(1, ge=0)
+    calibration_seeds: int = Field(1, ge=1, le=10)
     parity_records: int = Field(300, ge=16)
+    keep_float: tuple[str, ...] = ()
+    sensitive_layers: int = Field(2, ge=1)
 
 
 class AttackSpec(Strict):
@@ -159,8 +223,10 @@ class AttackSpec(Strict):
 
 
 class BenchSpec(Strict):
-    """How the bundle is run and read: threads of the engine, bootstrap resamples of an interval."""
+    """How the bundle is run and read: which recipes it holds (default: all that were made but those in
+    :data:`UNMEASURED`), threads of the engine, bootstrap resamples of an interval."""
 
+    recipes: tuple[Recipe, ...] | None = None
     threads: int = Field(1, ge=1)
     bootstrap: int = Field(1000, ge=100)
 

@@ -72,6 +72,11 @@ class Recordings:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes the name of the folder, not a copy of what is mapped from it."""
+        folder = Path(self.steps.filename).parent  # type: ignore[attr-defined]
+        return _reopened, (folder, self.about, self.lead_rows, self.window)
+
     @property
     def shape(self) -> tuple[int, int]:
         """(leads, samples) of one recording."""
@@ -125,6 +130,10 @@ class Recordings:
         rows = tuple(names.index(lead.upper()) for lead in chosen)
         about = replace(self.about, leads=tuple(self.about.leads[row] for row in rows))
         return replace(self, about=about, lead_rows=rows, window=(first, last))
+
+
+def _reopened(folder: Path, about: About, lead_rows: tuple[int, ...], window: tuple[int, int]) -> Recordings:
+    return replace(open_recordings(folder), about=about, lead_rows=lead_rows, window=window)
 
 
 def to_millivolts(steps: NDArray[np.int16], adc_step_mv: float) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 """TFLite files read and written operator by operator, where no converter makes the graph that the runtime is fast at.
 
 In: an empty graph or a TFLite file, and operators to add. Out: a TFLite file with one input ``signal`` and one output
-``scores``. The format: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/schema/schema.fbs.
+``scores``; and of any file its operators, the share of 8-bit weights and the step to which it rounds the signal. The
+format: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/schema/schema.fbs.
 """
 
 from __future__ import annotations
@@ -16,11 +17,25 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+from core.errors import InputError
 from export.job import INPUT, OUTPUT
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # of a buffer in the file, as the schema demands; the generated writer does not keep it
-TYPES = {np.dtype(np.float32): 0, np.dtype(np.int32): 2, np.dtype(np.int8): 9, np.dtype(np.bool_): 6}
+TYPES: dict[np.dtype[Any], int] = {
+    np.dtype(np.float32): 0,
+    np.dtype(np.float16): 1,
+    np.dtype(np.int32): 2,
+    np.dtype(np.uint8): 3,
+    np.dtype(np.int64): 4,
+    np.dtype(np.bool_): 6,
+    np.dtype(np.int16): 7,
+    np.dtype(np.int8): 9,
+}
+FLOATS = (TYPES[np.dtype(np.float32)], TYPES[np.dtype(np.float16)])
+EIGHT_BIT = (TYPES[np.dtype(np.int8)], TYPES[np.dtype(np.uint8)])
+# Operators that move values without changing them: behind one of these the signal is still the signal.
+MOVES = ("RESHAPE", "TRANSPOSE", "PAD", "SLICE", "STRIDED_SLICE", "EXPAND_DIMS", "SQUEEZE")
 OPERATORS: dict[int, str] = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
 
 
@@ -60,8 +75,17 @@ class Graph:
 
     @classmethod
     def open(cls, path: Path) -> Graph:
-        """Read a TFLite file."""
-        return cls(flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes())))
+        """Read a TFLite file. Raises InputError when it is none."""
+        try:
+            graph = cls(flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes())))
+            graph.operators()
+        except OSError:
+            raise
+        except Exception as error:  # the generated reader checks nothing: damage shows as any error
+            raise InputError(
+                f"{path}: not a readable TFLite file ({type(error).__name__})", "export it again"
+            ) from None
+        return graph
 
     def constant(self, name: str, values: np.ndarray, scale: float | None = None) -> int:
         """Add a constant tensor; with ``scale`` its real values are ``scale * values``."""
@@ -109,13 +133,57 @@ class Graph:
     def operators(self) -> list[str]:
         """The names of the operators in the order in which they run."""
         codes = [flatbuffer_utils.get_builtin_code_from_operator_code(code) for code in self.model.operatorCodes]
-        return [OPERATORS[codes[operator.opcodeIndex]] for operator in self.graph.operators]
+        names = [OPERATORS.get(code, f"OPERATOR_{code}") for code in codes]
+        return [names[operator.opcodeIndex] for operator in self.graph.operators]
+
+    def steps(self) -> list[tuple[str, Any, list[int], list[int]]]:
+        """(name, operator, its inputs, its outputs) in the order in which they run; inputs left out are left out."""
+        return [
+            (name, operator, *([int(at) for at in ends if at >= 0] for ends in (operator.inputs, operator.outputs)))
+            for name, operator in zip(self.operators(), self.graph.operators, strict=True)
+        ]
+
+    def name(self, tensor: int) -> str:
+        """The name of a tensor."""
+        name = self.graph.tensors[tensor].name
+        return name.decode() if isinstance(name, bytes) else str(name or "")
+
+    def is_constant(self, tensor: int) -> bool:
+        """True when the file holds the tensor's values."""
+        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
+        return data is not None and len(data) > 0
+
+    def values(self, tensor: int) -> np.ndarray:
+        """The values of a constant tensor, flat."""
+        held = self.graph.tensors[tensor]
+        kind: np.dtype[Any] = next(dtype for dtype, code in TYPES.items() if code == held.type)
+        return np.frombuffer(bytes(np.asarray(self.model.buffers[held.buffer].data, np.uint8)), kind)
+
+    def size(self, tensor: int) -> int:
+        """How many numbers a tensor holds."""
+        shape = self.graph.tensors[tensor].shape
+        return math.prod(int(size) for size in ([] if shape is None else shape))
+
+    def prune(self) -> None:
+        """Take out the tensors that no operator uses, and their values."""
+        ends = [*self.graph.inputs, *self.graph.outputs]
+        sides = ("inputs", "outputs", "intermediates")  # the last: of an int8 LSTM
+        lists = [(one, side) for one in self.graph.operators for side in sides if getattr(one, side) is not None]
+        used = sorted({int(at) for at in ends} | {int(at) for one, side in lists for at in getattr(one, side)} - {-1})
+        place = {old: new for new, old in enumerate(used)} | {-1: -1}
+        for one, side in [*lists, (self.graph, "inputs"), (self.graph, "outputs")]:
+            setattr(one, side, [place[int(at)] for at in getattr(one, side)])
+        self.graph.tensors = [self.graph.tensors[at] for at in used]
+        held = {int(tensor.buffer) for tensor in self.graph.tensors}
+        for index, buffer in enumerate(self.model.buffers):
+            if index not in held and index not in {int(entry.buffer) for entry in self.model.metadata or []}:
+                buffer.data = None
 
     def write(self, path: Path) -> None:
         """Write the file. Its input and output tensors are named, as is its only signature."""
         ends = {int(self.graph.inputs[0]): INPUT, int(self.graph.outputs[0]): OUTPUT}
         for index, tensor in enumerate(self.graph.tensors):
-            name = tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
+            name = self.name(index)
             tensor.name = ends.get(index, f"{name}_inner" if name in (INPUT, OUTPUT) else name)
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = "serving_default", 0
@@ -138,30 +206,64 @@ def rename_ends(path: Path) -> None:
 
 
 def count_operators(path: Path) -> dict[str, int]:
-    """{operator: count} of a TFLite file."""
+    """{operator: count} of a TFLite file. Raises InputError when it is none."""
     return dict(sorted(Counter(Graph.open(path).operators()).items()))
 
 
 def input_step_mv(path: Path) -> float | None:
-    """The step to which a file rounds the signal (or the signal less a constant); None where it is not quantized."""
+    """The step to which a file rounds the signal (or the signal less a mean); None where it is not quantized.
+
+    Of a file with an integer input it is the step of that input. Where there are several steps (one a lead, or one a
+    branch), it is the coarsest. Raises InputError for a file that is no TFLite file.
+    """
     graph = Graph.open(path)
-    centred = {int(graph.graph.inputs[0])}
-    for name, operator in zip(graph.operators(), graph.graph.operators, strict=True):
-        if int(operator.inputs[0]) not in centred:
+    signal = {int(graph.graph.inputs[0])}
+    own = _step(graph, int(graph.graph.inputs[0]))
+    if own is not None:
+        return own
+    found = []
+    for name, _, inputs, outputs in graph.steps():
+        if not inputs or inputs[0] not in signal:
             continue
-        if name == "SUB":
-            centred.add(int(operator.outputs[0]))
+        if name in ("SUB", *MOVES):
+            signal.update(outputs)
         if name == "QUANTIZE":
-            return float(graph.graph.tensors[int(operator.outputs[0])].quantization.scale[0])
-    return None
+            found.append(_step(graph, outputs[0]))
+    return max((step for step in found if step is not None), default=None)
+
+
+def _step(graph: Graph, tensor: int) -> float | None:
+    about = graph.graph.tensors[tensor]
+    scales = None if about.quantization is None else about.quantization.scale
+    if about.type in FLOATS or scales is None or len(scales) == 0:
+        return None
+    return float(max(scales))
 
 
 def int8_share(path: Path) -> float:
-    """Share of the weights that are 8-bit: a quantizer that finds nothing it knows copies the float file."""
+    """Share of the weights that are 8-bit: a quantizer that finds nothing it knows copies the float file.
+
+    Raises InputError for a file that is no TFLite file.
+    """
     graph = Graph.open(path)
-    sizes = {np.dtype(np.int8): 0, np.dtype(np.float32): 0}
-    for tensor in graph.graph.tensors:
-        for kind in sizes:
-            if tensor.type == TYPES[kind] and graph.model.buffers[tensor.buffer].data is not None:
-                sizes[kind] += math.prod(int(size) for size in tensor.shape)
-    return sizes[np.dtype(np.int8)] / max(1, sum(sizes.values()))
+    eight_bit, all_of_them = 0, 0
+    for index, tensor in enumerate(graph.graph.tensors):
+        if tensor.type in (*FLOATS, *EIGHT_BIT) and graph.is_constant(index):
+            all_of_them += graph.size(index)
+            eight_bit += graph.size(index) if tensor.type in EIGHT_BIT else 0
+    return eight_bit / max(1, all_of_them)
+
+
+def float_note(path: Path) -> str | None:
+    """What must be said of a quantized file half of whose weights, or more, stayed float; else None."""
+    share = int8_share(path)
+    if share > 0.5:
+        return None
+    graph = Graph.open(path)
+    sizes: Counter[str] = Counter()
+    for name, _, inputs, _ in graph.steps():
+        floats = (at for at in inputs if graph.graph.tensors[at].type in FLOATS and graph.is_constant(at))
+        sizes[name] += sum(graph.size(at) for at in floats)
+    # A table that several operators read (the nodes of a tree) counts once for each: the order is all that is told.
+    names = ", ".join(name for name, size in sizes.most_common(3) if size)
+    return f"{share:.0%} of its weights are 8-bit" + (f", those of {names} stayed float" if names else "")

@@ -1,6 +1,7 @@
-"""What a recipe is given to do its work, and how it says that it cannot.
+"""What a recipe is given to do its work, what it says of it, and how it says that it cannot.
 
-A :class:`Job` goes in, a file at ``job.out`` comes out, or :class:`RefusedError` with one sentence for the manifest.
+A :class:`Job` goes in, a file at ``job.out`` and a :class:`Made` come out, or :class:`RefusedError` with one sentence
+for the manifest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Job:
     ``module``: the trained torch module, millivolts to scores. ``shape``: (leads, samples). ``out``: where the file
     goes. For a quantized file, ``source`` is the float file of the same format (else ``out``). For one with calibrated
     ranges, ``calibration`` is float32 (k, leads, samples) mV of training recordings (else k = 0), and ``method`` says
-    how ranges are read off them.
+    how ranges are read off them. For a mixed one, ``keep_float`` names the layers to keep in float (their names in the
+    source file); when it is empty, the ``sensitive_layers`` most sensitive ones are kept.
     """
 
     module: nn.Module
@@ -37,6 +39,29 @@ class Job:
     source: Path
     calibration: NDArray[np.float32]
     method: str
+    keep_float: tuple[str, ...] = ()
+    sensitive_layers: int = 2
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a mixed file. ``error``: root mean square change of the scores on calibration recordings when this
+    layer alone is int8, in units of the scores' standard deviation. ``kept``: it stayed float. ``bytes_cost``: what
+    keeping it in float adds to the file."""
+
+    name: str
+    error: float
+    kept: bool
+    bytes_cost: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a recipe says of the file that it made. ``note``: what every table must say beside its numbers, such as what
+    stayed float; ``layers``: those of a mixed file, the most sensitive first."""
+
+    note: str | None = None
+    layers: tuple[Layer, ...] = ()
 
 
 def sentence(error: BaseException) -> str:

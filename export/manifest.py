@@ -1,21 +1,34 @@
 """``build/<study>/artifacts/manifest.json``: every file that was asked for, made or not, and what is known of it.
 
-In: entries of the exporters. Out: the same, checked, for the bundle and the report. One entry a (model, recipe).
+In: entries of the exporters. Out: the same, checked, for the bundle and the report. One entry a (model, recipe). Its
+JSON schema is published as ``docs/schema/manifest.schema.json`` (``python -m export schema`` writes it).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from rich.table import Table
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import InputError
-from core.study import Recipe, Study
+from core.study import CALIBRATED, RECIPES, Study
 from runtime.files import read_json
 
 Status = Literal["ok", "not-applicable", "refused"]
+SEED = "+seed"  # after a recipe: the same with another draw of calibration recordings
+
+
+def _known(recipe: str) -> str:
+    base, _, seed = recipe.partition(SEED)
+    if base not in RECIPES or (recipe != base and (base not in CALIBRATED or not seed.isdecimal())):
+        raise ValueError(f"no recipe {recipe!r}")
+    return recipe
+
+
+def base_of(recipe: str) -> str:
+    """The recipe without its calibration seed: ``onnx-int8-static`` of ``onnx-int8-static+seed2``."""
+    return recipe.partition(SEED)[0]
 
 
 class _Frozen(BaseModel):
@@ -23,24 +36,31 @@ class _Frozen(BaseModel):
 
 
 class Parity(_Frozen):
-    """The file's scores on its own engine against the torch module's, on validation recordings.
+    """The file's scores on one engine against its source's, on validation recordings.
 
-    ``max_difference``, ``mean_difference``: of the absolute difference of scores. ``label_agreement``: share of equal
-    decisions: the highest score in an exclusive task, otherwise each class above or below its threshold (logit 0,
-    probability 0.5). ``moved``: recordings with a difference above ``tolerance``. ``auc_model``, ``auc_file``: macro
-    AUC of both on these recordings, null when no class has a positive and a negative one; ``auc_change`` file - model.
+    ``engine``: onnxruntime, ai_edge_litert or tflite_runtime, with its ``version``. ``max_difference``,
+    ``mean_difference``: of the absolute difference of scores. ``label_agreement``: share of equal decisions: the
+    highest score in an exclusive task, otherwise each class above or below its threshold (logit 0, probability 0.5).
+    ``moved``: recordings with a difference above ``tolerance``. ``auc_source``, ``auc_file``: macro AUC of both on
+    these recordings, null when no class has a positive and a negative one; ``auc_change`` file - source, with its 95 %
+    paired bootstrap interval over patients. ``reason``: why this file must not be run on this engine, null when it may;
+    what could not be measured is null.
     """
 
     engine: str
+    version: str
     records: int
-    max_difference: float
-    mean_difference: float
-    label_agreement: float
+    max_difference: float | None
+    mean_difference: float | None
+    label_agreement: float | None
     tolerance: float
-    moved: int
-    auc_model: float | None
+    moved: int | None
+    auc_source: float | None
     auc_file: float | None
     auc_change: float | None
+    auc_change_low: float | None
+    auc_change_high: float | None
+    reason: str | None
 
 
 class Calibration(_Frozen):
@@ -54,14 +74,85 @@ class Calibration(_Frozen):
     input_step_mv: float | None
 
 
+class LayerError(_Frozen):
+    """A layer of a mixed file: see :class:`export.job.Layer`."""
+
+    name: str
+    error: float
+    kept: bool
+    bytes_cost: int
+
+
+class Micro(_Frozen):
+    """TFLite Micro's interpreter on this host. ``arena_bytes`` of RAM: the least arena, to 64 bytes, in which the file
+    ran with LiteRT's scores; 64-bit pointers and reference kernels here, so another part needs somewhat less or more.
+    ``fits``: the arena in 256 KiB of RAM and the file in 1 MiB of flash; TFLite Micro's own code and the application
+    come on top."""
+
+    evidence: Literal["measured-on-host"] = "measured-on-host"
+    version: str
+    arena_bytes: int
+    fits: bool
+
+
+class Ethos(_Frozen):
+    """Arm's vela compiler on its model of an Ethos-U55: estimates of the compiler, not of a chip. ``cpu_operators``:
+    those that would fall back to the Cortex-M; with any, ``cycles`` would say nothing about them, so it is null.
+    ``fits``: SRAM in 256 KiB and flash in 1 MiB, with no operator on the CPU."""
+
+    evidence: Literal["compiler-estimate"] = "compiler-estimate"
+    version: str
+    accelerator: str
+    system: str
+    cycles: int | None
+    sram_bytes: int
+    flash_bytes: int
+    cpu_operators: tuple[str, ...]
+    fits: bool
+
+
+class CCode(_Frozen):
+    """The trees (without their features) as C by emlearn: ``text_bytes`` of code and constants by ``compiler``, whose
+    name says for which processor."""
+
+    evidence: Literal["compiler-estimate"] = "compiler-estimate"
+    version: str
+    compiler: str
+    text_bytes: int
+
+
+class Price(_Frozen):
+    """What a file costs. ``parameters``: numbers in its weights. ``macs``: multiply-accumulates of one inference in
+    convolutions, matrix products and recurrent layers. ``activation_bytes``: the most bytes of activations alive at
+    once when its operators run in the file's order. ``micro``, ``ethos``, ``c_code``: prices on a microcontroller, each
+    null with its reason under ``unpriced``."""
+
+    parameters: int
+    macs: int
+    activation_bytes: int
+    micro: Micro | None = None
+    ethos: Ethos | None = None
+    c_code: CCode | None = None
+    unpriced: dict[Literal["micro", "ethos", "c_code"], str] = {}
+
+    @model_validator(mode="after")
+    def _reasons(self) -> Price:
+        for name in ("micro", "ethos", "c_code"):
+            if (getattr(self, name) is None) != (name in self.unpriced):
+                raise ValueError(f"{name} must have either a price or a reason under unpriced")
+        return self
+
+
 class Entry(_Frozen):
     """One (model, recipe). ``file`` is relative to ``build/<study>``. With status "not-applicable" (no such file can
     exist) or "refused" (it could not be made, or did not pass the gate) there is a ``reason`` and no file; ``parity``
-    is kept where it is the reason. ``note`` is what a table must say beside a number of this file."""
+    is kept where it is the reason. ``parity`` has one member an engine, the one that decides about the file first;
+    another engine on which the file is wrong has a ``reason`` there, and must not run it. ``note`` is what a table must
+    say beside a number of this file."""
 
     name: str
     model: str
-    recipe: Recipe
+    recipe: str
     format: Literal["onnx", "tflite"]
     status: Status
     reason: str | None = None
@@ -69,29 +160,39 @@ class Entry(_Frozen):
     sha256: str | None = None
     size_bytes: int | None = None
     operators: dict[str, int] | None = None
-    parity: Parity | None = None
+    parity: tuple[Parity, ...] = ()
+    price: Price | None = None
     calibration: Calibration | None = None
+    layers: tuple[LayerError, ...] = ()
     libraries: dict[str, str]
     note: str | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Entry:
+        _known(self.recipe)
         if self.name != f"{self.model}/{self.recipe}" or not self.recipe.startswith(self.format):
             raise ValueError(f"{self.name!r} is not {self.model}/{self.recipe} as {self.format}")
-        described = (self.file, self.sha256, self.size_bytes, self.operators, self.parity)
-        if self.status == "ok" and (None in described or self.reason is not None):
-            raise ValueError(f"{self.name} is ok but lacks its file, hash, size, operators or parity, or has a reason")
+        described = (self.file, self.sha256, self.size_bytes, self.operators, self.price)
+        if self.status == "ok" and (None in described or not self.parity or self.reason is not None):
+            raise ValueError(f"{self.name} is ok but lacks its file, hash, size, operators, price or parity")
         if self.status != "ok" and (self.file is not None or self.reason is None):
             raise ValueError(f"{self.name} is {self.status} and must have a reason and no file")
         return self
 
+    @property
+    def not_on(self) -> dict[str, str]:
+        """{engine: reason} of the engines that must not run this file."""
+        return {one.engine: one.reason for one in self.parity if one.reason is not None}
+
 
 class Manifest(_Frozen):
-    """All entries of a study, models in the study's order, recipes in the order asked for."""
+    """All entries of a study, models in the study's order, recipes in the order asked for. ``engines``: those on which
+    files were compared, with their versions; one that was not there is not named."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     study: str
-    entries: tuple[Entry, ...]
+    engines: dict[str, str]
+    entries: Annotated[tuple[Entry, ...], Field(description="one a (model, recipe)")]
 
     def made(self) -> tuple[Entry, ...]:
         """The entries that have a file."""
@@ -113,19 +214,3 @@ def load_manifest(study: Study, build: Path) -> Manifest:
     except (OSError, ValueError, ValidationError) as error:
         problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise InputError(f"{path}: not a readable manifest ({problem})", "delete it and export again") from None
-
-
-def manifest_table(manifest: Manifest) -> Table:
-    """The manifest for a terminal: one row an artifact; the last column is its note, or why there is no file."""
-    drawn = Table("artifact", "kB", "largest difference", "AUC of file (change)", "note", title=manifest.study)
-    for entry in manifest.entries:
-        parity = entry.parity
-        auc = "" if parity is None or parity.auc_file is None else f"{parity.auc_file:.3f} ({parity.auc_change:+.3f})"
-        drawn.add_row(
-            entry.name,
-            "" if entry.size_bytes is None else f"{entry.size_bytes / 1000:,.0f}",
-            "" if parity is None else f"{parity.max_difference:.1g}",
-            auc,
-            f"{entry.status}: {entry.reason}" if entry.reason else entry.note or "",
-        )
-    return drawn

@@ -1,18 +1,16 @@
-"""The gate: no file counts before its scores were compared with its source on the engine that will run it.
+"""The gate: no file counts before its scores were compared with its source on every engine that may run it.
 
-In: a file, and validation recordings with the torch module's scores for them. Out: a :class:`~export.manifest.Parity`
-and a verdict: fine, fine with a note, or refused with a reason. The limits:
-
-* a float file may differ by at most 1e-4 in any score;
-* a float file of trees may differ more on at most 1 % of the recordings: features are computed in another order of
-  additions there, and a value within a rounding error of a threshold takes the other branch;
-* an int8 file may lose at most .02 of macro AUC, and is marked from .01 on.
+In: a file, and validation recordings with the torch module's scores for them. Out: a :class:`Verdict`: one
+:class:`~export.manifest.Parity` an engine, and why the file is refused, if it is. The first engine of the format
+(onnxruntime, ai_edge_litert) decides about the file. On another one (tflite_runtime) a file that is wrong there gets a
+reason and must not run there, but stays: engines are known to compute wrong scores from a file without an error.
+:mod:`export.bounds` says what is allowed, and why.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,75 +18,190 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from core.engines import engines_of, here, score
+from core.statistics import difference
+from core.study import GIVEN
 from ecg.recordings import Recordings
+from export.bounds import STEPS, Bound, bound_of
 from export.job import RefusedError
 from export.manifest import Parity
+from export.parting import first_parting
+from models.brought import FileModel
 from runtime.auc import macro_auc
-from runtime.engines import EngineError, open_engine
+from runtime.engines import EngineError
 
-FLOAT_TOLERANCE = 1e-4
-MOVED_SHARE = 0.01
-AUC_LOSS_REFUSED = 0.02
-AUC_LOSS_NOTED = 0.01
 BATCH = 64
+RESAMPLES = 1000  # of the bootstrap: 10 ms for 300 recordings of five classes
+
+
+class NotFiniteError(EngineError):
+    """An engine runs the file, and some of its scores are not finite."""
 
 
 @dataclass(frozen=True)
 class Reference:
     """What a file is compared with: float32 ``signals`` (k, leads, samples) mV of validation recordings, uint8
-    ``labels`` (k, classes), and the torch module's ``scores`` (k, classes); ``threshold``: the score above which a
-    class is decided for; ``exclusive``: each recording has exactly one class; ``steps``: scores come from trees."""
+    ``labels`` (k, classes), int64 ``patients`` (k,), and the torch module's ``scores`` float32 (k, classes).
+    ``threshold``: the score above which a class is decided for; ``exclusive``: each recording has exactly one class;
+    ``steps``: scores come from trees; ``source``: whose scores they are, for a sentence."""
 
     signals: NDArray[np.float32]
     labels: NDArray[np.uint8]
+    patients: NDArray[np.int64]
     scores: NDArray[np.float32]
     threshold: float
     exclusive: bool
     steps: bool
+    source: str = "the torch module"
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the source's scores; 1 where they are all alike."""
+        return float(self.scores.std(dtype=np.float64)) or 1.0
+
+    def thinned(self, records: int | None) -> Reference:
+        """At most so many of the recordings, evenly spaced in their stored order, and so over patients."""
+        if records is None or len(self.scores) <= records:
+            return self
+        rows = np.linspace(0, len(self.scores) - 1, records).round().astype(np.intp)
+        parts = (self.signals[rows], self.labels[rows], self.patients[rows], self.scores[rows])
+        return Reference(*parts, self.threshold, self.exclusive, self.steps, self.source)
 
 
-def make_reference(
-    module: nn.Module, recordings: Recordings, rows: NDArray[np.intp], threshold: float, steps: bool
-) -> Reference:
-    """Score the recordings ``rows`` with the torch module, in float32."""
+@dataclass(frozen=True)
+class Verdict:
+    """``parity``: one an engine, the deciding one first. ``reason``: why the file is refused, one sentence, else None.
+    ``notes``: what its rows must say."""
+
+    parity: tuple[Parity, ...]
+    reason: str | None
+    notes: tuple[str, ...]
+
+
+def make_reference(module: nn.Module, recordings: Recordings, rows: NDArray[np.intp], steps: bool) -> Reference:
+    """Score the recordings ``rows`` with the torch module, in float32.
+
+    Scores that all lie in [0, 1] are read as probabilities, with threshold 0.5, others as logits, with 0; a brought
+    file says it itself. Raises RefusedError when a score is not finite: there is nothing to compare with then.
+    """
     signals = recordings.signals(rows)
     with torch.inference_mode():
         batches = [module(torch.from_numpy(signals[at : at + BATCH])).numpy() for at in range(0, len(rows), BATCH)]
-    return Reference(
-        signals, recordings.labels[rows], np.concatenate(batches), threshold, recordings.about.exclusive, steps
+    scores = np.concatenate(batches).astype(np.float32)
+    strange = int((~np.isfinite(scores)).any(axis=1).sum())
+    if strange:
+        raise RefusedError(f"the model itself gives scores that are not finite for {strange} of {len(rows)} recordings")
+    labels, patients = recordings.labels[rows], recordings.patients[rows]
+    given = isinstance(module, FileModel)
+    threshold = (
+        module.threshold if isinstance(module, FileModel) else 0.5 * float(0 <= scores.min() <= scores.max() <= 1)
+    )
+    source = "the given file" if given else "the torch module"
+    return Reference(signals, labels, patients, scores, threshold, recordings.about.exclusive, steps, source)
+
+
+def check(path: Path, recipe: str, reference: Reference, module: nn.Module, float_file: Path | None) -> Verdict:
+    """Hold a file against its source on every engine here that opens it.
+
+    ``module``: the trained torch module; ``float_file``: for a smaller file, the float file that it was made from; both
+    only serve to tell a refusal where the file parts from its source. An ``as-given`` file has no source but itself on
+    its first engine, with which the others are compared.
+    """
+    bound = bound_of(recipe, reference.steps)
+    deciding, *others = engines_of(path.suffix[1:])
+    try:
+        scores = _scores(path, reference, deciding)
+    except NotFiniteError as error:
+        told = _located(str(error), path, reference, module, float_file)
+        return _refused(unmeasured(reference, bound, deciding, told))
+    except EngineError as error:
+        return _refused(unmeasured(reference, bound, deciding, str(error)))
+    if recipe in GIVEN:
+        reference = replace(reference, scores=scores, source=f"itself on {deciding}")
+        parities, notes = [measure(scores, reference, bound, deciding)], []
+    else:
+        measured = measure(scores, reference, bound, deciding)
+        reason, note = judge(measured, scores, reference, bound)
+        if reason is not None:
+            told = _located(reason, path, reference, module, float_file)
+            return _refused(measured.model_copy(update={"reason": told}))
+        parities, notes = [measured], [note] if note else []
+    for engine in others:
+        parities.append(_elsewhere(path, reference.thinned(bound.records), bound, engine))
+    return Verdict(tuple(parities), None, tuple(notes))
+
+
+def _refused(parity: Parity) -> Verdict:
+    return Verdict((parity,), parity.reason, ())
+
+
+def _located(reason: str, path: Path, reference: Reference, module: nn.Module, float_file: Path | None) -> str:
+    """The reason, and where in the file it begins, if that can be told. Only for a file that its engine can run: this
+    process runs it too."""
+    where = first_parting(path, module, float_file, reference.signals)
+    return reason if where is None else f"{reason}; {where}"
+
+
+def _elsewhere(path: Path, reference: Reference, bound: Bound, engine: str) -> Parity:
+    """The comparison on an engine that does not decide about the file, with the reason why it must not run it."""
+    try:
+        scores = _scores(path, reference, engine)
+    except EngineError as error:
+        return unmeasured(reference, bound, engine, str(error))
+    measured = measure(scores, reference, bound, engine)
+    return measured.model_copy(update={"reason": judge(measured, scores, reference, bound)[0]})
+
+
+def _scores(path: Path, reference: Reference, engine: str) -> NDArray[np.float32]:
+    """The file's scores on an engine, of the reference's shape and finite. Raises EngineError, one sentence."""
+    try:
+        scores = score(path, reference.signals, engine)
+    except EngineError as error:
+        raise EngineError(f"{engine} does not run it: {error}") from None
+    if scores.shape != reference.scores.shape:
+        raise EngineError(f"it gives {scores.shape[1]} scores a recording, not {reference.scores.shape[1]}")
+    strange = int((~np.isfinite(scores)).any(axis=1).sum())
+    if strange:
+        raise NotFiniteError(f"{strange} of {len(scores)} validation recordings get a score that is not finite")
+    return scores
+
+
+def measure(scores: NDArray[np.float32], reference: Reference, bound: Bound, engine: str) -> Parity:
+    """Compare finite scores (k, classes) with the reference's; no judgement."""
+    change = np.abs(scores.astype(np.float64) - reference.scores)
+    tolerance = _tolerance(bound, reference)
+    auc_source, auc_file = (macro_auc(values, reference.labels) for values in (reference.scores, scores))
+    change_auc = difference(scores, reference.scores, reference.labels, reference.patients, count=RESAMPLES)
+    return Parity(
+        engine=engine,
+        version=here()[engine],
+        records=len(scores),
+        max_difference=float(change.max()),
+        mean_difference=float(change.mean()),
+        label_agreement=float((decisions(scores, reference) == decisions(reference.scores, reference)).mean()),
+        tolerance=tolerance,
+        moved=int((change.max(axis=1) > tolerance).sum()),
+        auc_source=_known(auc_source),
+        auc_file=_known(auc_file),
+        auc_change=_known(change_auc.estimate),
+        auc_change_low=_known(change_auc.low),
+        auc_change_high=_known(change_auc.high),
+        reason=None,
     )
 
 
-def measure(path: Path, reference: Reference) -> Parity:
-    """Run the file over the reference's recordings, one by one as on a device.
-
-    Raises RefusedError when its engine does not open or run it, or it gives scores of another shape or not finite ones.
-    """
-    try:
-        engine = open_engine(path, threads=1, shape=reference.signals.shape[1:])
-        rows = [engine.run(signal[None]) for signal in reference.signals]
-    except EngineError as error:
-        raise RefusedError(f"its engine does not run it: {str(error).replace(str(path), path.name)}") from None
-    if any(row.shape != (1, reference.scores.shape[1]) for row in rows):
-        raise RefusedError(f"it gives scores of shape {rows[0].shape}, not (1, {reference.scores.shape[1]})")
-    scores = np.concatenate(rows)
-    if not np.isfinite(scores).all():
-        strange = int((~np.isfinite(scores)).any(axis=1).sum())
-        raise RefusedError(f"{strange} of {len(scores)} validation recordings get a score that is not finite")
-    difference = np.abs(scores.astype(np.float64) - reference.scores)
-    auc_model, auc_file = (macro_auc(values, reference.labels) for values in (reference.scores, scores))
-    known = math.isfinite(auc_model) and math.isfinite(auc_file)
-    return Parity(
-        engine=f"{engine.name} {engine.version}",
-        records=len(scores),
-        max_difference=float(difference.max()),
-        mean_difference=float(difference.mean()),
-        label_agreement=float((decisions(scores, reference) == decisions(reference.scores, reference)).mean()),
-        tolerance=FLOAT_TOLERANCE,
-        moved=int((difference.max(axis=1) > FLOAT_TOLERANCE).sum()),
-        auc_model=float(auc_model) if known else None,
-        auc_file=float(auc_file) if known else None,
-        auc_change=float(auc_file - auc_model) if known else None,
+def unmeasured(reference: Reference, bound: Bound, engine: str, reason: str) -> Parity:
+    """The comparison on an engine that gave no scores."""
+    nothing = dict.fromkeys(set(Parity.model_fields) - {"engine", "version", "records", "tolerance", "reason"})
+    return Parity.model_validate(
+        {
+            **nothing,
+            "engine": engine,
+            "version": here()[engine],
+            "records": len(reference.scores),
+            "tolerance": _tolerance(bound, reference),
+            "reason": reason,
+        }
     )
 
 
@@ -99,30 +212,44 @@ def decisions(scores: NDArray[np.float32], reference: Reference) -> NDArray[np.i
     return (scores > reference.threshold).astype(np.int64)
 
 
-def judge(parity: Parity, quantized: bool, steps: bool) -> str | None:
-    """The note that the file's rows must carry, or None. Raises RefusedError when the file must not be shipped."""
-    if quantized:
-        return _judge_auc(parity)
-    if not steps and parity.max_difference > FLOAT_TOLERANCE:
-        raise RefusedError(
-            f"its scores differ from the torch module's by up to {parity.max_difference:.2g} on {parity.records} "
-            f"validation recordings (allowed: {FLOAT_TOLERANCE:g})"
-        )
-    if parity.moved > MOVED_SHARE * parity.records:
-        raise RefusedError(
-            f"{parity.moved} of {parity.records} validation recordings take another branch than in the torch module "
-            f"(allowed: {MOVED_SHARE:.0%})"
-        )
-    if parity.moved:
-        return f"{parity.moved} of {parity.records} validation recordings take another branch, by float32 rounding"
-    return None
+def judge(
+    parity: Parity, scores: NDArray[np.float32], reference: Reference, bound: Bound
+) -> tuple[str | None, str | None]:
+    """(why a file with these scores must not be run on this engine, what its rows must say), None where nothing."""
+    said, note = f"{parity.records} validation recordings", None
+    assert parity.moved is not None
+    if bound.moved is not None and parity.moved > bound.moved * parity.records:
+        if not bound.moved:
+            return (
+                f"its scores differ from {reference.source}'s by up to {parity.max_difference:.2g} on {said} "
+                f"(allowed: {parity.tolerance:.2g})"
+            ), None
+        how = "take another branch" if bound is STEPS else f"differ by more than {parity.tolerance:.2g} in a score"
+        return f"{parity.moved} of {said} {how} than in {reference.source} (allowed: {bound.moved:.0%})", None
+    if bound is STEPS and parity.moved:
+        note = f"{parity.moved} of {said} take another branch, by float32 rounding"
+    if bound.auc_refused is not None and bound.auc_noted is not None:
+        if parity.auc_change is None:
+            return "the validation recordings hold no class with both labels, so its AUC cannot be compared", None
+        told = f"validation macro AUC {parity.auc_file:.3f} against {parity.auc_source:.3f} in {reference.source}"
+        if -parity.auc_change > bound.auc_refused:
+            return f"{told}: a loss of {-parity.auc_change:.3f} (allowed: {bound.auc_refused:g})", None
+        note = told if -parity.auc_change > bound.auc_noted else note
+    if bound.noise is not None:
+        noise = float(np.sqrt(np.square(scores.astype(np.float64) - reference.scores).mean())) / reference.spread
+        if noise > bound.noise:
+            return (
+                f"its scores differ from {reference.source}'s by {noise:.2g} of their standard deviation "
+                f"(root mean square on {said}; allowed: {bound.noise:g})"
+            ), None
+    return None, note
 
 
-def _judge_auc(parity: Parity) -> str | None:
-    if parity.auc_change is None:
-        raise RefusedError("the validation recordings hold no class with both labels, so its AUC cannot be compared")
-    loss = -parity.auc_change
-    said = f"validation macro AUC {parity.auc_file:.3f} against {parity.auc_model:.3f} in float"
-    if loss > AUC_LOSS_REFUSED:
-        raise RefusedError(f"{said}: a loss of {loss:.3f} (allowed: {AUC_LOSS_REFUSED:g})")
-    return said if loss > AUC_LOSS_NOTED else None
+def _tolerance(bound: Bound, reference: Reference) -> float:
+    """Of one score. A float32 score has 24 bits: in scores of thousands its rounding alone is above 1e-4, so where the
+    standard deviation of the source's scores is above 1, the tolerance is in units of it."""
+    return bound.tolerance * (reference.spread if bound.in_spread else max(1.0, reference.spread))
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,7 +1,8 @@
 """The explicit table: which function makes which recipe of which kind of system, or why there is no such file.
 
 A new recipe is a name in :data:`core.study.RECIPES` and a line here for every kind; a new kind of system is a line in
-:func:`kind_of` and a line here for every recipe.
+:func:`kind_of` and a column here. Where a cell holds several functions they are tried in turn: the first whose file
+passes the gate is kept.
 """
 
 from __future__ import annotations
@@ -11,90 +12,186 @@ from typing import Any, Literal
 
 from torch import nn
 
-from export import lstm_flatbuffer, onnx_files, tflite_files, tree_files
-from export.job import Job
+from core.study import RECIPES
+from export import lstm_flatbuffer, lstm_int8, onnx_files, tflite_files, tree_files
+from export.job import Job, Made
+from models.brought import FileModel
 from models.classical import FeatureModel, Logistic, PythonHead
+from models.features import Features
 from models.nets import Lstm
 from models.trees import TreeWalk
 
-Kind = Literal["net", "lstm", "recurrent", "trees", "logistic", "python"]
+Kind = Literal["net", "lstm", "recurrent", "trees", "logistic", "onnx-file", "onnx-quantized-file", "tflite-file"]
+Write = Callable[[Job], Made]
+Cell = tuple[Write, ...] | str
 
-# Which float file a quantized one is made from.
+# Which float file a smaller one is made from.
 SOURCES: Mapping[str, str] = {"onnx": "onnx-fp32", "tflite": "tflite-fp32"}
-# Whose calibration recordings decide about the file.
-CALIBRATED = ("onnx-int8-static", "tflite-int8-static")
-NO_INT8_TREE = (
-    "a tree compares features with thresholds: features rounded to 8 bits fall on other sides of them, so it would be "
-    "another tree, not a smaller form of this one, and there are no multiplications to save"
-)
+
 NO_STATIC_LSTM_ONNX = (
     "ONNX Runtime has no recurrent kernel with static int8 activations, the layer would stay float; onnx-int8-dynamic "
     "is its int8 file"
 )
-NO_STATIC_LSTM_TFLITE = (
-    "a static int8 LSTM needs calibrated ranges of its gates and an int16 cell, which no converter here makes; "
-    "tflite-int8-weights is its int8 file"
+NO_INT16_LSTM = (
+    "LiteRT's LSTM kernel takes int8 activations with int8 weights and keeps its cell in int16; it has no form with "
+    "int16 activations"
 )
 NO_RECURRENT_TFLITE = (
     "the converter unrolls a recurrent layer into thousands of operators; only models.nets.Lstm has a writer of its own"
 )
+NO_MIXED_LSTM = "the recurrent layer is nearly all there is to quantize: with it in float nothing is won"
+NO_FULL_FEATURES = (
+    "its features hold logarithms and square roots of powers that span six orders of magnitude, with int8 between the "
+    "operators nothing is left of the small ones; C code behind the features is what a microcontroller takes"
+)
+NO_FULL_SAMPLES = (
+    "its samples go straight into thresholds or one linear layer, of which no writer here makes an int8 form; C code "
+    "of the trees is what a microcontroller takes"
+)
+NO_MIXED_FEATURES = "its matrix products are quantized or not as a whole: the other recipes say what stayed float"
+NO_TFLITE_FROM_ONNX = (
+    "there is no route from an ONNX file to TFLite here that keeps its graph fast: bring the torch module"
+)
+NO_ONNX_FROM_TFLITE = "no converter here makes ONNX of a TFLite file: bring the torch module, or the ONNX file"
+TAKEN_AS_IT_IS = "the file is taken as it is (recipe {}-as-given): what was quantized or converted is not undone"
+IS_FLOAT = "its weights are float: it is the {}-fp32 file"
+ONLY_A_FILE = "only a model that came as a file is taken as it is"
 
-# (kind, recipe) -> the function that makes the file, or the reason why there is none.
-TABLE: Mapping[tuple[Kind, str], Callable[[Job], None] | str] = {
-    ("net", "onnx-fp32"): onnx_files.write_float,
-    ("net", "onnx-int8-static"): onnx_files.write_static,
-    ("net", "onnx-int8-dynamic"): onnx_files.write_dynamic,
-    ("net", "tflite-fp32"): tflite_files.write_float,
-    ("net", "tflite-int8-static"): tflite_files.write_static,
-    ("net", "tflite-int8-weights"): tflite_files.write_weights,
-    ("lstm", "onnx-fp32"): onnx_files.write_float,
-    ("lstm", "onnx-int8-static"): NO_STATIC_LSTM_ONNX,
-    ("lstm", "onnx-int8-dynamic"): onnx_files.write_dynamic,
-    ("lstm", "tflite-fp32"): lstm_flatbuffer.write_float,
-    ("lstm", "tflite-int8-static"): NO_STATIC_LSTM_TFLITE,
-    ("lstm", "tflite-int8-weights"): lstm_flatbuffer.write_int8_weights,
-    ("recurrent", "onnx-fp32"): onnx_files.write_float,
-    ("recurrent", "onnx-int8-static"): NO_STATIC_LSTM_ONNX,
-    ("recurrent", "onnx-int8-dynamic"): onnx_files.write_dynamic,
-    ("recurrent", "tflite-fp32"): NO_RECURRENT_TFLITE,
-    ("recurrent", "tflite-int8-static"): NO_RECURRENT_TFLITE,
-    ("recurrent", "tflite-int8-weights"): NO_RECURRENT_TFLITE,
-    ("trees", "onnx-fp32"): tree_files.write_onnx,
-    ("trees", "onnx-int8-static"): NO_INT8_TREE,
-    ("trees", "onnx-int8-dynamic"): NO_INT8_TREE,
-    ("trees", "tflite-fp32"): tree_files.write_tflite,
-    ("trees", "tflite-int8-static"): NO_INT8_TREE,
-    ("trees", "tflite-int8-weights"): NO_INT8_TREE,
-    ("logistic", "onnx-fp32"): onnx_files.write_float,
-    ("logistic", "onnx-int8-static"): onnx_files.write_static_last_layer,
-    ("logistic", "onnx-int8-dynamic"): onnx_files.write_dynamic_last_layer,
-    ("logistic", "tflite-fp32"): tflite_files.write_float,
-    ("logistic", "tflite-int8-static"): tflite_files.write_static_last_layer,
-    ("logistic", "tflite-int8-weights"): tflite_files.write_weights_last_layer,
+# kind -> recipe -> the functions that make the file, tried in turn, or the reason why there is none.
+TABLE: Mapping[Kind, Mapping[str, Cell]] = {
+    "net": {
+        "onnx-fp32": (onnx_files.write_float,),
+        "onnx-fp16": (onnx_files.write_fp16,),
+        "onnx-int8-dynamic": (onnx_files.write_dynamic,),
+        "onnx-int8-static": (onnx_files.write_static,),
+        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8,),
+        "onnx-int8-mixed": (onnx_files.write_mixed,),
+        "onnx-as-given": ONLY_A_FILE,
+        "tflite-fp32": (tflite_files.write_float,),
+        "tflite-fp16": (tflite_files.write_fp16,),
+        "tflite-int8-dynamic": (tflite_files.write_dynamic,),
+        "tflite-int8-static": (tflite_files.write_static,),
+        "tflite-int8-full": (tflite_files.write_full,),
+        "tflite-int16x8": (tflite_files.write_int16x8,),
+        "tflite-int8-mixed": (tflite_files.write_mixed,),
+        "tflite-as-given": ONLY_A_FILE,
+    },
+    "lstm": {
+        "onnx-fp32": (onnx_files.write_float,),
+        "onnx-fp16": (onnx_files.write_fp16,),
+        "onnx-int8-dynamic": (onnx_files.write_dynamic,),
+        "onnx-int8-static": NO_STATIC_LSTM_ONNX,
+        "onnx-int8-static-s8s8": NO_STATIC_LSTM_ONNX,
+        "onnx-int8-mixed": NO_MIXED_LSTM,
+        "onnx-as-given": ONLY_A_FILE,
+        "tflite-fp32": (lstm_flatbuffer.write_float,),
+        "tflite-fp16": (lstm_flatbuffer.write_fp16,),
+        "tflite-int8-dynamic": (lstm_flatbuffer.write_dynamic,),
+        "tflite-int8-static": (lstm_int8.write_static,),
+        "tflite-int8-full": (lstm_int8.write_full,),
+        "tflite-int16x8": NO_INT16_LSTM,
+        "tflite-int8-mixed": NO_MIXED_LSTM,
+        "tflite-as-given": ONLY_A_FILE,
+    },
+    "recurrent": {
+        "onnx-fp32": (onnx_files.write_float,),
+        "onnx-fp16": (onnx_files.write_fp16,),
+        "onnx-int8-dynamic": (onnx_files.write_dynamic,),
+        "onnx-int8-static": NO_STATIC_LSTM_ONNX,
+        "onnx-int8-static-s8s8": NO_STATIC_LSTM_ONNX,
+        "onnx-int8-mixed": NO_MIXED_LSTM,
+        "onnx-as-given": ONLY_A_FILE,
+        "tflite-fp32": NO_RECURRENT_TFLITE,
+        "tflite-fp16": NO_RECURRENT_TFLITE,
+        "tflite-int8-dynamic": NO_RECURRENT_TFLITE,
+        "tflite-int8-static": NO_RECURRENT_TFLITE,
+        "tflite-int8-full": NO_RECURRENT_TFLITE,
+        "tflite-int16x8": NO_RECURRENT_TFLITE,
+        "tflite-int8-mixed": NO_RECURRENT_TFLITE,
+        "tflite-as-given": ONLY_A_FILE,
+    },
+    "trees": {
+        "onnx-fp32": (tree_files.write_onnx,),
+        "onnx-fp16": (onnx_files.write_fp16_products,),
+        "onnx-int8-dynamic": (onnx_files.write_dynamic_products,),
+        "onnx-int8-static": (onnx_files.write_static_products,),
+        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products,),
+        "onnx-int8-mixed": NO_MIXED_FEATURES,
+        "onnx-as-given": ONLY_A_FILE,
+        "tflite-fp32": (tree_files.write_tflite,),
+        "tflite-fp16": (tflite_files.write_fp16_products,),
+        "tflite-int8-dynamic": (tflite_files.write_dynamic_products,),
+        "tflite-int8-static": (tflite_files.write_static_products,),
+        "tflite-int8-full": NO_FULL_FEATURES,
+        "tflite-int16x8": (tflite_files.write_int16x8_products,),
+        "tflite-int8-mixed": NO_MIXED_FEATURES,
+        "tflite-as-given": ONLY_A_FILE,
+    },
+    "logistic": {
+        "onnx-fp32": (onnx_files.write_float,),
+        "onnx-fp16": (onnx_files.write_fp16_products,),
+        "onnx-int8-dynamic": (onnx_files.write_dynamic_products, onnx_files.write_dynamic_last_layer),
+        "onnx-int8-static": (onnx_files.write_static_products, onnx_files.write_static_last_layer),
+        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products, onnx_files.write_static_s8s8_last_layer),
+        "onnx-int8-mixed": NO_MIXED_FEATURES,
+        "onnx-as-given": ONLY_A_FILE,
+        "tflite-fp32": (tflite_files.write_float,),
+        "tflite-fp16": (tflite_files.write_fp16_products,),
+        "tflite-int8-dynamic": (tflite_files.write_dynamic_products, tflite_files.write_dynamic_last_layer),
+        "tflite-int8-static": (tflite_files.write_static_products, tflite_files.write_static_last_layer),
+        "tflite-int8-full": NO_FULL_FEATURES,
+        "tflite-int16x8": (tflite_files.write_int16x8_products, tflite_files.write_int16x8_last_layer),
+        "tflite-int8-mixed": NO_MIXED_FEATURES,
+        "tflite-as-given": ONLY_A_FILE,
+    },
+    "onnx-file": {
+        "onnx-fp32": (onnx_files.write_given,),
+        "onnx-fp16": (onnx_files.write_fp16,),
+        "onnx-int8-dynamic": (onnx_files.write_dynamic,),
+        "onnx-int8-static": (onnx_files.write_static,),
+        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8,),
+        "onnx-int8-mixed": (onnx_files.write_mixed,),
+        "onnx-as-given": IS_FLOAT.format("onnx"),
+        **{recipe: NO_TFLITE_FROM_ONNX for recipe in RECIPES if recipe.startswith("tflite")},
+    },
+    "onnx-quantized-file": {
+        **{recipe: TAKEN_AS_IT_IS.format("onnx") for recipe in RECIPES if recipe.startswith("onnx")},
+        **{recipe: NO_TFLITE_FROM_ONNX for recipe in RECIPES if recipe.startswith("tflite")},
+        "onnx-as-given": (onnx_files.write_given,),
+    },
+    "tflite-file": {
+        **{recipe: NO_ONNX_FROM_TFLITE for recipe in RECIPES if recipe.startswith("onnx")},
+        **{recipe: TAKEN_AS_IT_IS.format("tflite") for recipe in RECIPES if recipe.startswith("tflite")},
+        "tflite-as-given": (tflite_files.write_given,),
+    },
 }
 
 
-def kind_of(module: nn.Module) -> Kind:
-    """Which row of the table a trained module belongs to."""
+def kind_of(module: nn.Module) -> Kind | None:
+    """Which column of the table a trained module belongs to; None for an estimator that runs in Python only."""
+    if isinstance(module, FileModel):
+        if module.format == "tflite":
+            return "tflite-file"
+        return "onnx-quantized-file" if module.quantized else "onnx-file"
     if isinstance(module, FeatureModel):
         if isinstance(module.head, TreeWalk):
             return "trees"
-        return "logistic" if isinstance(module.head, Logistic) else "python"
+        return "logistic" if isinstance(module.head, Logistic) else None
     if type(module) is Lstm:  # not a user's subclass: its forward may do anything
         return "lstm"
     return "recurrent" if any(isinstance(part, nn.RNNBase) for part in module.modules()) else "net"
 
 
-def recipe_for(module: nn.Module, recipe: str) -> Callable[[Job], None] | str:
-    """The function that makes this recipe of this module, or the reason why there is no such file."""
+def cell_of(module: nn.Module, recipe: str) -> Cell:
+    """The functions that make this recipe of this module, or the reason why there is no such file."""
     kind = kind_of(module)
-    if kind != "python":
-        return TABLE[kind, recipe]
-    assert isinstance(module, FeatureModel) and isinstance(module.head, PythonHead)
-    return (
-        f"{_class_name(module.head.estimator)} runs in Python only: trees, forests and logistic regressions have "
-        "exporters"
-    )
+    if kind is None:
+        assert isinstance(module, FeatureModel) and isinstance(module.head, PythonHead)
+        return f"{_class_name(module.head.estimator)} runs in Python only: {module.head.reason}"
+    cell = TABLE[kind][recipe]
+    if cell is NO_FULL_FEATURES and isinstance(module, FeatureModel) and not isinstance(module.features, Features):
+        return NO_FULL_SAMPLES
+    return cell
 
 
 def _class_name(estimator: Any) -> str:

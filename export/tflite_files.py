@@ -1,30 +1,65 @@
-"""TFLite files of nets: float through litert-torch, int8 through ai-edge-quantizer.
+"""TFLite files with float arithmetic: float32 through litert-torch, weights in half through ai-edge-quantizer.
 
 In: a :class:`~export.job.Job`. Out: a ``.tflite`` file, float32 ``signal`` (1, leads, samples) to float32 ``scores``
-(1, classes).
+(1, classes). The quantized recipes are in :mod:`export.tflite_int8` and :mod:`export.tflite_mixed`.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from export.flatbuffer import rename_ends
+from export.flatbuffer import Graph, rename_ends
 from export.fold import for_export
-from export.job import INPUT, OUTPUT, Job
+from export.job import Job, Made
+from export.tflite_int8 import (
+    expect_products,
+    write_dynamic,
+    write_dynamic_last_layer,
+    write_dynamic_products,
+    write_full,
+    write_int16x8,
+    write_int16x8_last_layer,
+    write_int16x8_products,
+    write_static,
+    write_static_last_layer,
+    write_static_products,
+)
+from export.tflite_mixed import write_mixed
+from models.brought import FileModel
 
-CHUNK = 32  # calibration recordings whose activations are held at a time
-LAST_LAYER = f"^{OUTPUT};?$"  # ai-edge-quantizer names an operator by its output tensor
+__all__ = [
+    "convert",
+    "write_dynamic",
+    "write_dynamic_last_layer",
+    "write_dynamic_products",
+    "write_float",
+    "write_fp16",
+    "write_fp16_products",
+    "write_full",
+    "write_given",
+    "write_int16x8",
+    "write_int16x8_last_layer",
+    "write_int16x8_products",
+    "write_mixed",
+    "write_static",
+    "write_static_last_layer",
+    "write_static_products",
+]
 
 
-def write_float(job: Job) -> None:
+def write_float(job: Job) -> Made:
     """``tflite-fp32`` of any torch module."""
     convert(for_export(job.module), job.shape, job.out)
+    graph = Graph.open(job.out)
+    if _mean_in_place(graph):
+        graph.write(job.out)
+    return Made()
 
 
 def convert(module: nn.Module, shape: tuple[int, int], path: Path) -> None:
@@ -35,98 +70,84 @@ def convert(module: nn.Module, shape: tuple[int, int], path: Path) -> None:
     rename_ends(path)
 
 
-def write_static(job: Job) -> None:
-    """``tflite-int8-static`` of a net: weights int8 per channel, activations int8 with calibrated ranges."""
-    _quantize(job, static=True, scope=".*")
+def write_fp16(job: Job) -> Made:
+    """``tflite-fp16`` of a net: weights stored in half, made float32 when the file is opened; arithmetic is float32."""
+    _halve(job, ".*", "ALL_SUPPORTED")
+    return Made()
 
 
-def write_static_last_layer(job: Job) -> None:
-    """``tflite-int8-static`` where only the last layer is quantized."""
-    _quantize(job, static=True, scope=LAST_LAYER)
+def write_fp16_products(job: Job) -> Made:
+    """``tflite-fp16`` of a model on features: only the constants of matrix products are stored in half.
 
-
-def write_weights(job: Job) -> None:
-    """``tflite-int8-weights`` of a net: weights int8, activations quantized while it runs (dynamic range).
-
-    One scale a matrix in linear layers: tflite-runtime 2.14 computes wrong scores, without an error, from more.
+    A threshold of a tree in half would send other recordings down the other branch. Raises RefusedError when it has no
+    such constants.
     """
-    _quantize(job, static=False, scope=".*")
+    expect_products(job.source)
+    _halve(job, ".*", "FULLY_CONNECTED")
+    return Made("only the constants of its matrix products are stored in half")
 
 
-def write_weights_last_layer(job: Job) -> None:
-    """``tflite-int8-weights`` where only the last layer is quantized."""
-    _quantize(job, static=False, scope=LAST_LAYER)
+def write_given(job: Job) -> Made:
+    """``tflite-as-given``: the very bytes of the file that was brought."""
+    assert isinstance(job.module, FileModel)
+    shutil.copyfile(job.module.path, job.out)
+    return Made()
 
 
-def _quantize(job: Job, static: bool, scope: str) -> None:
+def _halve(job: Job, scope: str, operators: str) -> None:
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
-    from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+    from ai_edge_quantizer.qtyping import (
+        ComputePrecision,
+        OpQuantizationConfig,
+        TensorDataType,
+        TensorQuantizationConfig,
+        TFLOperationName,
+    )
 
-    source = job.source
-    tool = quantizer.Quantizer(str(source))
-    if static:
-        tool.add_static_config(scope, TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
-        # Float in and out; and the mean is subtracted before the signal is rounded, not after.
-        for operator in (TFLOperationName.INPUT, TFLOperationName.OUTPUT, TFLOperationName.SUB):
-            tool.update_quantization_recipe(".*", operator, None, AlgorithmName.NO_QUANTIZE)
-        made = tool.quantize(_calibrate(tool, source, job), enable_progress_report=False)
-    else:
-        for operator in (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D):
-            tool.add_dynamic_config(scope, operator, num_bits=8)
-        tool.add_dynamic_config(
-            scope, TFLOperationName.FULLY_CONNECTED, num_bits=8, granularity=QuantGranularity.TENSORWISE
-        )
-        made = tool.quantize(enable_progress_report=False)
-    job.out.write_bytes(made.quantized_model)
+    config = OpQuantizationConfig(
+        weight_tensor_config=TensorQuantizationConfig(num_bits=16, dtype=TensorDataType.FLOAT),
+        compute_precision=ComputePrecision.FLOAT,
+        explicit_dequantize=True,
+    )
+    tool = quantizer.Quantizer(str(job.source))
+    tool.update_quantization_recipe(scope, TFLOperationName[operators], config, AlgorithmName.FLOAT_CASTING)
+    job.out.write_bytes(tool.quantize(enable_progress_report=False).quantized_model)
     rename_ends(job.out)
 
 
-def _calibrate(tool: Any, source: Path, job: Job) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Ranges of all activations over the calibration recordings, in the form that ai-edge-quantizer takes.
+def _mean_in_place(graph: Graph) -> bool:
+    """Take the mean over time where the convolutions left the values, and not after two operators that turn them.
 
-    Its own calibration gives a moving average of each recording's extremes, whatever the study asks for; it is only
-    asked which tensors need a range.
+    The converter gives TRANSPOSE (1, 1, time, channels) to (1, channels, 1, time), RESHAPE to (1, channels, time) and
+    MEAN over the last axis: it is MEAN over the axes 1 and 2 of what came in. Returns whether there was one.
     """
-    signals = job.calibration
-    needed = tool.calibrate({"serving_default": [{INPUT: signals[0][None]}]}, num_threads=1)
-    wanted = {name for name, found in needed.items() if found}
-    found = _ranges(source, signals, wanted, job.method)
-    return {
-        name: {"min": np.full_like(needed[name]["min"], low), "max": np.full_like(needed[name]["max"], high)}
-        for name, (low, high) in found.items()
-    }
+    steps = graph.steps()
+    made_by = {outputs[0]: (name, operator, inputs) for name, operator, inputs, outputs in steps}
+    reads = [tensor for _, _, inputs, _ in steps for tensor in inputs]
+    shape = [[int(size) for size in tensor.shape] for tensor in graph.graph.tensors]
+    for name, mean, inputs, _ in steps:
+        reshape = made_by.get(inputs[0]) if name == "MEAN" else None
+        turn = made_by.get(reshape[2][0]) if reshape and reshape[0] == "RESHAPE" else None
+        if not reshape or not turn or turn[0] != "TRANSPOSE" or _constant(graph, turn[2][1]) != [0, 3, 1, 2]:
+            continue
+        source, turned, flat = turn[2][0], reshape[2][0], inputs[0]
+        n, _, time, channels = shape[source]
+        over_time = _constant(graph, inputs[1]) in ([2], [-1]) and not mean.builtinOptions.keepDims
+        if shape[source][1] != 1 or shape[flat] != [n, channels, time] or not over_time:
+            continue
+        if reads.count(turned) > 1 or reads.count(flat) > 1:  # another operator wants them as they are
+            continue
+        mean.inputs = [source, graph.constant("time", np.array([1, 2], np.int32))]
+        dropped = (reshape[1], turn[1])
+        graph.graph.operators = [one for one in graph.graph.operators if not any(one is other for other in dropped)]
+        graph.prune()
+        return True
+    return False
 
 
-def _ranges(
-    path: Path, signals: NDArray[np.float32], wanted: set[str], method: str
-) -> dict[str, tuple[np.float32, np.float32]]:
-    """(lowest, highest) value of each tensor, by the very methods with which the ONNX files are calibrated."""
-    from ai_edge_litert.interpreter import Interpreter
-    from onnxruntime.quantization.calibrate import HistogramCollector
-
-    from export.onnx_files import HISTOGRAM
-
-    interpreter = Interpreter(str(path), num_threads=1, experimental_preserve_all_tensors=True)
-    interpreter.allocate_tensors()
-    entrance = interpreter.get_input_details()[0]["index"]
-    details = interpreter.get_tensor_details()
-    places = {detail["name"]: detail["index"] for detail in details if detail["name"] in wanted}
-    collector = HistogramCollector(method, scenario="same", **HISTOGRAM)
-    extremes = {name: (np.float32(np.inf), np.float32(-np.inf)) for name in places}
-    for first in range(0, len(signals), CHUNK):
-        values: dict[str, list[NDArray[np.float32]]] = {name: [] for name in places}
-        for signal in signals[first : first + CHUNK]:
-            interpreter.set_tensor(entrance, signal[None])
-            interpreter.invoke()
-            for name, index in places.items():
-                values[name].append(interpreter.get_tensor(index))
-        if method == "minmax":
-            for name, (low, high) in extremes.items():
-                seen = np.stack(values[name])
-                extremes[name] = (min(low, seen.min()), max(high, seen.max()))
-        else:
-            collector.collect(values)
-    if method == "minmax":
-        return extremes
-    return {name: (found[0], found[1]) for name, found in collector.compute_collection_result().items()}
+def _constant(graph: Graph, tensor: int) -> list[Any] | None:
+    """The values of an int32 tensor that the file holds."""
+    if not graph.is_constant(tensor):
+        return None
+    return list(graph.values(tensor))

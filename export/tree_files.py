@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from export import onnx_files
-from export.job import OUTPUT, Job
+from export.job import OUTPUT, Job, Made
 from models.classical import FeatureModel
 from models.trees import TreeArrays, TreeWalk
 
 FEATURES = "features"
 
 
-def write_onnx(job: Job) -> None:
+def write_onnx(job: Job) -> Made:
     """``onnx-fp32``. One target a class, every leaf adds its classes' values; the sum over trees is the score."""
     import onnx
 
@@ -36,6 +36,7 @@ def write_onnx(job: Job) -> None:
     model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
     onnx.checker.check_model(model)
     onnx.save(model, job.out)
+    return Made()
 
 
 def _ensemble(arrays: TreeArrays) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _ensemble(arrays: TreeArrays) -> dict[str, Any]:
     }
 
 
-def write_tflite(job: Job) -> None:
+def write_tflite(job: Job) -> Made:
     """``tflite-fp32``. All trees step down one level at a time: gather each tree's feature and threshold, compare,
     gather the next node. (Converted from torch, each gather brings a dozen operators that check its bounds.)"""
     from ai_edge_litert import schema_py_generated as schema
@@ -111,6 +112,7 @@ def write_tflite(job: Job) -> None:
     graph.add("SUM", [leaves, axis], scores, total)
     graph.graph.outputs = [scores]
     graph.write(job.out)
+    return Made()
 
 
 def _parts(job: Job) -> tuple[Any, TreeArrays]:

@@ -1,11 +1,13 @@
 """Classical systems: features, a fitted scikit-learn estimator, and the torch module that says the same.
 
-In: recordings and a :class:`~models.systems.System` with an estimator. Out: an estimator kept as skops (nothing is ever
+In: an estimator that was fitted here or that somebody brought. Out: an estimator kept as skops (nothing is ever
 unpickled) and :class:`FeatureModel`, features and head in one module, which the exporters and the attacks use.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +15,33 @@ import numpy as np
 import skops.io
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
 from core.errors import InputError
-from models.features import Features
-from models.trees import TreeWalk, tree_arrays
+from models.scalers import SCALERS, affine
+from models.trees import PER_CLASS, NotTreesError, TreeWalk, decision_threshold, is_trees, tree_arrays
 from runtime.files import replacing
 
-TREES = (DecisionTreeClassifier, RandomForestClassifier, ExtraTreesClassifier)
-# scikit-learn's compiled parts that skops does not trust by itself, name by name: a prefix would also let in whatever
-# its modules import (sklearn.datasets._base.urlretrieve).
+# scikit-learn's own parts that skops does not trust by itself, name by name: a prefix would also let in whatever
+# its modules import (sklearn.datasets._base.urlretrieve). The scalers and GradientBoosting need no more than these.
 TRUSTED = (
     "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
 )
+NO_EXPORTER = "trees, forests, boosted trees and logistic regressions have exporters"
 
 
 class Logistic(nn.Module):
     """Standardise the features, then one linear layer: logits ``(n, classes)``."""
 
+    threshold = 0.0
     mean: Tensor
     scale: Tensor
 
@@ -54,52 +56,107 @@ class Logistic(nn.Module):
 
 
 class PythonHead(nn.Module):
-    """An estimator that no exporter knows: it can be scored here, and nowhere else."""
+    """An estimator that no exporter knows: it can be scored here, and nowhere else.
+
+    ``reason`` says why; ``threshold``: the score above which a class is decided for; ``order``: see :func:`head_of`.
+    """
 
     differentiable = False
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: Any, reason: str = NO_EXPORTER, order: Sequence[int] | None = None) -> None:
         super().__init__()
         self.estimator = estimator
+        self.reason = reason
+        self.order = None if order is None else list(order)
+        self.threshold = 0.5 if hasattr(estimator, "predict_proba") else 0.0
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.from_numpy(probabilities(self.estimator, features.numpy()))
+        scores = probabilities(self.estimator, features.numpy())
+        return torch.from_numpy(scores if self.order is None else scores[:, self.order])
 
 
 class FeatureModel(nn.Module):
-    """Raw millivolts to scores through :class:`~models.features.Features` and a head."""
+    """Raw millivolts to scores through ``features`` (:class:`~models.features.Features`, or ``nn.Flatten`` where the
+    estimator takes the recording itself) and a head."""
 
-    def __init__(self, features: Features, head: nn.Module) -> None:
+    def __init__(self, features: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.features = features
         self.head = head
+
+    @property
+    def threshold(self) -> float:
+        """The score above which a class is decided for: 0.5 for probabilities, 0 for logits."""
+        return float(getattr(self.head, "threshold", 0.0))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
 
 
-def head_of(estimator: Any) -> nn.Module:
-    """The torch module that gives the scores of a fitted estimator."""
-    if isinstance(estimator, TREES):
-        return TreeWalk(tree_arrays(estimator))
-    scaler, linear = None, estimator
-    if isinstance(estimator, Pipeline) and len(estimator.steps) == 2 and isinstance(estimator[0], StandardScaler):
-        scaler, linear = estimator[0], estimator[1]
-    members = linear.estimators_ if isinstance(linear, OneVsRestClassifier) else [linear]
-    if not all(isinstance(member, LogisticRegression) and member.coef_.shape[0] == 1 for member in members):
-        return PythonHead(estimator)
-    head = Logistic(members[0].coef_.shape[1], len(members))
+def head_of(estimator: Any, order: Sequence[int] | None = None) -> nn.Module:
+    """The torch module that gives the scores of a fitted estimator: probabilities of trees and forests, logits of
+    boosted trees and logistic regressions, and what the estimator itself gives where no exporter knows it.
+
+    ``order``: which of the estimator's classes is the study's first, second and so on; default: they are the same.
+    One estimator a class (OneVsRest) gives what each says, before they are made to sum to one; the class it would
+    decide for is the same.
+    """
+    scalers, last = _parts(estimator)
+    head: nn.Module | None = None
+    reason = NO_EXPORTER
+    if scalers is not None and is_trees(last):
+        try:
+            arrays = tree_arrays(last, scalers)
+            if order is not None:
+                arrays = replace(arrays, value=np.ascontiguousarray(arrays.value[:, order]))
+            head = TreeWalk(arrays, decision_threshold(last))
+        except NotTreesError as error:
+            reason = str(error)
+    elif scalers is not None:
+        head = _logistic(last, scalers, order)
+    return PythonHead(estimator, reason, order) if head is None else head
+
+
+def _parts(estimator: Any) -> tuple[list[Any] | None, Any]:
+    """(scalers, what comes after them); (None, estimator) where something else stands in between."""
+    if not isinstance(estimator, Pipeline):
+        return [], estimator
+    before = [step for _, step in estimator.steps[:-1] if step is not None and not isinstance(step, str)]
+    return (before if all(isinstance(step, SCALERS) for step in before) else None), estimator.steps[-1][1]
+
+
+def _logistic(estimator: Any, scalers: Sequence[Any], order: Sequence[int] | None) -> Logistic | None:
+    """A logistic regression a class, or one of all classes, behind scalers; None for anything else."""
+    members = estimator.estimators_ if isinstance(estimator, PER_CLASS) else [estimator]
+    if not all(isinstance(member, LogisticRegression) for member in members):
+        return None
+    weight = np.concatenate([member.coef_ for member in members])
+    bias = np.concatenate([member.intercept_ for member in members])
+    if isinstance(estimator, PER_CLASS):
+        if len(weight) != len(members):
+            return None
+    elif len(weight) == 1:  # two classes: the logit of the second is that of the first, negated
+        weight, bias = np.concatenate([-weight, weight]), np.concatenate([-bias, bias])
+    folded = affine(scalers, weight.shape[1])
+    if folded is None:
+        return None
+    if order is not None:
+        weight, bias = weight[order], bias[order]
+    head = Logistic(weight.shape[1], len(weight))
     with torch.no_grad():
-        head.linear.weight.copy_(torch.tensor(np.concatenate([member.coef_ for member in members])))
-        head.linear.bias.copy_(torch.tensor(np.concatenate([member.intercept_ for member in members])))
-        if scaler is not None:
-            head.mean.copy_(torch.tensor(scaler.mean_))
-            head.scale.copy_(torch.tensor(1 / scaler.scale_))
+        head.linear.weight.copy_(torch.tensor(weight))
+        head.linear.bias.copy_(torch.tensor(bias))
+        head.mean.copy_(torch.tensor(folded[0]))
+        head.scale.copy_(torch.tensor(folded[1]))
     return head
 
 
 def probabilities(estimator: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (n, classes): the probability of each label, whichever of scikit-learn's two forms it has."""
+    """float32 (n, classes): the probability of each label, whichever of scikit-learn's two forms it has; the decision
+    value of each where the estimator has no probabilities."""
+    if not hasattr(estimator, "predict_proba"):
+        values = np.asarray(estimator.decision_function(features), np.float32)
+        return values if values.ndim == 2 else np.stack([-values, values], axis=1)
     given = estimator.predict_proba(features)
     if isinstance(given, list):
         columns = [
@@ -117,16 +174,20 @@ def save_estimator(estimator: Any, path: Path) -> None:
         load_estimator(temporary)  # what could not be read back must not be kept
 
 
-def load_estimator(path: Path) -> Any:
-    """Read a fitted estimator. A file that asks for a type outside scikit-learn's own is refused, not run."""
+def load_estimator(path: Path, mend: str = "train the model again") -> Any:
+    """Read a fitted estimator. A file that asks for a type outside scikit-learn's own is refused, not run.
+
+    ``mend``: what to do when the file is damaged.
+    """
     try:
         asked = skops.io.get_untrusted_types(file=path)
+        strange = [name for name in asked if name not in TRUSTED]
+        estimator = None if strange else skops.io.load(path, trusted=asked)
     except Exception as error:  # skops raises many types on a damaged zip; all mean the same here
-        raise InputError(f"{path}: not a readable skops file ({error})", "train the model again") from None
-    strange = [name for name in asked if name not in TRUSTED]
+        raise InputError(f"{path}: not a readable skops file ({error})", mend) from None
     if strange:
         raise InputError(
             f"{path}: holds types that are not trusted: {', '.join(strange)}",
             "only estimators made of scikit-learn's own classes can be kept without unpickling",
         )
-    return skops.io.load(path, trusted=asked)
+    return estimator

@@ -4,8 +4,11 @@ In: a study and its recordings. Out: ``build/<study>/models/<name>/``, one folde
 
     model.json            how to build it again (system, options, task, normalisation)
     weights.safetensors   a net's weights, or
-    estimator.skops       a fitted scikit-learn estimator
+    estimator.skops       a fitted scikit-learn estimator, or
+    given.onnx            a file that was brought (or given.tflite)
     metrics.json          validation and test rows, thresholds, history
+
+A model that came trained (:mod:`models.brought`) is checked and measured, and kept like the others.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy as np
 import sklearn
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from core.console import say
@@ -26,18 +29,22 @@ from core.errors import InputError
 from core.steps import Step, digest
 from core.study import ModelSpec, Study
 from ecg.recordings import Recordings
-from models.classical import FeatureModel, head_of, load_estimator, probabilities, save_estimator
+from models import brought
+from models.brought import ESTIMATOR, KEPT, WEIGHTS, save_weights
+from models.classical import FeatureModel, head_of, load_estimator, save_estimator
+from models.estimators import fit_estimator
 from models.features import Features
 from models.metrics import best_thresholds, paper_row
+from models.modules import build_net
 from models.nets import Normalise
 from models.systems import System, Task, resolve
-from models.train import Plan, draw_weights, scores_of, train_net
-from runtime.files import read_json, replacing, write_json
+from models.train import Plan, scores_of, train_net
+from runtime.files import read_json, write_json
 
 # Bump when the same settings would train another model: it makes every trained model of this kind stale.
 VERSION = 1
 NORMALISE_RECORDS = 2000
-WEIGHTS, ESTIMATOR = "weights.safetensors", "estimator.skops"
+CHECK_RECORDS = 24  # a brought model is tried on so many before it is taken
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Trained:
 
     ``digest`` identifies it: its name, the settings and recordings it came from, and the bytes of its weights (another
     machine may train others from the same settings); ``differentiable`` says whether gradients of the
-    scores reach the signal.
+    scores reach the signal. ``folder``: where it is kept; then another process loads it from there, because a user's
+    own class need not be one that can be pickled.
     """
 
     name: str
@@ -55,6 +63,12 @@ class Trained:
     recipes: tuple[str, ...] | None
     differentiable: bool
     digest: str
+    folder: Path | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder is not None:
+            return load_model, (self.folder, self.digest, self.recipes)
+        return Trained, (self.name, self.module, self.task, self.recipes, self.differentiable, self.digest)
 
 
 def task_of(recordings: Recordings) -> Task:
@@ -68,18 +82,21 @@ def folder_of(study: Study, build: Path, name: str) -> Path:
     return build / study.name / "models" / name
 
 
-def train_study(study: Study, recordings: Recordings, build: Path) -> dict[str, Trained]:
-    """Train every system of the study that is not trained yet, and give all of them.
+def train_study(study: Study, recordings: Recordings, build: Path, only: str | None = None) -> dict[str, Trained]:
+    """Train every system of the study (or the one named ``only``) that is not trained yet, take those that came
+    trained, and give all of them.
 
-    Raises InputError for a system that cannot be built; what was trained before it stays.
+    Raises InputError for a system that cannot be built or taken; what was trained before it stays.
     """
-    systems = {name: resolve(name, spec) for name, spec in study.models.items()}
+    asked = {name: spec for name, spec in study.models.items() if only in (None, name)}
+    systems = {name: resolve(name, spec) for name, spec in asked.items()}
     trained = {}
-    for name, spec in study.models.items():
+    for name, spec in asked.items():
         step = _step(study, recordings, build, name, systems[name])
         if not step.fresh():
-            _train_one(study, recordings, build, name, systems[name], spec, step)
-        made = {file: sha256 for file, sha256 in step.outputs().items() if file in (WEIGHTS, ESTIMATOR)}
+            one = _take_one if spec.brought else _train_one
+            one(study, recordings, name, systems[name], spec, step)
+        made = {file: sha256 for file, sha256 in step.outputs().items() if file in KEPT}
         identity = digest([name, step.digest, made])
         trained[name] = load_model(step.folder, identity, spec.recipes or systems[name].recipes)
     return trained
@@ -87,17 +104,24 @@ def train_study(study: Study, recordings: Recordings, build: Path) -> dict[str, 
 
 def _step(study: Study, recordings: Recordings, build: Path, name: str, system: System) -> Step:
     spec = study.models[name]
+    # What only a brought model has is left out for the others: theirs is the digest that they always had.
+    of_brought = set() if spec.brought else {"file", "trained", "weights"}
     inputs = {
         "version": VERSION,
         "recordings": recordings.fingerprint,
         "leads": recordings.about.leads,
         "window": recordings.window,
-        "model": spec.model_dump(exclude={"recipes"}, mode="json"),
-        "defaults": asdict(system.training),
-        "seed": _seed(study, spec),
-        "source": system.source,
-        "library": torch.__version__ if system.net else sklearn.__version__,
+        "model": spec.model_dump(exclude={"recipes", *of_brought}, mode="json"),
     }
+    if spec.brought:
+        inputs |= brought.inputs_of(name, spec, system, task_of(recordings))
+    else:
+        inputs |= {
+            "defaults": asdict(system.training),
+            "seed": _seed(study, spec),
+            "source": system.source,
+            "library": torch.__version__ if system.net else sklearn.__version__,
+        }
     return Step(folder_of(study, build, name), "train", inputs)
 
 
@@ -105,19 +129,54 @@ def _seed(study: Study, spec: ModelSpec) -> int:
     return study.seed if spec.seed is None else spec.seed
 
 
-def _train_one(
-    study: Study, recordings: Recordings, build: Path, name: str, system: System, spec: ModelSpec, step: Step
-) -> None:
-    folder, task, seed = step.folder, task_of(recordings), _seed(study, spec)
-    folder.mkdir(parents=True, exist_ok=True)
+def _take_one(study: Study, recordings: Recordings, name: str, system: System, spec: ModelSpec, step: Step) -> None:
+    head, task = _begin(recordings, name, spec, step), task_of(recordings)
+    say(f"taking {name} ({system.says}) as it is")
+    signals = recordings.signals(recordings.sample("validation", CHECK_RECORDS, study.seed))
+    kept, described = brought.take(name, spec, system, task, signals, step.folder)
+    module = brought.load(name, spec, system, task, step.folder, described)
+    _end(recordings, spec, step, module, head | described, kept, [])
+
+
+def _begin(recordings: Recordings, name: str, spec: ModelSpec, step: Step) -> dict[str, Any]:
+    """Make the folder ready; returns what model.json says of every model."""
+    step.folder.mkdir(parents=True, exist_ok=True)
     step.stamp.unlink(missing_ok=True)
-    head: dict[str, Any] = {"name": name, "spec": spec.model_dump(mode="json"), "task": asdict(task)}
+    for stale in KEPT:  # of a model of this name that came from elsewhere
+        (step.folder / stale).unlink(missing_ok=True)
+    head: dict[str, Any] = {"name": name, "spec": spec.model_dump(mode="json"), "task": asdict(task_of(recordings))}
+    return head | {"threads": torch.get_num_threads(), "torch": torch.__version__, "sklearn": sklearn.__version__}
+
+
+def _end(
+    recordings: Recordings,
+    spec: ModelSpec,
+    step: Step,
+    module: nn.Module,
+    head: dict[str, Any],
+    kept: Path,
+    history: list[dict[str, float]],
+) -> None:
+    """Measure the module, and leave its step done."""
+    folder = step.folder
+    write_json(folder / "model.json", head)
+    metrics = _measure(module, recordings) | {"history": history, "published": _published(spec, recordings)}
+    write_json(folder / "metrics.json", metrics)
+    step.done([kept, folder / "model.json", folder / "metrics.json"])
+    for leftover in folder.glob("unfinished-*.safetensors"):
+        leftover.unlink()
+    auc = {side: metrics[side]["auc"] for side in ("validation", "test")}
+    say(f"  {head['name']}: macro AUC {auc['validation']:.3f} validation, {auc['test']:.3f} test")
+
+
+def _train_one(study: Study, recordings: Recordings, name: str, system: System, spec: ModelSpec, step: Step) -> None:
+    folder, task, seed = step.folder, task_of(recordings), _seed(study, spec)
+    head = _begin(recordings, name, spec, step)
     history: list[dict[str, float]] = []
-    head |= {"threads": torch.get_num_threads(), "torch": torch.__version__, "sklearn": sklearn.__version__}
     say(f"training {name} ({system.says}) on {len(recordings.indices('train')):,} recordings")
     if system.net is not None:
         torch.manual_seed(seed)
-        net = _build_net(name, system, spec, task)
+        net = build_net(f"[models.{name}]", system, spec, task)
         head["normalise"] = _fit_normalisation(net, recordings, seed)
         defaults = system.training
         augment = spec.augment
@@ -137,47 +196,15 @@ def _train_one(
         checkpoint = folder / f"unfinished-{step.digest[:12]}.safetensors"
         history = train_net(net, recordings, plan, checkpoint, name)
         made = folder / WEIGHTS
-        with replacing(made) as temporary:
-            # Cloned, because tied weights share memory, which safetensors does not keep.
-            save_file(
-                {key: tensor.detach().clone().contiguous() for key, tensor in net.state_dict().items()}, temporary
-            )
+        save_weights(net, made)
         head["origin"], module = "net", net
     else:
         features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
-        estimator = _fit_estimator(name, system, spec, recordings, features, seed)
+        estimator = fit_estimator(name, system, spec, recordings, features, seed)
         made = folder / ESTIMATOR
         save_estimator(estimator, made)
         head["origin"], module = "estimator", FeatureModel(features, head_of(estimator))
-    write_json(folder / "model.json", head)
-    metrics = _measure(module, recordings) | {"history": history, "published": _published(spec, recordings)}
-    write_json(folder / "metrics.json", metrics)
-    step.done([made, folder / "model.json", folder / "metrics.json"])
-    for leftover in folder.glob("unfinished-*.safetensors"):
-        leftover.unlink()
-    say(f"  {name}: macro AUC {metrics['validation']['auc']:.3f} validation, {metrics['test']['auc']:.3f} test")
-
-
-def _build_net(name: str, system: System, spec: ModelSpec, task: Task) -> nn.Module:
-    assert system.net is not None
-    try:
-        net = system.net(len(task.leads), task.samples, len(task.classes), **spec.options)
-        if not isinstance(net, nn.Module):
-            raise TypeError(f"it gives a {type(net).__name__}, not a torch module")
-        with torch.no_grad():
-            out = net.eval()(torch.zeros(2, len(task.leads), task.samples))
-    except Exception as error:  # a user's own code may raise anything
-        raise InputError(
-            f"[models.{name}]: cannot be built: {type(error).__name__}: {error}",
-            "a factory is called as factory(leads, samples, classes, **options) and returns a torch module",
-        ) from None
-    if not isinstance(out, torch.Tensor) or out.shape != (2, len(task.classes)):
-        got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise InputError(
-            f"[models.{name}]: gives {got} for two recordings, not (2, {len(task.classes)})",
-            "the module takes (n, leads, samples) in mV and returns one score (logit) per class",
-        )
-    return net
+    _end(recordings, spec, step, module, head, made, history)
 
 
 def _fit_normalisation(net: nn.Module, recordings: Recordings, seed: int) -> dict[str, float]:
@@ -196,39 +223,6 @@ def _fit_normalisation(net: nn.Module, recordings: Recordings, seed: int) -> dic
     return {"mean_mv": mean, "sigma_mv": sigma}
 
 
-def _fit_estimator(
-    name: str, system: System, spec: ModelSpec, recordings: Recordings, features: Features, seed: int
-) -> Any:
-    assert system.estimator is not None
-    rows = recordings.indices("train")
-    try:
-        estimator = system.estimator(seed, **spec.options)
-    except TypeError as error:
-        raise InputError(
-            f"[models.{name}]: cannot be built: {error}",
-            "options are the keywords of the system; an own estimator is called as callable(**options)",
-        ) from None
-    values = scores_of(features, recordings, rows)
-    labels = recordings.labels[rows]
-    if spec.balanced:
-        draw = np.random.default_rng(seed).choice(len(rows), len(rows), p=draw_weights(labels))
-        values, labels = values[draw], labels[draw]
-    try:
-        estimator.fit(values, labels)
-        given = probabilities(estimator, values[:2]).shape
-    except Exception as error:  # scikit-learn refuses in many ways what it was not made for
-        raise InputError(
-            f"[models.{name}]: cannot be fitted to labels (n, {labels.shape[1]}): {type(error).__name__}: {error}",
-            "an estimator that takes one label at a time wants sklearn.multiclass.OneVsRestClassifier around it",
-        ) from None
-    if given != (2, labels.shape[1]):
-        raise InputError(
-            f"[models.{name}]: the estimator does not give one probability per label",
-            "wrap it in sklearn.multiclass.OneVsRestClassifier or sklearn.multioutput.MultiOutputClassifier",
-        )
-    return estimator
-
-
 def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
     """Validation and test rows, with the thresholds that validation gave."""
     scores, labels = {}, {}
@@ -243,7 +237,12 @@ def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
 def _published(spec: ModelSpec, recordings: Recordings) -> bool:
     """True when the paper's row may stand beside ours: its system on its task, PTB-XL's whole 12-lead recording."""
     about, whole = recordings.about, recordings.window == (0, recordings.steps.shape[2])
-    return about.database == "ptb-xl" and len(about.leads) == 12 and whole and not (spec.factory or spec.estimator)
+    return (
+        about.database == "ptb-xl"
+        and len(about.leads) == 12
+        and whole
+        and not (spec.factory or spec.estimator or spec.file)
+    )
 
 
 def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> Trained:
@@ -253,7 +252,9 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in head["task"].items()}
         task = Task(**fields)
         spec = ModelSpec.model_validate(head["spec"])
-        if head["origin"] == "net":
+        if spec.brought:
+            module = brought.load(head["name"], spec, resolve(head["name"], spec), task, folder, head)
+        elif head["origin"] == "net":
             net = resolve(head["name"], spec).net
             assert net is not None
             module = net(len(task.leads), task.samples, len(task.classes), **spec.options)
@@ -267,7 +268,7 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     differentiable = all(getattr(part, "differentiable", True) for part in module.modules())
-    return Trained(head["name"], module, task, recipes, differentiable, identity)
+    return Trained(head["name"], module, task, recipes, differentiable, identity, folder.absolute())
 
 
 def load_metrics(study: Study, build: Path) -> dict[str, dict[str, Any]]:

@@ -83,14 +83,12 @@ def logistic_regression(seed: int, C: float = 0.03, class_weight: str | None = N
     return make_pipeline(StandardScaler(), OneVsRestClassifier(one))
 
 
-LSTM_RECIPES = ("onnx-fp32", "onnx-int8-dynamic", "tflite-fp32", "tflite-int8-weights")
-
 SYSTEMS: Mapping[str, System] = {
     "decision-tree": System("one CART tree on features", estimator=decision_tree),
     "random-forest": System("100 trees of depth 8 on features", estimator=random_forest),
     "logistic-regression": System("one logistic regression a label on features", estimator=logistic_regression),
     "cnn": System("five convolutions", net=Cnn),
-    "lstm": System("one LSTM over patches of the signal", net=Lstm, recipes=LSTM_RECIPES),
+    "lstm": System("one LSTM over patches of the signal", net=Lstm),
     "ecg-lens": System("deep residual CNN, wavelet augmentation", net=EcgLens, training=Training(wavelet=0.3)),
 }
 
@@ -100,6 +98,8 @@ def resolve(name: str, spec: ModelSpec) -> System:
 
     Raises InputError for a name that is in no table, or a ``package.module:name`` that cannot be imported.
     """
+    if spec.file is not None:
+        return System(f"the file {spec.file}")
     own = spec.factory or spec.estimator
     if own is None:
         system = SYSTEMS.get(spec.system or name)
@@ -109,7 +109,7 @@ def resolve(name: str, spec: ModelSpec) -> System:
                 f"built in are {', '.join(SYSTEMS)}; your own: factory or estimator = 'package.module:name'",
             )
         return system
-    made, source = _import(own, name)
+    made, source = import_callable(own, f"[models.{name}]")
     if spec.factory:
         return System(f"torch module from {own}", net=made, source=source)
     return System(
@@ -117,18 +117,22 @@ def resolve(name: str, spec: ModelSpec) -> System:
     )
 
 
-def _import(path: str, name: str) -> tuple[Any, str | None]:
-    """The named callable, and the SHA-256 of the file of its module (None where there is no file)."""
-    module_name, attribute = path.split(":")
+def import_callable(path: str, what: str) -> tuple[Any, str | None]:
+    """The callable named ``package.module:name``, and the SHA-256 of the file of its module (None where there is no
+    file). Raises InputError, which begins with ``what``."""
+    module_name, _, attribute = path.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:  # a module beside the study's working directory, as `python -m` would find it
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-        file = getattr(module, "__file__", None)
-        return getattr(module, attribute), sha256_file(file) if file else None
-    except (ImportError, AttributeError) as error:
+        made = getattr(module, attribute)
+        if isinstance(made, nn.Module) or not callable(made):
+            raise TypeError(f"{attribute} is a {type(made).__name__}; name a function or class that returns the model")
+    except Exception as error:  # a user's own module may raise anything
         raise InputError(
-            f"[models.{name}]: cannot import {path!r} ({error})",
+            f"{what}: cannot import {path!r} ({error})",
             "give package.module:name of a callable that the current folder or the environment has",
         ) from None
+    file = getattr(module, "__file__", None)
+    return made, sha256_file(file) if file else None

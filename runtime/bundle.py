@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ SHA256 = r"[0-9a-f]{64}"
 
 @dataclass(frozen=True)
 class Artifact:
-    """One exported model: ``name`` is ``model/recipe``, ``format`` "onnx" or "tflite", ``file`` relative."""
+    """One exported model: ``name`` is ``model/recipe``, ``format`` "onnx" or "tflite", ``file`` relative; ``not_on``
+    says of which engines it is known that they give wrong scores with it, and why."""
 
     name: str
     model: str
@@ -35,6 +36,7 @@ class Artifact:
     note: str | None
     sha256: str
     size_bytes: int
+    not_on: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -238,4 +240,7 @@ def _artifact(item: Fields, root: Path, files: dict[str, tuple[str, int]]) -> Ar
     if not file.endswith("." + file_format):
         raise item.wrong("file", f"{file!r} does not end in .{file_format}")
     note = item.take("note", str, type(None))
-    return Artifact(f"{model}/{recipe}", model, recipe, file_format, file, note, sha256, files[file][1])
+    not_on = item.take("not_on", dict) if "not_on" in item.value else {}
+    if not all(isinstance(engine, str) and isinstance(reason, str) for engine, reason in not_on.items()):
+        raise item.wrong("not_on", "not a reason for each engine")
+    return Artifact(f"{model}/{recipe}", model, recipe, file_format, file, note, sha256, files[file][1], not_on)

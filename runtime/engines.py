@@ -150,7 +150,13 @@ class OnnxEngine(Engine):
 
 
 class TfliteEngine(Engine):
-    """LiteRT or its predecessor tflite-runtime; the two differ in the name of the module alone."""
+    """LiteRT or its predecessor tflite-runtime; the two differ in the name of the module alone.
+
+    A file with an int8 or int16 input or output takes and gives the same float32 values as any other: ``run`` rounds
+    the signal to the steps of the input tensor and turns the scores back by the scale and zero point of the output
+    tensor (https://ai.google.dev/edge/litert/models/quantization_spec). That is part of what is timed: a device that
+    runs such a file pays for it too.
+    """
 
     def __init__(self, path: str, threads: int, module: str) -> None:
         interpreter_class = import_engine(module).Interpreter
@@ -159,8 +165,8 @@ class TfliteEngine(Engine):
         self._interpreter.allocate_tensors()
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _expect_one(path, inputs, outputs)
-        _expect_float(path, "input", inputs[0]["dtype"] is np.float32, inputs[0]["dtype"].__name__)
-        _expect_float(path, "output", outputs[0]["dtype"] is np.float32, outputs[0]["dtype"].__name__)
+        self._rounding = _Rounding.of(path, "input", inputs[0])
+        self._scaling = _Rounding.of(path, "output", outputs[0])
         self.input_shape = tuple(int(size) for size in inputs[0]["shape"])
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
@@ -169,12 +175,57 @@ class TfliteEngine(Engine):
         # before it. No public call tells which models have state; resetting one that has none took 0.4 us.
         try:
             self._interpreter.reset_all_variables()
-            self._interpreter.set_tensor(self._input, x)
+            self._interpreter.set_tensor(self._input, x if self._rounding is None else self._rounding.quantized(x))
             self._interpreter.invoke()
             scores: np.ndarray = self._interpreter.get_tensor(self._output)  # a copy
-            return scores
+            return scores if self._scaling is None else self._scaling.dequantized(scores)
         except (ValueError, RuntimeError) as error:
             raise EngineError(f"{self._path}: inference failed: {one_line(error)}") from None
+
+
+class _Rounding:
+    """An integer tensor's values: ``scale * (q - zero_point)``."""
+
+    def __init__(self, dtype: type, shape: tuple[int, ...], scale: float, zero_point: int) -> None:
+        limits = np.iinfo(dtype)
+        self._scale, self._zero = np.float32(scale), np.float32(zero_point)
+        self._low, self._high = np.float32(limits.min), np.float32(limits.max)
+        # Two arrays for all calls: a fresh one each would cost as much as the arithmetic.
+        self._steps = np.empty(shape, np.float32)
+        self._integers: np.ndarray = np.empty(shape, dtype)
+
+    @classmethod
+    def of(cls, path: str, side: str, detail: Any) -> _Rounding | None:
+        """What a tensor's details say of it; None for a float32 one. Raises :class:`EngineError` for other types, and
+        for an integer one without exactly one scale: what its values mean would be a guess."""
+        dtype = detail["dtype"]
+        if dtype is np.float32:
+            return None
+        if dtype not in (np.int8, np.int16):
+            raise EngineError(f"{path}: its {side} is {dtype.__name__}, expected float32, int8 or int16")
+        about = detail["quantization_parameters"]
+        scales, zeros = about["scales"], about["zero_points"]
+        if len(scales) != 1 or len(zeros) != 1 or not (np.isfinite(scales[0]) and scales[0] > 0):
+            found = f"{len(scales)} scales" if len(scales) != 1 else f"the scale {scales[0]:g}"
+            raise EngineError(f"{path}: its {dtype.__name__} {side} has {found}, expected one above 0")
+        return cls(dtype, tuple(int(size) for size in detail["shape"]), float(scales[0]), int(zeros[0]))
+
+    def quantized(self, x: np.ndarray) -> np.ndarray:
+        """``clip(round(x / scale) + zero_point)``, in an array that the next call overwrites."""
+        if x.shape != self._steps.shape or x.dtype != np.float32:
+            wanted = f"float32 {self._steps.shape}"
+            raise ValueError(f"Cannot set tensor: got {x.dtype} {x.shape}, expected {wanted}")
+        np.divide(x, self._scale, out=self._steps)
+        np.rint(self._steps, out=self._steps)
+        np.add(self._steps, self._zero, out=self._steps)
+        np.clip(self._steps, self._low, self._high, out=self._steps)
+        np.copyto(self._integers, self._steps, casting="unsafe")
+        return self._integers
+
+    def dequantized(self, q: np.ndarray) -> np.ndarray:
+        """float32 ``scale * (q - zero_point)``, a new array."""
+        values: np.ndarray = np.subtract(q, self._zero, dtype=np.float32)
+        return np.multiply(values, self._scale, out=values)
 
 
 def one_line(error: Any) -> str:

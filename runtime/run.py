@@ -17,7 +17,7 @@ from typing import Any, Iterator, Sequence, TypeVar
 
 from runtime.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
 from runtime.child import Job
-from runtime.engines import available_engines, choose_engine
+from runtime.engines import ENGINES, available_engines
 from runtime.files import read_json, write_json
 from runtime.probe import condition, fingerprint, was_throttled
 from runtime.progress import Progress
@@ -93,11 +93,30 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
 
 def _missing(plan: Plan, artifact: Artifact, signals: list[SignalSet]) -> list[Wanted]:
     """The results of one artifact that are not there, or no longer good."""
-    name, version = choose_engine(artifact.format)
+    name, version = _engine_for(artifact)
     engine = {"name": name, "version": version, "threads": plan.rules.threads}
     about: dict[str, Any] = {"device": plan.device, "engine": engine, "n": plan.n, "rules": plan.rules}
     asked = [wanted(plan.out, plan.bundle, artifact, one, **about) for one in signals]
     return [one for one in asked if read_good(one) is None]
+
+
+def _engine_for(artifact: Artifact) -> tuple[str, str | None]:
+    """(engine, version) that runs an artifact here; the version is None where there is none that may."""
+    names, here = [engine for engine, _ in ENGINES[artifact.format]], available_engines()
+    for name in names:
+        if name in here and name not in artifact.not_on:
+            return name, here[name]
+    return names[0], None
+
+
+def _no_engine(artifact: Artifact) -> str:
+    wrong = [
+        f"{engine} is here, but {artifact.not_on[engine]}"
+        for engine in available_engines()
+        if engine in artifact.not_on
+    ]
+    missing = f"no engine for .{artifact.format} files is installed here (install {ENGINES[artifact.format][0][0]})"
+    return "; ".join(wrong) or missing
 
 
 def _run_artifact(plan: Plan, artifact: Artifact, missing: list[Wanted], progress: Progress, lock: int) -> int:
@@ -115,7 +134,7 @@ def _run_artifact(plan: Plan, artifact: Artifact, missing: list[Wanted], progres
         progress.step(artifact.name, report.get("at"), plan.n * len(written) + min(report.get("done", 0), plan.n))
 
     if engine["version"] is None:
-        reason: str | None = f"no engine for .{artifact.format} files is installed here (install {engine['name']})"
+        reason: str | None = _no_engine(artifact)
     else:
         job = Job(
             root=bundle.root,

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from bench.docs import BLOCK, fill
+from bench.docs import BLOCK, PAGES, fill
 from core.errors import InputError
+from export.__main__ import SCHEMA, schema_text
+from export.table import bounds_table, recipe_table
 from models.layers import layer_table
 
-README = Path("README.md")
 
-
-def test_the_readme_holds_the_written_tables() -> None:
-    blocks = list(BLOCK.finditer(README.read_text(encoding="utf-8")))
-    assert len(blocks) >= 4
+@pytest.mark.parametrize(("page", "least"), [("README.md", 4), ("docs/export.md", 3)])
+def test_the_pages_hold_the_written_tables(page: str, least: int) -> None:
+    assert page in PAGES
+    blocks = list(BLOCK.finditer(Path(page).read_text(encoding="utf-8")))
+    assert len(blocks) >= least
     for found in blocks:
         assert found[0] == f"{found[1]}{Path(found[2]).read_text(encoding='utf-8').strip()}\n{found[3]}"
 
@@ -38,11 +40,20 @@ def test_the_layer_tables_are_those_of_the_code(system: str) -> None:
     assert layer_table(system, 12, 1000, 5) in Path("docs/models.md").read_text(encoding="utf-8")
 
 
+def test_the_tables_of_recipes_and_bounds_are_those_of_the_code() -> None:
+    assert Path("docs/results/recipes.md").read_text(encoding="utf-8") == recipe_table() + "\n"
+    assert Path("docs/results/bounds.md").read_text(encoding="utf-8") == bounds_table() + "\n"
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text()
+
+
 def test_a_block_whose_file_is_missing_is_an_error(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- docs/results/none.md -->\nold\n<!-- end -->\n")
     with pytest.raises(InputError, match=r"docs/results/none\.md"):
-        fill(page)
+        fill(page, tmp_path)
     assert "old" in page.read_text()
 
 
@@ -51,6 +62,6 @@ def test_filling_replaces_what_was_there(tmp_path: Path) -> None:
     page.write_text("a\n<!-- docs/results/x.md -->\nold\n<!-- end -->\nb\n")
     (tmp_path / "docs" / "results").mkdir(parents=True)
     (tmp_path / "docs" / "results" / "x.md").write_text("| new |\n")
-    fill(page)
+    fill(page, tmp_path)
     assert page.read_text() == "a\n<!-- docs/results/x.md -->\n| new |\n<!-- end -->\nb\n"
     assert not re.search("old", page.read_text())

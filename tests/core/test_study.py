@@ -67,7 +67,10 @@ def test_a_study_is_read(tmp_path: Path) -> None:
         ('sources = ["cnn"]', 'sources = ["lstm"]', "'lstm', which is not under [models]"),
         ('name = "small"', 'name = "../up"', "name"),
         ('source = "synthetic"', 'source = "tape"', "data"),
-        ("epochs = 2", 'factory = "a:b"\nestimator = "c:d"', "one of system, factory and estimator"),
+        ("epochs = 2", 'factory = "a:b"\nestimator = "c:d"', "one of system, factory, estimator and file"),
+        ("epochs = 2", "trained = true", "goes with factory or estimator"),
+        ("epochs = 2", 'factory = "a:b"\nweights = "w.safetensors"', "weights go with factory and trained"),
+        ("epochs = 2", 'file = "model.pkl"', "models.cnn.file"),
         ("[models.cnn]", "[models.cnn", "not valid TOML"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import flatbuffer, lstm_flatbuffer
+from export.job import Job, Made, RefusedError
 from models.nets import Lstm
 from runtime.engines import open_engine
 from tests.export.making import job_for, random_signals
 
 SHAPE = (2, 160)
+WRITERS = (lstm_flatbuffer.write_float, lstm_flatbuffer.write_fp16, lstm_flatbuffer.write_dynamic)
 
 
 def make_net(
@@ -60,33 +63,76 @@ def test_float_scores_are_those_of_torch(
         assert np.abs(run(out, signals) - torch_scores(net, signals)).max() <= 1e-5
 
 
-def test_int8_weights_are_close_and_small(tmp_path: Path) -> None:
+@settings(max_examples=15, deadline=None)
+@given(
+    leads=st.integers(1, 3),
+    samples=st.integers(20, 70),
+    patch=st.integers(1, 9),
+    hidden=st.integers(1, 9),
+    pieces=st.integers(1, 2),
+    own_mean=st.booleans(),
+)
+def test_fp16_scores_are_those_of_weights_rounded_to_half(
+    leads: int, samples: int, patch: int, hidden: int, pieces: int, own_mean: bool
+) -> None:
+    net = make_net(patch, hidden, pieces, (leads, samples), own_mean)
+    signals = random_signals(3, (leads, samples))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "lstm.tflite"
+        lstm_flatbuffer.write_fp16(job_for(net, (leads, samples), out))
+        difference = np.abs(run(out, signals) - torch_scores(net, signals))
+    assert difference.max() <= 5e-3
+
+
+@pytest.mark.parametrize(
+    ("write", "size", "difference"),
+    [(lstm_flatbuffer.write_fp16, 0.6, 2e-3), (lstm_flatbuffer.write_dynamic, 0.4, 2e-2)],
+)
+def test_smaller_weights_are_close_and_small(
+    write: Callable[[Job], Made], size: float, difference: float, tmp_path: Path
+) -> None:
     net, signals = make_net(hidden=64), random_signals(50, SHAPE)
-    small, large = tmp_path / "int8.tflite", tmp_path / "float.tflite"
-    lstm_flatbuffer.write_int8_weights(job_for(net, SHAPE, small))
+    small, large = tmp_path / "small.tflite", tmp_path / "float.tflite"
+    made = write(job_for(net, SHAPE, small))
     lstm_flatbuffer.write_float(job_for(net, SHAPE, large))
-    difference = np.abs(run(small, signals) - torch_scores(net, signals))
-    assert 0 < difference.max() < 0.02  # 0 would mean that nothing was quantized
-    assert flatbuffer.int8_share(small) > 0.9 and flatbuffer.int8_share(large) == 0
-    assert small.stat().st_size < 0.4 * large.stat().st_size
+    # 0 would mean that nothing was rounded
+    assert 0 < np.abs(run(small, signals) - torch_scores(net, signals)).max() < difference
+    assert small.stat().st_size < size * large.stat().st_size
+    assert made.note and "float" in made.note
 
 
-@pytest.mark.parametrize("write", [lstm_flatbuffer.write_float, lstm_flatbuffer.write_int8_weights])
-def test_the_recurrence_is_one_operator(write, tmp_path: Path) -> None:
-    write(job_for(make_net(), SHAPE, tmp_path / "lstm.tflite"))
-    assert flatbuffer.count_operators(tmp_path / "lstm.tflite") == {
-        "FULLY_CONNECTED": 1,
-        "MEAN": 1,
-        "RESHAPE": 2,
-        "SLICE": 1,
-        "TRANSPOSE": 1,
-        "UNIDIRECTIONAL_SEQUENCE_LSTM": 1,
-    }
+def test_only_the_dynamic_file_has_int8_weights(tmp_path: Path) -> None:
+    shares = {}
+    for write in WRITERS:
+        write(job_for(make_net(hidden=64), SHAPE, tmp_path / "lstm.tflite"))
+        shares[write.__name__] = flatbuffer.int8_share(tmp_path / "lstm.tflite")
+    assert shares["write_dynamic"] > 0.9 and shares["write_float"] == shares["write_fp16"] == 0
 
 
-def test_no_state_is_carried_over(tmp_path: Path) -> None:
+def test_a_weight_beyond_half_floats_is_refused(tmp_path: Path) -> None:
+    net = make_net()
+    with torch.no_grad():
+        net.head[1].weight[0, 0] = 70_000
+    with pytest.raises(RefusedError, match=r"head\.weight holds 7e\+04"):
+        lstm_flatbuffer.write_fp16(job_for(net, SHAPE, tmp_path / "lstm.tflite"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("leads", [1, 2])
+def test_the_recurrence_is_one_operator(leads: int, write: Callable[[Job], Made], tmp_path: Path) -> None:
+    shape = (leads, 160)
+    write(job_for(make_net(shape=shape), shape, tmp_path / "lstm.tflite"))
+    counts = flatbuffer.count_operators(tmp_path / "lstm.tflite")
+    assert counts.pop("DEQUANTIZE", 0) == (14 if write is lstm_flatbuffer.write_fp16 else 0)
+    several = {"RESHAPE": 2, "TRANSPOSE": 1} if leads > 1 else {"RESHAPE": 1}  # one lead lies in order already
+    assert counts == {"FULLY_CONNECTED": 1, "MEAN": 1, "SLICE": 1, "UNIDIRECTIONAL_SEQUENCE_LSTM": 1, **several}
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_no_state_is_carried_over(write: Callable[[Job], Made], tmp_path: Path) -> None:
     out = tmp_path / "lstm.tflite"
-    lstm_flatbuffer.write_float(job_for(make_net(), SHAPE, out))
+    write(job_for(make_net(), SHAPE, out))
     one, other = random_signals(2, SHAPE)
     engine = open_engine(out)
     first, _, again = engine.run(one[None]), engine.run(other[None]), engine.run(one[None])

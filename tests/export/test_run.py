@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from core.errors import InputError
 from ecg.recordings import Recordings
 from export import onnx_files, recipes
-from export.manifest import Entry, load_manifest, manifest_path, manifest_table
+from export.job import Made
+from export.manifest import Entry, load_manifest, manifest_path
 from export.run import export_study
+from export.table import manifest_table
 from models.classical import FeatureModel, head_of
 from models.features import Features
 from models.run import Trained
@@ -48,7 +50,10 @@ def test_the_manifest_says_what_was_made(trained: dict[str, Trained], recordings
         assert (entry.name, entry.status, entry.format) == (f"cnn/{recipe}", "ok", "onnx")
         assert entry.file == f"artifacts/cnn/{recipe}.onnx"
         assert (entry.sha256, entry.size_bytes) == (sha256_file(path), path.stat().st_size)
-        assert entry.parity.records == 60 and set(entry.libraries) == {"torch", "onnx", "onnxruntime"}
+        assert [(one.engine, one.records) for one in entry.parity] == [("onnxruntime", 60)]
+        assert set(entry.libraries) == {"torch", "onnx", "onnxruntime", "emlearn"}
+        assert entry.price.parameters > 0 and entry.price.macs > 0
+    assert entries["onnx-fp32"].operators["Conv"] == 5
     assert entries["onnx-fp32"].calibration is None
     calibration = entries["onnx-int8-static"].calibration
     assert (calibration.records, calibration.method, calibration.split) == (40, "minmax", "train")
@@ -187,7 +192,7 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(
     assert "onnx-fp32, from which it is made, was refused" in entries["onnx-int8-static"].reason
     assert not list(tmp_path.rglob("*.onnx"))
     # It is remembered: the converter is not asked again.
-    monkeypatch.setitem(recipes.TABLE, ("net", "onnx-fp32"), lambda job: pytest.fail("tried again"))
+    monkeypatch.setitem(recipes.TABLE["net"], "onnx-fp32", (lambda job: pytest.fail("tried again"),))
     assert export(tmp_path, recordings, system, recipes=RECIPES) == entries
 
 
@@ -196,7 +201,7 @@ def test_a_refused_file_takes_the_older_one_away(
 ) -> None:
     entry = export(tmp_path, recordings, trained["cnn"], recipes=["onnx-fp32"])["onnx-fp32"]
 
-    def broken(job) -> None:
+    def broken(job) -> Made:
         onnx_files.write_float(job)
         model = onnx.load(job.out)
         model.graph.initializer[0].CopyFrom(
@@ -206,10 +211,11 @@ def test_a_refused_file_takes_the_older_one_away(
             )
         )
         onnx.save(model, job.out)
+        return Made()
 
-    monkeypatch.setitem(recipes.TABLE, ("net", "onnx-fp32"), broken)
+    monkeypatch.setitem(recipes.TABLE["net"], "onnx-fp32", (broken,))
     refused = export(tmp_path, recordings, trained["cnn"], recipes=["onnx-fp32"], parity_records=50)["onnx-fp32"]
-    assert refused.status == "refused" and refused.parity.max_difference > 1e-4
+    assert refused.status == "refused" and refused.parity[0].max_difference > 1e-4
     assert not (tmp_path / "small" / entry.file).exists()
 
 
@@ -235,7 +241,7 @@ def test_an_unknown_estimator_has_no_file_and_a_reason(recordings: Recordings, t
         assert entry.status == "not-applicable" and "MultiOutputClassifier of GaussianNB" in entry.reason
 
 
-@pytest.mark.parametrize("content", [None, "{", '{"format": 1, "study": "small"}', '{"format": 2}'])
+@pytest.mark.parametrize("content", [None, "{", '{"format": 2, "study": "small"}', '{"format": 1}'])
 def test_an_unreadable_manifest_is_an_input_error(content: str | None, tmp_path: Path) -> None:
     path = manifest_path(small_study(), tmp_path)
     path.parent.mkdir(parents=True)

@@ -166,6 +166,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "artifact of a strange kind": (set_key("artifacts", 0, "format", "pkl"), "artifacts[0].format: 'pkl' is not"),
     "artifact of the other kind": (set_key("artifacts", 0, "format", "tflite"), "does not end in .tflite"),
+    "engines that are numbers": (
+        set_key("artifacts", 0, "not_on", {"onnxruntime": 1}),
+        "not_on: not a reason for each",
+    ),
+    "engines that are a list": (set_key("artifacts", 0, "not_on", []), "artifacts[0].not_on: is list, expected dict"),
     "artifacts are numbers": (set_key("artifacts", [1]), "artifacts[0] is not an object"),
     "no artifacts": (set_key("artifacts", []), "artifacts: none is listed"),
     "no sets": (set_key("signals", []), "signals: none is listed"),

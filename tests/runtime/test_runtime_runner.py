@@ -265,7 +265,7 @@ def test_bad_artifacts_fail_alone(runner: Path, tmp_path: Path) -> None:
 def test_an_engine_that_is_not_here_is_a_failed_result(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.engines.available_engines", lambda: {"onnxruntime": "1"})
+    monkeypatch.setattr("runtime.run.available_engines", lambda: {"onnxruntime": "1"})
     out = tmp_path / "out"
     assert main(["run", str(bundle), "--out", str(out), *HOST, "--only", "linear/tflite-*"]) == 1
     result = results(out)["linear__tflite-fp32/clean"]
@@ -274,6 +274,21 @@ def test_an_engine_that_is_not_here_is_a_failed_result(
 
 
 @pytest.mark.slow
+def test_an_engine_that_is_known_to_be_wrong_is_not_used(runner: Path, tmp_path: Path) -> None:
+    root = tiny.write_bundle(
+        tmp_path / "bundle", {name: GOOD[name] for name in ("linear/onnx-fp32", "linear/tflite-fp32")}
+    )
+    manifest = json.loads((root / "bundle.json").read_text())
+    for artifact in manifest["artifacts"]:
+        artifact["not_on"] = {"ai_edge_litert": "it loses 0.4 of AUC there"}
+    (root / "bundle.json").write_text(json.dumps(manifest))
+    assert run(runner, root, tmp_path / "out").returncode == 1
+    good = json.loads((tmp_path / "out" / "linear__onnx-fp32" / "clean.json").read_text())
+    refused = json.loads((tmp_path / "out" / "linear__tflite-fp32" / "clean.json").read_text())
+    assert good["status"] == "ok" and refused["status"] == "failed"
+    assert "ai_edge_litert is here, but it loses 0.4 of AUC there" in refused["reason"]
+
+
 def test_a_hang_is_killed_and_the_next_goes_on(runner: Path, tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path / "bundle", {"endless/onnx-fp32": tiny.onnx_endless, **GOOD}, ("clean",))
     out = tmp_path / "out"

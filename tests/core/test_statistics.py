@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from bench.statistics import Interval, Resamples, difference, draw_resamples, interval, percentiles, resampled_macro_auc
+from core.statistics import Interval, Resamples, difference, draw_resamples, interval, percentiles, resampled_macro_auc
 from runtime.auc import macro_auc
 
 Case = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]

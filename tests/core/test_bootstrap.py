@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from bench.statistics import (
+from core.statistics import (
     Resamples,
     draw_resamples,
     interval,

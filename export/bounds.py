@@ -1,0 +1,75 @@
+"""How far the scores of a file may be from its source's: one bound a recipe, with the reason for it.
+
+In: a recipe. Out: its :class:`Bound`, which :mod:`export.parity` holds a file to, on every engine alike: another engine
+may round a quantized file by a step more or less, and needs no room of its own for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FLOAT_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a file may differ from its source by.
+
+    ``tolerance``: of one score, where ``in_spread`` says that it is a share of the standard deviation of the source's
+    scores; ``moved``: share of recordings that may be beyond it, None for all. ``noise``: root mean square difference
+    of the scores, in units of that standard deviation. ``auc_refused``, ``auc_noted``: loss of macro AUC. ``records``:
+    at most so many recordings are run on an engine that does not decide about the file; None for all. The deciding one
+    runs all: its AUC stands in tables beside those of other files.
+    """
+
+    tolerance: float = FLOAT_TOLERANCE
+    in_spread: bool = False
+    moved: float | None = None
+    noise: float | None = None
+    auc_refused: float | None = None
+    auc_noted: float | None = None
+    records: int | None = None
+
+
+# Measured over the six systems of four studies (2026-11): float32 files were within 4e-6 standard deviations of the
+# source's scores, so 1e-4 leaves room for other processors and deeper nets and none for a wrong weight.
+FP32 = Bound(moved=0.0)
+# A feature is a sum in another order of additions there, and a value within a rounding error of a threshold takes the
+# other branch: rare (none of 300 in any of the four studies), and then far off, so recordings are counted.
+STEPS = Bound(moved=0.01)
+# Half floats carry 11 bits, 5e-4 of a value. Nets were within .005 standard deviations, forests on half-float features
+# beyond .02 on at most 2 of 300 recordings, and no AUC moved by more than .0001.
+FP16 = Bound(tolerance=0.02, in_spread=True, moved=0.03, noise=0.5, auc_refused=0.005, auc_noted=0.002)
+# int8 files that a reader would call good lost up to .012 of AUC (most: 0), with noise of .002 to .46 (nets: .03). The
+# AUC alone lets a wrecked file pass by luck, above all of a poor model, whose AUC has little to lose: noise of .5 to .8
+# was seen with an AUC within .002. Scores that have nothing to do with the source's have noise of 1 or more.
+INT8 = Bound(noise=0.5, auc_refused=0.02, auc_noted=0.01)
+# int16 activations lost at most .0008 in nets and .0071 in trees on features; a file with more has no reason to be many
+# times slower than int8. For slow it is, 27 ms an inference of ECG-Lens, hence fewer recordings: a number of recordings
+# and not of seconds, so that the same file gets the same figures on a busy machine.
+INT16X8 = Bound(noise=0.5, auc_refused=0.01, auc_noted=0.005, records=128)
+
+BOUNDS: Mapping[str, Bound] = {
+    "onnx-fp32": FP32,
+    "onnx-fp16": FP16,
+    "onnx-int8-dynamic": INT8,
+    "onnx-int8-static": INT8,
+    "onnx-int8-static-s8s8": INT8,
+    "onnx-int8-mixed": INT8,
+    "onnx-as-given": INT8,
+    "tflite-fp32": FP32,
+    "tflite-fp16": FP16,
+    "tflite-int8-dynamic": INT8,
+    "tflite-int8-static": INT8,
+    "tflite-int8-full": INT8,
+    "tflite-int16x8": INT16X8,
+    "tflite-int8-mixed": INT8,
+    "tflite-as-given": INT8,
+}
+
+
+def bound_of(recipe: str, steps: bool) -> Bound:
+    """What a file of this recipe may differ from its source by; ``steps``: the scores come from trees."""
+    bound = BOUNDS[recipe]
+    return STEPS if steps and bound is FP32 else bound

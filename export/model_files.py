@@ -1,0 +1,266 @@
+"""The files of one model: made one by one, each held against its source, priced and remembered.
+
+In: a study, its recordings, one trained model. Out: ``build/<study>/artifacts/<model>/``, for every recipe its file and
+its entry, see :mod:`export.run`. Each is a step: what is there as it should be is not made again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.console import say
+from core.engines import engines_of, here
+from core.errors import InputError
+from core.steps import Step
+from core.study import CALIBRATED, GIVEN, MIXED, Study
+from ecg.recordings import Recordings
+from export import flatbuffer, onnx_files, parity
+from export.job import Job, Made, RefusedError, sentence
+from export.manifest import SEED, Calibration, Entry, LayerError, base_of
+from export.price import price
+from export.quiet import quiet
+from export.recipes import SOURCES, Write, cell_of, kind_of
+from models.run import Trained
+from runtime.files import read_json, replacing, sha256_file, write_json
+
+_CALIBRATION = {"calibration_records", "calibration_method"}
+_MIXED = {"keep_float", "sensitive_layers"}
+# Bump when the same settings would give another file, another price or another verdict: it makes every file stale.
+VERSION = 3
+LIBRARIES = {
+    "onnx": ("torch", "onnx", "onnxruntime", "emlearn"),
+    "tflite": (
+        "torch",
+        "litert-torch",
+        "ai-edge-quantizer",
+        "ai-edge-litert",
+        "tflite-micro",
+        "ethos-u-vela",
+        "emlearn",
+    ),
+}
+
+
+class ModelFiles:
+    """The files of one model, and what several of them need, computed when the first one does."""
+
+    def __init__(self, study: Study, recordings: Recordings, trained: Trained, build: Path) -> None:
+        self.study, self.recordings, self.trained, self.build = study, recordings, trained, build
+        self.root = build / study.name
+        self.folder = self.root / "artifacts" / trained.name
+        self.kind = kind_of(trained.module)
+
+    @functools.cached_property
+    def recipes(self) -> tuple[str, ...]:
+        """What is asked for: the study's recipes or the model's own, each calibrated one once a seed."""
+        asked = self.study.export.recipes if self.trained.recipes is None else self.trained.recipes
+        if self.kind in ("onnx-quantized-file", "tflite-file"):
+            asked = (*asked, *(recipe for recipe in GIVEN if not isinstance(cell_of(self.trained.module, recipe), str)))
+        seeds = range(self.study.export.calibration_seed + 1, self.study.export.calibration_seed + self._seeds())
+        return tuple(
+            name
+            for recipe in dict.fromkeys(asked)
+            for name in (recipe, *(f"{recipe}{SEED}{seed}" for seed in seeds if self._is_calibrated(recipe)))
+        )
+
+    def _seeds(self) -> int:
+        return self.study.export.calibration_seeds
+
+    def _is_calibrated(self, recipe: str) -> bool:
+        return recipe in CALIBRATED and not isinstance(cell_of(self.trained.module, recipe), str)
+
+    @functools.cached_property
+    def reference(self) -> parity.Reference:
+        """The source's scores on validation recordings, with which every file is compared."""
+        rows = self.recordings.sample("validation", self.study.export.parity_records, self.study.seed)
+        trees = self.kind == "trees"
+        return parity.make_reference(self.trained.module, self.recordings, rows, trees)
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 (lives as long as the model's files)
+    def calibration(self, seed: int) -> NDArray[np.float32]:
+        """Training recordings, float32 (k, leads, samples) mV."""
+        rows = self.recordings.sample("train", self.study.export.calibration_records, seed)
+        return self.recordings.signals(rows)
+
+    def fresh(self, recipe: str) -> bool:
+        """True when the file (or the reason why there is none) is there as it should be."""
+        return self._step(recipe).fresh()
+
+    def make(self) -> Iterator[str]:
+        """Make what is not there; the name of each artifact comes before it is made."""
+        for recipe in self.recipes:
+            yield recipe
+            self.export(recipe)
+
+    def export(self, recipe: str) -> Entry:
+        """The entry of one recipe; the file is made when it is not there as it should be."""
+        step, remembered = self._step(recipe), self._remembered(recipe)
+        if not step.fresh():
+            step.stamp.unlink(missing_ok=True)
+            self._keep(recipe, self._make(recipe), step)
+        return Entry.model_validate(read_json(remembered))
+
+    def crashed(self, recipe: str, how: str) -> None:
+        """Remember that the process that made this file died of it."""
+        reason = f"the process that made it or ran it first died ({how})"
+        self._keep(recipe, Entry(**self._head(recipe), status="refused", reason=reason), self._step(recipe))
+
+    def _remembered(self, recipe: str) -> Path:
+        return self.folder / f"{recipe}.json"
+
+    def _keep(self, recipe: str, entry: Entry, step: Step) -> None:
+        remembered = self._remembered(recipe)
+        write_json(remembered, entry.model_dump(mode="json"))
+        step.done([remembered] if entry.file is None else [remembered, self.root / entry.file])
+        _announce(entry)
+
+    def _step(self, recipe: str) -> Step:
+        return Step(self.folder, recipe, self._inputs(recipe))
+
+    def _inputs(self, recipe: str) -> dict[str, Any]:
+        spec, base = self.study.export, base_of(recipe)
+        calibration = {**spec.model_dump(include=_CALIBRATION, mode="json"), "seed": self._seed(recipe)}
+        return {
+            "version": VERSION,
+            "model": self.trained.name,
+            "trained": self.trained.digest,
+            "recipe": recipe,
+            "recordings": self.recordings.fingerprint,
+            "window": self.recordings.window,
+            "leads": self.recordings.about.leads,
+            "parity": [spec.parity_records, self.study.seed],
+            "calibration": calibration if base in CALIBRATED else None,
+            "mixed": spec.model_dump(include=_MIXED, mode="json") if base in MIXED else None,
+            "libraries": _versions(recipe),
+            "engines": {name: here()[name] for name in engines_of(recipe.split("-", maxsplit=1)[0])},
+        }
+
+    def _seed(self, recipe: str) -> int:
+        return int(recipe.partition(SEED)[2] or self.study.export.calibration_seed)
+
+    def _head(self, recipe: str) -> dict[str, Any]:
+        return {
+            "name": f"{self.trained.name}/{recipe}",
+            "model": self.trained.name,
+            "recipe": recipe,
+            "format": recipe.split("-", maxsplit=1)[0],
+            "libraries": _versions(recipe),
+        }
+
+    def _make(self, recipe: str) -> Entry:
+        """Make one file and hold it against its source; what is refused leaves no file."""
+        head, out = self._head(recipe), self.folder / f"{recipe}.{recipe.split('-', maxsplit=1)[0]}"
+        out.unlink(missing_ok=True)
+        for leftover in self.folder.glob(f".{recipe}.*.partial.*"):  # of a run that was killed
+            leftover.unlink()
+        cell = cell_of(self.trained.module, base_of(recipe))
+        if isinstance(cell, str):
+            return Entry(**head, status="not-applicable", reason=cell)
+        for write in cell[:-1]:
+            entry = self._try(recipe, write, out, head)
+            if entry.status == "ok":
+                return entry
+        return self._try(recipe, cell[-1], out, head)
+
+    def _try(self, recipe: str, write: Write, out: Path, head: dict[str, Any]) -> Entry:
+        checked: dict[str, Any] = {}
+        try:
+            source = self._source(recipe)
+            with replacing(out) as temporary, quiet():
+                made = write(self._job(recipe, temporary, source or temporary))
+                verdict = parity.check(temporary, base_of(recipe), self.reference, self.trained.module, source)
+                checked["parity"] = verdict.parity
+                if verdict.reason is not None:
+                    raise RefusedError(verdict.reason)
+                described = self._describe(recipe, temporary, made)
+        except RefusedError as error:
+            return Entry(**head, **checked, status="refused", reason=str(error))
+        except (InputError, MemoryError, OSError):
+            raise
+        except Exception as error:  # a converter meets a module that it was not made for in a hundred ways
+            said = sentence(error).replace(f"{self.folder}/", "")
+            return Entry(**head, **checked, status="refused", reason=f"the converter does not take it: {said}")
+        return Entry(
+            **head,
+            **checked,
+            **described,
+            status="ok",
+            file=out.relative_to(self.root).as_posix(),
+            sha256=sha256_file(out),
+            size_bytes=out.stat().st_size,
+            note="; ".join(note for note in (made.note, *verdict.notes) if note) or None,
+        )
+
+    def _describe(self, recipe: str, path: Path, made: Made) -> dict[str, Any]:
+        """What an entry says of a file that passed. Raises RefusedError for an int8 file that holds no int8."""
+        tools = onnx_files if path.suffix == ".onnx" else flatbuffer
+        if "int8" in recipe and tools.int8_share(path) == 0:
+            raise RefusedError("the quantizer found nothing in it that it can quantize")
+        calibration = None
+        if base_of(recipe) in CALIBRATED:
+            spec = self.study.export
+            calibration = Calibration(
+                records=len(self.calibration(self._seed(recipe))),
+                seed=self._seed(recipe),
+                method=spec.calibration_method,
+                split="train",
+                input_step_mv=tools.input_step_mv(path),
+            )
+        return {
+            "operators": tools.count_operators(path),
+            "price": price(path, self.trained.module),
+            "layers": tuple(LayerError(**vars(layer)) for layer in made.layers),
+            "calibration": calibration,
+        }
+
+    def _source(self, recipe: str) -> Path | None:
+        """The float file that a smaller one is made from; made now if the study does not ask for it."""
+        base = SOURCES[recipe.split("-", maxsplit=1)[0]]
+        if recipe == base or recipe in GIVEN:
+            return None
+        entry = self.export(base)
+        if entry.file is None:
+            raise RefusedError(f"{entry.recipe}, from which it is made, was refused")
+        return self.root / entry.file
+
+    def _job(self, recipe: str, out: Path, source: Path) -> Job:
+        shape, spec = self.recordings.shape, self.study.export
+        calibrated = base_of(recipe) in CALIBRATED
+        return Job(
+            module=self.trained.module,
+            shape=shape,
+            out=out,
+            source=source,
+            calibration=self.calibration(self._seed(recipe)) if calibrated else np.zeros((0, *shape), np.float32),
+            method=spec.calibration_method,
+            keep_float=spec.keep_float,
+            sensitive_layers=spec.sensitive_layers,
+        )
+
+
+def _versions(recipe: str) -> dict[str, str]:
+    return {name: metadata.version(name) for name in LIBRARIES[recipe.split("-", maxsplit=1)[0]]}
+
+
+def _announce(entry: Entry) -> None:
+    """One line about one file."""
+    if entry.status == "not-applicable":
+        return
+    if entry.status == "refused":
+        say(f"  {entry.name}: refused: {entry.reason}")
+        return
+    first, size = entry.parity[0], entry.size_bytes
+    assert size is not None
+    said = f"  {entry.name}: {size / 1000:,.0f} kB, scores within {first.max_difference:.1g}"
+    if first.auc_change is not None:
+        said += f", AUC {first.auc_file:.3f} ({first.auc_change:+.3f})"
+    for engine, reason in entry.not_on.items():
+        said += f"; not on {engine}: {reason}"
+    say(said + (f"; {entry.note}" if entry.note else ""))

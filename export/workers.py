@@ -1,0 +1,103 @@
+"""Models exported side by side: one process a model, as many at a time as there are cores.
+
+In: the files of several models. Out: the files, on disk; and the name of each recipe as it begins, for the progress
+bar. The processes are spawned, not forked: torch's threads do not survive a fork. A converter or an engine that takes
+its process down with it costs one file, which is then refused, and a new process goes on behind it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Iterator, Sequence
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from export.model_files import ModelFiles
+
+POLL_S = 0.5
+
+
+def export_all(models: Sequence[ModelFiles], jobs: int | None) -> Iterator[str]:
+    """Make the files of ``models``, ``jobs`` models at a time (default: one a core); one item a recipe begun."""
+    jobs = min(len(models), jobs or os.cpu_count() or 1)
+    if jobs <= 1:
+        for model in models:
+            yield from model.make()
+        return
+    yield from _Pool(models, jobs).run()
+
+
+class _Pool:
+    """Processes, each with one model, and the one queue on which they say what they begin."""
+
+    def __init__(self, models: Sequence[ModelFiles], jobs: int) -> None:
+        self.context = multiprocessing.get_context("spawn")
+        self.messages: Any = self.context.Queue()
+        self.waiting, self.jobs = list(models), jobs
+        self.running: dict[str, tuple[SpawnProcess, ModelFiles]] = {}
+        self.begun: dict[str, str] = {}
+        self.seen: set[tuple[str, str]] = set()
+
+    def run(self) -> Iterator[str]:
+        try:
+            while self.waiting or self.running:
+                while self.waiting and len(self.running) < self.jobs:
+                    self._start(self.waiting.pop(0))
+                yield from self._listen()
+                self._bury()
+        finally:
+            for process, _ in self.running.values():
+                process.terminate()
+            for process, _ in self.running.values():
+                process.join()
+
+    def _start(self, model: ModelFiles) -> None:
+        process = self.context.Process(target=_work, args=(model, self.messages), daemon=True)
+        process.start()
+        self.running[model.trained.name] = (process, model)
+
+    def _listen(self) -> Iterator[str]:
+        try:
+            name, recipe, error = self.messages.get(timeout=POLL_S)
+        except queue.Empty:
+            return
+        if error is not None:
+            raise error
+        self.begun[name] = recipe
+        if (name, recipe) not in self.seen:  # a model that is begun again counts once
+            self.seen.add((name, recipe))
+            yield recipe
+
+    def _bury(self) -> None:
+        """Take those that have ended off the list; one that died leaves its file refused and is started again."""
+        for name, (process, model) in list(self.running.items()):
+            if process.exitcode is None or not self.messages.empty():
+                continue
+            process.join()
+            del self.running[name]
+            if process.exitcode != 0:
+                if name not in self.begun:
+                    raise RuntimeError(f"the process that was to export {name} did not start ({process.exitcode})")
+                model.crashed(self.begun[name], _how(process.exitcode))
+                self.waiting.insert(0, model)
+
+
+def _work(model: ModelFiles, messages: Any) -> None:
+    """The life of one process: every recipe of one model."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C goes to all; only the parent has something to say about it
+    import torch
+
+    torch.set_num_threads(1)
+    name = model.trained.name
+    try:
+        for recipe in model.make():
+            messages.put((name, recipe, None))
+    except Exception as error:
+        messages.put((name, "", error))
+
+
+def _how(exitcode: int) -> str:
+    return signal.Signals(-exitcode).name if exitcode < 0 else f"exit status {exitcode}"

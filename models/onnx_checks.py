@@ -1,0 +1,221 @@
+"""What an ONNX file from a stranger must be before it counts as a model of a study, read without running it.
+
+In: the path of a file and the task. Out: :class:`OnnxFacts`, or an InputError that names the file, what is wrong and
+what to do. Weights in files beside it (external data) are read only from its own folder. Whether the engine runs it is
+tried elsewhere, in a process of its own (:mod:`models.given_files`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from core.errors import InputError
+from models.checks import check_input, check_output, strange
+
+MAX_BYTES = 2 << 30  # a protobuf message, and so an ONNX file with its weights inside, can be no larger
+# Operators that only a quantized graph has; an 8-bit or half weight says the same.
+QUANTIZED = re.compile(
+    r"(De)?[Qq]uantizeLinear|DynamicQuantize\w+|Q(Linear|Attention|Gemm|MoE|Embed)\w*|\w+Integer(ToFloat)?|MatMulNBits"
+)
+SMALL_TYPES = {
+    getattr(TensorProto, name)
+    for name in ("INT8", "UINT8", "INT4", "UINT4", "FLOAT16", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2")
+}
+# The sets of operators that ONNX Runtime has; a function that the file itself defines is fine as well.
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
+
+
+@dataclass(frozen=True)
+class OnnxFacts:
+    """``quantized``: it has quantized operators, or 8-bit or half weights. ``data``: the files beside it that hold
+    its weights."""
+
+    quantized: bool
+    data: tuple[Path, ...]
+
+
+def check_onnx(path: Path, what: str, shape: tuple[int, int], classes: int) -> OnnxFacts:
+    """Check a file against a task of recordings ``shape`` (leads, samples) and ``classes``.
+
+    ``what`` begins every message. Raises InputError.
+    """
+    model = _load(path, what)
+    data = _external_files(model, path, what)
+    graph = model.graph
+    _expect_known_operators(model, what)
+    stored = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}
+    inputs = [each for each in graph.input if each.name not in stored]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        names = f"inputs {_names(inputs)} and outputs {_names(graph.output)}"
+        raise InputError(
+            f"{what}: it has {names}, expected one of each",
+            "export it with the signal as its only input and the scores as its only output (a classifier of skl2onnx: "
+            "options={'zipmap': False}, and keep the probabilities only)",
+        )
+    kind = inputs[0].type.tensor_type.elem_type
+    if kind != TensorProto.FLOAT:
+        raise InputError(
+            f"{what}: its input {inputs[0].name!r} is {_type_name(kind)}, expected float32 (millivolts)",
+            "export it with a float32 input (keep_io_types=True where weights are made half)",
+        )
+    check_input(_shape(inputs[0]), shape, what)
+    kind = graph.output[0].type.tensor_type.elem_type
+    if kind not in (TensorProto.FLOAT, TensorProto.UNDEFINED):
+        raise InputError(
+            f"{what}: its output {graph.output[0].name!r} is {_type_name(kind)}, expected float32 scores",
+            "export it so that it gives one float32 score a class, not the label",
+        )
+    declared = _shape(graph.output[0])
+    if declared is not None:
+        check_output(declared, classes, what)
+    if data:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    _expect_finite(model, what)
+    return OnnxFacts(_is_quantized(model), data)
+
+
+def pull_together(path: Path, out: Path) -> None:
+    """Write a checked file as one file, with its external data inside."""
+    onnx.save_model(onnx.load(path), out)
+
+
+def _load(path: Path, what: str) -> onnx.ModelProto:
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's exceptions have no common base that is public
+        raise _damaged(what, f"{type(error).__name__}") from None
+    if not model.graph.node or not model.opset_import:
+        raise _damaged(what, "there is no graph in it")
+    return model
+
+
+def _damaged(what: str, said: str) -> InputError:
+    return InputError(
+        f"{what}: not an ONNX file, or cut short ({said})", "export it again, or copy it again: onnx.load must read it"
+    )
+
+
+def external_files(path: Path, what: str) -> tuple[Path, ...]:
+    """The files that hold weights of an ONNX file, each inside its own folder. Raises InputError."""
+    return _external_files(_load(path, what), path, what)
+
+
+def _external_files(model: onnx.ModelProto, path: Path, what: str) -> tuple[Path, ...]:
+    found: dict[Path, int] = {}
+    for tensor in _tensors(model):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        file = path.parent / location
+        inside = location and not Path(location).is_absolute() and ".." not in Path(location).parts
+        links = [part for part in (file, *file.parents) if part != path.parent and path.parent in part.parents]
+        if not inside or any(part.is_symlink() for part in links):
+            raise InputError(
+                f"{what}: its tensor {tensor.name!r} lies in {location!r}, outside its own folder or behind a link",
+                "save it with its weights inside: onnx.save_model(onnx.load(file), file, save_as_external_data=False)",
+            )
+        if not file.is_file():
+            raise InputError(
+                f"{what}: its weights are to be in {location!r} beside it, and there is no such file",
+                "copy that file beside it, or save the model with its weights inside",
+            )
+        end = _whole(entries.get("offset")) + _whole(entries.get("length"))
+        if end > file.stat().st_size:
+            raise InputError(
+                f"{what}: {location!r} holds {file.stat().st_size} bytes, its tensor {tensor.name!r} ends at {end}",
+                "copy the weights again: the file is cut short",
+            )
+        found[file] = file.stat().st_size
+    if sum(found.values()) + path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{what}: its weights take more than 2 GiB", "a wearable has no room for it: make it smaller")
+    return tuple(found)
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() else 0
+
+
+def _graphs(model: onnx.ModelProto) -> Iterator[Any]:
+    """The graph, its functions, and the graphs inside their nodes."""
+    waiting: list[Any] = [model.graph, *model.functions]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        for node in graph.node:
+            for attribute in node.attribute:
+                waiting += [attribute.g] if attribute.HasField("g") else []
+                waiting += attribute.graphs
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    for graph in _graphs(model):
+        if isinstance(graph, onnx.GraphProto):
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+
+
+def _expect_known_operators(model: onnx.ModelProto, what: str) -> None:
+    own = {(function.domain, function.name) for function in model.functions}
+    for graph in _graphs(model):
+        for node in graph.node:
+            if node.domain not in DOMAINS and (node.domain, node.op_type) not in own:
+                raise InputError(
+                    f"{what}: its operator {node.domain}.{node.op_type} is a custom one, which no engine here has",
+                    "export it with operators of ONNX only (ai.onnx, ai.onnx.ml)",
+                )
+
+
+def _expect_finite(model: onnx.ModelProto, what: str) -> None:
+    for tensor in _tensors(model):
+        if tensor.data_type not in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE):
+            continue
+        try:
+            values = onnx.numpy_helper.to_array(tensor)
+        except Exception as error:  # lengths that do not fit, in a file that was tampered with
+            raise _damaged(what, f"tensor {tensor.name!r}: {error}") from None
+        wrong = strange(values)
+        if wrong is not None:
+            raise InputError(
+                f"{what}: its weights {tensor.name!r} hold a value that is {wrong}",
+                "train or export it again: such a model has no scores",
+            )
+
+
+def _is_quantized(model: onnx.ModelProto) -> bool:
+    operators = any(QUANTIZED.fullmatch(node.op_type) for graph in _graphs(model) for node in graph.node)
+    return operators or any(
+        tensor.data_type in SMALL_TYPES and int(np.prod(tensor.dims)) > 1 for tensor in _tensors(model)
+    )
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
+    """The declared shape, None for a free dimension; None when there is no shape at all."""
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    return tuple(size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim)
+
+
+def _names(values: Any) -> str:
+    return ", ".join(repr(value.name) for value in values) or "none"
+
+
+def _type_name(kind: int) -> str:
+    try:
+        return str(TensorProto.DataType.Name(kind)).lower()
+    except ValueError:
+        return "no tensor"

@@ -1,0 +1,62 @@
+"""Models side by side, in processes of their own: the same files as one after the other, and a crash costs one file."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ecg.recordings import Recordings
+from export.manifest import Entry
+from export.run import export_study
+from models.run import Trained
+from tests.export.making import as_trained, small_study
+
+RECIPES = ["onnx-fp32", "onnx-int8-static"]
+
+
+class Deadly(nn.Module):
+    """A net whose export takes its process along, as a defect of a converter's C++ would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv1d(2, 3, 160), nn.Flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.inner(x)
+
+
+def by_name(build: Path, recordings: Recordings, trained: dict[str, Trained], jobs: int) -> dict[str, Entry]:
+    study = small_study(recipes=RECIPES)
+    return {entry.name: entry for entry in export_study(study, recordings, trained, build, jobs).entries}
+
+
+@pytest.mark.slow
+def test_side_by_side_gives_what_one_after_the_other_gives(
+    trained: dict[str, Trained], recordings: Recordings, tmp_path: Path
+) -> None:
+    three = {name: replace(trained[name], recipes=None) for name in ("decision-tree", "cnn", "lstm")}
+    alone = by_name(tmp_path / "alone", recordings, three, 1)
+    beside = by_name(tmp_path / "beside", recordings, three, 2)
+    assert beside == alone and list(beside) == list(alone)
+    assert sum(entry.status == "ok" for entry in beside.values()) >= 4
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_costs_one_file(
+    trained: dict[str, Trained], recordings: Recordings, tmp_path: Path
+) -> None:
+    both = {"deadly": as_trained(Deadly(), recordings, "deadly"), "cnn": trained["cnn"]}
+    entries = by_name(tmp_path, recordings, both, 2)
+    assert entries["cnn/onnx-fp32"].status == entries["cnn/onnx-int8-static"].status == "ok"
+    assert entries["deadly/onnx-fp32"].status == entries["deadly/onnx-int8-static"].status == "refused"
+    assert "died (SIGKILL)" in str(entries["deadly/onnx-fp32"].reason)
+    assert "onnx-fp32, from which it is made, was refused" in str(entries["deadly/onnx-int8-static"].reason)
+    assert by_name(tmp_path, recordings, both, 2) == entries  # remembered: it does not die again
