@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
+from rich.table import Column, Table
 
 from core.console import follow
 from core.errors import InputError
@@ -110,7 +110,8 @@ def _outcome(claim: Claim, values: dict[str, np.ndarray]) -> Outcome:
 
 def perf_table(outcomes: Sequence[Outcome]) -> Table:
     """The outcomes for a terminal."""
-    drawn = Table("what", "artifact", "against", "ratio", "range", "at most", "held")
+    names = [Column(name, overflow="fold") for name in ("artifact", "against")]
+    drawn = Table("what", *names, "ratio", "range", "at most", "held")
     for one in outcomes:
         unit = "ms" if one.claim.what == "p50" else "bytes"
         sides = [f"{side:.3f} ms" if unit == "ms" else f"{side:,.0f} bytes" for side in (one.artifact, one.other)]

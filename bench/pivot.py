@@ -92,7 +92,8 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     """The sentences that must stand below the table of one device, most weighty first."""
     lines = [line for line in lines_of(evaluation) if line.device == device]
     notes = {artifact.name: artifact.note for artifact in evaluation.head.artifacts}
-    said = []
+    said: list[str] = []
+    told: dict[str, list[str]] = {}
     for line in lines:
         name, difference, note = line.clean.artifact, line.difference, notes.get(line.clean.artifact)
         if line.marked and difference is not None:
@@ -102,7 +103,8 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
                 f"{span(difference.low, difference.high, sign=True)}, more than {TOLERANCE:g}: {reason}."
             )
         elif note:
-            said.append(f"{name}: {note}.")
+            told.setdefault(note, []).append(name)
+    said += [f"{', '.join(names)}: {note}." for note, names in told.items()]
     rows = [row for row in evaluation.rows if row.device == device]
     said += _failures(rows)
     if any(cell.attacked is not None for line in lines for cell in line.cells.values()):
@@ -112,15 +114,15 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
             said.append(
                 f"{', '.join(alone)}: attacked by transfer only, not on the model itself; the worst case may be lower."
             )
-    moved = [
-        f"{line.clean.artifact} at {budget_text(budget)}"
-        for line in lines
-        for budget, cell in line.cells.items()
-        if None not in (cell.control, line.clean.auc) and abs((cell.control or 0) - (line.clean.auc or 0)) > NOISE
-    ]
+    moved: dict[str, list[str]] = {}
+    for line in lines:
+        for budget, cell in line.cells.items():
+            if None not in (cell.control, line.clean.auc) and abs((cell.control or 0) - (line.clean.auc or 0)) > NOISE:
+                moved.setdefault(f"{line.clean.model} at {budget_text(budget)}", []).append(line.clean.recipe)
     if moved:
+        named = [f"{where} ({', '.join(recipes)})" for where, recipes in moved.items()]
         said.append(
-            f"Random signs alone (one draw) move the AUC by more than {NOISE:g} for {', '.join(moved)}: there the "
+            f"Random signs alone (one draw) move the AUC by more than {NOISE:g} for {'; '.join(named)}: there the "
             "attack is partly plain noise."
         )
     # What the study no longer asks for is nobody's missing number; it waits there should the study ask again.

@@ -145,8 +145,16 @@ def test_the_note_of_an_artifact_is_the_reason_of_its_star(tmp_path: Path) -> No
     artifacts = [each | {"note": f"about {each['recipe']}"} for each in head["artifacts"]]
     change_json(tmp_path / "bundle" / "bundle.json", artifacts=artifacts)
     said = remarks(evaluate(tmp_path, 100), "host")
-    assert said[0] == "cnn/onnx-fp32: about onnx-fp32."
-    assert said[1].endswith("more than 0.01: about onnx-int8-static.")
+    assert said[0].endswith("more than 0.01: about onnx-int8-static.")
+    assert said[1] == "cnn/onnx-fp32: about onnx-fp32."
+
+
+def test_a_note_of_several_artifacts_is_said_once(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "lstm"), recipes=("onnx-fp32",))
+    artifacts = [each | {"note": "some stayed float"} for each in head["artifacts"]]
+    change_json(tmp_path / "bundle" / "bundle.json", artifacts=artifacts)
+    said = remarks(evaluate(tmp_path, 100), "host")
+    assert said[0] == "cnn/onnx-fp32, lstm/onnx-fp32: some stayed float."
 
 
 def test_the_worst_case_is_the_lowest_over_sources_and_says_where_it_was_made(tmp_path: Path) -> None:
