@@ -65,9 +65,8 @@ def write_mixed(job: Job) -> Made:
     kept = [layer for layer in layers if layer.kept]
     keep_float(tool, names=[name for layer in kept for name in (*places[layer.name].before, places[layer.name].tensor)])
     save(tool, job.out, ranges)
-    said = ", ".join(f"{layer.name} (+{layer.bytes_cost / 1000:,.1f} kB)" for layer in kept)
     note = float_note(job.out)
-    return Made(f"float stayed {said}" + (f"; {note}" if note else ""), layers)
+    return Made(mixed.note_of(layers) + (f"; {note}" if note else ""), layers)
 
 
 def find_layers(source: Path) -> dict[str, _Place]:

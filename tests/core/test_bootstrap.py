@@ -35,6 +35,7 @@ def repeated(scores: np.ndarray, positive: np.ndarray, times: np.ndarray) -> flo
     return float(roc_auc_score(y, s)) if 0 < y.sum() < len(y) else float("nan")
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), n=st.integers(2, 60), levels=st.sampled_from([None, 1, 2, 5]))
 @settings(max_examples=150, deadline=None)
 def test_weighted_auc_is_that_of_the_repeated_recordings(seed: int, n: int, levels: int | None) -> None:

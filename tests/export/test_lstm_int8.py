@@ -137,7 +137,7 @@ def test_scores_are_close_to_those_of_torch(
     assert 0 < error(run(tmp_path / "lstm.tflite", signals, engine), net, signals) < 0.1
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
+@pytest.mark.parametrize("method", ["minmax", "percentile", pytest.param("entropy", marks=pytest.mark.slow)])
 def test_every_way_to_read_ranges_gives_a_good_file(method: str, tmp_path: Path) -> None:
     net, signals = make_net((2, 160)), signals_for((2, 160))
     write(lstm_int8.write_full, net, signals, tmp_path / "lstm.tflite", method)

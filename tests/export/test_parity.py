@@ -191,6 +191,7 @@ def larger(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
+@pytest.mark.slow
 def test_a_good_file_passes_and_one_changed_weight_is_caught(
     trained: dict[str, Trained], reference: parity.Reference, float_onnx: Path, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def weights_behind(source: Path, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_arena_is_enough_and_the_next_smaller_is_not(full_lstm: Path) -> None:
     found = micro.micro(full_lstm)
     assert found.fits and found.arena_bytes >= tflite_graph.tally(full_lstm).activation_bytes
@@ -179,6 +180,7 @@ def test_a_tool_that_never_ends_is_a_reason(name: str, full_lstm: Path, monkeypa
         getattr(tool, name)(full_lstm)
 
 
+@pytest.mark.slow
 def test_a_whole_price(full_lstm: Path) -> None:
     found = price(full_lstm, nn.Identity())
     assert found.micro is not None and found.ethos is not None
@@ -223,6 +225,7 @@ def test_a_child_that_fails_is_a_sentence(name: str, tmp_path: Path) -> None:
         child.run("the tool", command, tmp_path, 2)
 
 
+@pytest.mark.slow
 def test_a_child_takes_its_children_with_it(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, pathlib, time\n"

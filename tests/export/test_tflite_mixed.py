@@ -71,7 +71,7 @@ def test_the_most_sensitive_stay_float(lens: FloatFile, tmp_path: Path) -> None:
     errors = [layer.error for layer in made.layers]
     assert errors == sorted(errors, reverse=True) and min(errors) > 0
     assert [layer.kept for layer in made.layers] == [True] * 3 + [False] * 18
-    assert made.note is not None and made.note.startswith(f"float stayed {made.layers[0].name} (+")
+    assert made.note is not None and made.note.startswith(f"stay float: {made.layers[0].name} (+")
     assert _float_layers(out) == {layer.name for layer in made.layers if layer.kept}
     grown = out.stat().st_size - static.stat().st_size
     assert grown == pytest.approx(sum(layer.bytes_cost for layer in made.layers if layer.kept), abs=3000)

@@ -289,6 +289,7 @@ def test_an_engine_that_is_known_to_be_wrong_is_not_used(runner: Path, tmp_path:
     assert "ai_edge_litert is here, but it loses 0.4 of AUC there" in refused["reason"]
 
 
+@pytest.mark.slow
 def test_a_hang_is_killed_and_the_next_goes_on(runner: Path, tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path / "bundle", {"endless/onnx-fp32": tiny.onnx_endless, **GOOD}, ("clean",))
     out = tmp_path / "out"

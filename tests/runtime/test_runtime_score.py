@@ -58,6 +58,7 @@ def test_the_scores_are_those_of_the_engine(tmp_path: Path, write: Any, suffix: 
     assert scores.dtype == np.float32 and np.array_equal(scores, expected)
 
 
+@pytest.mark.slow
 def test_a_file_that_never_answers_ends_in_an_alarm(tmp_path: Path) -> None:
     artifact = tiny.onnx_endless(tmp_path / "endless.onnx")
     status, _ = run(tmp_path, artifact, "onnxruntime", "--limit-s", "2")
