@@ -31,6 +31,11 @@ def base_of(recipe: str) -> str:
     return recipe.partition(SEED)[0]
 
 
+def format_of(recipe: str) -> str:
+    """The file format that a recipe's name begins with: ``onnx`` or ``tflite``."""
+    return recipe.partition("-")[0]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from export.job import Job, Layer, RefusedError
 
+SENSED_ON = 32  # calibration recordings on which a layer's error is measured, in both formats
+
 
 def pick(
     job: Job, names: Sequence[str], error_of: Callable[[str], float], bytes_of: Callable[[str], int]

@@ -23,7 +23,7 @@ from core.study import CALIBRATED, GIVEN, MIXED, Study
 from ecg.recordings import Recordings
 from export import flatbuffer, onnx_files, parity
 from export.job import Job, Made, RefusedError, sentence
-from export.manifest import SEED, Calibration, Entry, LayerError, base_of
+from export.manifest import SEED, Calibration, Entry, LayerError, base_of, format_of
 from export.price import price
 from export.quiet import quiet
 from export.recipes import SOURCES, Write, cell_of, kind_of
@@ -52,10 +52,11 @@ class ModelFiles:
     """The files of one model, and what several of them need, computed when the first one does."""
 
     def __init__(self, study: Study, recordings: Recordings, trained: Trained, build: Path) -> None:
-        self.study, self.recordings, self.trained, self.build = study, recordings, trained, build
+        self.study, self.recordings, self.trained = study, recordings, trained
         self.root = build / study.name
         self.folder = self.root / "artifacts" / trained.name
         self.kind = kind_of(trained.module)
+        self._calibration: dict[int, NDArray[np.float32]] = {}
 
     @functools.cached_property
     def recipes(self) -> tuple[str, ...]:
@@ -83,11 +84,12 @@ class ModelFiles:
         trees = self.kind == "trees"
         return parity.make_reference(self.trained.module, self.recordings, rows, trees)
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019 (lives as long as the model's files)
     def calibration(self, seed: int) -> NDArray[np.float32]:
-        """Training recordings, float32 (k, leads, samples) mV."""
-        rows = self.recordings.sample("train", self.study.export.calibration_records, seed)
-        return self.recordings.signals(rows)
+        """Training recordings, float32 (k, leads, samples) mV; read once a seed."""
+        if seed not in self._calibration:
+            rows = self.recordings.sample("train", self.study.export.calibration_records, seed)
+            self._calibration[seed] = self.recordings.signals(rows)
+        return self._calibration[seed]
 
     def fresh(self, recipe: str) -> bool:
         """True when the file (or the reason why there is none) is there as it should be."""
@@ -138,8 +140,8 @@ class ModelFiles:
             "parity": [spec.parity_records, self.study.seed],
             "calibration": calibration if base in CALIBRATED else None,
             "mixed": spec.model_dump(include=_MIXED, mode="json") if base in MIXED else None,
-            "libraries": _versions(recipe),
-            "engines": {name: here()[name] for name in engines_of(recipe.split("-", maxsplit=1)[0])},
+            "libraries": _versions(format_of(recipe)),
+            "engines": {name: here()[name] for name in engines_of(format_of(recipe))},
         }
 
     def _seed(self, recipe: str) -> int:
@@ -150,13 +152,13 @@ class ModelFiles:
             "name": f"{self.trained.name}/{recipe}",
             "model": self.trained.name,
             "recipe": recipe,
-            "format": recipe.split("-", maxsplit=1)[0],
-            "libraries": _versions(recipe),
+            "format": format_of(recipe),
+            "libraries": _versions(format_of(recipe)),
         }
 
     def _make(self, recipe: str) -> Entry:
         """Make one file and hold it against its source; what is refused leaves no file."""
-        head, out = self._head(recipe), self.folder / f"{recipe}.{recipe.split('-', maxsplit=1)[0]}"
+        head, out = self._head(recipe), self.folder / f"{recipe}.{format_of(recipe)}"
         out.unlink(missing_ok=True)
         for leftover in self.folder.glob(f".{recipe}.*.partial.*"):  # of a run that was killed
             leftover.unlink()
@@ -222,7 +224,7 @@ class ModelFiles:
 
     def _source(self, recipe: str) -> Path | None:
         """The float file that a smaller one is made from; made now if the study does not ask for it."""
-        base = SOURCES[recipe.split("-", maxsplit=1)[0]]
+        base = SOURCES[format_of(recipe)]
         if recipe == base or recipe in GIVEN:
             return None
         entry = self.export(base)
@@ -245,8 +247,9 @@ class ModelFiles:
         )
 
 
-def _versions(recipe: str) -> dict[str, str]:
-    return {name: metadata.version(name) for name in LIBRARIES[recipe.split("-", maxsplit=1)[0]]}
+@functools.cache
+def _versions(file_format: str) -> dict[str, str]:
+    return {name: metadata.version(name) for name in LIBRARIES[file_format]}
 
 
 def _announce(entry: Entry) -> None:

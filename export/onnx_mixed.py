@@ -7,7 +7,7 @@ once for the ranges; each layer's file shares them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from export import onnx_graph
 from export.job import INPUT, Job, Made
-from export.mixed import note_of, pick, score_error
-from export.onnx_int8 import Calibrated, calibrated
+from export.mixed import SENSED_ON, note_of, pick, score_error
+from export.onnx_int8 import calibrated
 
 if TYPE_CHECKING:
     import onnx
 
-RECORDINGS = 32  # on which the layers are compared
 _FOLDED = ("Relu", "Clip")  # the quantizer takes them into the layer before
 
 
@@ -32,7 +31,7 @@ def write_mixed(job: Job) -> Made:
     ready = calibrated(job)
     given = [node.name for node in onnx.load(job.source).graph.node]
     nodes = {_shown(name, given): name for name in onnx_graph.layers(ready.model.graph)}
-    signals = job.calibration[:RECORDINGS]
+    signals = job.calibration[:SENSED_ON]
     reference = _scores(job.source.read_bytes(), signals)
     whole = ready.quantized().ByteSize()
 
@@ -41,16 +40,12 @@ def write_mixed(job: Job) -> Made:
         return score_error(_scores(model.SerializeToString(), signals), reference)
 
     def bytes_of(layer: str) -> int:
-        return int(_without(ready, [nodes[layer]]).ByteSize()) - int(whole)
+        return int(ready.quantized(but=[nodes[layer]]).ByteSize()) - int(whole)
 
     layers = pick(job, tuple(nodes), error_of, bytes_of)
-    onnx_graph.save(_without(ready, [nodes[layer.name] for layer in layers if layer.kept]), job.out)
+    onnx_graph.save(ready.quantized(but=[nodes[layer.name] for layer in layers if layer.kept]), job.out)
     said = (note_of(layers), onnx_graph.share_note(job.out))
     return Made("; ".join(part for part in said if part), layers)
-
-
-def _without(ready: Calibrated, kept: Sequence[str]) -> onnx.ModelProto:
-    return ready.quantized(but=kept)
 
 
 def _shown(name: str, given: Iterable[str]) -> str:

@@ -27,7 +27,6 @@ from export.tflite_ranges import Ranges, calibrate
 from runtime.engines import open_engine
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
-SENSED_ON = 32  # calibration recordings on which a layer's error is measured
 SAVED = 3  # bytes a weight: float32 less int8
 
 
@@ -52,7 +51,7 @@ def write_mixed(job: Job) -> Made:
     add_static(tool, 8, ALL)
     keep_ends_float(tool, job.source)
     ranges = calibrate(tool, job)
-    signals = job.calibration[:SENSED_ON]
+    signals = job.calibration[: mixed.SENSED_ON]
     reference = _scores(job.source, signals)
 
     def error_of(name: str) -> float:
