@@ -7,6 +7,7 @@ Colors are those of Okabe and Ito (2008), which color-blind readers can tell apa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def latency_against_auc(evaluation: Evaluation, lines: Sequence[Line], budget: f
         for latency, auc, recipe in own:
             axes.plot(latency, auc, markersize=8, alpha=0.9, linestyle="", **_style(recipe))
         names[_named([line for line, *_ in points if line.clean.model == model])] = own[-1][:2]
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.xaxis.set_major_locator(LogLocator(subs=_tick_factors([latency for _, latency, _ in points])))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: milliseconds(value).rstrip("0").rstrip(".")))
     axes.xaxis.set_minor_locator(NullLocator())
     lowest, highest = min(auc for *_, auc in points), max(auc for *_, auc in points)
@@ -127,6 +128,12 @@ def latency_against_auc(evaluation: Evaluation, lines: Sequence[Line], budget: f
     _place_names(axes, names, [(latency, auc) for _, latency, auc in points])
     _finish(figure, evaluation, lines[0].device, "Latency and AUC", _recipe_entries(lines), path)
     return True
+
+
+def _tick_factors(latencies: Sequence[float]) -> tuple[float, ...]:
+    """Where each decade of a latency axis has its ticks: as many as their labels have room for."""
+    decades = math.log10(max(latencies) / min(latencies))
+    return (1, 1.5, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 3 else (1,)
 
 
 def _budget_lines(axes: Axes, line: Line, clean_at: float, budgets: Sequence[float], beside: float) -> None:

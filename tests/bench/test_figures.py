@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import bench.figures
-from bench.figures import DPI, FORMATS, MARKERS, auc_against_budget, latency_against_auc
+from bench.figures import DPI, FORMATS, MARKERS, _tick_factors, auc_against_budget, latency_against_auc
 from bench.pivot import lines_of
 from bench.rows import Evaluation, evaluate
 from core.study import RECIPES
@@ -174,3 +174,10 @@ def test_every_recipe_has_a_marker_of_its_own_and_every_format_a_color() -> None
     assert len(set(MARKERS.values())) == len(MARKERS)
     assert {recipe.partition("-")[0] for recipe in RECIPES} == set(FORMATS)
     assert len(set(FORMATS.values())) == len(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("latencies", "ticks"), [((0.2, 1.0), 6), ((0.014, 4.6), 3), ((0.001, 30.0), 1), ((0.5, 0.5), 6)]
+)
+def test_a_wide_latency_axis_has_fewer_ticks_a_decade(latencies: tuple[float, ...], ticks: int) -> None:
+    assert len(_tick_factors(latencies)) == ticks
