@@ -12,6 +12,8 @@ ADDRESS ?=
 MODEL ?=
 NAME ?=
 WEIGHTS ?=
+WORKERS ?=
+SCHEDULER ?=
 PIP_FLAGS ?=
 DOCS_STUDIES ?= studies/ptb-xl.toml studies/ptb-xl-lead-i.toml studies/mit-bih.toml
 VENV ?= .venv
@@ -22,12 +24,14 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 
 RUN := $(VENV)/bin/python -m
 OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
+# Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
+GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help setup demo data train export attack bundle bench report table docs perf test check clean
+.PHONY: help setup demo data train export attack audit bundle bench report table docs perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack bundle bench report table docs perf test check clean"
+	@echo "targets: setup demo data train export attack audit bundle bench report table docs perf test check clean"
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
@@ -72,13 +76,17 @@ export: setup
 	$(RUN) export $(OPTIONS) $(if $(MODEL),--model $(MODEL)) $(if $(NAME),--name $(NAME)) $(if $(WEIGHTS),--weights $(WEIGHTS))
 
 attack: setup
-	$(RUN) attacks $(OPTIONS)
+	$(RUN) attacks $(OPTIONS) $(GRID)
+
+# Whether the attacks are worth believing: flags, each with a sentence; the table and the report then show them
+audit: setup
+	$(RUN) attacks audit $(OPTIONS)
 
 bundle: setup
-	$(RUN) bench bundle $(OPTIONS)
+	$(RUN) bench bundle $(OPTIONS) $(GRID)
 
 bench: setup
-	$(RUN) bench run $(OPTIONS)
+	$(RUN) bench run $(OPTIONS) $(GRID)
 
 table: setup
 	$(RUN) bench table --study $(STUDY) --build $(BUILD)
@@ -86,13 +94,15 @@ table: setup
 report: setup
 	$(RUN) bench report --study $(STUDY) --build $(BUILD)
 
-# The tables of README.md and docs/export.md, from studies that were exported or run: make docs BUILD=build
+# The tables of README.md, docs/export.md and docs/attacks.md, from studies that were exported or run: make docs BUILD=build
 docs: setup
 	$(RUN) bench docs $(DOCS_STUDIES) --build $(BUILD)
 
-# The latency and size ratios that are claimed, artifacts alternating in one run, on a study that was exported
+# The latency and size ratios that are claimed, artifacts alternating in one run, on a study that was exported; then our
+# attacks beside ART's, foolbox's and a plain loop
 perf: setup
 	$(RUN) bench perf --study $(STUDY) --build $(BUILD)
+	$(RUN) bench perf-attacks $(OPTIONS)
 
 test: setup
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(RUN) pytest

@@ -1,15 +1,17 @@
 """Make the signal sets of a study: the clean test recordings and every disturbed version of them.
 
-In: a study, its recordings and trained models. Out: ``build/<study>/signals/<name>.npy`` (int16 steps of the recorder,
-``(n, leads, samples)``) and ``<name>.json`` beside it, one pair a :class:`SignalSet`. Each is a step of its own: one
-more budget makes one more set and leaves the others alone.
+In: a study, its recordings, trained models and exported files. Out: ``build/<study>/signals/<name>.npy`` (int16 steps
+of the recorder, ``(n, leads, samples)``) and ``<name>.json`` beside it, one pair a
+:class:`~attacks.sets.SignalSet`. Each is a step of its own: one more budget makes one more set and leaves the others
+alone. While a set is made its shards lie under ``signals/shards/``; a killed run goes on from there.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,249 +19,245 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from attacks.gradient import NoGradientError, pgd
-from attacks.noise import random_sign
-from attacks.objectives import References, auc_objective
-from attacks.recorder import Recorder, distances
+from attacks.grid import open_pool, run_jobs
+from attacks.methods import METHODS
+from attacks.recorder import Recorder
+from attacks.sets import CHUNK, NotApplicable, SignalSet, Wanted, measured, wanted_sets
+from attacks.tasks import Job, parts_left, reference_rows
 from core.console import follow, say
 from core.errors import InputError
 from core.steps import Step
 from core.study import Study
-from ecg.recordings import Recordings, to_millivolts
-from models.fold import folded
+from ecg.recordings import Recordings
+from export.manifest import Manifest
 from models.run import Trained
-from runtime.files import read_json, sha256_file, write_array, write_json
+from runtime.files import read_array, read_json, replacing, sha256_file, write_json
 
 # Bump when the same settings would give other bytes.
-VERSION = 1
-NEEDS_SOURCE = ("pgd",)
+VERSION = 2
+SIGMA_RECORDS = 2000
+
+__all__ = ["Made", "NotApplicable", "SignalSet", "attack_study", "reference_rows"]
 
 
 @dataclass(frozen=True)
-class SignalSet:
-    """One version of the test recordings. ``source`` is None for the clean set and for controls. ``linf_mv``, ``l2_mv``
-    (mean over recordings) and ``snr_db`` (mean) are measured on the bytes written; ``settings`` made them."""
+class Made:
+    """All signal sets of a study, the clean one first, and what it asked for that cannot be."""
 
-    name: str
-    source: str | None
-    method: str
-    epsilon_mv: float
-    n: int
-    linf_mv: float
-    l2_mv: float
-    snr_db: float | None
-    settings: dict[str, Any]
-    sha256: str
+    sets: tuple[SignalSet, ...]
+    not_applicable: tuple[NotApplicable, ...]
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    name: str
-    source: str | None
-    method: str
-    epsilon_mv: float
-
-
-def attack_study(study: Study, recordings: Recordings, trained: Mapping[str, Trained], build: Path) -> list[SignalSet]:
-    """Make every signal set of the study that is not made yet, and give all of them, the clean one first.
-
-    Raises InputError when a source has no gradient.
-    """
-    for source in study.attacks.sources:
-        if not trained[source].differentiable:
-            raise InputError(
-                f"[attacks] sources: {source!r} has no gradient, so PGD cannot start from it",
-                f"differentiable here are {', '.join(n for n, t in trained.items() if t.differentiable) or 'none'}",
-            )
-    folder = build / study.name / "signals"
-    recorder = Recorder(recordings.about.adc_step_mv, *recordings.about.adc_range)
-    rows = recordings.sample("test", study.test_records, study.seed)
-    wanted = _wanted(study, recorder)
-    steps = {want.name: _step(study, recordings, rows, trained, folder, want) for want in wanted}
-    stale = [want for want in wanted if not steps[want.name].fresh()]
-    if stale:
-        _clear(folder, wanted)
-        work = _Work(study, recordings, rows, recorder, trained)
-        for want in follow(stale, "signal sets"):
-            try:
-                steps[want.name].run(functools.partial(work.make, want, folder))
-            except NoGradientError as error:
-                raise InputError(f"[attacks] sources: {want.source!r}: {error}", "take it out of the sources") from None
-    return [SignalSet(**read_json(folder / f"{want.name}.json")) for want in wanted]
-
-
-def _wanted(study: Study, recorder: Recorder) -> list[_Wanted]:
-    attacks = study.attacks
-    sets = [_Wanted("clean", None, "clean", 0.0)]
-    seen = set()
-    for asked in attacks.budgets_mv:
-        # A budget counts as what can be recorded of it, and is called so: the columns must not promise more.
-        budget = round(recorder.budget_steps(asked) * recorder.step_mv, 9)
-        if budget == 0:
-            say(f"budget {asked:g} mV is below the recorder's step of {recorder.step_mv:g} mV: not applicable")
-        elif abs(budget - asked) > 1e-9:
-            say(f"budget {asked:g} mV is recorded as {budget:g} mV, whole steps of {recorder.step_mv:g} mV")
-        if budget == 0 or budget in seen:
-            continue
-        seen.add(budget)
-        for method in attacks.methods:
-            for source in attacks.sources if method in NEEDS_SOURCE else (None,):
-                name = "-".join(part for part in (method, source, f"{budget:g}mV") if part)
-                sets.append(_Wanted(name, source, method, budget))
-    return sets
-
-
-def _step(
+def attack_study(
     study: Study,
     recordings: Recordings,
-    rows: NDArray[np.intp],
     trained: Mapping[str, Trained],
-    folder: Path,
-    want: _Wanted,
-) -> Step:
-    inputs: dict[str, Any] = {
-        "version": VERSION,
-        "recordings": recordings.fingerprint,
-        "leads": recordings.about.leads,
-        "window": recordings.window,
-        "rows": hashlib.sha256(rows.astype(np.int64).tobytes()).hexdigest(),
-        "method": want.method,
-        "epsilon_mv": want.epsilon_mv,
-        "seed": study.seed,
-    }
-    if want.source is not None:
-        inputs |= {"source": trained[want.source].digest, "settings": _settings(study), "torch": torch.__version__}
-    return Step(folder, want.name, inputs)
+    build: Path,
+    manifest: Manifest | None = None,
+    data: Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Made:
+    """Make every signal set of the study that is not made yet, and give all of them.
+
+    ``manifest``: the exported files, for the methods that are made on them; ``data``: where recorded noise lies.
+    ``workers``: local processes (0: none but this; default: one a processor); ``scheduler``: the address of a Dask
+    cluster instead. The bytes are the same in each case. Raises InputError when none of the methods that the study asks
+    for can be made on any of its sources.
+    """
+    work = _Work(study, recordings, trained, build, manifest, data)
+    work.sweep()
+    stale = [want for want in work.wanted if not work.step(want).fresh()]
+    jobs = {want.name: work.job(want) for want in stale if want.method != "clean"}
+    wanted = {want.name: want for want in stale}
+    if "clean" in wanted:
+        work.step(wanted["clean"]).run(lambda: work.write(wanted["clean"], work.clean_parts, [{}]))
+    missing = list(work.missing)
+    if jobs:
+        todo = list(jobs.values())
+        events = run_jobs(todo, open_pool(todo, workers, scheduler))
+        for job, reason, done in follow(events, "attacking", parts_left(todo)):
+            if reason is not None:
+                missing.append(NotApplicable(job.name, reason))
+            elif done:
+                want = wanted[job.name]
+                work.step(want).run(functools.partial(work.assemble, want, job))
+                shutil.rmtree(job.folder)
+    reasons = {each.name: each.reason for each in missing}
+    made = [want for want in work.wanted if want.name not in reasons]
+    asked_of_models = [want for want in work.wanted if want.source is not None]
+    if asked_of_models and not any(want.source is not None for want in made):
+        name, reason = next((one.name, one.reason) for one in missing if one.name in wanted)
+        raise InputError(
+            f"[attacks]: no attack can be made on any source; {name}: {reason}",
+            "name sources with a gradient, or other methods",
+        )
+    _tell(missing)
+    shutil.rmtree(work.folder / "shards", ignore_errors=True)
+    return Made(tuple(SignalSet(**read_json(work.folder / f"{want.name}.json")) for want in made), tuple(missing))
 
 
-def _settings(study: Study) -> dict[str, Any]:
-    attacks = study.attacks
-    return {
-        "objective": "auc",
-        "steps": attacks.steps,
-        "temperature": attacks.temperature,
-        "references": attacks.references,
-    }
-
-
-def _clear(folder: Path, wanted: list[_Wanted]) -> None:
-    """Remove sets that the study no longer asks for: the folder holds what the study says."""
-    keep = {want.name for want in wanted}
-    for stamp in folder.glob("*.stamp.json"):
-        name = stamp.name.removesuffix(".stamp.json")
-        if name not in keep:
-            for suffix in (".stamp.json", ".npy", ".json"):
-                (folder / f"{name}{suffix}").unlink(missing_ok=True)
+def _tell(missing: list[NotApplicable]) -> None:
+    """One line a reason."""
+    reasons: dict[str, list[str]] = {}
+    for each in missing:
+        reasons.setdefault(each.reason, []).append(each.name)
+    for reason, names in reasons.items():
+        say(f"not applicable: {', '.join(names)}: {reason}")
 
 
 class _Work:
-    """What several sets share: the clean recordings, and for each source its folded net and reference recordings."""
+    """The sets of one study: what they depend on, where they lie, how they are put together."""
 
     def __init__(
         self,
         study: Study,
         recordings: Recordings,
-        rows: NDArray[np.intp],
-        recorder: Recorder,
         trained: Mapping[str, Trained],
+        build: Path,
+        manifest: Manifest | None,
+        data: Path | None,
     ) -> None:
-        self.study = study
-        self.recordings = recordings
-        self.rows = rows
-        self.recorder = recorder
-        self.trained = trained
-        self.clean = recordings.adc(rows)
-        self._nets: dict[str, nn.Module] = {}
+        self.study, self.recordings = study, recordings
+        about = recordings.about
+        self.recorder = Recorder(about.adc_step_mv, *about.adc_range)
+        self.home = build.absolute() / study.name
+        self.folder = self.home / "signals"
+        self.rows = recordings.sample("test", study.test_records, study.seed)
+        self.noise = None if data is None else data.absolute() / study.attacks.noise_path
+        wanted, self.missing = wanted_sets(study, self.recorder, trained, manifest, self.home)
+        self.wanted = [want for want in wanted if not self._is_missing(want)]
+        self._noise_seen: dict[str, str] = {}
 
-    def make(self, want: _Wanted, folder: Path) -> list[Path]:
-        """Write one set and its description; returns the two files."""
+    def _is_missing(self, want: Wanted) -> bool:
+        """Recorded noise that is not there is not applicable; all that is wrong with what is there is an error."""
+        if not want.method.startswith("noise-"):
+            return False
+        kind = want.method.removeprefix("noise-")
+        if self.noise is not None and any(self.noise.glob(f"{kind}.*")):
+            return False
+        where = "no data folder was given" if self.noise is None else f"there is no {kind} in {self.noise.name}/"
+        self.missing.append(NotApplicable(want.name, f"recorded noise (MIT-BIH noise stress test): {where}"))
+        return True
+
+    @functools.cached_property
+    def sigma_mv(self) -> float:
+        """The standard deviation of training recordings about each lead's mean, mV."""
+        rows = self.recordings.sample("train", SIGMA_RECORDS, self.study.seed)
+        squares = [
+            float(part.astype(np.float64).var(axis=2).sum())
+            for first in range(0, len(rows), CHUNK)
+            for part in (self.recordings.signals(rows[first : first + CHUNK]),)
+        ]
+        return float(np.sqrt(sum(squares) / (len(rows) * self.recordings.shape[0])))
+
+    def inputs(self, want: Wanted) -> dict[str, Any]:
+        """All that the bytes of a set depend on."""
+        inputs: dict[str, Any] = {
+            "version": VERSION,
+            "recordings": self.recordings.fingerprint,
+            "leads": self.recordings.about.leads,
+            "window": self.recordings.window,
+            "rows": hashlib.sha256(self.rows.astype(np.int64).tobytes()).hexdigest(),
+            "method": want.method,
+            "epsilon_mv": want.epsilon_mv,
+            "seed": self.study.seed,
+        }
+        if want.method != "clean":
+            inputs |= {"settings": self.settings(want), "shard": self.study.attacks.shard, "torch": torch.__version__}
+        if want.source is not None:
+            inputs["source"] = want.source.digest
+        if want.method.startswith("noise-") and self.noise is not None:
+            inputs["noise"] = self._noise_of(want.method.removeprefix("noise-"))
+        return inputs
+
+    def _noise_of(self, kind: str) -> str:
+        if kind not in self._noise_seen:
+            assert self.noise is not None
+            files = sorted(self.noise.glob(f"{kind}.*"))
+            self._noise_seen[kind] = " ".join(f"{path.name}={sha256_file(path)}" for path in files)
+        return self._noise_seen[kind]
+
+    def settings(self, want: Wanted) -> dict[str, Any]:
+        """The settings of the study on which a set depends, and what its method is in our own words."""
         if want.method == "clean":
-            steps = self.clean
-        elif want.method == "random-sign":
-            rng = np.random.default_rng(self._seed(want))
-            delta = random_sign(self.clean.shape, want.epsilon_mv, rng)
-            steps = self.recorder.record(self.clean, delta, want.epsilon_mv)
-        else:
-            steps = self.recorder.record(self.clean, self._pgd(want).numpy(), want.epsilon_mv)
-        array, about = folder / f"{want.name}.npy", folder / f"{want.name}.json"
-        write_array(array, steps)
-        linf, l2, snr = distances(self.clean, steps, self.recorder.step_mv)
-        described = SignalSet(
+            return {}
+        entry = METHODS[want.method]
+        chosen = self.study.attacks.model_dump(mode="json", include=set(entry.settings))
+        return chosen | {"attack": repr(entry.make(self.study.attacks))}
+
+    def step(self, want: Wanted) -> Step:
+        return Step(self.folder, want.name, self.inputs(want))
+
+    def job(self, want: Wanted) -> Job:
+        assert want.method != "clean"
+        return Job(
             name=want.name,
-            source=want.source,
             method=want.method,
             epsilon_mv=want.epsilon_mv,
-            n=len(steps),
-            linf_mv=linf,
-            l2_mv=l2,
-            snr_db=snr,
-            settings=_settings(self.study) if want.source else {},
+            source=want.source,
+            settings=self.study.attacks,
+            seed=self.study.seed,
+            recordings=self.recordings,
+            rows=self.rows,
+            inputs=self.inputs(want),
+            folder=self.folder / "shards" / want.name,
+            noise=self.noise if want.method.startswith("noise-") else None,
+        )
+
+    def clean_parts(self) -> Any:
+        """The clean recordings, some at a time."""
+        for first in range(0, len(self.rows), CHUNK):
+            yield self.recordings.adc(self.rows[first : first + CHUNK])
+
+    def assemble(self, want: Wanted, job: Job) -> list[Path]:
+        """Put the shards of a set together."""
+        parts = functools.partial(_read_all, [job.folder / f"{shard}.npy" for shard in job.shards])
+        return self.write(want, parts, [{k: v.numpy() for k, v in job.facts(shard).items()} for shard in job.shards])
+
+    def write(self, want: Wanted, parts: Callable[[], Any], facts: list[dict[str, NDArray[np.float64]]]) -> list[Path]:
+        """Write a set and its description, ``parts`` of recordings one after the other; returns the two files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        array, about = self.folder / f"{want.name}.npy", self.folder / f"{want.name}.json"
+        shape = (len(self.rows), *self.recordings.shape)
+        with replacing(array) as temporary:
+            whole = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.int16, shape=shape)
+            first = 0
+            for part in parts():
+                whole[first : first + len(part)] = part
+                first += len(part)
+            whole.flush()
+            del whole
+        clean = read_array(array if want.method == "clean" else self.folder / "clean.npy", mapped=True)
+        found = measured(clean, read_array(array, mapped=True), self.recordings, self.sigma_mv, want.epsilon_mv)
+        described = SignalSet(
+            name=want.name,
+            source=want.source.name if want.source else None,
+            method=want.method,
+            epsilon_mv=want.epsilon_mv,
+            n=shape[0],
+            settings=self.settings(want),
             sha256=sha256_file(array),
+            facts={name: float(np.concatenate([each[name] for each in facts]).mean()) for name in facts[0]},
+            **found,
         )
         write_json(about, asdict(described))
         return [array, about]
 
-    def _pgd(self, want: _Wanted) -> Tensor:
-        assert want.source is not None
-        attacks = self.study.attacks
-        net = self._net(want.source)
-        rows = reference_rows(self.recordings, attacks.references, self.study.seed)
-        known = torch.from_numpy(self.recordings.signals(rows))
-        known_labels = torch.from_numpy(self.recordings.labels[rows]).float()
-        with torch.inference_mode():
-            calm = torch.cat([net(part) for part in known.split(64)]).clone()
-        spread = calm.std(dim=0).clamp_min(1e-6)
-
-        # The references' own attack: at each step they play against each other's scores of the step before.
-        walked: list[Tensor] = []
-
-        def against_themselves(scores: Tensor, truth: Tensor, step: int) -> Tensor:
-            before = References((walked[-1] if walked else calm).unsqueeze(0), known_labels)
-            return auc_objective(before, spread, attacks.temperature)(scores, truth, step)
-
-        generator = torch.Generator().manual_seed(self._seed(want) + 1)
-        pgd(
-            net,
-            known,
-            known_labels,
-            against_themselves,
-            want.epsilon_mv,
-            attacks.steps,
-            generator,
-            watch=lambda step, scores: walked.append(scores),
-        )
-        objective = auc_objective(References(torch.stack(walked), known_labels), spread, attacks.temperature)
-        labels = torch.from_numpy(self.recordings.labels[self.rows]).float()
-        signals = torch.from_numpy(to_millivolts(self.clean, self.recorder.step_mv))
-        generator = torch.Generator().manual_seed(self._seed(want))
-        return pgd(net, signals, labels, objective, want.epsilon_mv, attacks.steps, generator)
-
-    def _net(self, source: str) -> nn.Module:
-        if source not in self._nets:
-            self._nets[source] = folded(self.trained[source].module)
-        return self._nets[source]
-
-    def _seed(self, want: _Wanted) -> int:
-        """One seed for each set, the same wherever and in whatever order the sets are made."""
-        text = f"{self.study.seed}/{want.name}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+    def sweep(self) -> None:
+        """Remove sets that the study no longer asks for: the folder holds what the study says."""
+        keep = {want.name for want in self.wanted}
+        for stamp in self.folder.glob("*.stamp.json"):
+            name = stamp.name.removesuffix(".stamp.json")
+            if name not in keep:
+                for suffix in (".stamp.json", ".npy", ".json"):
+                    (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+        for shards in (self.folder / "shards").glob("*"):
+            if shards.name not in keep:
+                shutil.rmtree(shards, ignore_errors=True)
 
 
-def reference_rows(recordings: Recordings, count: int, seed: int) -> NDArray[np.intp]:
-    """Validation recordings that serve as opponents: at most ``count``, half of them shared out evenly among the
-    classes, so that a rare class (fusion beats) has opponents as well, the rest drawn at random."""
-    rows = recordings.indices("validation")
-    if len(rows) <= count:
-        return rows
-    rng = np.random.default_rng(seed)
-    labels = recordings.labels[rows]
-    chosen: set[int] = set()
-    each = count // (2 * labels.shape[1])
-    for column in range(labels.shape[1]):
-        positive = np.flatnonzero(labels[:, column])
-        chosen.update(rng.choice(positive, min(each, len(positive)), replace=False).tolist())
-    rest = np.setdiff1d(np.arange(len(rows)), list(chosen))
-    chosen.update(rng.choice(rest, count - len(chosen), replace=False).tolist())
-    return np.sort(rows[list(chosen)])
+def _read_all(files: list[Path]) -> Any:
+    for path in files:
+        yield read_array(path)

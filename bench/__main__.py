@@ -14,14 +14,28 @@ from core.options import BuildOption, DataOption, StudyOption, load
 from core.study import Study
 
 if TYPE_CHECKING:  # imported late where it is used: it brings scipy
-    from bench.rows import Evaluation
+    from bench.evaluation import Evaluation
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
 Format = Literal["terminal", "json", "csv", "markdown"]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Processes that make signal sets; 0: this one. [default: as processors]"),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="A Dask scheduler whose workers make them instead.", metavar="ADDRESS"),
+]
 
 
 @app.command()
-def bundle(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
+def bundle(
+    study: StudyOption,
+    data: DataOption = None,
+    build: BuildOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+) -> None:
     """Make the bundle of a study: artifacts, signal sets and the runner, all that a device needs.
 
     Example: `python -m bench bundle --study studies/demo.toml`
@@ -29,7 +43,7 @@ def bundle(study: StudyOption, data: DataOption = None, build: BuildOption = Non
     from bench.pipeline import bundle_study
 
     loaded, root, where = load(study, data, build)
-    folder = bundle_study(loaded, root, where)
+    folder = bundle_study(loaded, root, where, workers, scheduler)
     say(f"{folder}: on a device, python3 {folder.name}/runner.pyz run {folder.name} --out results/NAME --device NAME")
 
 
@@ -39,6 +53,8 @@ def run(
     data: DataOption = None,
     build: BuildOption = None,
     only: Annotated[str | None, typer.Option(help="Only these artifacts, as 'cnn/*'.")] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Do what is left of the whole path, run the bundle on this machine as if it were the device, print the table.
 
@@ -48,7 +64,7 @@ def run(
     from bench.pipeline import bundle_study
 
     loaded, root, where = load(study, data, build)
-    folder = bundle_study(loaded, root, where)
+    folder = bundle_study(loaded, root, where, workers, scheduler)
     if any((folder / "artifacts").rglob("*.*")):
         run_here(folder, where / loaded.name / "results", only)
     else:
@@ -105,7 +121,8 @@ def docs(
                 say(f"wrote {written}")
     write_recipes(folder)
     for page in PAGES:
-        fill(home / page, home)
+        if (home / page).exists():
+            fill(home / page, home)
 
 
 @app.command()
@@ -124,6 +141,37 @@ def perf(study: StudyOption, build: BuildOption = None) -> None:
         raise NotHeldError("; ".join(f"{one.artifact} against {one.other} ({one.what})" for one in missed))
 
 
+@app.command("perf-attacks")
+def perf_attacks(
+    study: StudyOption,
+    data: DataOption = None,
+    build: BuildOption = None,
+    model: Annotated[list[str] | None, typer.Option(help="A net to attack. [default: cnn and ecg-lens]")] = None,
+) -> None:
+    """Hold our attacks against ART's, foolbox's and a plain loop, in one process. Status 1 if a claim is missed.
+
+    Example: `python -m bench perf-attacks --study studies/ptb-xl.toml --data recordings`
+    """
+    from bench.perf_attacks import attacks_table, claims_table, measure_attacks
+    from ecg.prepare import prepare
+
+    loaded, root, where = load(study, data, build)
+    recordings = prepare(loaded, root, where)
+    from models.run import train_study
+
+    trained = train_study(loaded, recordings, where)
+    nets = model or ["cnn", "ecg-lens"]
+    missing = [name for name in nets if name not in trained]
+    if missing:
+        raise InputError(f"{study}: no model {', '.join(missing)}", f"models there: {', '.join(trained)}")
+    reached, outcomes = measure_attacks(loaded, recordings, [trained[name] for name in nets])
+    Console().print(attacks_table(reached))
+    Console().print(claims_table(outcomes))
+    failed = [f"{one.model} against {one.against} ({one.claim.what})" for one in outcomes if not one.held]
+    if failed:
+        raise NotHeldError("; ".join(failed))
+
+
 def _home(study: Study, build: Path) -> Path:
     home = build / study.name
     if not (home / "bundle" / "bundle.json").exists():
@@ -132,17 +180,19 @@ def _home(study: Study, build: Path) -> Path:
 
 
 def _evaluation(study: Study, build: Path) -> Evaluation:
-    from bench.rows import evaluate
+    from bench.evaluation import evaluate
 
     return evaluate(_home(study, build), study.bench.bootstrap, study.seed)
 
 
-def _print(study: Study, build: Path, format: Format, matrix: float | None = None) -> None:
-    from bench.table import as_csv, as_json, as_markdown, print_terminal, source_target
+def _print(study: Study, build: Path, format: Format, budget: float | None = None) -> None:
+    from bench import matrix
+    from bench.table import as_csv, as_json, as_markdown, print_terminal
 
     evaluation = _evaluation(study, build)
-    if matrix is not None:
-        typer.echo(source_target(evaluation.rows, matrix))
+    if budget is not None:
+        forms = {"csv": matrix.as_csv, "json": matrix.as_json, "markdown": matrix.as_markdown}
+        typer.echo(forms.get(format, matrix.as_text)(evaluation, budget), nl=False)
     elif format == "terminal":
         print_terminal(evaluation, Console())
     else:

@@ -11,7 +11,6 @@ import io
 import os
 import shutil
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import runtime
-from attacks.run import SignalSet
+from attacks.run import Made, SignalSet
 from core.steps import digest
 from core.study import UNMEASURED, Study
 from ecg.recordings import Recordings
 from export.manifest import Entry, Manifest, base_of
+from models.run import load_metrics
 from runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
 
 FORMAT = 1
@@ -43,17 +43,16 @@ def runner_archive() -> bytes:
     return buffer.getvalue()
 
 
-def make_bundle(
-    study: Study, recordings: Recordings, manifest: Manifest, signals: Sequence[SignalSet], build: Path
-) -> Path:
+def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signals: Made, build: Path) -> Path:
     """Make the bundle of a study, or leave it alone when it is what it should be. Returns its folder."""
     home = build / study.name
     folder = home / "bundle"
     rows = recordings.sample("test", study.test_records, study.seed)
     entries = [entry for entry in manifest.entries if _is_measured(study, entry)]
     artifacts = [entry for entry in entries if entry.status == "ok"]
+    thresholds = {name: each.get("thresholds") for name, each in load_metrics(study, build).items()}
     links = {str(entry.file): home / str(entry.file) for entry in artifacts}
-    links |= {f"signals/{each.name}.npy": home / "signals" / f"{each.name}.npy" for each in signals}
+    links |= {f"signals/{each.name}.npy": home / "signals" / f"{each.name}.npy" for each in signals.sets}
     head: dict[str, Any] = {
         "format": FORMAT,
         "study": study.name,
@@ -66,6 +65,7 @@ def make_bundle(
             "fs_hz": recordings.about.fs_hz,
             "samples": recordings.shape[1],
             "adc_step_mv": recordings.about.adc_step_mv,
+            "exclusive": recordings.about.exclusive,
         },
         "artifacts": [
             {
@@ -76,21 +76,13 @@ def make_bundle(
                 "file": entry.file,
                 "note": entry.note,
                 "not_on": entry.not_on,
+                "input_step_mv": entry.calibration.input_step_mv if entry.calibration else None,
+                "thresholds": thresholds.get(entry.model),
             }
             for entry in artifacts
         ],
-        "signals": [
-            {
-                "name": each.name,
-                "file": f"signals/{each.name}.npy",
-                "source": each.source,
-                "method": each.method,
-                "epsilon_mv": each.epsilon_mv,
-                "l2_mv": each.l2_mv,
-                "snr_db": each.snr_db,
-            }
-            for each in signals
-        ],
+        "signals": [_described(each) for each in signals.sets],
+        "not_made": [{"name": each.name, "reason": each.reason} for each in signals.not_applicable],
         "not_applicable": [
             {"name": entry.name, "model": entry.model, "recipe": entry.recipe, "reason": _why(entry)}
             for entry in entries
@@ -118,6 +110,27 @@ def make_bundle(
     head["digest"] = wanted
     write_json(folder / "bundle.json", head)  # last: a folder without it is no bundle
     return folder
+
+
+def _described(each: SignalSet) -> dict[str, Any]:
+    """A signal set as the head holds it. One that was made on a file serves the files of that model alone: whoever
+    ships another model does not have its graph."""
+    return {
+        "name": each.name,
+        "file": f"signals/{each.name}.npy",
+        "source": each.source,
+        "method": each.method,
+        "epsilon_mv": each.epsilon_mv,
+        "only": [each.source.partition("/")[0]] if each.source and "/" in each.source else None,
+        "linf_mv": each.linf_mv,
+        "l2_mv": each.l2_mv,
+        "rms_mv": each.rms_mv,
+        "snr_db": each.snr_db,
+        "sigma": each.sigma,
+        "outside_band": each.outside_band,
+        "second_difference": each.second_difference,
+        "facts": dict(each.facts),
+    }
 
 
 def _is_measured(study: Study, entry: Entry) -> bool:

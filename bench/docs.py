@@ -1,8 +1,8 @@
 """The tables and pictures of the docs, written from result files and from nothing else.
 
 ``python -m bench docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv, the table,
-the paper's rows and the files with their prices as Markdown, the pictures; and ``recipes.md``, what can be made of
-which system. Then it puts the Markdown between the markers of the pages:
+the paper's rows, the files with their prices and the tables of the attacks as Markdown, the pictures; and
+``recipes.md``, what can be made of which system. Then it puts the Markdown between the markers of the pages:
 
     <!-- docs/results/ptb-xl.md -->
     <!-- end -->
@@ -13,9 +13,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bench import matrix
+from bench.attack_tables import controls_markdown, methods_markdown, twins_markdown
+from bench.evaluation import evaluate
 from bench.figures import auc_against_budget
-from bench.rows import evaluate
-from bench.table import as_csv, as_markdown, by_device
+from bench.heatmap import draw_matrix
+from bench.pivot import by_device, fullest_budget
+from bench.table import as_csv, as_markdown
 from core.errors import InputError
 from core.study import Study
 from export.manifest import load_manifest
@@ -24,7 +28,7 @@ from models.metrics import paper_table
 from models.run import load_metrics
 from runtime.files import write_text
 
-PAGES = ("README.md", "docs/export.md")
+PAGES = ("README.md", "docs/export.md", "docs/attacks.md")
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -44,10 +48,20 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
         f"{study.name}.md": as_markdown(evaluation),
         f"{study.name}-paper.md": f"{note}{paper_table(load_metrics(study, build))}",
     }
+    budget = fullest_budget(evaluation.rows)
+    if budget is not None:
+        written |= {
+            f"{study.name}-matrix.md": matrix.as_markdown(evaluation, budget),
+            f"{study.name}-twins.md": twins_markdown(evaluation),
+            f"{study.name}-controls.md": controls_markdown(evaluation),
+            f"{study.name}-methods.md": methods_markdown(evaluation, budget),
+        }
     for name, text in written.items():
         write_text(folder / name, text)
     for lines in by_device(evaluation).values():
         auc_against_budget(evaluation, lines, folder / f"{study.name}-auc.png")
+    for each in matrix.matrices(evaluation, budget) if budget is not None else []:
+        draw_matrix(evaluation, each, folder / f"{study.name}-matrix.png")
     return [folder / name for name in written]
 
 

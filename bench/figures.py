@@ -10,17 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from bench.pivot import Line, banner, budget_text, milliseconds
-from bench.rows import Evaluation
+from bench.evaluation import Evaluation
+from bench.pivot import Line
+from bench.remarks import banner
+from bench.texts import budget_text, milliseconds
 from runtime.files import replacing
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -44,13 +48,16 @@ MARKERS = {
 }
 PANELS_PER_LINE = 3
 DPI = 150
+BAND = "0.85"
+WORST_LINE: Literal[":"] = ":"
 
 
 def auc_against_budget(evaluation: Evaluation, lines: Sequence[Line], path: Path) -> bool:
     """One panel a model: macro AUC, clean at the left, then at every budget on a log axis of millivolts.
 
-    Solid and filled is the worst attack, dashed and hollow the random-sign control; bars are the clean 95 % interval.
-    Writes ``path``; False, and no file, when no budget was measured.
+    Solid is the lowest attack, its marker filled where it was made on the model or its file and hollow where it came
+    from another model; dotted is the worst case, recording by recording; the gray band holds all controls; bars are the
+    clean 95 % interval. Writes ``path``; False, and no file, when no budget was measured.
     """
     budgets = sorted({budget for line in lines for budget in line.cells})
     models = list(dict.fromkeys(line.clean.model for line in lines))
@@ -63,6 +70,7 @@ def auc_against_budget(evaluation: Evaluation, lines: Sequence[Line], path: Path
     panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False)
     for model, axes in zip(models, panels.flat, strict=False):
         own = [line for line in lines if line.clean.model == model]
+        _control_band(axes, own, clean_at, budgets)
         for order, line in enumerate(own):
             beside = 1.05 ** (order - (len(own) - 1) / 2)  # equal curves lie side by side, not one over the other
             _budget_lines(axes, line, clean_at, budgets, beside)
@@ -70,7 +78,7 @@ def auc_against_budget(evaluation: Evaluation, lines: Sequence[Line], path: Path
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator([clean_at, *budgets]))
         axes.xaxis.set_minor_locator(NullLocator())
-        names = {clean_at: "clean", **{budget: f"{budget:g}" for budget in budgets}}
+        names = {clean_at: "clean", **{budget: f"{budget:g}".removeprefix("0") for budget in budgets}}
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _, names=names: _nearest(names, value)))
         axes.tick_params(labelsize=8)
         axes.set_ylim(-0.03, 1.03)
@@ -82,11 +90,15 @@ def auc_against_budget(evaluation: Evaluation, lines: Sequence[Line], path: Path
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_xlabel("budget, mV (L-infinity)", fontsize=9)
     figure.supylabel("macro AUC", fontsize=10)
-    control = Line2D([], [], color="0.3", linestyle="--", marker="o", markerfacecolor="white")
-    chance = Line2D([], [], color="0.6", linestyle=(0, (1, 3)))
-    worst = Line2D([], [], color="0.3", marker="o")
-    entries = [(worst, "worst attack"), (control, "random signs"), (chance, "chance"), *_recipe_entries(lines)]
-    _finish(figure, evaluation, lines[0].device, "AUC under attack", entries, path)
+    entries: list[tuple[Artist, str]] = [
+        (Line2D([], [], color="0.3", marker="o"), "lowest attack, on the model"),
+        (Line2D([], [], color="0.3", marker="o", markerfacecolor="white"), "lowest attack, from another model"),
+        (Line2D([], [], color="0.3", linestyle=WORST_LINE), "worst case of each recording"),
+        (Patch(color=BAND), "controls of the same budget"),
+        (Line2D([], [], color="0.6", linestyle=(0, (1, 3))), "chance"),
+        *_recipe_entries(lines),
+    ]
+    finish(figure, evaluation, lines[0].device, "AUC under attack", entries, path)
     return True
 
 
@@ -126,7 +138,7 @@ def latency_against_auc(evaluation: Evaluation, lines: Sequence[Line], budget: f
         "clean macro AUC" if budget is None else f"macro AUC under the worst attack at {budget_text(budget)}"
     )
     _place_names(axes, names, [(latency, auc) for _, latency, auc in points])
-    _finish(figure, evaluation, lines[0].device, "Latency and AUC", _recipe_entries(lines), path)
+    finish(figure, evaluation, lines[0].device, "Latency and AUC", _recipe_entries(lines), path)
     return True
 
 
@@ -136,23 +148,35 @@ def _tick_factors(latencies: Sequence[float]) -> tuple[float, ...]:
     return (1, 1.5, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 3 else (1,)
 
 
+def _control_band(axes: Axes, lines: Sequence[Line], clean_at: float, budgets: Sequence[float]) -> None:
+    """From the most to the least harmful control at each budget, over all artifacts of a model."""
+    there = [(clean_at, [line.clean.auc for line in lines if line.clean.auc is not None])]
+    for budget in budgets:
+        cells = [line.cells[budget] for line in lines if budget in line.cells]
+        there.append((budget, [auc for cell in cells for auc in cell.controls.values()]))
+    there = [(at, values) for at, values in there if values]
+    if len(there) > 1:
+        low, high = [min(values) for _, values in there], [max(values) for _, values in there]
+        axes.fill_between([at for at, _ in there], low, high, color=BAND, linewidth=1.5, zorder=1)
+
+
 def _budget_lines(axes: Axes, line: Line, clean_at: float, budgets: Sequence[float], beside: float) -> None:
-    """The attacked and the control line of one artifact, all its points moved by the factor ``beside``."""
+    """The attacked line of one artifact and its worst case, all points moved by the factor ``beside``."""
     clean, style = line.clean, _style(line.clean.recipe)
     if clean.auc is None:
         return
     if clean.auc_low is not None and clean.auc_high is not None:
         axes.plot([clean_at * beside] * 2, [clean.auc_low, clean.auc_high], color=style["color"], linewidth=1)
-    for attacked in (False, True):
-        there = [(clean_at * beside, clean.auc)]
-        for budget in budgets:
-            cell = line.cells.get(budget)
-            value = None if cell is None else cell.attacked if attacked else cell.control
-            if value is not None:
-                there.append((budget * beside, value))
-        filling = style["color"] if attacked else "white"
-        x, y = zip(*there, strict=True)
-        axes.plot(x, y, "-" if attacked else "--", markersize=4, linewidth=0.9, markerfacecolor=filling, **style)
+    start = (clean_at * beside, clean.auc)
+    cells = [(budget * beside, line.cells[budget]) for budget in budgets if budget in line.cells]
+    worst = [start, *((at, cell.worst) for at, cell in cells if cell.worst is not None)]
+    axes.plot(*zip(*worst, strict=True), color=style["color"], linestyle=WORST_LINE, linewidth=0.9)
+    attacked = [start, *((at, cell.attacked) for at, cell in cells if cell.attacked is not None)]
+    axes.plot(*zip(*attacked, strict=True), "-", markersize=4, linewidth=0.9, **style)
+    elsewhere = [(at, cell.attacked) for at, cell in cells if cell.attacked is not None and not cell.on_itself]
+    if elsewhere:
+        at, values = zip(*elsewhere, strict=True)
+        axes.plot(at, values, linestyle="", markerfacecolor="white", markersize=4, zorder=3, **style)
 
 
 def _place_names(axes: Axes, names: dict[str, tuple[float, float]], points: Sequence[tuple[float, float]]) -> None:
@@ -176,8 +200,9 @@ def _place_names(axes: Axes, names: dict[str, tuple[float, float]], points: Sequ
 
 def _named(lines: Sequence[Line]) -> str:
     """The model's name, and beside it when it was attacked by transfer alone: that is no robustness."""
-    made = {cell.made for line in lines for cell in line.cells.values() if cell.made}
-    return lines[0].clean.model + (" (by transfer only)" if made == {"transfer"} else "")
+    cells = [cell for line in lines for cell in line.cells.values() if cell.made]
+    alone = bool(cells) and not any(cell.on_itself for cell in cells)
+    return lines[0].clean.model + (" (by transfer only)" if alone else "")
 
 
 def _style(recipe: str) -> dict[str, Any]:
@@ -185,7 +210,7 @@ def _style(recipe: str) -> dict[str, Any]:
     return {"color": FORMATS.get(recipe.partition("-")[0], GREEN), "marker": MARKERS.get(recipe, ".")}
 
 
-def _recipe_entries(lines: Sequence[Line]) -> list[tuple[Line2D, str]]:
+def _recipe_entries(lines: Sequence[Line]) -> list[tuple[Artist, str]]:
     recipes = dict.fromkeys(line.clean.recipe for line in lines)
     return [(Line2D([], [], linestyle="", **_style(recipe)), recipe) for recipe in recipes]
 
@@ -194,12 +219,12 @@ def _nearest(names: dict[float, str], value: float) -> str:
     return names[min(names, key=lambda each: abs(each - value))]
 
 
-def _finish(
+def finish(
     figure: Figure,
     evaluation: Evaluation,
     device: str,
     what: str,
-    entries: list[tuple[Line2D, str]],
+    entries: list[tuple[Artist, str]],
     path: Path,
 ) -> None:
     """Title with the study, the device and the note, a legend below, and the file, whole or not at all."""
@@ -207,7 +232,8 @@ def _finish(
     title = "\n".join(part for part in (f"{what}: {evaluation.head.title}", f"{device}, {evidence}") if part)
     loud = {"color": VERMILION, "weight": "bold"} if evaluation.head.synthetic else {}
     figure.suptitle("\n".join([title, banner(evaluation)]) if evaluation.note else title, fontsize=10.5, **loud)
-    handles, names = zip(*entries, strict=True)
-    figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    if entries:
+        handles, names = zip(*entries, strict=True)
+        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)

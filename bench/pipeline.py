@@ -12,8 +12,11 @@ from bench.bundle import make_bundle
 from core.study import Study
 
 
-def bundle_study(study: Study, data: Path | None, build: Path) -> Path:
-    """Do what is left to do up to the bundle, and give its folder."""
+def bundle_study(
+    study: Study, data: Path | None, build: Path, workers: int | None = None, scheduler: str | None = None
+) -> Path:
+    """Do what is left to do up to the bundle, and give its folder. ``workers`` and ``scheduler`` say where the signal
+    sets are made (:mod:`attacks.run`); their bytes are the same everywhere."""
     # torch and scikit-learn take seconds to import; a wrong option or a missing file must not wait for them.
     from ecg.prepare import prepare
 
@@ -24,5 +27,5 @@ def bundle_study(study: Study, data: Path | None, build: Path) -> Path:
 
     trained = train_study(study, recordings, build)
     manifest = export_study(study, recordings, trained, build)
-    signals = attack_study(study, recordings, trained, build)
+    signals = attack_study(study, recordings, trained, build, manifest, data, workers, scheduler)
     return make_bundle(study, recordings, manifest, signals, build)

@@ -1,7 +1,7 @@
 """Rows to lines: what a person compares, one line an artifact, with its worst case at every budget.
 
-In comes an :class:`~bench.rows.Evaluation`; out come lines for the table, the pictures and the report, and the
-sentences that must stand below them. No format and no color here.
+In comes an :class:`~bench.evaluation.Evaluation`; out come lines for the table, the pictures and the report. What must
+be said below them is :mod:`bench.remarks`. No format and no color here.
 """
 
 from __future__ import annotations
@@ -10,27 +10,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.results import GONE
-from bench.rows import Difference, Evaluation, Row, is_quantized
+from bench.evaluation import Difference, Evaluation
+from bench.resampled import WORST
+from bench.rows import Row, is_quantized
 
-CONTROLS = ("random-sign",)  # noise at the same budget: what an attack must be compared with
-NOISE = 0.02  # a control further than this from the clean AUC says that the budget itself disturbs
 TOLERANCE = 0.01  # a quantized artifact further than this from its float parent is marked
-Made = Literal["white-box", "from its float parent", "transfer"]
+QUERIES = ("square",)  # methods that see a file's scores and nothing else
+ENSEMBLE = "without-"  # the source "without-cnn" is all models but the CNN
+Made = Literal["white-box", "twin", "from its float parent", "queries", "another file", "ensemble", "transfer"]
 
 
 @dataclass(frozen=True)
 class Cell:
     """One artifact at one budget. ``attacked`` is its lowest AUC over every source and method, ``made`` where that
     attack was made; ``complete`` is False when a source was not measured, so that the true worst may be lower.
-    ``control`` is its AUC under random noise of the same budget."""
+    ``worst`` is its AUC when each recording is sent as what hurts most, ``controls`` under each noise of that budget.
+    ``flags`` are those of the audit for any of its attacks."""
 
     attacked: float | None
     made: Made | None
     source: str | None
     method: str | None
     complete: bool
-    control: float | None
+    worst: float | None
+    controls: dict[str, float]
+    flags: tuple[str, ...] = ()
+
+    @property
+    def noise(self) -> str | None:
+        """The control that hurts most."""
+        return min(self.controls, key=lambda name: self.controls[name], default=None)
+
+    @property
+    def control(self) -> float | None:
+        """The AUC under that control."""
+        return self.controls[self.noise] if self.noise is not None else None
+
+    @property
+    def on_itself(self) -> bool:
+        """True for an attack that was made on this model or one of its files."""
+        return self.made not in (None, "ensemble", "transfer")
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,14 @@ def lines_of(evaluation: Evaluation) -> list[Line]:
     return found
 
 
+def by_device(evaluation: Evaluation) -> dict[str, list[Line]]:
+    """The lines of each device, devices in the order of the rows."""
+    found: dict[str, list[Line]] = {}
+    for line in lines_of(evaluation):
+        found.setdefault(line.device, []).append(line)
+    return found
+
+
 def budgets(rows: Sequence[Row]) -> list[float]:
     """The budgets in millivolts, rising, the clean set left out."""
     return sorted({row.epsilon_mv for row in rows if row.epsilon_mv})
@@ -74,146 +101,44 @@ def middle_budget(rows: Sequence[Row]) -> float | None:
     return found[(len(found) - 1) // 2] if found else None
 
 
+def fullest_budget(rows: Sequence[Row]) -> float | None:
+    """The budget at which most was made (of equal ones that nearest the middle), or None without attacks."""
+    found = budgets(rows)
+    made = {budget: len({(row.source, row.method) for row in rows if row.epsilon_mv == budget}) for budget in found}
+    middle = (len(found) - 1) / 2
+    return max(found, key=lambda budget: (made[budget], -abs(found.index(budget) - middle)), default=None)
+
+
+def made_of(row: Row) -> Made:
+    """Where the attack of a row was made, seen from its artifact."""
+    source = row.source or ""
+    if source == row.model:
+        return "from its float parent" if is_quantized(row.recipe) else "white-box"
+    if source == row.artifact:
+        return "queries" if row.method in QUERIES else "twin"
+    if source.partition("/")[0] == row.model:
+        return "another file"
+    return "ensemble" if source.startswith(ENSEMBLE) else "transfer"
+
+
+def lowest(rows: Sequence[Row]) -> Row | None:
+    """The row of the lowest AUC, the first of equal ones; None when nothing was measured."""
+    return min((row for row in rows if row.auc is not None), key=lambda row: row.auc or 0.0, default=None)
+
+
 def _cell(rows: Sequence[Row]) -> Cell:
     """The worst case and the control among the rows of one artifact at one budget."""
-    attacks = [row for row in rows if row.method not in CONTROLS]
-    measured = [row for row in attacks if row.auc is not None]
-    control = next((row.auc for row in rows if row.method in CONTROLS and row.auc is not None), None)
-    if not measured:
-        return Cell(None, None, None, None, not attacks, control)
-    worst = min(measured, key=lambda row: row.auc if row.auc is not None else 1.0)
-    made: Made = "transfer"
-    if worst.source == worst.model:
-        made = "from its float parent" if is_quantized(worst.recipe) else "white-box"
-    return Cell(worst.auc, made, worst.source, worst.method, len(measured) == len(attacks), control)
-
-
-def remarks(evaluation: Evaluation, device: str) -> list[str]:
-    """The sentences that must stand below the table of one device, most weighty first."""
-    lines = [line for line in lines_of(evaluation) if line.device == device]
-    notes = {artifact.name: artifact.note for artifact in evaluation.head.artifacts}
-    said: list[str] = []
-    told: dict[str, list[str]] = {}
-    for line in lines:
-        name, difference, note = line.clean.artifact, line.difference, notes.get(line.clean.artifact)
-        if line.marked and difference is not None:
-            reason = note or "no reason is known: compare its scores before shipping it"
-            said.append(
-                f"* {name}: clean AUC differs from {difference.parent} by {signed(difference.estimate)} "
-                f"{span(difference.low, difference.high, sign=True)}, more than {TOLERANCE:g}: {reason}."
-            )
-        elif note:
-            told.setdefault(note, []).append(name)
-    said += [f"{', '.join(names)}: {note}." for note, names in told.items()]
-    rows = [row for row in evaluation.rows if row.device == device]
-    said += _failures(rows)
-    if any(cell.attacked is not None for line in lines for cell in line.cells.values()):
-        sources = {row.source for row in rows if row.source is not None}
-        alone = sorted({line.clean.model for line in lines} - sources)
-        if alone:
-            said.append(
-                f"{', '.join(alone)}: attacked by transfer only, not on the model itself; the worst case may be lower."
-            )
-    moved: dict[str, list[str]] = {}
-    for line in lines:
-        for budget, cell in line.cells.items():
-            if None not in (cell.control, line.clean.auc) and abs((cell.control or 0) - (line.clean.auc or 0)) > NOISE:
-                moved.setdefault(f"{line.clean.model} at {budget_text(budget)}", []).append(line.clean.recipe)
-    if moved:
-        named = [f"{where} ({', '.join(recipes)})" for where, recipes in moved.items()]
-        said.append(
-            f"Random signs alone (one draw) move the AUC by more than {NOISE:g} for {'; '.join(named)}: there the "
-            "attack is partly plain noise."
-        )
-    # What the study no longer asks for is nobody's missing number; it waits there should the study ask again.
-    stale = [each for each in evaluation.stale if each.path.parent.parent.name == device and each.reason != GONE]
-    if stale:
-        reasons = ", ".join(sorted({each.reason for each in stale}))
-        said.append(f"{len(stale)} stale result{'s' * (len(stale) != 1)} not used ({reasons}): run make bench.")
-    missing = sum(row.auc is None and not row.failed for row in rows)
-    if missing:
-        said.append(f"{missing} of {len(rows)} runs without a number: run make bench.")
-    return said
-
-
-def banner(evaluation: Evaluation) -> str:
-    """What must stand above every table and picture, in full; empty for whole real databases."""
-    note = evaluation.note or ""
-    if evaluation.head.synthetic:
-        note = note.replace("SYNTHETIC", "SYNTHETIC recordings: nothing here is about patients", 1)
-    return note
-
-
-def not_applicable(evaluation: Evaluation) -> list[str]:
-    """One sentence a reason why there is no such file, with the recipes that it holds for."""
-    reasons: dict[str, list[str]] = {}
-    for row in evaluation.rows:
-        if row.device is None:
-            reasons.setdefault(str(row.not_applicable), []).append(row.artifact)
-    return [f"{', '.join(artifacts)}: {reason}" for reason, artifacts in reasons.items()]
-
-
-def _failures(rows: Sequence[Row]) -> list[str]:
-    """One sentence an artifact and reason, however many signal sets it failed on."""
-    counts: dict[tuple[str, str], int] = {}
-    for row in rows:
-        if row.failed and row.not_applicable:
-            counts[row.artifact, row.not_applicable] = counts.get((row.artifact, row.not_applicable), 0) + 1
-    return [
-        f"{artifact}: {reason}" + (f" (on {count} signal sets)" if count > 1 else "")
-        for (artifact, reason), count in counts.items()
-    ]
-
-
-def legend(evaluation: Evaluation) -> str:
-    """What the columns mean, in the words of the table."""
-    return (
-        f"AUC: macro one-vs-rest, [95 % interval], {evaluation.resamples:,} bootstrap resamples of "
-        f"{evaluation.patients:,} patients. Latency: batch 1, clean recordings. Attacked: the worst over all sources; "
-        "w white-box, p made on the float parent, t transfer from another model; "
-        "<= a source was not measured. Noise: random signs at the same budget."
+    attacks = [row for row in rows if row.attack]
+    attacked = lowest(attacks)
+    worst = next((row.auc for row in rows if row.method == WORST), None)
+    flags = [flag for row in attacks for flag in (row.flags or "").split(", ") if flag]
+    return Cell(
+        attacked=attacked.auc if attacked else None,
+        made=made_of(attacked) if attacked else None,
+        source=attacked.source if attacked else None,
+        method=attacked.method if attacked else None,
+        complete=all(row.auc is not None for row in attacks),
+        worst=worst,
+        controls={str(row.method): row.auc for row in rows if row.control and row.auc is not None},
+        flags=tuple(dict.fromkeys(flags)),
     )
-
-
-def auc_text(value: float | None) -> str:
-    """``.912``; a dash where nothing was measured."""
-    return "-" if value is None else f"{value:.3f}".removeprefix("0")
-
-
-def signed(value: float) -> str:
-    """``-.004`` or ``+.013``."""
-    return f"{value:+.3f}".replace("0.", ".", 1) if abs(value) >= 0.0005 else ".000"
-
-
-def span(low: float | None, high: float | None, sign: bool = False) -> str:
-    """``[.889, .934]``, or nothing where there is no interval."""
-    if low is None or high is None:
-        return ""
-    text = signed if sign else auc_text
-    return f"[{text(low)}, {text(high)}]"
-
-
-def attacked_text(cell: Cell) -> str:
-    """``.312w``: the worst case and where it was made; ``<=`` before it when a source is missing."""
-    if cell.attacked is None:
-        return "-"
-    letter = {"white-box": "w", "from its float parent": "p", "transfer": "t", None: ""}[cell.made]
-    return f"{'' if cell.complete else '<='}{auc_text(cell.attacked)}{letter}"
-
-
-def milliseconds(value: float | None) -> str:
-    """Three significant digits: ``0.0412``, ``1.20``, ``123``."""
-    if value is None:
-        return "-"
-    return f"{value:#.3g}".rstrip(".") if value < 999.5 else f"{value:,.0f}"
-
-
-def size_text(size: int | None) -> str:
-    """A file size in kB or MB (powers of ten, as vendors of flash count)."""
-    if size is None:
-        return "-"
-    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-
-
-def budget_text(budget: float) -> str:
-    return f"{budget:g} mV"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from attacks.__main__ import attack
+from attacks.__main__ import attack, audit
 from bench.__main__ import bundle, report, run, table
 from core.console import run_app
 from ecg.__main__ import download, prepare
@@ -28,6 +28,7 @@ app.command("train")(train)
 app.command("paper")(paper)
 app.command("export")(export)
 app.command("attack")(attack)
+app.command("audit")(audit)
 app.command("bundle")(bundle)
 app.command("bench")(run)
 app.command("table")(table)

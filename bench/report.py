@@ -1,6 +1,6 @@
 """The report of a study: rows, pictures, and one page to read them on, with no network.
 
-In comes an :class:`~bench.rows.Evaluation`; out comes a folder:
+In comes an :class:`~bench.evaluation.Evaluation`; out comes a folder:
 
     index.html           the page, pictures inside
     results.json .csv    every row, as `python -m bench table` prints them
@@ -10,15 +10,20 @@ In comes an :class:`~bench.rows.Evaluation`; out comes a folder:
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench.evaluation import Evaluation
 from bench.figures import auc_against_budget, latency_against_auc
-from bench.pivot import Line, banner, budget_text, legend, middle_budget, not_applicable, remarks
-from bench.rows import Evaluation
-from bench.table import NOTHING, as_csv, as_json, by_device, cells, describe_device, header
+from bench.heatmap import draw_matrix
+from bench.matrix import matrices, outside
+from bench.pivot import Line, by_device, fullest_budget, middle_budget
+from bench.remarks import audited, banner, legend, not_applicable, remarks
+from bench.table import NOTHING, as_csv, as_json, cells, describe_device, header
+from bench.texts import budget_text
 from runtime.files import write_text
 
 STYLE = """
@@ -54,11 +59,12 @@ def _device(evaluation: Evaluation, name: str, lines: Sequence[Line], folder: Pa
     says = "".join(f"<li>{html.escape(each)}</li>" for each in remarks(evaluation, name))
     budget = middle_budget([row for row in evaluation.rows if row.device == name])
     at = "clean" if budget is None else f"under the worst attack at {budget_text(budget)}"
-    pictures = [
+    pictures: list[tuple[str, str, Callable[[Path], bool]]] = [
         (
             "auc-vs-budget",
-            "Macro AUC against the budget of the attack, one panel a model. Solid: the worst attack; dashed: random "
-            "signs of the same budget; the marker says the recipe. The same numbers stand in the table.",
+            "Macro AUC against the budget of the attack, one panel a model. Solid: the lowest attack, hollow where it "
+            "came from another model; dotted: the worst case of each recording; band: controls of the same budget; the "
+            "marker says the recipe. The same numbers stand in the table.",
             lambda path: auc_against_budget(evaluation, lines, path),
         ),
         (
@@ -67,6 +73,19 @@ def _device(evaluation: Evaluation, name: str, lines: Sequence[Line], folder: Pa
             lambda path: latency_against_auc(evaluation, lines, budget, path),
         ),
     ]
+    fullest = fullest_budget(evaluation.rows)
+    for each in [] if fullest is None else matrices(evaluation, fullest):
+        if each.device != name:
+            continue
+        off = " ".join(outside(evaluation, each))
+        pictures.append(
+            (
+                "matrix",
+                f"Macro AUC at {budget_text(each.epsilon_mv)}, a line a target, a column a source. Framed: made on "
+                f"this model or this file; starred: the strongest attack of the line. {off}".strip(),
+                functools.partial(draw_matrix, evaluation, each),
+            )
+        )
     figures = ""
     for stem, caption, draw in pictures:
         path = folder / f"{stem}-{name}.png"
@@ -107,6 +126,8 @@ def _page(evaluation: Evaluation, sections: Sequence[str]) -> str:
     note = f'<p class="note">{html.escape(banner(evaluation))}</p>' if evaluation.note else ""
     left_out = "".join(f"<li>{html.escape(each)}</li>" for each in not_applicable(evaluation))
     left_out = f"<section><h2>Not applicable</h2><ul>{left_out}</ul></section>" if left_out else ""
+    flags = "".join(f"<li>{html.escape(each)}</li>" for each in audited(evaluation))
+    flags = f"<section><h2>Audit of the attacks</h2><ul>{flags}</ul></section>" if flags else ""
     fingerprints = {each.name: each.fingerprint for each in evaluation.devices}
     data = "" if head.synthetic else " DATA=recordings"
     command = f"make bench STUDY={html.escape(head.study)}.toml{data}"
@@ -124,6 +145,7 @@ def _page(evaluation: Evaluation, sections: Sequence[str]) -> str:
 {note}
 <p class="dim">{html.escape(legend(evaluation))}</p>
 {"".join(sections)}
+{flags}
 {left_out}
 <section>
 <h2>How to make it again</h2>

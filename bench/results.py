@@ -138,7 +138,7 @@ def _staleness(bundle: Bundle, result: Result) -> str | None:
     signals = next((each for each in head.signals if each.name == result.signals.name), None)
     if result.study != head.study:
         return f"measured for the study {result.study}"
-    if artifact is None or signals is None:
+    if artifact is None or signals is None or not signals.is_for(artifact):
         return GONE
     threads = result.engine.threads if result.engine else None
     differs = {

@@ -1,32 +1,25 @@
-"""Results to rows: one frozen row an (artifact, signal set, device), with intervals, and the paired differences.
+"""Rows: one frozen row an (artifact, signal set, device), the contract of every table, picture and file.
 
-In come a bundle and the results of its devices (:mod:`bench.results`); out comes an :class:`Evaluation`: the rows that
-every table, picture and file is made from, the difference of each quantized artifact to its float parent, and what was
-not used and why. Macro AUCs of the resamples are kept under ``build/<study>/rows/``, one step an artifact, so that a
-second look computes nothing.
+In come the results of a device (:mod:`bench.results`), their macro AUCs on all resamples (:mod:`bench.resampled`) and
+the audit's flags (:mod:`bench.flagged`); out come the rows of one artifact, with intervals and with what was not used
+and why.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from bench.results import Bundle, DeviceResults, Measured, Stale, read_bundle, read_results
-from bench.schema import ArtifactEntry, BundleHead, Device, SignalEntry
-from core.console import follow
-from core.statistics import Resamples, draw_resamples, percentiles, resampled_macro_auc
-from core.steps import Step
-from runtime.auc import macro_auc
-from runtime.files import read_array, write_array
-
-STATISTICS = 1  # raise it when core.statistics gives other numbers, so that kept ones are not used
+from attacks.audit_file import Audit
+from bench.flagged import concerns
+from bench.resampled import WORST, Resampled, attacks_at, worst_name
+from bench.results import DeviceResults
+from bench.schema import ArtifactEntry, BundleHead, SignalEntry, Task, within
+from core.statistics import percentiles
 
 
 class Row(BaseModel):
@@ -35,6 +28,15 @@ class Row(BaseModel):
     ``auc_low`` and ``auc_high`` are the 95 % interval, ``size_bytes`` of the artifact's file, ``not_applicable`` the
     reason when there is no file, or ``failed: reason`` when the device could not run it. ``note`` is what must be said
     wherever the numbers appear: SYNTHETIC, a subset, what is odd about the artifact.
+
+    ``signals`` is the signal set; what follows describes it: ``linf_mv`` the largest change of all recordings; means
+    over recordings of ``l2_mv``, ``rms_mv``, ``snr_db``, of ``sigma`` (the budget in standard deviations of the
+    training signals), of ``outside_band`` (share of the change's energy outside 0.5 to 40 Hz), of
+    ``second_difference`` and of ``queries``. ``input_step_uv``: to which the file rounds the signal, in microvolts.
+    ``disagreement``: the share of recordings on which a quantized file decides otherwise than its float parent.
+    The row of method ``worst-case`` takes for each recording the attack that hurts most, of ``sets`` attacks.
+    ``flags`` are those of the audit that concern this attack, parted by commas; ``unreliable`` is True with any, False
+    without one, and None where there was no audit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -58,6 +60,20 @@ class Row(BaseModel):
     runtime: str | None = None
     not_applicable: str | None = None
     note: str | None = None
+    signals: str | None = None
+    linf_mv: float | None = None
+    l2_mv: float | None = None
+    rms_mv: float | None = None
+    snr_db: float | None = None
+    sigma: float | None = None
+    outside_band: float | None = None
+    second_difference: float | None = None
+    queries: float | None = None
+    input_step_uv: float | None = None
+    disagreement: float | None = None
+    sets: int | None = None
+    unreliable: bool | None = None
+    flags: str | None = None
 
     @property
     def artifact(self) -> str:
@@ -67,65 +83,16 @@ class Row(BaseModel):
     def failed(self) -> bool:
         return self.device is not None and self.not_applicable is not None
 
+    @property
+    def attack(self) -> bool:
+        """True for an attack by one method from one source that keeps to its budget in every sample; the worst case,
+        controls, clean recordings and attacks in another ball are none."""
+        return self.source is not None and within(self.linf_mv, self.epsilon_mv or 0.0)
 
-@dataclass(frozen=True)
-class Difference:
-    """Clean macro AUC of a quantized artifact minus that of ``parent`` (same model, same format, float), in pairs, with
-    its 95 % interval."""
-
-    device: str
-    artifact: str
-    parent: str
-    estimate: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything that is said about one bundle. ``note`` is what must stand beside every number of it."""
-
-    head: BundleHead
-    note: str | None
-    devices: tuple[Device, ...]
-    rows: tuple[Row, ...]
-    differences: tuple[Difference, ...]
-    stale: tuple[Stale, ...]
-    resamples: int
-    patients: int
-
-
-def evaluate(build: Path, resamples: int = 1000, seed: int = 1) -> Evaluation:
-    """Turn ``build/<study>/bundle`` and ``build/<study>/results`` into rows.
-
-    ``resamples`` and ``seed`` are the study's ``bench.bootstrap`` and ``bench.seed``. Raises InputError for a damaged
-    file; a missing or stale result is a row with nothing measured.
-    """
-    build = Path(build)
-    bundle = read_bundle(build / "bundle")
-    devices = read_results(bundle, build / "results")
-    resampled = _resampled_aucs(bundle, devices, build / "rows", resamples, seed)
-    note = _note(bundle.head)
-    rows = [
-        _row(each, artifact, signals, resampled, note)
-        for each in devices
-        for artifact in bundle.head.artifacts
-        for signals in bundle.head.signals
-    ]
-    rows += [
-        Row(model=each.model, recipe=each.recipe, not_applicable=each.reason, note=note)
-        for each in bundle.head.not_applicable
-    ]
-    return Evaluation(
-        head=bundle.head,
-        note=note,
-        devices=tuple(each.device for each in devices if each.device is not None),
-        rows=tuple(rows),
-        differences=tuple(_differences(bundle.head, devices, resampled)),
-        stale=tuple(stale for each in devices for stale in each.stale),
-        resamples=resamples,
-        patients=len(np.unique(bundle.patients)),
-    )
+    @property
+    def control(self) -> bool:
+        """True for noise of a budget's size."""
+        return self.source is None and self.method not in (None, "clean", WORST)
 
 
 def is_quantized(recipe: str) -> bool:
@@ -133,19 +100,31 @@ def is_quantized(recipe: str) -> bool:
     return "-int" in recipe or recipe.endswith("fp16")
 
 
-def _note(head: BundleHead) -> str | None:
-    parts = [head.note] if head.note and head.note.strip() else []
-    if head.synthetic and not any("SYNTHETIC" in part for part in parts):
-        parts.insert(0, "SYNTHETIC")
-    return "; ".join(parts) or None
-
-
-# By device, artifact and signal set: the macro AUC of all recordings first, then that of every resample.
-Resampled = dict[tuple[str, str, str], NDArray[np.float64]]
+def rows_of(
+    head: BundleHead,
+    device: DeviceResults,
+    artifact: ArtifactEntry,
+    resampled: Resampled,
+    audit: Audit | None,
+    note: str | None,
+) -> list[Row]:
+    """The rows of one artifact: one a signal set that it is run on, then its worst case at each budget."""
+    signals = [each for each in head.signals if each.is_for(artifact)]
+    rows = [
+        _row(device, artifact, each, resampled, note, _disagreement(head.task, device, artifact, each))
+        for each in signals
+    ]
+    rows += _worst_rows(device, artifact, signals, rows, resampled)
+    return [_flagged(row, audit) for row in rows]
 
 
 def _row(
-    device: DeviceResults, artifact: ArtifactEntry, signals: SignalEntry, resampled: Resampled, note: str | None
+    device: DeviceResults,
+    artifact: ArtifactEntry,
+    signals: SignalEntry,
+    resampled: Resampled,
+    note: str | None,
+    disagreement: float | None,
 ) -> Row:
     """The row of one run: measured, failed, stale or missing."""
     key = (artifact.name, signals.name)
@@ -160,6 +139,16 @@ def _row(
         "method": signals.method,
         "epsilon_mv": signals.epsilon_mv,
         "note": "; ".join(said) or None,
+        "signals": signals.name,
+        "linf_mv": signals.linf_mv,
+        "l2_mv": signals.l2_mv,
+        "rms_mv": signals.rms_mv,
+        "snr_db": signals.snr_db,
+        "sigma": signals.sigma,
+        "outside_band": signals.outside_band,
+        "second_difference": signals.second_difference,
+        "queries": signals.facts.get("queries"),
+        "input_step_uv": None if artifact.input_step_mv is None else 1000 * artifact.input_step_mv,
     }
     if measured is None:
         return Row(**facts)
@@ -177,78 +166,82 @@ def _row(
     return Row(
         **facts,
         n=result.n,
-        auc=_known(values[0]),
-        auc_low=_known(low),
-        auc_high=_known(high),
+        auc=known(values[0]),
+        auc_low=known(low),
+        auc_high=known(high),
         latency_p50_ms=latency.p50 if latency else None,
         latency_p99_ms=latency.p99 if latency else None,
         load_ms=result.load_ms,
         peak_rss_mb=result.peak_rss_mb,
+        disagreement=disagreement,
     )
 
 
-def _differences(head: BundleHead, devices: Sequence[DeviceResults], resampled: Resampled) -> list[Difference]:
-    """Clean AUC of every quantized artifact minus its float parent's, where both were measured on one device."""
-    clean = next((each.name for each in head.signals if each.method == "clean"), "clean")
+def parent_of(artifact: ArtifactEntry) -> str:
+    """The float file of the same model and format."""
+    return f"{artifact.model}/{artifact.format}-fp32"
+
+
+def _disagreement(task: Task, device: DeviceResults, artifact: ArtifactEntry, signals: SignalEntry) -> float | None:
+    """The share of recordings on which a quantized artifact decides otherwise than its float parent: for another class
+    in an exclusive task, else about any class. None where it has none or one of both was not measured."""
+    found = [device.results.get((name, signals.name)) for name in (artifact.name, parent_of(artifact))]
+    scores = [each.scores for each in found if each is not None and each.scores is not None]
+    if not is_quantized(artifact.recipe) or len(scores) < 2:
+        return None
+    if task.exclusive:
+        decided = [each.argmax(axis=1)[:, np.newaxis] for each in scores]
+    elif artifact.thresholds is not None:
+        decided = [each >= np.array(artifact.thresholds, np.float32) for each in scores]
+    else:
+        return None
+    return float((decided[0] != decided[1]).any(axis=1).mean())
+
+
+def _worst_rows(
+    device: DeviceResults,
+    artifact: ArtifactEntry,
+    signals: Sequence[SignalEntry],
+    rows: Sequence[Row],
+    resampled: Resampled,
+) -> list[Row]:
+    """The worst case of one artifact at every budget at which an attack was measured."""
     found = []
-    for device in devices:
-        for artifact in head.artifacts:
-            parent = f"{artifact.model}/{artifact.format}-fp32"
-            child_values = resampled.get((device.name, artifact.name, clean))
-            parent_values = resampled.get((device.name, parent, clean))
-            if not is_quantized(artifact.recipe) or child_values is None or parent_values is None:
-                continue
-            values = child_values - parent_values  # the same resamples on both sides: in pairs
-            if not math.isfinite(values[0]):
-                continue
-            low, high = percentiles(values[1:])
-            found.append(
-                Difference(device.name, artifact.name, parent, float(values[0]), _known(low), _known(high)),
+    for budget, asked in attacks_at(signals).items():
+        values = resampled.get((device.name, artifact.name, worst_name(budget)))
+        measured = [row for row in rows if row.attack and row.epsilon_mv == budget and row.auc is not None]
+        if values is None or not measured:
+            continue
+        low, high = percentiles(values[1:])
+        missing = f"over {len(measured)} of {len(asked)} attacks" if len(measured) < len(asked) else None
+        facts = {key: getattr(measured[0], key) for key in ("device", "evidence", "model", "recipe", "n")}
+        facts |= {key: getattr(measured[0], key) for key in ("size_bytes", "runtime", "input_step_uv")}
+        found.append(
+            Row(
+                **facts,
+                method=WORST,
+                epsilon_mv=budget,
+                auc=known(values[0]),
+                auc_low=known(low),
+                auc_high=known(high),
+                note="; ".join(part for part in (measured[0].note, missing) if part) or None,
+                signals=worst_name(budget),
+                sigma=measured[0].sigma,
+                sets=len(measured),
             )
+        )
     return found
 
 
-def _known(value: float) -> float | None:
+def _flagged(row: Row, audit: Audit | None) -> Row:
+    """The row with what the audit says of it: of its attack, or of any attack behind a worst case."""
+    if audit is None or (row.source is None and row.method != WORST) or row.epsilon_mv is None:
+        return row
+    asked = None if row.method == WORST else (row.source, row.method)
+    names = [flag.name for flag in audit.flags if concerns(flag, row.model, row.artifact, asked, row.epsilon_mv)]
+    return row.model_copy(update={"unreliable": bool(names), "flags": ", ".join(dict.fromkeys(names)) or None})
+
+
+def known(value: float) -> float | None:
     """None for NaN: JSON has no NaN, and a number that is not defined was not measured."""
     return float(value) if math.isfinite(value) else None
-
-
-def _resampled_aucs(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: int, seed: int) -> Resampled:
-    """The AUCs of every measured result on all resamples, read from the cache where its scores are unchanged."""
-    files = bundle.head.files
-    data = {"labels": files["labels.npy"].sha256, "patients": files["patients.npy"].sha256}
-    settings = {"resamples": count, "seed": seed, "statistics": STATISTICS, **data}
-    jobs: list[tuple[Step, Path, str, str, dict[str, Measured]]] = []
-    for device in devices:
-        for artifact in bundle.head.artifacts:
-            measured = {
-                signals.name: each
-                for signals in bundle.head.signals
-                if (each := device.results.get((artifact.name, signals.name))) is not None and each.scores is not None
-            }
-            if measured:
-                hashes = [[name, each.result.scores.sha256] for name, each in measured.items() if each.result.scores]
-                name = artifact.name.replace("/", "__")
-                step = Step(cache / device.name, name, {**settings, "scores": hashes})
-                jobs.append((step, step.folder / f"{name}.npy", device.name, artifact.name, measured))
-    _fill([(step, file, measured) for step, file, *_, measured in jobs if not step.fresh()], bundle, count, seed)
-    return {
-        (device, artifact, signals): values
-        for _, file, device, artifact, measured in jobs
-        for signals, values in zip(measured, read_array(file), strict=True)
-    }
-
-
-def _fill(jobs: list[tuple[Step, Path, dict[str, Measured]]], bundle: Bundle, count: int, seed: int) -> None:
-    """Compute and keep float64 (signal sets, 1 + resamples) of each artifact; all share one set of resamples."""
-    if not jobs:
-        return
-    resamples: Resamples = draw_resamples(bundle.patients, count, seed)
-    for step, file, measured in follow(jobs, "intervals"):
-        aucs = np.empty((len(measured), 1 + count))
-        for line, each in zip(aucs, measured.values(), strict=True):
-            assert each.scores is not None
-            line[0] = macro_auc(each.scores, bundle.labels)
-            line[1:] = resampled_macro_auc(each.scores, bundle.labels, resamples)
-        write_array(file, aucs)
-        step.done([file])

@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 PART = "[A-Za-z0-9][A-Za-z0-9._+-]*"
 Name = Annotated[str, Field(pattern=f"^{PART}$", max_length=120)]
 ArtifactName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*/[A-Za-z0-9][A-Za-z0-9.+-]*$", max_length=200)]
+# A model, an ensemble of models, or an artifact.
+SourceName = Annotated[str, Field(pattern=f"^{PART}(/{PART})?$", max_length=200)]
 # Relative, no "..", no backslash, nothing hidden.
 FileName = Annotated[str, Field(pattern=f"^{PART}(/{PART})*$", max_length=300)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -45,9 +47,13 @@ class Task(Wire):
     fs_hz: float = Field(gt=0)
     samples: int = Field(ge=1)
     adc_step_mv: float = Field(gt=0)
+    exclusive: bool = False
 
 
 class ArtifactEntry(Wire):
+    """``input_step_mv``: the step to which the file rounds the signal before all else; null where it does not.
+    ``thresholds``: the score of each class from which its model says yes, from validation recordings."""
+
     name: ArtifactName
     model: Name
     recipe: Name
@@ -55,22 +61,58 @@ class ArtifactEntry(Wire):
     file: FileName
     note: Words | None = None
     not_on: dict[Name, Words] = {}
+    input_step_mv: Positive | None = None
+    thresholds: tuple[float, ...] | None = None
+
+
+def within(linf_mv: float | None, epsilon_mv: float) -> bool:
+    """True for a largest change of at most the budget, up to the last digits of a product."""
+    return linf_mv is None or linf_mv <= epsilon_mv * (1 + 1e-6)
 
 
 class SignalEntry(Wire):
-    """``source`` is the model an attack was made on; null for the clean set and for noise."""
+    """``source`` is the model, the ensemble (``without-<model>``) or the artifact that an attack was made on; null for
+    the clean set and for noise. ``only``: the models and artifacts that it is run on, null for all. The rest was
+    measured on its bytes, each a mean over recordings but ``linf_mv``, the largest change of all; ``facts`` are what
+    its method counted, such as ``queries``."""
 
     name: Name
     file: FileName
-    source: Name | None
+    source: SourceName | None
     method: Name
     epsilon_mv: Positive
+    only: tuple[SourceName, ...] | None = None
+    linf_mv: Positive | None = None
+    l2_mv: Positive | None = None
+    rms_mv: Positive | None = None
+    snr_db: float | None = None
+    sigma: Positive | None = None
+    outside_band: float | None = None
+    second_difference: float | None = None
+    facts: dict[Name, float] = {}
+
+    def is_for(self, artifact: ArtifactEntry) -> bool:
+        """True when the artifact is to be run on it."""
+        return self.only is None or artifact.model in self.only or artifact.name in self.only
+
+    @property
+    def attack(self) -> bool:
+        """True for an attack that keeps to its budget in every sample. One in the L2 ball does not: it is no match for
+        those that do, and stands in rows of its own."""
+        return self.source is not None and within(self.linf_mv, self.epsilon_mv)
 
 
 class NotApplicableEntry(Wire):
     name: ArtifactName
     model: Name
     recipe: Name
+    reason: Words
+
+
+class NotMadeEntry(Wire):
+    """A signal set that could not be made (or a budget, or a method, of which none could), and why."""
+
+    name: Words
     reason: Words
 
 
@@ -91,6 +133,7 @@ class BundleHead(Wire):
     artifacts: tuple[ArtifactEntry, ...]
     signals: tuple[SignalEntry, ...]
     not_applicable: tuple[NotApplicableEntry, ...] = ()
+    not_made: tuple[NotMadeEntry, ...] = ()
     run: RunRules
 
     @model_validator(mode="after")
@@ -107,6 +150,11 @@ class BundleHead(Wire):
             raise ValueError("a name occurs twice under artifacts, not_applicable or signals")
         stated = [(each.name, each.model, each.recipe) for each in self.artifacts]
         stated += [(each.name, each.model, each.recipe) for each in self.not_applicable]
+        short = [
+            each.name for each in self.artifacts if len(each.thresholds or self.task.classes) != len(self.task.classes)
+        ]
+        if short:
+            raise ValueError(f"thresholds of {short[0]}: not one a class")
         for name, model, recipe in stated:
             if name != f"{model}/{recipe}":
                 raise ValueError(f"{name} is not {model}/{recipe}")

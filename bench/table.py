@@ -1,6 +1,6 @@
 """The table: rows as a person's terminal, a README, a spreadsheet or a program wants them.
 
-In comes an :class:`~bench.rows.Evaluation` (or its rows); out comes text. Terminal and markdown show one line an
+In comes an :class:`~bench.evaluation.Evaluation` (or its rows); out comes text. Terminal and markdown show one line an
 artifact (:mod:`bench.pivot`); json and csv are the rows themselves, every key, full precision.
 """
 
@@ -17,25 +17,21 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from bench.pivot import (
-    Line,
-    attacked_text,
+from bench.evaluation import Evaluation
+from bench.pivot import Line, by_device
+from bench.remarks import attacked_text, audited, banner, legend, noise_text, not_applicable, remarks
+from bench.rows import Row
+from bench.schema import Device, plain
+from bench.texts import (
     auc_text,
-    banner,
     budget_text,
-    budgets,
-    legend,
-    lines_of,
+    markdown,
+    markdown_table,
     milliseconds,
-    not_applicable,
-    remarks,
     signed,
     size_text,
     span,
 )
-from bench.rows import Evaluation, Row
-from bench.schema import Device, plain
-from core.errors import InputError
 
 KEYS = tuple(Row.model_fields)
 
@@ -56,24 +52,24 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def as_markdown(evaluation: Evaluation) -> str:
     """A title, the note, and for each device a table with its remarks, for a README or a pull request."""
-    parts = [f"### {_md(evaluation.head.title)}"]
+    parts = [f"### {markdown(evaluation.head.title)}"]
     if evaluation.note:
-        parts.append(f"**{_md(banner(evaluation))}**")
+        parts.append(f"**{markdown(banner(evaluation))}**")
     for device, lines in by_device(evaluation).items():
-        columns = header(lines)
-        table = [columns, ["---"] * 2 + ["---:"] * (len(columns) - 2)]
-        table += [[_md(cell) for cell in cells(line, lines)] for line in lines]
-        parts.append(f"Device: {_md(describe_device(evaluation, device))}")
-        parts.append("\n".join(f"| {' | '.join(each)} |" for each in table))
+        parts.append(f"Device: {markdown(describe_device(evaluation, device))}")
+        parts.append(markdown_table(header(lines), [cells(line, lines) for line in lines]))
         said = remarks(evaluation, device)
         if said:
-            parts.append("\n".join(f"- {_md(each)}" for each in said))
+            parts.append("\n".join(f"- {markdown(each)}" for each in said))
     if not any(row.device for row in evaluation.rows):
         parts.append(NOTHING)
-    parts.append(_md(legend(evaluation)))
+    parts.append(markdown(legend(evaluation)))
+    flags = audited(evaluation)
+    if flags:
+        parts.append("Audit of the attacks:\n\n" + "\n".join(f"- {markdown(each)}" for each in flags))
     left_out = not_applicable(evaluation)
     if left_out:
-        parts.append("Not applicable:\n\n" + "\n".join(f"- {_md(each)}" for each in left_out))
+        parts.append("Not applicable:\n\n" + "\n".join(f"- {markdown(each)}" for each in left_out))
     return "\n\n".join(parts) + "\n"
 
 
@@ -98,53 +94,14 @@ def print_terminal(evaluation: Evaluation, console: Console) -> None:
     if not any(row.device for row in evaluation.rows):
         console.print(Text(NOTHING))
     console.print(Text(legend(evaluation), style="dim"), soft_wrap=not console.is_terminal)
-    left_out = not_applicable(evaluation)
-    if left_out:
-        console.print(Text("Not applicable:"))
-        for each in left_out:
+    for title, said in (
+        ("Audit of the attacks:", audited(evaluation)),
+        ("Not applicable:", not_applicable(evaluation)),
+    ):
+        if said:
+            console.print(Text(title))
+        for each in said:
             console.print(Text(f"  {each}"), soft_wrap=not console.is_terminal)
-
-
-def source_target(rows: Sequence[Row], epsilon_mv: float) -> str:
-    """Who fools whom at one budget: a line a target (artifact), a column a source, macro AUC in the cells.
-
-    Where several methods were used the lowest AUC stands. The columns without a source (clean, random signs) come
-    first. Raises InputError when nothing was made at this budget.
-    """
-    there = budgets(rows)
-    if epsilon_mv not in there:
-        have = ", ".join(budget_text(each) for each in there) or "none"
-        raise InputError(f"no rows at a budget of {budget_text(epsilon_mv)}", f"budgets there: {have}")
-    text = [f"Macro AUC at {budget_text(epsilon_mv)}: a line a target, a column a source (the model attacked)"]
-    notes = [(row.note or "").split("; ") for row in rows]
-    shared = "; ".join(part for part in notes[0] if all(part in note for note in notes))  # the note of the study
-    text += [shared] if shared else []
-    for device in dict.fromkeys(row.device for row in rows if row.device is not None):
-        own = [row for row in rows if row.device == device and row.epsilon_mv in (0.0, epsilon_mv)]
-        plain = dict.fromkeys(str(row.method) for row in own if row.source is None)
-        sources = dict.fromkeys(row.source for row in own if row.source is not None)
-        table = [[f"{device}", *plain, *sources]]
-        for artifact in dict.fromkeys(row.artifact for row in own):
-            values = [
-                [row.auc for row in own if row.artifact == artifact and row.source is None and row.method == method]
-                for method in plain
-            ]
-            values += [[row.auc for row in own if row.artifact == artifact and row.source == each] for each in sources]
-            table.append([artifact, *(auc_text(_lowest(found)) for found in values)])
-        widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-        text.append("")
-        for line in table:
-            padded = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-            text.append("  ".join([line[0].ljust(widths[0]), *padded]).rstrip())
-    return "\n".join(text) + "\n"
-
-
-def by_device(evaluation: Evaluation) -> dict[str, list[Line]]:
-    """The lines of each device, devices in the order of the rows."""
-    found: dict[str, list[Line]] = {}
-    for line in lines_of(evaluation):
-        found.setdefault(line.device, []).append(line)
-    return found
 
 
 def describe_device(evaluation: Evaluation, name: str) -> str:
@@ -161,7 +118,7 @@ FIXED = ("model", "recipe", "size", "p50 ms", "p99 ms", "clean AUC", "int - floa
 
 def header(lines: Sequence[Line]) -> list[str]:
     """The columns: those of :data:`FIXED`, then one a budget."""
-    return [*FIXED, *(f"{budget_text(budget)}: attack/noise" for budget in _budgets(lines))]
+    return [*FIXED, *(f"{budget_text(budget)}: attack/worst/noise" for budget in _budgets(lines))]
 
 
 def cells(line: Line, lines: Sequence[Line]) -> list[str]:
@@ -183,7 +140,7 @@ def cells(line: Line, lines: Sequence[Line]) -> list[str]:
     ]
     for budget in _budgets(lines):
         cell = line.cells.get(budget)
-        found.append(f"{attacked_text(cell)} / {auc_text(cell.control)}" if cell else "-")
+        found.append(f"{attacked_text(cell)} / {auc_text(cell.worst)} / {noise_text(cell)}" if cell else "-")
     return found
 
 
@@ -223,14 +180,3 @@ def _rich_table(lines: Sequence[Line], columns: Sequence[int]) -> Table:
         style = "yellow" if line.marked else ""
         table.add_row(*(Text(texts[column], style=style) for column in columns))
     return table
-
-
-def _lowest(values: Sequence[float | None]) -> float | None:
-    return min((value for value in values if value is not None), default=None)
-
-
-def _md(text: str) -> str:
-    """Markdown that shows ``text`` as it is, inside a table cell too."""
-    for sign in ("\\", "|", "*", "<", ">", "`", "]("):
-        text = text.replace(sign, "]\\(" if sign == "](" else f"\\{sign}")
-    return " ".join(text.split())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -204,22 +204,78 @@ class ExportSpec(Strict):
     sensitive_layers: int = Field(2, ge=1)
 
 
-class AttackSpec(Strict):
-    """Adversarial recordings: from which models, by which methods, at which L-infinity budgets (mV)."""
+Method = Literal[
+    "pgd",
+    "pgd-l2",
+    "pgd-bce",
+    "pgd-linear",
+    "fgsm",
+    "apgd",
+    "mi-fgsm",
+    "ni-fgsm",
+    "diverse",
+    "ensemble",
+    "smooth",
+    "band",
+    "universal",
+    "twin",
+    "square",
+    "disagree",
+    "random-sign",
+    "gaussian",
+    "noise-bw",
+    "noise-em",
+    "noise-ma",
+]
+METHODS: tuple[Method, ...] = get_args(Method)
 
-    sources: tuple[str, ...] = ()
-    methods: tuple[Literal["pgd", "random-sign"], ...] = ("pgd", "random-sign")
+
+class AttackSpec(Strict):
+    """Adversarial recordings: from which models (default: all of the study), by which methods, at which budgets (mV).
+
+    ``methods`` are made at every one of ``budgets_mv``; ``further_methods``, which cost more or say less, only at
+    ``further_budgets_mv`` (default: the middle budget). ``deployed``: the files of each source that are attacked
+    themselves, by ``twin`` and ``disagree`` through their own graph and by ``square`` with ``queries`` queries.
+    ``steps``, ``temperature`` and ``references`` (validation recordings that the AUC objective plays against) are those
+    of :mod:`attacks.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a task.
+    """
+
+    sources: tuple[str, ...] | None = None
+    methods: tuple[Method, ...] = ("pgd", "random-sign")
     budgets_mv: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
+    further_methods: tuple[Method, ...] = ()
+    further_budgets_mv: tuple[float, ...] | None = None
+    deployed: tuple[Recipe, ...] = ("onnx-int8-static", "tflite-int8-static")
     steps: int = Field(20, ge=1)
     temperature: float = Field(0.2, gt=0)
-    references: int = Field(320, ge=16)
+    references: int = Field(128, ge=16)
+    queries: int = Field(500, ge=1)
+    training_records: int = Field(512, ge=16)
+    noise_path: str = "nstdb"
+    shard: int = Field(64, ge=1)
 
-    @field_validator("budgets_mv")
+    @field_validator("budgets_mv", "further_budgets_mv")
     @classmethod
-    def _rising(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:
-        if any(budget <= 0 for budget in budgets) or list(budgets) != sorted(set(budgets)):
+    def _rising(cls, budgets: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if budgets and (any(budget <= 0 for budget in budgets) or list(budgets) != sorted(set(budgets))):
             raise ValueError("budgets are millivolts above 0, each once, in rising order")
         return budgets
+
+    @model_validator(mode="after")
+    def _each_method_once(self) -> AttackSpec:
+        asked = (*self.methods, *self.further_methods)
+        twice = sorted({name for name in asked if asked.count(name) > 1})
+        if twice:
+            raise ValueError(f"methods and further_methods name {', '.join(twice)} twice")
+        return self
+
+    def asked(self) -> tuple[tuple[Method, float], ...]:
+        """Every (method, budget in mV) that is asked for, budgets rising."""
+        middle = self.budgets_mv[(len(self.budgets_mv) - 1) // 2 :][:1]
+        further = middle if self.further_budgets_mv is None else self.further_budgets_mv
+        asked = [(method, budget) for budget in self.budgets_mv for method in self.methods]
+        asked += [(method, budget) for budget in further for method in self.further_methods]
+        return tuple(sorted(asked, key=lambda one: one[1]))
 
 
 class BenchSpec(Strict):
@@ -246,7 +302,7 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _sources_exist(self) -> Study:
-        for source in self.attacks.sources:
+        for source in self.attacks.sources or ():
             if source not in self.models:
                 raise ValueError(f"attacks.sources names {source!r}, which is not under [models]")
         return self

@@ -41,7 +41,8 @@ class Artifact:
 
 @dataclass(frozen=True)
 class SignalSet:
-    """One version of the test recordings: the clean ones (method "clean"), attacked or noisy ones."""
+    """One version of the test recordings: the clean ones (method "clean"), attacked or noisy ones. ``only``: the models
+    and artifacts that it is run on; None for all."""
 
     name: str
     file: str
@@ -49,10 +50,15 @@ class SignalSet:
     method: str
     epsilon_mv: float
     sha256: str
+    only: tuple[str, ...] | None = None
 
     @property
     def clean(self) -> bool:
         return self.method == "clean"
+
+    def is_for(self, artifact: Artifact) -> bool:
+        """True when the artifact is to be run on it."""
+        return self.only is None or artifact.model in self.only or artifact.name in self.only
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,7 @@ def _signal_set(item: Fields, root: Path, files: dict[str, tuple[str, int]], sha
     file = item.take("file", str)
     path, sha256 = _listed(root, files, item, file)
     _check_array(path, np.int16, shape)
+    only = item.texts("only", 1, 1000) if item.value.get("only") is not None else None
     return SignalSet(
         name=item.name("name", SET_NAME),
         file=file,
@@ -227,6 +234,7 @@ def _signal_set(item: Fields, root: Path, files: dict[str, tuple[str, int]], sha
         method=item.take("method", str),
         epsilon_mv=item.number("epsilon_mv", 0, 1e6),
         sha256=sha256,
+        only=only,
     )
 
 

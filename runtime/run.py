@@ -75,10 +75,12 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
     failures = 0
     with _locked(plan.out) as lock:
         sweep(plan.out)
-        owed = {artifact.name: _missing(plan, artifact, signals) for artifact in artifacts}
+        asked = {artifact.name: [one for one in signals if one.is_for(artifact)] for artifact in artifacts}
+        artifacts = [artifact for artifact in artifacts if asked[artifact.name]]
+        owed = {artifact.name: _missing(plan, artifact, asked[artifact.name]) for artifact in artifacts}
         progress = Progress(len(artifacts), plan.n * sum(map(len, owed.values())))
         if not any(owed.values()):
-            progress.say(f"nothing to do: all {len(artifacts) * len(signals)} results are there")
+            progress.say(f"nothing to do: all {sum(map(len, asked.values()))} results are there")
             return 0
         with _noted(plan) as note:
             for artifact in artifacts:

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from attacks.ball import L2, LINF, Ball
 from attacks.noise import random_sign
 from attacks.recorder import Recorder, distances
 
 
+@pytest.mark.parametrize("ball", [LINF, L2], ids=lambda ball: ball.norm)
 @settings(max_examples=200, deadline=None)
 @given(
     clean=hnp.arrays(np.int16, (2, 3, 5), elements=st.integers(-1024, 1023)),
@@ -19,13 +21,31 @@ from attacks.recorder import Recorder, distances
     epsilon_mv=st.floats(0.0005, 0.2),
     step_mv=st.sampled_from([0.001, 0.005, 0.00488, 0.0024]),
 )
-def test_budget_step_and_range_hold(clean, delta, epsilon_mv, step_mv) -> None:  # type: ignore[no-untyped-def]
+def test_budget_step_and_range_hold(ball: Ball, clean, delta, epsilon_mv, step_mv) -> None:  # type: ignore[no-untyped-def]
     recorder = Recorder(step_mv, -1024, 1023)
-    other = recorder.record(clean, delta, epsilon_mv)
+    other = recorder.record(clean, delta, epsilon_mv, ball)
     assert other.dtype == np.int16
-    assert np.abs(other.astype(int) - clean).max() * step_mv <= epsilon_mv * (1 + 1e-6)
     assert other.min() >= -1024
     assert other.max() <= 1023
+    moved = (other.astype(int) - clean) * step_mv
+    size = np.abs(moved).max() if ball.norm == "linf" else np.sqrt((moved**2).mean(axis=(1, 2))).max()
+    assert size <= epsilon_mv * (1 + 1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(delta=hnp.arrays(np.float32, (1, 2, 50), elements=st.floats(-0.02, 0.02, width=32)))
+def test_an_l2_perturbation_inside_its_ball_loses_little_by_rounding(delta: np.ndarray) -> None:
+    clean = np.zeros((1, 2, 50), np.int16)
+    budget = float(np.sqrt((delta.astype(np.float64) ** 2).mean())) + 1e-9
+    other = Recorder(0.001, -1024, 1023).record(clean, delta, budget, L2)
+    assert np.abs(other * 0.001 - delta).max() <= 0.0015 + 1e-6  # the nearest step, or the one before it
+
+
+def test_noise_without_a_bound_is_only_rounded_and_clipped() -> None:
+    clean = np.full((1, 1, 3), 1000, np.int16)
+    delta = np.array([[[0.0124, -0.5, 0.5]]], np.float32)
+    other = Recorder(0.001, -1024, 1023).record(clean, delta, 0.001, bounded=False)
+    assert other.tolist() == [[[1012, 500, 1023]]]
 
 
 @pytest.mark.parametrize(
@@ -37,15 +57,16 @@ def test_a_budget_is_a_whole_number_of_steps_rounded_down(epsilon_mv: float, ste
 
 
 def test_distances_of_known_recordings() -> None:
-    clean = np.zeros((1, 1, 4), np.int16)
-    clean[0, 0] = [100, -100, 100, -100]
+    clean = np.zeros((2, 1, 4), np.int16)
+    clean[:, 0] = [100, -100, 100, -100]
     other = clean.copy()
     other[0, 0, 0] += 10
-    linf, l2, snr = distances(clean, other, 0.001)
-    assert linf == pytest.approx(0.010)
-    assert l2 == pytest.approx(0.010)
-    assert snr == pytest.approx(10 * np.log10(4 * 0.1**2 / 0.01**2))
-    assert distances(clean, clean, 0.001)[2] is None
+    found = distances(clean, other, 0.001)
+    assert found.linf_mv == pytest.approx([0.010, 0])
+    assert found.l2_mv == pytest.approx([0.010, 0])
+    assert found.rms_mv == pytest.approx([0.005, 0])
+    assert found.snr_db[0] == pytest.approx(10 * np.log10(4 * 0.1**2 / 0.01**2))
+    assert np.isnan(found.snr_db[1])
 
 
 def test_random_sign_is_as_loud_as_allowed_and_balanced() -> None:

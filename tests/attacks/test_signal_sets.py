@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from attacks.run import attack_study, reference_rows
+from attacks.run import Made, attack_study, reference_rows
 from core.errors import InputError
-from core.study import Study
+from core.study import ModelSpec, Study
 from ecg.recordings import Recordings
 from models.run import train_study
 from runtime.files import read_array, sha256_file
@@ -29,8 +30,8 @@ def recordings(tmp_path: Path) -> Recordings:
     return small_recordings(tmp_path / "recordings")
 
 
-def make(asked: Study, recordings: Recordings, home: Path):  # type: ignore[no-untyped-def]
-    return attack_study(asked, recordings, train_study(asked, recordings, home), home)
+def make(asked: Study, recordings: Recordings, home: Path) -> Made:
+    return attack_study(asked, recordings, train_study(asked, recordings, home), home, workers=0)
 
 
 def times(home: Path) -> dict[str, int]:
@@ -38,14 +39,18 @@ def times(home: Path) -> dict[str, int]:
 
 
 def test_every_set_is_a_recording_within_its_budget(recordings: Recordings, tmp_path: Path) -> None:
-    sets = make(study(), recordings, tmp_path)
+    made = make(study(), recordings, tmp_path)
+    sets = made.sets
+    assert [(each.name, each.reason) for each in made.not_applicable] == [
+        ("0.0005 mV", "below the recorder's step of 0.001 mV")
+    ]
     assert [each.name for each in sets] == [
         "clean",
         "pgd-cnn-0.01mV",
         "random-sign-0.01mV",
         "pgd-cnn-0.05mV",
         "random-sign-0.05mV",
-    ]  # 0.0005 mV is below the recorder's step of 0.001 mV
+    ]
     clean = recordings.adc(recordings.indices("test"))
     for each in sets:
         path = tmp_path / "s" / "signals" / f"{each.name}.npy"
@@ -55,6 +60,8 @@ def test_every_set_is_a_recording_within_its_budget(recordings: Recordings, tmp_
         largest = np.abs(steps.astype(int) - clean).max()
         assert largest == round(each.epsilon_mv / 0.001)
         assert each.linf_mv == pytest.approx(each.epsilon_mv)
+        assert each.rms_mv <= each.epsilon_mv * (1 + 1e-9)
+        assert each.l2_mv == pytest.approx(each.rms_mv * np.sqrt(clean[0].size), rel=1e-6)
         assert (each.source is None) == (each.method != "pgd")
 
 
@@ -79,23 +86,56 @@ def test_only_what_changed_is_made_again(recordings: Recordings, tmp_path: Path)
 
 
 def test_a_budget_is_called_what_can_be_recorded_of_it(recordings: Recordings, tmp_path: Path) -> None:
-    sets = make(study(budgets_mv=[0.01, 0.0104, 0.0208]), recordings, tmp_path)
+    sets = make(study(budgets_mv=[0.01, 0.0104, 0.0208]), recordings, tmp_path).sets
     assert [each.epsilon_mv for each in sets] == [0.0, 0.01, 0.01, 0.02, 0.02]
     assert [each.linf_mv for each in sets] == pytest.approx([0.0, 0.01, 0.01, 0.02, 0.02])
 
 
 def test_a_damaged_set_is_made_again_with_the_same_bytes(recordings: Recordings, tmp_path: Path) -> None:
-    before = {each.name: each.sha256 for each in make(study(), recordings, tmp_path)}
+    before = {each.name: each.sha256 for each in make(study(), recordings, tmp_path).sets}
     path = tmp_path / "s" / "signals" / "pgd-cnn-0.01mV.npy"
     path.write_bytes(path.read_bytes()[:-2])
-    assert {each.name: each.sha256 for each in make(study(), recordings, tmp_path)} == before
+    assert {each.name: each.sha256 for each in make(study(), recordings, tmp_path).sets} == before
     assert sha256_file(path) == before["pgd-cnn-0.01mV"]
 
 
-def test_a_source_without_gradient_is_refused(recordings: Recordings, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'decision-tree' has no gradient[\s\S]*cnn"):
-        make(study(sources=["decision-tree"]), recordings, tmp_path)
-    assert not (tmp_path / "s" / "signals").exists()
+def test_a_tree_is_attacked_through_its_features(recordings: Recordings, tmp_path: Path) -> None:
+    made = make(study(sources=["decision-tree"]), recordings, tmp_path)
+    assert "pgd-decision-tree-0.05mV" in {each.name for each in made.sets}
+
+
+def test_what_cannot_be_made_has_a_reason_and_stops_nothing(recordings: Recordings, tmp_path: Path) -> None:
+    asked = study(methods=["pgd", "noise-bw", "ensemble"], budgets_mv=[0.01])
+    made = make(asked, recordings, tmp_path)
+    reasons = {each.name: each.reason for each in made.not_applicable}
+    assert reasons.keys() == {"noise-bw-0.01mV", "ensemble"}
+    assert "no data folder" in reasons["noise-bw-0.01mV"]
+    assert [each.name for each in made.sets] == ["clean", "pgd-cnn-0.01mV"]
+
+
+class Dull(torch.nn.Module):
+    """A net whose last step has no gradient."""
+
+    def __init__(self, leads: int, samples: int, classes: int) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(leads * samples, classes)
+        self.differentiable = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1)).round().detach()
+
+
+def test_a_study_whose_only_source_has_no_gradient_is_refused(recordings: Recordings, tmp_path: Path) -> None:
+    models = {"dull": {"factory": "tests.attacks.test_signal_sets:Dull", "trained": True}}
+    asked = study(sources=["dull"]).model_copy(update={"models": {"dull": ModelSpec.model_validate(models["dull"])}})
+    with pytest.raises(InputError, match=r"no attack can be made on any source[\s\S]*no gradient[\s\S]*Dull"):
+        make(asked, recordings, tmp_path)
+
+
+def test_a_deployed_file_without_a_twin_is_not_applicable(recordings: Recordings, tmp_path: Path) -> None:
+    """A method made on files, where nothing was exported."""
+    made = make(study(methods=["pgd", "twin"], budgets_mv=[0.01]), recordings, tmp_path)
+    assert [each.name for each in made.not_applicable] == ["twin"]
 
 
 def test_references_hold_rare_classes(tmp_path: Path) -> None:

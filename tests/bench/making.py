@@ -14,10 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from attacks.audit_file import Audit, FlagEntry, write_audit
+from runtime.auc import macro_auc
 from runtime.files import write_array, write_bytes, write_json
 
 CLASSES = ("NORM", "MI", "STTC")
 BUDGETS = (0.005, 0.02)
+CONTROLS = ("random-sign",)
+INPUT_STEP_MV = 0.052  # of quantized files
 RECIPES = ("onnx-fp32", "onnx-int8-static")
 
 
@@ -32,6 +36,8 @@ def make_bundle(
     models: Sequence[str] = ("cnn",),
     recipes: Sequence[str] = RECIPES,
     sources: Sequence[str] = ("cnn",),
+    controls: Sequence[str] = CONTROLS,
+    further: Sequence[tuple[str, str]] = (),
     budgets: Sequence[float] = BUDGETS,
     n: int = 60,
     patients: int = 40,
@@ -39,22 +45,18 @@ def make_bundle(
     note: str | None = "SYNTHETIC",
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Write a bundle to ``folder`` and return its head."""
+    """Write a bundle to ``folder`` and return its head. Each source is attacked by PGD at each budget; ``further`` are
+    (method, source) beside it."""
     rng = np.random.default_rng(seed)
     labels = (rng.random((n, len(CLASSES))) < 0.35).astype(np.uint8)
     labels[0], labels[1] = 0, 1
     write_array(folder / "labels.npy", labels)
     write_array(folder / "patients.npy", rng.integers(0, patients, n).astype(np.int64))
-    signals: list[dict[str, Any]] = [{"name": "clean", "source": None, "method": "clean", "epsilon_mv": 0.0}]
+    signals: list[dict[str, Any]] = [_signal_set("clean", None, 0.0)]
     for budget in budgets:
-        signals += [
-            {"name": f"pgd-{source}-{budget:g}mV", "source": source, "method": "pgd", "epsilon_mv": budget}
-            for source in sources
-        ]
-        name = f"random-sign-{budget:g}mV"
-        signals.append({"name": name, "source": None, "method": "random-sign", "epsilon_mv": budget})
+        asked = [("pgd", source) for source in sources] + list(further) + [(control, None) for control in controls]
+        signals += [_signal_set(method, source, budget) for method, source in asked]
     for each in signals:
-        each |= {"file": f"signals/{each['name']}.npy", "l2_mv": 0.0, "snr_db": None}
         write_array(folder / each["file"], rng.integers(-500, 500, (n, 1, 4)).astype(np.int16))
     artifacts, left_out = [], []
     for model in models:
@@ -67,6 +69,7 @@ def make_bundle(
             write_bytes(folder / file, rng.bytes(400 if "int8" in recipe else 1300))
             artifacts.append(
                 {"name": name, "model": model, "recipe": recipe, "format": kind, "file": file, "note": None}
+                | {"input_step_mv": INPUT_STEP_MV if "int8-static" in recipe else None, "thresholds": [0.5, 0.6, 0.7]}
             )
     names = ["labels.npy", "patients.npy", *(each["file"] for each in (*artifacts, *signals))]
     head = {
@@ -86,17 +89,38 @@ def make_bundle(
     return head
 
 
+def _signal_set(method: str, source: str | None, budget: float) -> dict[str, Any]:
+    """The entry of one signal set, as bench.bundle writes it."""
+    parts = [method, (source or "").replace("/", "."), f"{budget:g}mV" if budget else ""]
+    name = "-".join(part for part in parts if part)
+    bounded = method in ("pgd", "random-sign", "twin", "square", "ensemble")
+    return {
+        "name": name,
+        "file": f"signals/{name}.npy",
+        "source": source,
+        "method": method,
+        "epsilon_mv": budget,
+        "only": [source.partition("/")[0]] if source and "/" in source else None,
+        "linf_mv": budget if bounded else 4 * budget,
+        "l2_mv": 2 * budget,
+        "rms_mv": budget,
+        "snr_db": 20.5 if budget else None,
+        "sigma": budget / 0.25,
+        "outside_band": 0.75,
+        "second_difference": 0.5 * budget,
+        "facts": {"queries": 480.5} if method == "square" else {},
+    }
+
+
 def make_scores(
     labels: np.ndarray, artifact: dict[str, Any], signals: dict[str, Any], strength: float = 2.0
 ) -> np.ndarray:
     """float32 (n, classes): labels plus noise. The noise is the model's own, so its artifacts differ little."""
     rng = np.random.default_rng(sum(map(ord, artifact["model"])))
     noise, rounding = rng.normal(size=labels.shape), rng.normal(size=labels.shape)
-    hurt = (
-        0.0
-        if signals["source"] is None
-        else signals["epsilon_mv"] * (120 if signals["source"] in artifact["name"] else 40)
-    )
+    source = signals["source"]
+    power = 0 if source is None else 125 if source == artifact["name"] else 120 if source in artifact["name"] else 40
+    hurt = signals["epsilon_mv"] * power
     step = 0.03 if "int8" in artifact["recipe"] else 0.0
     return (labels * (strength - hurt) + noise + step * rounding).astype(np.float32)
 
@@ -156,6 +180,8 @@ def make_build(folder: Path, device: str = "host", **options: Any) -> dict[str, 
     labels = np.load(folder / "bundle" / "labels.npy")
     for artifact in head["artifacts"]:
         for signals in head["signals"]:
+            if signals["only"] and artifact["model"] not in signals["only"]:
+                continue
             write_result(folder / "results" / device, head, artifact, signals, make_scores(labels, artifact, signals))
     return head
 
@@ -169,3 +195,37 @@ def change_json(path: Path, **changed: Any) -> None:
             inner = inner[name]
         inner[names[-1]] = new
     path.write_text(json.dumps(value))
+
+
+def scores_of_auc(labels: np.ndarray, share: float) -> np.ndarray:
+    """Scores that put the share ``share`` of each class's positives above all negatives and the rest below all: their
+    AUC is that share, rounded to whole recordings."""
+    scores = np.zeros(labels.shape, np.float32)
+    for k in range(labels.shape[1]):
+        positives = np.flatnonzero(labels[:, k])
+        won = round(share * len(positives))
+        scores[positives[:won], k], scores[positives[won:], k] = 1, -1
+    return scores
+
+
+def give(build: Path, head: dict[str, Any], artifact: str, signals: str, share: float, device: str = "host") -> float:
+    """Replace one result by scores of about the AUC ``share``, and return that AUC."""
+    labels = np.load(build / "bundle" / "labels.npy")
+    scores = scores_of_auc(labels, share)
+    tag = next(each for each in head["artifacts"] if each["name"] == artifact)
+    made_on = next(each for each in head["signals"] if each["name"] == signals)
+    write_result(build / "results" / device, head, tag, made_on, scores)
+    return macro_auc(scores, labels)
+
+
+def flag(name: str, target: str, **facts: Any) -> FlagEntry:
+    return FlagEntry(name=name, sentence=f"about {target}", target=target, **facts)
+
+
+def audit(build: Path, *flags: FlagEntry, study: str = "made", lost: str = "") -> None:
+    """Write an audit of the bundle's signal sets, but ``lost``."""
+    head = json.loads((build / "bundle" / "bundle.json").read_text())
+    sets = {each["name"]: head["files"][each["file"]]["sha256"] for each in head["signals"] if each["name"] != lost}
+    facts: dict[str, Any] = {"study": study, "note": "", "recordings": 60, "patients": 40, "rechecked": 60}
+    facts |= {"resamples": 100, "sets": sets, "engines": {}, "cells": (), "rechecks": (), "unchecked": ()}
+    write_audit(build / "audit.json", Audit(**facts, flags=flags))

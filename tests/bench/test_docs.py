@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.docs import BLOCK, PAGES, fill
+from bench.docs import BLOCK, PAGES, fill, write_results
 from core.errors import InputError
+from core.study import load_study
 from export.__main__ import SCHEMA, schema_text
 from export.table import bounds_table, recipe_table
 from models.layers import layer_table
+from tests.bench.making import make_build
 
 
 @pytest.mark.parametrize(("page", "least"), [("README.md", 4), ("docs/export.md", 3)])
@@ -65,3 +67,30 @@ def test_filling_replaces_what_was_there(tmp_path: Path) -> None:
     fill(page, tmp_path)
     assert page.read_text() == "a\n<!-- docs/results/x.md -->\n| new |\n<!-- end -->\nb\n"
     assert not re.search("old", page.read_text())
+
+
+def test_a_study_that_was_run_gives_its_tables_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_build(tmp_path / "made", sources=("cnn", "lstm"), further=[("twin", "cnn/onnx-int8-static")])
+    study = load_study(Path("studies/demo.toml")).model_copy(update={"name": "made"})
+    monkeypatch.setattr("bench.docs.load_metrics", lambda *_: {})
+    monkeypatch.setattr("bench.docs.paper_table", lambda _: "| the paper's rows |")
+    folder = tmp_path / "results"
+    written = write_results(study, tmp_path, folder)
+    assert {path.name for path in written} == {"made.csv", "made.md"} | {
+        f"made-{name}.md" for name in ("paper", "matrix", "twins", "controls", "methods")
+    }
+    assert {path.name for path in folder.glob("*.png")} == {"made-auc.png", "made-matrix.png"}
+    for path in written:
+        assert "SYNTHETIC" in path.read_text(encoding="utf-8")
+    assert "0.02 mV on host" not in (folder / "made-matrix.md").read_text(
+        encoding="utf-8"
+    )  # of equal budgets the first
+    assert "cnn/onnx-int8-static" in (folder / "made-twins.md").read_text(encoding="utf-8")
+
+
+def test_a_study_without_attacks_has_no_tables_of_attacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_build(tmp_path / "made", budgets=())
+    study = load_study(Path("studies/demo.toml")).model_copy(update={"name": "made"})
+    monkeypatch.setattr("bench.docs.load_metrics", lambda *_: {})
+    monkeypatch.setattr("bench.docs.paper_table", lambda _: "| the paper's rows |")
+    assert [path.name for path in write_results(study, tmp_path, tmp_path)] == ["made.csv", "made.md", "made-paper.md"]

@@ -13,11 +13,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import bench.figures
+import bench.heatmap
+from bench.evaluation import Evaluation, evaluate
 from bench.figures import DPI, FORMATS, MARKERS, _tick_factors, auc_against_budget, latency_against_auc
+from bench.heatmap import draw_matrix
+from bench.matrix import matrices
 from bench.pivot import lines_of
-from bench.rows import Evaluation, evaluate
+from bench.texts import auc_text
 from core.study import RECIPES
-from tests.bench.making import change_json, make_build, write_result
+from tests.bench.making import change_json, give, make_build, write_result
 
 MODELS = ("decision-tree", "random-forest", "logistic-regression", "cnn", "lstm", "ecg-lens")
 
@@ -150,23 +154,68 @@ def test_a_picture_names_its_study_device_and_note(
 
 
 def test_the_points_stand_where_the_rows_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_build(tmp_path, recipes=("onnx-fp32",))
+    controls = ("random-sign", "noise-bw")
+    head = make_build(tmp_path, recipes=("onnx-fp32",), sources=("cnn", "lstm"), controls=controls)
+    give(tmp_path, head, "cnn/onnx-fp32", "pgd-lstm-0.02mV", 0.1)  # stronger than what was made on the model
     evaluation = evaluate(tmp_path, 100)
-    by_method = {(row.method, row.epsilon_mv): row for row in evaluation.rows}
-    clean = by_method["clean", 0.0]
+    by_method = {(row.method, row.source, row.epsilon_mv): row for row in evaluation.rows}
+    clean = by_method["clean", None, 0.0]
     with captured(monkeypatch) as figures:
         draw(evaluation, tmp_path / "pictures")
-    curves = {line.get_linestyle(): line for line in figures[0].axes[0].get_lines() if line.get_marker() == "o"}
-    for style, method, filling in (("-", "pgd", FORMATS["onnx"]), ("--", "random-sign", "#ffffff")):
-        expected = [clean.auc, by_method[method, 0.005].auc, by_method[method, 0.02].auc]
-        np.testing.assert_array_equal(curves[style].get_ydata(), expected)
-        np.testing.assert_allclose(np.asarray(curves[style].get_xdata())[1:], [0.005, 0.02])
-        assert to_hex(curves[style].get_markerfacecolor()) == to_hex(filling)  # type: ignore[arg-type]
+    lines = figures[0].axes[0].get_lines()
+    (solid,) = [line for line in lines if line.get_marker() == "o" and line.get_linestyle() == "-"]
+    expected = [clean.auc, by_method["pgd", "cnn", 0.005].auc, by_method["pgd", "lstm", 0.02].auc]
+    np.testing.assert_array_equal(solid.get_ydata(), expected)
+    np.testing.assert_allclose(np.asarray(solid.get_xdata())[1:], [0.005, 0.02])
+    (hollow,) = [line for line in lines if line.get_marker() == "o" and line.get_linestyle() == "None"]
+    assert (list(hollow.get_xdata()), list(hollow.get_ydata())) == ([0.02], expected[2:])
+    assert to_hex(solid.get_markerfacecolor()) == to_hex(FORMATS["onnx"])  # type: ignore[arg-type]
+    assert to_hex(hollow.get_markerfacecolor()) == "#ffffff"  # type: ignore[arg-type]
+    worst = [clean.auc, *(by_method["worst-case", None, budget].auc for budget in (0.005, 0.02))]
+    assert any(line.get_linestyle() == ":" and list(line.get_ydata()) == worst for line in lines)
+    (band,) = figures[0].axes[0].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    noise = [by_method[name, None, budget].auc for name in controls for budget in (0.005, 0.02)]
+    assert {round(height, 9) for height in heights} == {round(value, 9) for value in [*noise, clean.auc] if value}
     bars = [line for line in figures[0].axes[0].get_lines() if line.get_marker() == "None"]
     assert any(list(line.get_ydata()) == [clean.auc_low, clean.auc_high] for line in bars)
     (point,) = [line for line in figures[1].axes[0].get_lines() if line.get_marker() == "o"]
     assert list(point.get_xdata()) == [clean.latency_p50_ms]
-    assert list(point.get_ydata()) == [by_method["pgd", 0.02].auc]
+    assert list(point.get_ydata()) == [by_method["pgd", "lstm", 0.02].auc]
+
+
+def test_the_matrix_is_a_picture_with_every_number_and_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    further = [("twin", "cnn/onnx-int8-static"), ("ensemble", "without-cnn")]
+    make_build(tmp_path, models=("cnn", "lstm", "decision-tree"), sources=("cnn", "lstm"), further=further)
+    evaluation = evaluate(tmp_path, 100)
+    (matrix,) = matrices(evaluation, 0.02)
+    with captured(monkeypatch) as figures:
+        monkeypatch.setattr(bench.heatmap, "Figure", bench.figures.Figure)
+        assert draw_matrix(evaluation, matrix, tmp_path / "matrix.png")
+    assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
+    (figure,) = figures
+    written = {(text.get_position(), text.get_text()) for text in figure.axes[0].texts}
+    expected = {
+        ((at, line), auc_text(target.rows[name].auc) + ("*" if name == target.strongest else ""))
+        for line, target in enumerate(matrix.targets)
+        for at, name in enumerate(matrix.columns)
+        if name in target.rows
+    }
+    assert written == expected
+    frames = {tuple(np.round(np.add(each.get_xy(), (0.46, 0.44))).astype(int)) for each in figure.axes[0].patches}
+    own = {(matrix.columns.index(name), at) for at, each in enumerate(matrix.targets) for name in each.own}
+    assert frames == own
+    assert "SYNTHETIC recordings" in words(figure)
+
+
+def test_a_matrix_without_numbers_is_no_picture(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    for path in (tmp_path / "results").rglob("*.json"):
+        path.unlink()
+    evaluation = evaluate(tmp_path, 100)
+    (matrix,) = matrices(evaluation, 0.02)
+    assert draw_matrix(evaluation, matrix, tmp_path / "matrix.png") is False
+    assert not (tmp_path / "matrix.png").exists()
 
 
 def test_every_recipe_has_a_marker_of_its_own_and_every_format_a_color() -> None:

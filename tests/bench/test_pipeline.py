@@ -30,6 +30,7 @@ recipes = ["onnx-fp32", "onnx-fp16", "onnx-int8-static", "tflite-fp32", "tflite-
 [attacks]
 sources = ["cnn"]
 budgets_mv = [0.02]
+further_methods = ["twin"]
 steps = 3
 references = 16
 [bench]
@@ -77,8 +78,16 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
         for f in ("onnx", "tflite")
         for r in ("fp32", "int8-static")
     }
-    assert len(measured) == 8 * 3
-    for row in measured:
+    twins = [row for row in measured if row["method"] == "twin"]
+    assert {row["source"] for row in twins} == {"cnn/onnx-int8-static", "cnn/tflite-int8-static"}
+    assert {row["model"] for row in twins} == {"cnn"}  # made on its files, of no use for others
+    assert len(twins) == 2 * 4
+    worst = [row for row in measured if row["method"] == "worst-case"]
+    assert {(row["model"], row["sets"]) for row in worst} == {("decision-tree", 1), ("cnn", 3)}
+    assert len(measured) == 8 * 3 + len(twins) + 8
+    steps = {(row["model"], row["recipe"]): row["input_step_uv"] for row in measured if row["method"] == "clean"}
+    assert steps["cnn", "onnx-int8-static"] > 1 and steps["cnn", "onnx-fp32"] is None
+    for row in [row for row in measured if row["method"] != "worst-case"]:
         assert row["evidence"] == "measured-on-host"
         assert row["n"] == 40
         assert row["auc_low"] <= row["auc"] <= row["auc_high"]
@@ -98,11 +107,11 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
     kept = [p for p in files if p.parts[-3] == "results" or "models" in p.parts or "artifacts" in p.parts]
     assert kept
     results = [p for p in files if "results" in p.parts and p.name != "device.json"]
-    assert len(results) == 8 * 3 * 2
+    assert len(results) == (8 * 3 + len(twins)) * 2
     for p in (*results, *(p for p in files if "models" in p.parts)):
         assert third[p] == files[p], p
     rows = json.loads(pulseproof("bench", "table", *study, "--format", "json", home=tmp_path).stdout)
-    assert sum(row["auc"] is not None for row in rows) == 8 * 5
+    assert sum(row["auc"] is not None for row in rows) == 8 * 5 + len(twins) + 8 * 2
 
     labels = tmp_path / "build" / "tiny" / "bundle" / "labels.npy"
     whole = labels.read_bytes()
@@ -112,7 +121,7 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
 
     page = tmp_path / "build" / "tiny" / "report" / "index.html"
     pulseproof("bench", "report", *study, home=tmp_path)
-    assert "SYNTHETIC" in page.read_text()
+    assert "SYNTHETIC" in page.read_text() and "No audit of these attacks was made" in page.read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+from bench.evaluation import evaluate
 from bench.report import write_report
-from bench.rows import evaluate
-from tests.bench.making import change_json, make_build
+from tests.bench.making import audit, change_json, flag, make_build
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -49,7 +49,8 @@ def test_the_page_stands_alone_and_is_well_formed(tmp_path: Path) -> None:
     assert not re.search(r"url\(|@import|https?:", page)
     assert "SYNTHETIC" in page
     assert "decision-tree/onnx-int8-static" in page
-    for name in ("results.json", "results.csv", "auc-vs-budget-host.png", "latency-vs-auc-host.png"):
+    pictures = ("auc-vs-budget-host.png", "latency-vs-auc-host.png", "matrix-host.png")
+    for name in ("results.json", "results.csv", *pictures):
         assert (tmp_path / "made" / "report" / name).stat().st_size > 500
 
 
@@ -59,6 +60,17 @@ def test_text_from_files_is_text(tmp_path: Path) -> None:
     page = write_report(evaluate(tmp_path / "made", 100), tmp_path / "report").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_the_page_says_what_the_audit_says(tmp_path: Path) -> None:
+    make_build(tmp_path / "made")
+    page = tmp_path / "report" / "index.html"
+    write_report(evaluate(tmp_path / "made", 100), page.parent)
+    assert "No audit of these attacks was made" in page.read_text()
+    audit(tmp_path / "made", flag("unsettled", "cnn", source="cnn", method="pgd", budget_mv=0.02))
+    write_report(evaluate(tmp_path / "made", 100), page.parent)
+    assert "! unsettled: cnn, pgd from cnn: about cnn." in page.read_text()
+    assert "No audit" not in page.read_text()
 
 
 def test_a_study_without_attacks_or_results_has_a_page(tmp_path: Path) -> None:

@@ -259,6 +259,15 @@ def test_what_left_the_bundle_is_stale(made: Made, key: str, kept: int) -> None:
     assert len(device.stale) == 6 - kept
 
 
+def test_what_is_no_longer_for_this_artifact_is_stale(made: Made) -> None:
+    signals = [each | {"only": ["lstm"] if each["method"] == "pgd" else None} for each in made.head["signals"]]
+    change_json(made.build / "bundle" / "bundle.json", signals=signals)
+    device = made.read()
+    assert {each.key[1] for each in device.stale} == {"pgd-cnn-0.02mV"}
+    assert {each.reason for each in device.stale} == {"no longer in the bundle"}
+    assert len(device.results) == 4
+
+
 def test_a_device_of_stale_results_alone_is_no_device(made: Made) -> None:
     change_json(made.build / "bundle" / "bundle.json", study="renamed")
     device = made.read()
@@ -373,6 +382,16 @@ BUNDLE_DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "unlisted signals": (lambda b: unlist(b, "signals/clean.npy"), "bundle.json", "does not list signals/clean.npy"),
     "name twice": (lambda b: change_entry(b, "signals", name="pgd-cnn-0.02mV"), "bundle.json", "twice"),
     "name of another": (lambda b: change_entry(b, "artifacts", model="lstm"), "bundle.json", "is not lstm/onnx-fp32"),
+    "source of a path": (lambda b: change_entry(b, "signals", source="../x"), "bundle.json", "signals.0.source"),
+    "source too deep": (lambda b: change_entry(b, "signals", source="a/b/c"), "bundle.json", "signals.0.source"),
+    "only a text": (lambda b: change_entry(b, "signals", only="cnn"), "bundle.json", "signals.0.only"),
+    "queries of text": (lambda b: change_entry(b, "signals", facts={"q": "1"}), "bundle.json", "signals.0.facts"),
+    "thresholds of two": (
+        lambda b: change_entry(b, "artifacts", thresholds=[0.5, 0.5]),
+        "bundle.json",
+        "thresholds of cnn/onnx-fp32: not one a class",
+    ),
+    "negative step": (lambda b: change_entry(b, "artifacts", input_step_mv=-1.0), "bundle.json", "input_step_mv"),
     "negative budget": (lambda b: change_entry(b, "signals", epsilon_mv=-0.1), "bundle.json", "signals.0.epsilon_mv"),
     "labels changed": (lambda b: append(b / "labels.npy", b"\0"), "labels.npy", "at most"),
     "labels other": (lambda b: np.save(b / "labels.npy", TWO), "labels.npy", "SHA-256 differs"),

@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-import bench.rows
-from bench.rows import Evaluation, Row, evaluate, is_quantized
+import bench.resampled
+from attacks.worst import worst_case
+from bench.evaluation import Evaluation, evaluate
+from bench.rows import Row, is_quantized
 from core.errors import InputError
 from core.statistics import difference, interval, resampled_macro_auc
 from runtime.auc import macro_auc
 from runtime.files import write_array
-from tests.bench.making import change_json, entry, make_build, make_scores, write_result
+from tests.bench.making import audit, change_json, entry, flag, make_build, make_scores, write_result
 
 KEYS = [  # tools outside read these: the names and their order stay
     *("device", "evidence", "model", "recipe", "source", "method", "epsilon_mv"),
     *("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb"),
-    *("size_bytes", "runtime", "not_applicable"),
+    *("size_bytes", "runtime", "not_applicable", "note", "signals", "linf_mv", "l2_mv", "rms_mv", "snr_db", "sigma"),
+    *("outside_band", "second_difference", "queries", "input_step_uv", "disagreement", "sets", "unreliable", "flags"),
 ]
 MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
 
@@ -62,10 +65,10 @@ def add_device(build: Path, head: dict[str, Any], name: str, evidence: str) -> N
 
 
 def test_the_keys_are_the_contract(tmp_path: Path) -> None:
-    assert list(Row.model_fields) == [*KEYS, "note"]
+    assert list(Row.model_fields) == KEYS
     make_build(tmp_path)
     for row in evaluate(tmp_path, 100).rows:
-        assert list(row.model_dump()) == [*KEYS, "note"]
+        assert list(row.model_dump()) == KEYS
         json.dumps(row.model_dump(), allow_nan=False)
 
 
@@ -96,6 +99,20 @@ def test_the_clean_row(tmp_path: Path) -> None:
         "runtime": "onnxruntime 1.31.1",
         "not_applicable": None,
         "note": "SYNTHETIC",
+        "signals": "clean",
+        "linf_mv": 0.0,
+        "l2_mv": 0.0,
+        "rms_mv": 0.0,
+        "snr_db": None,
+        "sigma": 0.0,
+        "outside_band": 0.75,
+        "second_difference": 0.0,
+        "queries": None,
+        "input_step_uv": None,
+        "disagreement": None,
+        "sets": None,
+        "unreliable": None,
+        "flags": None,
     }
     assert expected.low < expected.estimate < expected.high
     assert (evaluation.resamples, evaluation.patients) == (200, len(np.unique(patients)))
@@ -116,7 +133,7 @@ def test_attacked_and_control_rows(tmp_path: Path, signals: str, source: str | N
 
 def test_one_row_an_artifact_signal_set_and_device_and_one_for_what_is_no_file(tmp_path: Path) -> None:
     head = make_build(tmp_path, models=("cnn", "decision-tree"), sources=("cnn", "lstm"))
-    rows = evaluate(tmp_path, 100).rows
+    rows = [row for row in evaluate(tmp_path, 100).rows if row.method != "worst-case"]
     assert len(rows) == len(head["artifacts"]) * len(head["signals"]) + 1 == 3 * 7 + 1
     left_out = {
         "model": "decision-tree",
@@ -124,7 +141,7 @@ def test_one_row_an_artifact_signal_set_and_device_and_one_for_what_is_no_file(t
         "not_applicable": "no int8 tree",
         "note": "SYNTHETIC",
     }
-    assert rows[-1].model_dump() == dict.fromkeys([*KEYS, "note"]) | left_out
+    assert rows[-1].model_dump() == dict.fromkeys(KEYS) | left_out
     assert not rows[-1].failed
 
 
@@ -232,7 +249,7 @@ def fail(*_: object) -> None:
 def test_a_second_look_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_build(tmp_path)
     first = evaluate(tmp_path, 100)
-    monkeypatch.setattr(bench.rows, "resampled_macro_auc", fail)
+    monkeypatch.setattr(bench.resampled, "resampled_macro_auc", fail)
     assert evaluate(tmp_path, 100) == first
 
 
@@ -248,7 +265,7 @@ def test_intervals_are_made_again_when_what_they_depend_on_changed(
     elif change == "seed":
         seed = 2
     elif change == "statistics":
-        monkeypatch.setattr(bench.rows, "STATISTICS", bench.rows.STATISTICS + 1)
+        monkeypatch.setattr(bench.resampled, "STATISTICS", bench.resampled.STATISTICS + 1)
     elif change == "kept file":
         path = tmp_path / "rows" / "host" / "cnn__onnx-fp32.npy"
         data = path.read_bytes()
@@ -258,9 +275,10 @@ def test_intervals_are_made_again_when_what_they_depend_on_changed(
         write_array(path, np.roll(np.load(path), 1, axis=0))
         change_json(tmp_path / "bundle" / "bundle.json", files=head["files"] | {path.name: entry(path)})
     calls = []
-    monkeypatch.setattr(bench.rows, "resampled_macro_auc", lambda *a: calls.append(1) or resampled_macro_auc(*a))
+    monkeypatch.setattr(bench.resampled, "resampled_macro_auc", lambda *a: calls.append(1) or resampled_macro_auc(*a))
     again = evaluate(tmp_path, resamples, seed)
-    assert len(calls) == (5 if change == "kept file" else 10)
+    lines = 5 + 2  # signal sets, and a worst case a budget
+    assert len(calls) == (lines if change == "kept file" else 2 * lines)
     assert (again.rows == first.rows) == (change in ("kept file", "statistics"))
 
 
@@ -272,9 +290,9 @@ def test_a_new_result_makes_only_its_own_artifact_again(tmp_path: Path, monkeypa
     scores = make_scores(labels, artifacts["cnn/onnx-int8-static"], signals["clean"], strength=0.5)
     write_result(tmp_path / "results" / "host", head, artifacts["cnn/onnx-int8-static"], signals["clean"], scores)
     calls = []
-    monkeypatch.setattr(bench.rows, "resampled_macro_auc", lambda *a: calls.append(1) or resampled_macro_auc(*a))
+    monkeypatch.setattr(bench.resampled, "resampled_macro_auc", lambda *a: calls.append(1) or resampled_macro_auc(*a))
     again = evaluate(tmp_path, 100)
-    assert len(calls) == 5
+    assert len(calls) == 5 + 2
     assert {path: path.read_bytes() for path in kept} == kept
     assert clean_row(again) == clean_row(first)
     row, expected = clean_row(again, "cnn/onnx-int8-static"), interval(scores, labels, patients, count=100)
@@ -286,11 +304,18 @@ def test_kept_rows_stay_in_step_with_the_results_that_are_there(tmp_path: Path) 
     make_build(tmp_path)
     first = evaluate(tmp_path, 100)
     result_of(tmp_path, signals="pgd-cnn-0.005mV").unlink()
-    for old, new in zip(first.rows, evaluate(tmp_path, 100).rows, strict=True):
-        if (old.artifact, old.method, old.epsilon_mv) == ("cnn/onnx-fp32", "pgd", 0.005):
-            assert new.auc is None
+    again = {(row.artifact, row.signals): row for row in evaluate(tmp_path, 100).rows}
+    for old in first.rows:
+        new = again.pop((old.artifact, old.signals), None)
+        if (old.artifact, old.signals) == ("cnn/onnx-fp32", "worst-case-0.005mV"):
+            assert new is None  # of the only attack at that budget
+        elif (old.artifact, old.signals) == ("cnn/onnx-fp32", "pgd-cnn-0.005mV"):
+            assert new is not None and new.auc is None
+        elif (old.artifact, old.signals) == ("cnn/onnx-int8-static", "pgd-cnn-0.005mV"):
+            assert new == old.model_copy(update={"disagreement": None})  # nothing left to compare it with
         else:
             assert new == old
+    assert again == {}
 
 
 def test_a_difference_is_int_minus_float_of_one_format_in_pairs(tmp_path: Path) -> None:
@@ -359,3 +384,173 @@ def test_a_row_refuses_what_json_cannot_hold() -> None:
 )
 def test_what_counts_as_quantized(recipe: str, expected: bool) -> None:
     assert is_quantized(recipe) is expected
+
+
+def worst_rows(evaluation: Evaluation, artifact: str) -> list[Row]:
+    return [row for row in evaluation.rows if row.artifact == artifact and row.method == "worst-case"]
+
+
+def test_the_worst_case_of_one_attack_is_that_attack(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    evaluation = evaluate(tmp_path, 100)
+    for row, budget in zip(worst_rows(evaluation, "cnn/onnx-fp32"), (0.005, 0.02), strict=True):
+        alone = row_of(evaluation, "cnn/onnx-fp32", "pgd", budget, "host")
+        assert (row.auc, row.auc_low, row.auc_high) == (alone.auc, alone.auc_low, alone.auc_high)
+        assert (row.epsilon_mv, row.source, row.sets, row.n) == (budget, None, 1, 60)
+        assert (row.evidence, row.size_bytes, row.runtime) == (alone.evidence, alone.size_bytes, alone.runtime)
+        assert row.latency_p50_ms is None  # nobody ran it
+
+
+def test_the_worst_case_takes_each_recording_as_what_hurts_most_and_no_control(tmp_path: Path) -> None:
+    further = [("ensemble", "without-cnn"), ("square", "cnn/onnx-fp32"), ("pgd-l2", "cnn")]
+    head = make_build(tmp_path, sources=("cnn", "lstm"), further=further, budgets=(0.02,))
+    labels, patients, artifacts, signals = parts(tmp_path, head)
+    rng = np.random.default_rng(5)
+    scores = {}
+    for name, each in signals.items():
+        scores[name] = (
+            labels * rng.normal(1, 1, labels.shape) - (9 if each["method"] in ("random-sign", "pgd-l2") else 0) * labels
+        ).astype(np.float32)
+        write_result(tmp_path / "results" / "host", head, artifacts["cnn/onnx-fp32"], each, scores[name])
+    evaluation = evaluate(tmp_path, 100, seed=2)
+    (row,) = worst_rows(evaluation, "cnn/onnx-fp32")
+    counted = ["pgd-cnn-0.02mV", "pgd-lstm-0.02mV", "ensemble-without-cnn-0.02mV", "square-cnn.onnx-fp32-0.02mV"]
+    expected = worst_case(np.stack([scores[name] for name in counted]), labels)
+    assert row.sets == 4
+    assert row.auc == expected.auc < min(macro_auc(scores[name], labels) for name in counted)
+    assert row.auc > macro_auc(scores["random-sign-0.02mV"], labels)  # noise and another ball are no part of it
+    found = interval(expected.scores, labels, patients, count=100, seed=2)
+    assert (row.auc_low, row.auc_high) == (found.low, found.high)
+
+
+def test_a_worst_case_with_an_attack_missing_says_so(tmp_path: Path) -> None:
+    make_build(tmp_path, sources=("cnn", "lstm"), budgets=(0.02,))
+    result_of(tmp_path, signals="pgd-lstm-0.02mV").unlink()
+    (row,) = worst_rows(evaluate(tmp_path, 100), "cnn/onnx-fp32")
+    assert (row.sets, row.note) == (1, "SYNTHETIC; over 1 of 2 attacks")
+    result_of(tmp_path, signals="pgd-cnn-0.02mV").unlink()
+    assert worst_rows(evaluate(tmp_path, 100), "cnn/onnx-fp32") == []
+
+
+def test_what_was_made_on_a_file_is_a_row_of_the_files_of_that_model_alone(tmp_path: Path) -> None:
+    make_build(tmp_path, models=("cnn", "lstm"), further=[("twin", "cnn/onnx-int8-static")], budgets=(0.02,))
+    evaluation = evaluate(tmp_path, 100)
+    twins = [row for row in evaluation.rows if row.method == "twin"]
+    assert [row.artifact for row in twins] == ["cnn/onnx-fp32", "cnn/onnx-int8-static"]
+    assert all(row.auc is not None for row in twins)
+    assert {row.artifact: row.sets for row in evaluation.rows if row.sets} == {
+        "cnn/onnx-fp32": 2,
+        "cnn/onnx-int8-static": 2,
+        "lstm/onnx-fp32": 1,
+        "lstm/onnx-int8-static": 1,
+    }
+
+
+def test_a_row_describes_its_signal_set_and_the_step_of_its_file(tmp_path: Path) -> None:
+    make_build(tmp_path, further=[("square", "cnn/onnx-int8-static")], budgets=(0.02,))
+    evaluation = evaluate(tmp_path, 100)
+    row = row_of(evaluation, "cnn/onnx-int8-static", "square", 0.02, "host")
+    assert (row.signals, row.queries) == ("square-cnn.onnx-int8-static-0.02mV", 480.5)
+    assert (row.linf_mv, row.l2_mv, row.rms_mv, row.snr_db, row.sigma) == (0.02, 0.04, 0.02, 20.5, 0.08)
+    assert row.input_step_uv == pytest.approx(52)
+    assert row_of(evaluation, "cnn/onnx-fp32", "square", 0.02, "host").input_step_uv is None
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_where_a_quantized_file_decides_otherwise_than_its_float_parent(tmp_path: Path, exclusive: bool) -> None:
+    head = make_build(tmp_path, budgets=(0.02,))
+    change_json(tmp_path / "bundle" / "bundle.json", task__exclusive=exclusive)
+    _, _, artifacts, signals = parts(tmp_path, head)
+    scores = np.tile(np.array([[0.4, 0.9, 0.1]], np.float32), (60, 1))  # no, yes, no; the second class is the highest
+    changed = scores.copy()
+    changed[:6, 0] = 0.5  # at its threshold: yes
+    changed[6:9, 2] = 2.0  # yes, and the highest
+    changed[9:12, 1] = 0.7  # moved, decided alike
+    for name, each in (("cnn/onnx-fp32", scores), ("cnn/onnx-int8-static", changed)):
+        write_result(tmp_path / "results" / "host", head, artifacts[name], signals["clean"], each)
+    evaluation = evaluate(tmp_path, 100)
+    assert clean_row(evaluation, "cnn/onnx-int8-static").disagreement == pytest.approx(3 / 60 if exclusive else 9 / 60)
+    assert clean_row(evaluation, "cnn/onnx-fp32").disagreement is None
+    result_of(tmp_path).unlink()
+    assert clean_row(evaluate(tmp_path, 100), "cnn/onnx-int8-static").disagreement is None
+
+
+def test_differences_of_rows_are_paired(tmp_path: Path) -> None:
+    head = make_build(tmp_path, budgets=(0.02,))
+    labels, patients, artifacts, signals = parts(tmp_path, head)
+    evaluation = evaluate(tmp_path, 100, seed=6)
+    attacked = row_of(evaluation, "cnn/onnx-fp32", "pgd", 0.02, "host")
+    scores = [make_scores(labels, artifacts["cnn/onnx-fp32"], signals[name]) for name in ("pgd-cnn-0.02mV", "clean")]
+    expected = difference(*scores, labels, patients, count=100, seed=6)
+    assert evaluation.difference(attacked, clean_row(evaluation)) == expected
+    assert evaluation.difference(attacked, None) is None
+    assert evaluation.difference(attacked, Row(model="cnn", recipe="onnx-fp32")) is None
+
+
+FLAGS = {
+    # the flag, and the rows (artifact, method, budget) that it makes unreliable
+    "one attack": (
+        flag("unsettled", "cnn", source="cnn", method="pgd", budget_mv=0.02),
+        {
+            (name, method, 0.02)
+            for name in ("cnn/onnx-fp32", "cnn/onnx-int8-static")
+            for method in ("pgd", "worst-case")
+        },
+    ),
+    "one file": (
+        flag("twin-differs", "cnn/onnx-int8-static", source="cnn", method="pgd", budget_mv=0.005),
+        {("cnn/onnx-int8-static", method, 0.005) for method in ("pgd", "worst-case")},
+    ),
+    "any attack": (
+        flag("no-white-box", "lstm"),
+        {
+            (f"lstm/{recipe}", method, budget)
+            for recipe in ("onnx-fp32", "onnx-int8-static")
+            for method in ("pgd", "worst-case")
+            for budget in (0.005, 0.02)
+        },
+    ),
+    "nobody here": (flag("unsettled", "resnet"), set()),
+    "another source": (
+        flag("unsettled", "cnn", source="lstm", method="pgd", budget_mv=0.02),
+        {(name, "worst-case", 0.02) for name in ("cnn/onnx-fp32", "cnn/onnx-int8-static")},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FLAGS)
+def test_a_flag_makes_the_rows_that_it_concerns_unreliable(tmp_path: Path, what: str) -> None:
+    raised, expected = FLAGS[what]
+    make_build(tmp_path, models=("cnn", "lstm"))
+    audit(tmp_path, raised)
+    rows = evaluate(tmp_path, 100).rows
+    assert {(row.artifact, row.method, row.epsilon_mv) for row in rows if row.unreliable} == expected
+    assert all(row.flags == (raised.name if row.unreliable else None) for row in rows)
+    for row in rows:  # clean recordings and noise are no attacks
+        assert (row.unreliable is None) == (row.method in ("clean", "random-sign"))
+
+
+def test_without_an_audit_nothing_is_called_reliable(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    evaluation = evaluate(tmp_path, 100)
+    assert {row.unreliable for row in evaluation.rows} == {None}
+    assert evaluation.no_audit == "No audit of these attacks was made: run make audit."
+    make_build(tmp_path / "calm", budgets=())
+    assert evaluate(tmp_path / "calm", 100).no_audit is None  # there is nothing to audit
+
+
+@pytest.mark.parametrize("other", [{"study": "another"}, {"lost": "pgd-cnn-0.02mV"}])
+def test_an_audit_of_other_attacks_is_not_believed(tmp_path: Path, other: dict[str, str]) -> None:
+    make_build(tmp_path)
+    audit(tmp_path, flag("unsettled", "cnn"), **other)
+    evaluation = evaluate(tmp_path, 100)
+    assert evaluation.audit is None
+    assert {row.unreliable for row in evaluation.rows} == {None}
+    assert evaluation.no_audit == "The audit is of other attacks than these: run make audit again."
+
+
+def test_a_damaged_audit_is_refused(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    (tmp_path / "audit.json").write_text('{"format": 1, "flags": 3}')
+    with pytest.raises(InputError, match=r"audit\.json"):
+        evaluate(tmp_path, 100)

@@ -9,32 +9,18 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.pivot import (
-    Line,
-    attacked_text,
-    auc_text,
-    budgets,
-    lines_of,
-    middle_budget,
-    milliseconds,
-    remarks,
-    signed,
-    size_text,
-    span,
-)
-from bench.rows import Evaluation, Row, evaluate
-from bench.table import KEYS, as_csv, as_json, as_markdown, cells, print_terminal, source_target
-from core.errors import InputError
-from runtime.auc import macro_auc
-from tests.bench.making import CLASSES, change_json, make_build, write_result
+from bench.evaluation import Evaluation, evaluate
+from bench.pivot import Line, budgets, fullest_budget, lines_of, middle_budget
+from bench.remarks import attacked_text, noise_text, remarks
+from bench.rows import Row
+from bench.table import KEYS, as_csv, as_json, as_markdown, cells, print_terminal
+from bench.texts import auc_text, signed, span
+from tests.bench.making import CLASSES, audit, change_json, flag, give, make_build, scores_of_auc, write_result
 
 CLEAN = "clean"
 
@@ -44,27 +30,6 @@ def terminal(evaluation: Evaluation, width: int = 200, live: bool = False) -> st
     print_terminal(evaluation, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def scores_of_auc(labels: np.ndarray, share: float) -> np.ndarray:
-    """Scores that put the share ``share`` of each class's positives above all negatives and the rest below all: their
-    AUC is that share, rounded to whole recordings."""
-    scores = np.zeros(labels.shape, np.float32)
-    for k in range(labels.shape[1]):
-        positives = np.flatnonzero(labels[:, k])
-        won = round(share * len(positives))
-        scores[positives[:won], k], scores[positives[won:], k] = 1, -1
-    return scores
-
-
-def give(build: Path, head: dict[str, Any], artifact: str, signals: str, share: float, device: str = "host") -> float:
-    """Replace one result by scores of about the AUC ``share``, and return that AUC."""
-    labels = np.load(build / "bundle" / "labels.npy")
-    scores = scores_of_auc(labels, share)
-    tag = next(each for each in head["artifacts"] if each["name"] == artifact)
-    made_on = next(each for each in head["signals"] if each["name"] == signals)
-    write_result(build / "results" / device, head, tag, made_on, scores)
-    return macro_auc(scores, labels)
 
 
 def line_of(evaluation: Evaluation, artifact: str) -> Line:
@@ -92,7 +57,6 @@ def test_synthetic_is_said_in_every_form(tmp_path: Path, note: str | None) -> No
     assert said in as_markdown(evaluation)
     assert all("SYNTHETIC" in row["note"] for row in json.loads(as_json(evaluation.rows)))
     assert all("SYNTHETIC" in row["note"] for row in csv_rows(evaluation.rows))
-    assert "SYNTHETIC" in source_target(evaluation.rows, 0.02)
 
 
 def test_real_recordings_are_not_called_synthetic_and_a_subset_is_named(tmp_path: Path) -> None:
@@ -169,7 +133,9 @@ def test_the_worst_case_is_the_lowest_over_sources_and_says_where_it_was_made(tm
         give(tmp_path, head, artifact, "pgd-lstm-0.02mV", by_lstm)
         give(tmp_path, head, artifact, "random-sign-0.02mV", 0.7)
     evaluation = evaluate(tmp_path, 100)
-    rows = {(row.artifact, row.source): row.auc for row in evaluation.rows if row.epsilon_mv == 0.02}
+    there = [row for row in evaluation.rows if row.epsilon_mv == 0.02]
+    rows = {(row.artifact, row.source): row.auc for row in there if row.method != "worst-case"}
+    worst = {row.artifact: row.auc for row in there if row.method == "worst-case"}
     for artifact, source, made, letter in (
         ("cnn/onnx-fp32", "cnn", "white-box", "w"),
         ("cnn/onnx-int8-static", "cnn", "from its float parent", "p"),
@@ -179,10 +145,13 @@ def test_the_worst_case_is_the_lowest_over_sources_and_says_where_it_was_made(tm
         cell = line_of(evaluation, artifact).cells[0.02]
         assert cell.attacked == rows[artifact, source] == min(rows[artifact, "cnn"], rows[artifact, "lstm"])  # type: ignore[type-var]
         assert (cell.source, cell.method, cell.made, cell.complete) == (source, "pgd", made, True)
-        assert cell.control == rows[artifact, None]
+        assert (cell.control, cell.noise) == (rows[artifact, None], "random-sign")
+        assert cell.worst == worst[artifact]
+        assert cell.worst is not None
+        assert cell.worst <= cell.attacked  # type: ignore[operator]
         assert attacked_text(cell) == f"{auc_text(cell.attacked)}{letter}"
         line = next(row for row in markdown_rows(as_markdown(evaluation)) if artifact == f"{row[0]}/{row[1]}")
-        assert line[-1] == f"{attacked_text(cell)} / {auc_text(cell.control)}"
+        assert line[-1] == f"{attacked_text(cell)} / {auc_text(cell.worst)} / {auc_text(cell.control)}s"
 
 
 def test_a_source_that_was_not_measured_leaves_an_upper_bound(tmp_path: Path) -> None:
@@ -206,6 +175,105 @@ def test_what_was_attacked_by_transfer_alone_is_named(tmp_path: Path) -> None:
     (said,) = [each for each in remarks(evaluate(tmp_path, 100), "host") if "transfer only" in each]
     assert said.startswith("decision-tree, random-forest: attacked by transfer only")
     assert "cnn" not in said
+
+
+def test_queries_alone_are_no_measure_of_robustness_and_a_gradient_is(tmp_path: Path) -> None:
+    further = [("square", "lstm/onnx-fp32"), ("twin", "ecg-lens/onnx-int8-static"), ("ensemble", "without-lstm")]
+    make_build(tmp_path, models=("cnn", "lstm", "ecg-lens"), sources=("cnn",), further=further)
+    (said,) = [each for each in remarks(evaluate(tmp_path, 100), "host") if "attacked by" in each]
+    assert said == ("lstm: attacked by transfer and queries only, without its gradient; the worst case may be lower.")
+
+
+MADE = [
+    # recipe attacked, (method, source) of the strongest attack, where that was made, the letter, on the model itself
+    ("onnx-fp32", "pgd", "cnn", "white-box", "w", True),
+    ("onnx-int8-static", "pgd", "cnn", "from its float parent", "p", True),
+    ("onnx-int8-static", "twin", "cnn/onnx-int8-static", "twin", "g", True),
+    ("onnx-int8-static", "square", "cnn/onnx-int8-static", "queries", "q", True),
+    ("onnx-fp32", "twin", "cnn/onnx-int8-static", "another file", "f", True),
+    ("onnx-fp32", "square", "cnn/onnx-int8-static", "another file", "f", True),
+    ("onnx-fp32", "ensemble", "without-cnn", "ensemble", "e", False),
+    ("onnx-fp32", "pgd", "lstm", "transfer", "t", False),
+]
+
+
+@pytest.mark.parametrize(("recipe", "method", "source", "made", "letter", "itself"), MADE)
+def test_a_cell_says_where_its_attack_was_made(
+    tmp_path: Path, recipe: str, method: str, source: str, made: str, letter: str, itself: bool
+) -> None:
+    further = [(name, "cnn/onnx-int8-static") for name in ("twin", "square")] + [("ensemble", "without-cnn")]
+    head = make_build(tmp_path, sources=("cnn", "lstm"), further=further, budgets=(0.02,))
+    for each in head["signals"]:
+        strongest = (each["method"], each["source"]) == (method, source)
+        give(tmp_path, head, f"cnn/{recipe}", each["name"], 0.1 if strongest else 0.6)
+    cell = line_of(evaluate(tmp_path, 100), f"cnn/{recipe}").cells[0.02]
+    assert (cell.made, cell.method, cell.source, cell.on_itself) == (made, method, source, itself)
+    assert attacked_text(cell) == f"{auc_text(cell.attacked)}{letter}"
+
+
+def test_an_attack_in_another_ball_is_no_match_for_those_within_the_budget(tmp_path: Path) -> None:
+    head = make_build(tmp_path, further=[("pgd-l2", "cnn")], budgets=(0.02,))
+    give(tmp_path, head, "cnn/onnx-fp32", "pgd-l2-cnn-0.02mV", 0.1)
+    evaluation = evaluate(tmp_path, 100)
+    cell = line_of(evaluation, "cnn/onnx-fp32").cells[0.02]
+    assert cell.method == "pgd"
+    assert cell.controls.keys() == {"random-sign"}
+    assert any(row.method == "pgd-l2" and row.auc is not None for row in evaluation.rows)
+
+
+def test_the_control_of_a_cell_is_the_noise_that_hurts_most(tmp_path: Path) -> None:
+    controls = ("random-sign", "gaussian", "noise-bw", "noise-em", "noise-ma")
+    head = make_build(tmp_path, controls=controls, budgets=(0.02,))
+    found = {}
+    for name, share in zip(controls, (0.9, 0.8, 0.7, 0.5, 0.6), strict=True):
+        found[name] = give(tmp_path, head, "cnn/onnx-fp32", f"{name}-0.02mV", share)
+    give(tmp_path, head, "cnn/onnx-fp32", CLEAN, 0.9)
+    evaluation = evaluate(tmp_path, 100)
+    cell = line_of(evaluation, "cnn/onnx-fp32").cells[0.02]
+    assert (cell.controls, cell.noise, cell.control) == (found, "noise-em", found["noise-em"])
+    assert noise_text(cell) == f"{auc_text(found['noise-em'])}m"
+    (said,) = [each for each in remarks(evaluation, "host") if each.startswith("Noise alone")]
+    assert "cnn at 0.02 mV (noise-em): onnx-fp32" in said
+
+
+def test_flags_stand_in_the_cell_and_below_the_table(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    raised = [flag("unsettled", "cnn", source="cnn", method="pgd", budget_mv=0.02), flag("no-white-box", "lstm")]
+    audit(tmp_path, *raised)
+    evaluation = evaluate(tmp_path, 100)
+    cells_there = line_of(evaluation, "cnn/onnx-fp32").cells
+    assert (cells_there[0.005].flags, cells_there[0.02].flags) == ((), ("unsettled",))
+    assert attacked_text(cells_there[0.02]).endswith("w!")
+    for text in (terminal(evaluation), as_markdown(evaluation)):
+        assert "! unsettled: cnn, pgd from cnn: about cnn." in text
+        assert "! no-white-box: lstm: about lstm." in text
+        assert "No audit" not in text
+    audit(tmp_path)
+    assert "raised no flag" in terminal(evaluate(tmp_path, 100))
+    (tmp_path / "audit.json").unlink()
+    for text in (terminal(evaluate(tmp_path, 100)), as_markdown(evaluate(tmp_path, 100))):
+        assert "No audit of these attacks was made: run make audit." in text
+
+
+def test_signal_sets_that_could_not_be_made_are_told_once_a_reason(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    names = ["twin-cnn.onnx-int8-static-0.005mV", "twin-cnn.onnx-int8-static-1e-05mV", "noise-bw-0.02mV"]
+    missing = [{"name": name, "reason": "it cannot"} for name in names]
+    missing += [{"name": "0.0005 mV", "reason": "below the recorder's step"}, {"name": "odd", "reason": "too odd"}]
+    change_json(tmp_path / "bundle" / "bundle.json", not_made=missing)
+    text = terminal(evaluate(tmp_path, 100))
+    assert "twin-cnn.onnx-int8-static, noise-bw: it cannot" in text
+    assert "odd: too odd" in text
+    assert "0.0005 mV: below the recorder's step" in text
+
+
+def test_the_fullest_budget_is_that_at_which_most_was_made() -> None:
+    def rows(*made: tuple[str, float]) -> list[Row]:
+        return [Row(model="cnn", recipe="onnx-fp32", method=method, epsilon_mv=budget) for method, budget in made]
+
+    assert fullest_budget(rows(("clean", 0.0))) is None
+    assert fullest_budget(rows(*(("pgd", budget) for budget in (0.01, 0.02, 0.05)))) == 0.02
+    assert fullest_budget(rows(*(("pgd", budget) for budget in (0.01, 0.02, 0.05)), ("square", 0.05))) == 0.05
 
 
 def test_failed_stale_and_missing_runs_are_told_below_the_table(tmp_path: Path) -> None:
@@ -246,68 +314,10 @@ def test_nothing_measured_yet_is_a_table_that_says_so(tmp_path: Path) -> None:
     assert as_csv(evaluation.rows) == ",".join(KEYS) + "\n"
 
 
-def test_source_against_target(tmp_path: Path) -> None:
-    head = make_build(tmp_path, models=("cnn", "lstm"), recipes=("onnx-fp32",), sources=("cnn", "lstm"))
-    wanted = {CLEAN: (0.9, 0.8), "random-sign-0.02mV": (0.85, 0.75), "pgd-cnn-0.02mV": (0.2, 0.5)}
-    wanted |= {"pgd-lstm-0.02mV": (0.4, 0.1)}
-    texts: dict[str, list[str]] = {"cnn/onnx-fp32": [], "lstm/onnx-fp32": []}
-    for signals, shares in wanted.items():
-        for artifact, share in zip(texts, shares, strict=True):
-            texts[artifact].append(auc_text(give(tmp_path, head, artifact, signals, share)))
-    lines = source_target(evaluate(tmp_path, 100).rows, 0.02).splitlines()
-    assert lines[0].startswith("Macro AUC at 0.02 mV")
-    assert lines[1] == "SYNTHETIC"
-    assert lines[3].split() == ["host", "clean", "random-sign", "cnn", "lstm"]
-    assert [line.split() for line in lines[4:]] == [[artifact, *found] for artifact, found in texts.items()]
-    ends = [[match.end() for match in re.finditer(r"\S+", line)][1:] for line in lines[3:]]
-    assert ends[0] == ends[1] == ends[2]  # numbers stand right below their column's name
-
-
-def test_source_against_target_takes_the_lowest_of_several_methods(tmp_path: Path) -> None:
-    head = make_build(tmp_path, recipes=("onnx-fp32",), budgets=(0.01, 0.02))
-    signals = [
-        each | ({"method": "smooth", "epsilon_mv": 0.02} if each["name"] == "pgd-cnn-0.01mV" else {})
-        for each in head["signals"]
-    ]
-    change_json(tmp_path / "bundle" / "bundle.json", signals=signals)
-    give(tmp_path, head, "cnn/onnx-fp32", "pgd-cnn-0.02mV", 0.5)
-    lower = give(tmp_path, head, "cnn/onnx-fp32", "pgd-cnn-0.01mV", 0.1)
-    evaluation = evaluate(tmp_path, 100)
-    assert source_target(evaluation.rows, 0.02).splitlines()[-1].split()[-1] == auc_text(lower)
-    assert line_of(evaluation, "cnn/onnx-fp32").cells[0.02].method == "smooth"
-
-
-def test_source_against_target_shows_a_dash_where_nothing_was_measured(tmp_path: Path) -> None:
-    make_build(tmp_path, recipes=("onnx-fp32",))
-    (tmp_path / "results" / "host" / "cnn__onnx-fp32" / "pgd-cnn-0.02mV.json").unlink()
-    assert source_target(evaluate(tmp_path, 100).rows, 0.02).splitlines()[-1].endswith(" -")
-
-
-@pytest.mark.parametrize(
-    ("synthetic", "note"), [(True, "12 records; SYNTHETIC"), (False, "subset of 2,943 records"), (True, "12 records")]
-)
-def test_the_note_stands_above_source_against_target(tmp_path: Path, synthetic: bool, note: str) -> None:
-    make_build(tmp_path, synthetic=synthetic, note=note)
-    text = source_target(evaluate(tmp_path, 100).rows, 0.02)
-    assert note in text
-    assert ("SYNTHETIC" in text) is synthetic
-
-
-@pytest.mark.parametrize("budget", [0.03, 0.0, -0.02, float("nan")])
-def test_an_unknown_budget_is_answered_with_those_there_are(tmp_path: Path, budget: float) -> None:
-    make_build(tmp_path)
-    with pytest.raises(InputError) as caught:
-        source_target(evaluate(tmp_path, 100).rows, budget)
-    assert f"{budget:g} mV" in caught.value.what
-    assert caught.value.mend == "budgets there: 0.005 mV, 0.02 mV"
-
-
 def test_a_study_without_attacks_has_no_budget(tmp_path: Path) -> None:
     make_build(tmp_path, budgets=())
     evaluation = evaluate(tmp_path, 100)
     assert (budgets(evaluation.rows), middle_budget(evaluation.rows)) == ([], None)
-    with pytest.raises(InputError, match="none"):
-        source_target(evaluation.rows, 0.02)
     assert markdown_rows(as_markdown(evaluation))[0][-1] == "int - float"
 
 
@@ -324,7 +334,9 @@ def test_csv_and_json_hold_the_rows_in_full(tmp_path: Path) -> None:
     head = make_build(tmp_path, models=("cnn", "decision-tree"))
     change_json(tmp_path / "bundle" / "bundle.json", note='a "quoted", parted; note')
     write_result(tmp_path / "results" / "host", head, head["artifacts"][0], head["signals"][0], None)
+    audit(tmp_path, flag("unsettled", "cnn", source="cnn"))
     rows = evaluate(tmp_path, 100).rows
+    assert {row.unreliable for row in rows} == {True, False, None}
     read = json.loads(as_json(rows))
     assert [Row(**each) for each in read] == list(rows)
     assert all(list(each) == list(KEYS) for each in read)
@@ -335,6 +347,8 @@ def test_csv_and_json_hold_the_rows_in_full(tmp_path: Path) -> None:
         for key, value in row.model_dump().items():
             if value is None:
                 assert text[key] == ""
+            elif isinstance(value, bool):
+                assert text[key] == str(value)
             else:
                 assert type(value)(text[key]) == value  # floats to the last bit
 
@@ -371,7 +385,7 @@ def test_every_line_of_the_markdown_table_has_every_column(tmp_path: Path) -> No
     table = markdown_rows(as_markdown(evaluate(tmp_path, 100)))
     assert table[0] == [
         *("model", "recipe", "size", "p50 ms", "p99 ms", "clean AUC", "int - float"),
-        *("0.005 mV: attack/noise", "0.02 mV: attack/noise"),
+        *("0.005 mV: attack/worst/noise", "0.02 mV: attack/worst/noise"),
     ]
     assert [f"{row[0]}/{row[1]}" for row in table[2:]] == [each["name"] for each in head["artifacts"]]
     assert {len(row) for row in table} == {9}
@@ -423,49 +437,3 @@ def test_each_device_has_a_table_and_remarks_of_its_own(tmp_path: Path) -> None:
         assert text.count("1 of 2 runs without a number") == 1
     lines = [row for row in markdown_rows(as_markdown(evaluation)) if row[0] == "cnn"]
     assert [row[5][:4] for row in lines][3:] == ["-"]
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(None, "-"), (0.0, ".000"), (0.9124, ".912"), (0.9996, "1.000"), (1.0, "1.000")]
-)
-def test_auc_text(value: float | None, expected: str) -> None:
-    assert auc_text(value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0.0, ".000"), (-0.0004, ".000"), (0.0126, "+.013"), (-0.004, "-.004"), (1.0, "+1.000"), (-0.5, "-.500")],
-)
-def test_signed(value: float, expected: str) -> None:
-    assert signed(value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(None, "-"), (0.04123, "0.0412"), (1.2, "1.20"), (12.34, "12.3"), (123.4, "123"), (1234.5, "1,234")],
-)
-def test_milliseconds(value: float | None, expected: str) -> None:
-    assert milliseconds(value) == expected
-
-
-@given(st.floats(0.001, 1e5))
-@example(999.7)
-def test_milliseconds_are_within_half_a_percent_and_never_in_powers_of_ten(value: float) -> None:
-    text = milliseconds(value)
-    assert "e" not in text
-    assert float(text.replace(",", "")) == pytest.approx(value, rel=0.005)
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        (None, "-"),
-        (0, "0.0 kB"),
-        (1300, "1.3 kB"),
-        (999_949, "999.9 kB"),
-        (1_000_000, "1.00 MB"),
-        (22_345_678, "22.35 MB"),
-    ],
-)
-def test_size_text(size: int | None, expected: str) -> None:
-    assert size_text(size) == expected

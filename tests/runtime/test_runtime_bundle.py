@@ -174,6 +174,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "artifacts are numbers": (set_key("artifacts", [1]), "artifacts[0] is not an object"),
     "no artifacts": (set_key("artifacts", []), "artifacts: none is listed"),
     "no sets": (set_key("signals", []), "signals: none is listed"),
+    "only a text": (set_key(*SIGNALS, "only", "cnn"), "signals[0].only: is str, expected list"),
+    "only nobody": (set_key(*SIGNALS, "only", []), "signals[0].only: expected 1 to 1000 texts"),
     "source a number": (set_key(*SIGNALS, "source", 1), "signals[0].source: is int, expected str or null"),
     "objects": (lambda r: put(r, "labels.npy", np.array([{}], object)), "labels.npy: it holds Python objects"),
     "not npy": (lambda root: put(root, "labels.npy", b"\x80\x04K\x01."), "labels.npy: not a .npy file"),
@@ -219,6 +221,23 @@ def test_damage(bundle: Path, capsys: pytest.CaptureFixture[str], damage: Callab
     assert said.startswith(f"error: {bundle}")
     assert said.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        (None, ["cnn/onnx-fp32", "cnn/tflite-fp32"]),
+        (["cnn"], ["cnn/onnx-fp32", "cnn/tflite-fp32"]),
+        (["lstm", "cnn/tflite-fp32"], ["cnn/tflite-fp32"]),
+        (["cnn/onnx"], []),
+        (["lstm"], []),
+    ],
+)
+def test_a_set_may_be_for_some_artifacts_alone(bundle: Path, only: list[str] | None, expected: list[str]) -> None:
+    set_key("signals", 1, "only", only)(bundle)
+    found = open_bundle(bundle)
+    assert [artifact.name for artifact in found.artifacts if found.signals[1].is_for(artifact)] == expected
+    assert all(found.signals[0].is_for(artifact) for artifact in found.artifacts)  # it does not say
 
 
 def test_a_header_that_claims_more_than_there_is(tmp_path: Path) -> None:

@@ -228,6 +228,24 @@ def test_what_is_no_longer_good_is_done_again(
     assert len(json.loads((out / "device.json").read_text())["runs"]) == (1 if "--device" in more else 2)
 
 
+def test_a_set_for_one_model_is_run_on_its_artifacts_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = {f"{name}/onnx-fp32": tiny.onnx_linear for name in ("one", "other")}
+    root = tiny.write_bundle(tmp_path / "bundle", models)
+    manifest = json.loads((root / "bundle.json").read_text())
+    manifest["signals"][1] |= {"only": ["other"], "source": "other/onnx-fp32"}
+    (root / "bundle.json").write_text(json.dumps(manifest))
+    out, command = tmp_path / "out", ["run", str(root), "--out", str(tmp_path / "out"), *HOST]
+    assert main(command) == 0
+    found = results(out)
+    assert set(found) == {"one__onnx-fp32/clean", "other__onnx-fp32/clean", "other__onnx-fp32/pgd-0.01mV"}
+    assert found["other__onnx-fp32/pgd-0.01mV"]["signals"]["source"] == "other/onnx-fp32"
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "nothing to do: all 3 results are there" in capsys.readouterr().err
+    assert main([*command, "--only", "one/*", "--sets", "pgd*"]) == 0  # both are there, but not for each other
+    assert "nothing to do: all 0 results are there" in capsys.readouterr().err
+
+
 def test_bad_artifacts_fail_alone(runner: Path, tmp_path: Path) -> None:
     """Each with its own reason; what comes before and after them runs."""
     root = tiny.write_bundle(

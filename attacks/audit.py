@@ -1,0 +1,202 @@
+"""``python -m attacks audit``: the attacks of a study held against each other, against themselves, and against noise.
+
+In: a study with its trained models, deployed files and signal sets. Out: ``build/<study>/audit.json``: every model on
+every set (the matrix of sources and targets), every attacked file on the sets that concern it, the attack run again
+with more effort and with other objectives, and the flags that follow (:mod:`attacks.flags`). A flag does not stop
+anything: it stands beside the number that must not be believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from attacks.audit_file import Audit, audit_path, cell_of, flag_entry, recheck_of, tables, write_audit
+from attacks.audit_runs import OwnRuns, some_of
+from attacks.audit_scores import ScoreBook, Target, file_target, model_target
+from attacks.ball import LINF
+from attacks.flags import Again, Kind, Measured, Norm, Row, find_flags, measure
+from attacks.gradient import NoGradientError
+from attacks.methods import METHODS
+from attacks.recorder import Recorder
+from attacks.run import Made, attack_study
+from attacks.sets import SignalSet
+from core.console import follow, say
+from core.statistics import Resamples, draw_resamples
+from core.study import Method, Study
+from ecg.recordings import Recordings
+from export.manifest import Entry, Manifest
+from models.run import Trained
+from runtime.engines import EngineError
+
+# What meets a file that was not made on it or on its float parent.
+EVERYWHERE = ("clean", "random-sign", "ensemble")
+# It wants a file and its parent to disagree, not a low AUC.
+OTHER_AIM = "disagree"
+
+
+def audit_command(study: Study, data: Path | None, build: Path) -> None:
+    """Audit a study, doing before what is left to do, and print what was found."""
+    from ecg.prepare import prepare
+    from export.run import export_study
+    from models.run import train_study
+
+    recordings = prepare(study, data, build)
+    trained = train_study(study, recordings, build)
+    manifest = export_study(study, recordings, trained, build)
+    made = attack_study(study, recordings, trained, build, manifest=manifest, data=data)
+    audit = audit_study(study, recordings, trained, made, build, manifest)
+    console = Console()
+    for table in tables(audit):
+        console.print(table)
+    for reason in audit.unchecked:
+        say(f"not looked at: {reason}")
+
+
+def audit_study(
+    study: Study,
+    recordings: Recordings,
+    trained: Mapping[str, Trained],
+    made: Made,
+    build: Path,
+    manifest: Manifest | None = None,
+) -> Audit:
+    """Score, run again, compare, and write ``build/<study>/audit.json``.
+
+    ``made``: all signal sets of the study; ``manifest``: its files, for those that were attacked themselves. What was
+    computed before is not computed again.
+    """
+    work = _Work(study, recordings, trained, made, build, manifest)
+    work.measure_all()
+    again = work.run_again()
+    flags = find_flags(work.rows, again, work.twins)
+    work.book.sweep()
+    audit = Audit(
+        study=study.name,
+        note=recordings.about.note,
+        recordings=len(work.labels),
+        patients=len(work.resamples.counts),
+        rechecked=len(work.some),
+        resamples=study.bench.bootstrap,
+        sets={each.name: each.sha256 for each in made.sets},
+        engines=work.engines,
+        cells=tuple(cell_of(row) for row in (*work.clean_rows, *work.rows)),
+        rechecks=tuple(recheck_of(one) for one in again),
+        flags=tuple(flag_entry(flag) for flag in flags),
+        unchecked=tuple(work.unchecked),
+    )
+    write_audit(audit_path(study, build), audit)
+    return audit
+
+
+class _Work:
+    """One audit under way: the rows measured so far, and what could not be."""
+
+    def __init__(
+        self,
+        study: Study,
+        recordings: Recordings,
+        trained: Mapping[str, Trained],
+        made: Made,
+        build: Path,
+        manifest: Manifest | None,
+    ) -> None:
+        self.study, self.recordings, self.trained, self.sets = study, recordings, trained, made.sets
+        self.home = build / study.name
+        self.entries = {entry.name: entry for entry in (manifest.made() if manifest else ())}
+        self.book = ScoreBook(self.home / "audit", self.home / "signals")
+        about = recordings.about
+        self.recorder = Recorder(about.adc_step_mv, *about.adc_range)
+        self.models = {name: model_target(each, about.adc_step_mv) for name, each in trained.items()}
+        self.test = recordings.sample("test", study.test_records, study.seed)
+        self.labels = recordings.labels[self.test]
+        patients = recordings.patients[self.test]
+        self.resamples = draw_resamples(patients, study.bench.bootstrap, study.seed)
+        self.some = some_of(len(self.test), study.seed)
+        self.some_resamples = draw_resamples(patients[self.some], study.bench.bootstrap, study.seed)
+        self.rows: list[Measured] = []
+        self.clean_rows: list[Measured] = []
+        self.engines: dict[str, str] = {}
+        self.twins: dict[str, str] = {}
+        self.unchecked = [f"{missing.name}: {missing.reason}" for missing in made.not_applicable]
+
+    def measure_all(self) -> None:
+        """Every model on every set, and every attacked file on those that concern it."""
+        work = [(target, one) for target in self.models.values() for one in self.sets if _concerns(target.name, one)]
+        for entry in self._attacked_files():
+            try:
+                target = file_target(entry, self.home / _file(entry), self.recorder.step_mv)
+            except EngineError as error:
+                self.unchecked.append(f"{entry.name}: {error}")
+                continue
+            self.engines[entry.name] = target.engine
+            work += [(target, one) for one in self.sets if _concerns(target.name, one)]
+        for target, one in follow(work, "scores for the audit"):
+            self._measure(target, one)
+
+    def _measure(self, target: Target, one: SignalSet) -> None:
+        try:
+            scores = self.book.scores(target, one)
+        except EngineError as error:
+            self.unchecked.append(f"{target.name} on {one.name}: {error}")
+            return
+        row = self._row(target.name, one, scores, self.labels, self.resamples)
+        (self.clean_rows if one.method == "clean" else self.rows).append(row)
+
+    def _row(
+        self, target: str, one: SignalSet, scores: NDArray[np.float32], labels: NDArray[np.uint8], over: Resamples
+    ) -> Measured:
+        kind, norm = _kind(self.study, one.method)
+        row = Row(target, one.source, one.method, one.epsilon_mv)
+        return measure(row, kind, scores, labels, over, norm, one.facts)
+
+    def _attacked_files(self) -> list[Entry]:
+        names = dict.fromkeys(one.source for one in self.sets if one.source is not None and "/" in one.source)
+        return [self.entries[name] for name in names if name in self.entries]
+
+    def run_again(self) -> list[Again]:
+        """The default attack of each model once more, with more effort and with the other objectives."""
+        found = []
+        labels, over = self.labels[self.some], self.some_resamples
+        runs = OwnRuns(self.study, self.recordings, self.trained, self.book, self.test[self.some])
+        for recheck, one in follow(runs.wanted(self.sets), "attacks run again"):
+            try:
+                after = runs.scores(recheck, one)
+            except NoGradientError as error:
+                self.unchecked.append(f"{one.name} with {recheck.says}: {error}")
+                continue
+            assert one.source is not None
+            before = self.book.scores(self.models[one.source], one)[self.some]
+            pair = (self._row(one.source, one, scores, labels, over) for scores in (before, after))
+            found.append(Again(recheck.says, recheck.aim != "auc", *pair))
+        return found
+
+
+def _concerns(target: str, one: SignalSet) -> bool:
+    """Models meet every set, a file its own, those of its float parent, an ensemble's, and the plainest control."""
+    if one.method == OTHER_AIM:
+        return False
+    model, _, recipe = target.partition("/")
+    return not recipe or one.source in (target, model) or one.method in EVERYWHERE
+
+
+def _kind(study: Study, method: str) -> tuple[Kind, Norm | None]:
+    """What a method knows of its source, and the ball that bounds it."""
+    if method == "clean":
+        return "control", "linf"
+    entry = METHODS[cast(Method, method)]
+    made = entry.make(study.attacks)
+    kind: Kind = "control" if entry.control else "queries" if entry.way == "queries" else "gradient"
+    if not getattr(made, "bounded", True):
+        return kind, None
+    return kind, getattr(getattr(made, "attack", None), "ball", LINF).norm
+
+
+def _file(entry: Entry) -> Path:
+    assert entry.file is not None, f"{entry.name} has no file"
+    return Path(entry.file)

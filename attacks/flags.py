@@ -1,0 +1,285 @@
+"""Is the attack behind a robustness number worth believing? Plain comparisons of measured rows, each with a name.
+
+In: what every target scored on every signal set (:class:`Measured`), and what the audit ran again. Out: a list of
+:class:`Flag`, each a sentence about one row. In the spirit of AutoAttack's ``checks.py`` (Croce and Hein 2020),
+RobustBench's ``unreliable`` and "Obfuscated gradients give a false sense of security" (Athalye et al. 2018): a flag
+does not say that a model is weak or strong, it says that its number must not be believed as it stands.
+
+Wherever two AUCs are compared, it is in pairs: both on the same resamples of the patients, and the 95 % interval of
+their difference must leave out zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.statistics import Resamples, percentiles, resampled_macro_auc
+from runtime.auc import macro_auc
+
+# Differences below it are left alone however narrow their interval: at collapse, or with thousands of recordings, the
+# last digits of an AUC are always "significant", and no reader would act on them. (PTB-XL's CNN: twice the steps change
+# it by .0002, a second start by as much.)
+MATTERS = 0.002
+# An attacked AUC has no floor at .5: the attacker turns the order round. Whoever may change everything takes it to 0.
+COLLAPSE = 0.1
+# The share of recordings without gradient above which a white box cannot be trusted.
+WITHOUT_GRADIENT = 0.01
+
+Kind = Literal["gradient", "queries", "control"]
+Norm = Literal["linf", "l2"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a flag is about: ``target`` (a model, ``cnn``, or a file, ``cnn/onnx-int8-static``) under ``method`` made on
+    ``source`` (None for a control) at ``budget_mv``. A method, source or budget of None: all of the target's."""
+
+    target: str
+    source: str | None = None
+    method: str | None = None
+    budget_mv: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One target on one signal set. ``resampled`` (resamples,) are its AUCs in the resamples that all rows share;
+    ``kind``: what the method knows; ``norm``: the ball that bounds it, None where none does; ``facts`` as the signal
+    set gives them."""
+
+    row: Row
+    kind: Kind
+    auc: float
+    resampled: NDArray[np.float64]
+    norm: Norm | None = "linf"
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the AUC over patients."""
+        return percentiles(self.resampled)
+
+    @property
+    def of_its_own(self) -> bool:
+        """True when the set was made on the very target."""
+        return self.row.source == self.row.target
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """A white-box row, and the same attack run once more as ``says`` tells, both measured on the same recordings.
+    ``objective``: another objective; otherwise more effort."""
+
+    says: str
+    objective: bool
+    before: Measured
+    after: Measured
+
+
+@dataclass(frozen=True)
+class Flag:
+    """``name`` of the check, one ``sentence``, and the row whose number is in doubt."""
+
+    name: str
+    sentence: str
+    row: Row
+
+
+def measure(
+    row: Row,
+    kind: Kind,
+    scores: NDArray[np.float32],
+    labels: NDArray[Any],
+    resamples: Resamples,
+    norm: Norm | None = "linf",
+    facts: Mapping[str, float] | None = None,
+) -> Measured:
+    """``scores`` and ``labels`` (n, classes) as a measured row; all rows of one audit share ``resamples``."""
+    resampled = resampled_macro_auc(scores, labels, resamples)
+    return Measured(row, kind, macro_auc(scores, labels), resampled, norm, facts or {})
+
+
+def below(low: Measured, high: Measured, matters: float = MATTERS) -> bool:
+    """True when the AUC of ``low`` is lower by more than ``matters``, and the interval of the difference leaves out
+    zero."""
+    return high.auc - low.auc > matters and percentiles(low.resampled - high.resampled)[1] < 0
+
+
+def find_flags(
+    rows: Sequence[Measured], again: Sequence[Again] = (), twins: Mapping[str, str] | None = None
+) -> list[Flag]:
+    """All flags of one audit, check by check.
+
+    ``rows`` in any order; one without an AUC (no class has both labels) is passed over. ``twins``: {file: what is wrong
+    with its twin}, the reason of a gate that did not hold.
+    """
+    checks: tuple[Callable[[Sequence[Measured]], Iterable[Flag]], ...] = (
+        no_white_box,
+        zero_gradient,
+        no_better_than_noise,
+        black_box_stronger,
+        transfer_stronger,
+        not_monotone,
+        not_at_collapse,
+    )
+    defined = [one for one in rows if math.isfinite(one.auc)]
+    found = [flag for check in checks for flag in check(defined)]
+    found += [*unsettled(again), *other_objective_stronger(again)]
+    return found + [
+        Flag("twin-differs", f"the twin of {file} does not compute what the file does: {reason}", Row(file, file))
+        for file, reason in (twins or {}).items()
+    ]
+
+
+def no_white_box(rows: Sequence[Measured]) -> Iterable[Flag]:
+    """Attacked from other models alone: a number that says how well attacks travel, not how robust the target is."""
+    for target in _targets(rows):
+        if not _white_box(rows, target):
+            yield Flag(
+                "no-white-box",
+                f"{target} was attacked by transfer and queries alone: nothing here knows its own gradient",
+                Row(target),
+            )
+
+
+def zero_gradient(rows: Sequence[Measured]) -> Iterable[Flag]:
+    """The attack had no direction to go: rounding, saturation or a step in the model hides its gradient. The share is
+    that of the clean recordings, the largest that any of its sets knows (fact ``no_gradient``)."""
+    shares: dict[str, float] = {}
+    for one in rows:
+        if one.of_its_own:
+            shares[one.row.target] = max(shares.get(one.row.target, 0.0), one.facts.get("no_gradient", 0.0))
+    for target, share in shares.items():
+        if share > WITHOUT_GRADIENT:
+            sentence = f"at {share:.0%} of clean recordings the gradient of {target} is zero or too small to follow"
+            yield Flag("zero-gradient", sentence, Row(target, target))
+
+
+def no_better_than_noise(rows: Sequence[Measured]) -> Iterable[Flag]:
+    """An attack that knows the target must beat random signs of the same budget."""
+    noise = {(one.row.target, one.row.budget_mv): one for one in rows if one.row.method == "random-sign"}
+    for one in rows:
+        control = noise.get((one.row.target, one.row.budget_mv))
+        if control is not None and one.kind != "control" and one.of_its_own and not below(one, control, matters=0):
+            sentence = f"{one.auc:.3f} is not below the {control.auc:.3f} of random signs at {_mv(one)}"
+            yield Flag("no-better-than-noise", sentence, one.row)
+
+
+def black_box_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
+    """Queries alone reached more than the gradient: the gradient is masked."""
+    for white, others in _against_white_box(rows):
+        for one in others:
+            if (
+                one.kind == "queries"
+                and one.row.source in (one.row.target, _parent(one.row.target))
+                and below(one, white)
+            ):
+                sentence = f"{one.row.method} by queries alone reaches {one.auc:.3f}, {_white(white)} {white.auc:.3f}"
+                yield Flag("black-box-stronger", f"{sentence} at {_mv(one)}", white.row)
+
+
+def transfer_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
+    """A set made on another model harms the target more than its own white box: the diagonal is not the strongest.
+
+    From a file's float parent it is ``twin-weaker-than-transfer``: the gradient of the file's twin is masked.
+    """
+    for white, others in _against_white_box(rows):
+        foreign = [one for one in others if one.kind == "gradient" and below(one, white)]
+        parent = [one for one in foreign if one.row.source == _parent(one.row.target)]
+        for name, some in (("twin-weaker-than-transfer", parent), ("transfer-stronger", _without(foreign, parent))):
+            if some:
+                one = min(some, key=lambda each: each.auc)
+                made = f"{one.row.method} made on {one.row.source} reaches {one.auc:.3f}"
+                yield Flag(name, f"{made}, {_white(white)} {white.auc:.3f} at {_mv(white)}", white.row)
+
+
+def not_monotone(rows: Sequence[Measured]) -> Iterable[Flag]:
+    """More budget must not help the defender: what was found inside a ball lies inside every larger one."""
+    lines: dict[tuple[str, str | None, str | None], list[Measured]] = {}
+    for one in rows:
+        if one.kind != "control" and one.of_its_own:
+            lines.setdefault((one.row.target, one.row.source, one.row.method), []).append(one)
+    for line in lines.values():
+        rising = sorted(line, key=lambda each: each.row.budget_mv or 0.0)
+        for low, high in pairwise(rising):
+            if below(low, high):
+                sentence = f"the AUC rises from {low.auc:.3f} at {_mv(low)} to {high.auc:.3f} at {_mv(high)}"
+                yield Flag("not-monotone", sentence, high.row)
+
+
+def not_at_collapse(rows: Sequence[Measured]) -> Iterable[Flag]:
+    """At the largest budget nothing of the AUC should be left: then either the budgets end too soon to show where the
+    model breaks, or the attack does not work."""
+    for target in _targets(rows):
+        white = _white_box(rows, target)
+        if white:
+            budget = max(one.row.budget_mv or 0.0 for one in white)
+            last = min((one for one in white if one.row.budget_mv == budget), key=lambda each: each.auc)
+            if last.auc > COLLAPSE:
+                sentence = f"{last.auc:.3f} is left at {_mv(last)}, the largest budget; collapse is below {COLLAPSE:g}"
+                yield Flag("not-at-collapse", sentence, last.row)
+
+
+def unsettled(again: Sequence[Again]) -> Iterable[Flag]:
+    """Twice the effort changed the AUC: the attack had not come to its end."""
+    for one in again:
+        if not one.objective and (below(one.after, one.before) or below(one.before, one.after)):
+            yield Flag("unsettled", f"{one.says}: {one.before.auc:.3f} becomes {one.after.auc:.3f}", one.before.row)
+
+
+def other_objective_stronger(again: Sequence[Again]) -> Iterable[Flag]:
+    """The objective of the study is not the strongest here."""
+    for one in again:
+        if one.objective and below(one.after, one.before):
+            sentence = f"{one.says} reaches {one.after.auc:.3f}, the AUC objective {one.before.auc:.3f}"
+            yield Flag("other-objective-stronger", sentence, one.before.row)
+
+
+def _targets(rows: Sequence[Measured]) -> list[str]:
+    return list(dict.fromkeys(one.row.target for one in rows))
+
+
+def _parent(target: str) -> str | None:
+    """The float model of a deployed file."""
+    model, slash, _ = target.partition("/")
+    return model if slash else None
+
+
+def _white_box(rows: Sequence[Measured], target: str) -> list[Measured]:
+    """L-infinity rows of a target by its own gradient; for a file without a twin, by that of its float parent."""
+    gradient = [one for one in rows if one.row.target == target and one.kind == "gradient" and one.norm == "linf"]
+    own = [one for one in gradient if one.of_its_own]
+    return own or [one for one in gradient if one.row.source == _parent(target)]
+
+
+def _against_white_box(rows: Sequence[Measured]) -> Iterable[tuple[Measured, list[Measured]]]:
+    """For each target and budget the strongest white box, and all other L-infinity rows there."""
+    for target in _targets(rows):
+        white = _white_box(rows, target)
+        for budget in sorted({one.row.budget_mv or 0.0 for one in white}):
+            there = [one for one in white if one.row.budget_mv == budget]
+            strongest = min(there, key=lambda each: each.auc)
+            others = [
+                one
+                for one in rows
+                if one.row.target == target and one.row.budget_mv == budget and one.norm == "linf" and one not in there
+            ]
+            yield strongest, others
+
+
+def _without(some: Sequence[Measured], others: Sequence[Measured]) -> list[Measured]:
+    return [one for one in some if not any(one is other for other in others)]
+
+
+def _white(white: Measured) -> str:
+    return f"its white box ({white.row.method} on {white.row.source})"
+
+
+def _mv(one: Measured) -> str:
+    return f"{one.row.budget_mv:g} mV"

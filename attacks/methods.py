@@ -1,0 +1,96 @@
+"""The table of all methods: what each is made on, what it asks of its source, and the class that does it.
+
+A new method is a file of its own and a line here (and its name in ``core.study.Method``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from attacks.aimed import Aimed
+from attacks.apgd import Apgd
+from attacks.ball import L2
+from attacks.band import Band
+from attacks.disagreement import DisagreementMethod
+from attacks.gradient import Pgd, fgsm, mi_fgsm, ni_fgsm
+from attacks.method import Method
+from attacks.noise import Gaussian, RandomSign, RecordedNoise
+from attacks.smooth import Smooth
+from attacks.sources import Way
+from attacks.square import SquareMethod
+from attacks.transfer import DiverseMethod
+from attacks.universal import UniversalMethod
+from core.study import AttackSpec
+from core.study import Method as Name
+
+AIMED = ("steps", "temperature", "references")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``made_on``: each model, the ensemble of the others, each deployed file, or nothing (a control). ``way``: what it
+    asks of its source. ``settings``: the fields of the study's attacks on which its bytes depend."""
+
+    says: str
+    made_on: Literal["model", "others", "file", "nothing"]
+    way: Way | None
+    settings: tuple[str, ...]
+    make: Callable[[AttackSpec], Method]
+
+    @property
+    def control(self) -> bool:
+        """True for what does not know the model: an attack must do better."""
+        return self.made_on == "nothing"
+
+
+def _model(says: str, make: Callable[[AttackSpec], Method], settings: tuple[str, ...] = AIMED) -> Entry:
+    return Entry(says, "model", "gradient", settings, make)
+
+
+def _control(says: str, make: Callable[[AttackSpec], Method], settings: tuple[str, ...] = ()) -> Entry:
+    return Entry(says, "nothing", None, settings, make)
+
+
+METHODS: dict[Name, Entry] = {
+    "pgd": _model("PGD on the AUC objective", lambda asked: Aimed(Pgd(asked.steps))),
+    "pgd-l2": _model("PGD on the AUC objective, L2 ball of equal energy", lambda asked: Aimed(Pgd(asked.steps, L2))),
+    "pgd-bce": _model("PGD on cross-entropy", lambda asked: Aimed(Pgd(asked.steps), "bce")),
+    "pgd-linear": _model("PGD on signed scores", lambda asked: Aimed(Pgd(asked.steps), "linear")),
+    "fgsm": _model("one step of the whole budget", lambda asked: Aimed(fgsm())),
+    "apgd": _model("APGD on the AUC objective", lambda asked: Aimed(Apgd(asked.steps))),
+    "mi-fgsm": _model("momentum, for transfer", lambda asked: Aimed(mi_fgsm(asked.steps))),
+    "ni-fgsm": _model("Nesterov's momentum, for transfer", lambda asked: Aimed(ni_fgsm(asked.steps))),
+    "diverse": _model("momentum over shifted, scaled, drifting inputs, for transfer", DiverseMethod.of),
+    "ensemble": Entry(
+        "PGD on the ensemble of the other models", "others", "gradient", AIMED, lambda asked: Aimed(Pgd(asked.steps))
+    ),
+    "smooth": _model("smooth adversarial perturbation (SAP)", lambda asked: Aimed(Smooth(steps=asked.steps))),
+    "band": _model("confined to 0.5 to 40 Hz", lambda asked: Aimed(Band(steps=asked.steps))),
+    "universal": _model(
+        "one perturbation for all recordings, at any time shift", UniversalMethod.of, (*AIMED, "training_records")
+    ),
+    "twin": Entry(
+        "PGD through the deployed file's own graph", "file", "twin", AIMED, lambda asked: Aimed(Pgd(asked.steps))
+    ),
+    "square": Entry(
+        "Square, by queries of the deployed file alone", "file", "queries", ("queries", "references"), SquareMethod.of
+    ),
+    "disagree": Entry(
+        "recordings on which a file and its float parent decide differently",
+        "file",
+        "twin",
+        AIMED,
+        DisagreementMethod.of,
+    ),
+    "random-sign": _control("every sample up or down by the budget", lambda asked: RandomSign()),
+    "gaussian": _control("white noise of equal energy", lambda asked: Gaussian()),
+    "noise-bw": _control(
+        "recorded baseline wander of equal energy", lambda asked: RecordedNoise("bw"), ("noise_path",)
+    ),
+    "noise-em": _control(
+        "recorded electrode motion of equal energy", lambda asked: RecordedNoise("em"), ("noise_path",)
+    ),
+    "noise-ma": _control("recorded muscle noise of equal energy", lambda asked: RecordedNoise("ma"), ("noise_path",)),
+}

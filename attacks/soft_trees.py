@@ -1,0 +1,246 @@
+"""Trees with a gradient, and the attack on them: a step has none, so without this a forest would look robust.
+
+In: a classical system (features and a :class:`~models.trees.TreeWalk`) and some validation recordings. Out: the same
+system, its scores still the true forest's to the last bit, its gradients those of a *soft* forest: each node is a
+sigmoid of how far the feature is from the node's limit, a recording goes down every path at once, and a leaf counts by
+the product along its path (Irsoy, Yildiz and Alpaydin 2012, "Soft decision trees"; Lucic et al. 2022 search
+counterfactuals of forests so). Value of the true, gradient of the soft one: a straight-through gradient, as that of a
+rounding (Bengio et al. 2013). So whatever is measured on the way is measured on the forest that is deployed.
+
+Distances are in millivolts. A feature's ``per_mv`` is how far it can move, at most and to first order, when every
+sample of the recording may move by 1 mV: (limit - feature) / per_mv is the budget at which the node could be turned.
+A node is ``width_mv`` wide: wide ones show the way from afar, narrow ones tell which nodes can still be turned, so an
+attack begins with wide ones and narrows them (:func:`attacks.gradient.anneal`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attacks.ball import LINF, Ball
+from attacks.gradient import BATCH, anneal, evaluate
+from attacks.objectives import Objective, Watch
+from attacks.recorder import Recorder
+from attacks.references import clean_scores
+from attacks.victims import Victims
+from models.classical import FeatureModel
+from models.trees import TreeArrays, TreeWalk
+
+FIRST_MV, LAST_MV = 0.02, 0.0004  # for who does not know the budget; TreeAttack sets them by it
+SENSED = 16  # recordings whose gradients say how far a feature moves
+AT_ONCE = 16  # features whose gradients are taken together
+NEVER_MOVES = 1e-12
+INT16 = (-32768, 32767)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The nodes at one depth of all trees, in the order in which their parents send them: which are ``inner`` and which
+    ``leaves`` (places at this level), the leaves' ``value`` (leaves, classes), and the inner nodes' ``feature`` and
+    ``limit``."""
+
+    inner: Tensor
+    leaves: Tensor
+    value: Tensor
+    feature: Tensor
+    limit: Tensor
+
+
+def levels_of(arrays: TreeArrays) -> list[Level]:
+    """The trees level by level: all paths of a level are one product of vectors. The two children of the k-th inner
+    node of a level stand at 2k and 2k + 1 of the next."""
+    is_leaf = torch.from_numpy(arrays.leaf)
+    feature, limit = torch.from_numpy(arrays.feature), torch.from_numpy(arrays.threshold)
+    left, right, value = torch.from_numpy(arrays.left), torch.from_numpy(arrays.right), torch.from_numpy(arrays.value)
+    levels, nodes = [], torch.from_numpy(arrays.roots)
+    while len(nodes):
+        inner, leaves = (~is_leaf[nodes]).nonzero()[:, 0], is_leaf[nodes].nonzero()[:, 0]
+        splits = nodes[inner]
+        levels.append(Level(inner, leaves, value[nodes[leaves]], feature[splits], limit[splits]))
+        nodes = torch.stack([left[splits], right[splits]], dim=1).flatten()
+    return levels
+
+
+class SoftTrees(TreeWalk):
+    """A :class:`~models.trees.TreeWalk` with a gradient: features float32 (n, count) to the same scores (n, classes).
+
+    ``per_mv`` (count,): how far each feature moves at most when every sample may move by 1 mV. :meth:`anneal` narrows
+    the nodes from ``first_mv`` to ``last_mv``, geometrically.
+    """
+
+    differentiable = True
+
+    def __init__(self, arrays: TreeArrays, per_mv: Tensor, threshold: float = 0.5) -> None:
+        super().__init__(arrays, threshold)
+        self.levels = levels_of(arrays)
+        self.per_mv = per_mv.clamp_min(NEVER_MOVES)
+        self.first_mv, self.last_mv = FIRST_MV, LAST_MV
+        self.width_mv = self.first_mv
+
+    def anneal(self, progress: float) -> None:
+        """Make the nodes as wide as an attack needs them that has gone this share of its way."""
+        self.width_mv = self.first_mv * (self.last_mv / self.first_mv) ** progress
+
+    def forward(self, features: Tensor) -> Tensor:
+        hard = super().forward(features)
+        if not torch.is_grad_enabled():
+            return hard
+        soft = self.soft(features, self.width_mv)
+        return hard + (soft - soft.detach())  # the difference is exactly zero: the value is the true one
+
+    def soft(self, features: Tensor, width_mv: float) -> Tensor:
+        """Scores (n, classes) of the soft forest. 0 is the forest itself (and has no gradient)."""
+        if width_mv == 0:
+            return super().forward(features)
+        scale = 1 / (self.per_mv.to(features.dtype) * width_mv)
+        reached = torch.ones(len(features), len(self.roots), dtype=features.dtype)
+        scores = torch.zeros(len(features), self.value.shape[1], dtype=features.dtype)
+        for level in self.levels:
+            scores = scores + reached.index_select(1, level.leaves) @ level.value.to(features.dtype)
+            distance = level.limit - features.index_select(1, level.feature)
+            goes_left = torch.sigmoid(distance * scale[level.feature])
+            parent = reached.index_select(1, level.inner)
+            reached = torch.stack([parent * goes_left, parent * (1 - goes_left)], dim=2).flatten(1)
+        return scores
+
+
+def soften(module: nn.Module, signals: Tensor) -> nn.Module:
+    """A classical system of trees with a gradient; any other module as it is.
+
+    ``signals`` (n, leads, samples) mV: validation recordings, which show how far each feature moves. The module that
+    came in is not changed.
+    """
+    if not (isinstance(module, FeatureModel) and isinstance(module.head, TreeWalk)):
+        return module
+    walk = module.head
+    used = torch.from_numpy(walk.arrays.feature[~walk.arrays.leaf]).unique()
+    per_mv = per_millivolt(module.features, signals[:: max(1, len(signals) // SENSED)][:SENSED], used)
+    return FeatureModel(module.features, SoftTrees(walk.arrays, per_mv, walk.threshold)).eval()
+
+
+def has_soft_trees(module: nn.Module) -> bool:
+    """Whether a part of the module is a softened forest: then :class:`TreeAttack` is the attack on it."""
+    return any(isinstance(part, SoftTrees) for part in module.modules())
+
+
+def per_millivolt(features: nn.Module, signals: Tensor, used: Tensor) -> Tensor:
+    """How far each of the ``used`` features (their columns) moves when every sample may move by 1 mV: the sum of its
+    gradient's absolute values, mean over the recordings. (count,), in the features' own units per mV; zero for a
+    feature that is not used."""
+    signals = signals.clone().requires_grad_(True)
+    columns = features(signals).sum(dim=0)  # recordings do not mix: the gradient of a sum is that of each
+    found, one_of = torch.zeros(len(columns), dtype=columns.dtype), torch.eye(len(columns), dtype=columns.dtype)
+    for some in used.split(AT_ONCE) if len(used) else ():
+        (gradients,) = torch.autograd.grad(columns, signals, one_of[some], retain_graph=True, is_grads_batched=True)
+        found[some] = gradients.abs().sum(dim=(2, 3)).mean(dim=1)
+    return found
+
+
+@dataclass(frozen=True)
+class TreeAttack:
+    """Projected gradient descent on softened trees that keeps what the true ones say is best.
+
+    Every step is evaluated at the recording as the recorder would write it (``step_mv``; 0 for none), so that each
+    costs one gradient and shows the true scores of a recording that could be shipped. Of all points of its way a
+    recording keeps the one with the largest objective on those scores, and of all ``restarts`` (other random starts,
+    side by side) the best. A restart takes ``steps`` gradients and one look at where the last step led.
+
+    ``first``, ``last``: the nodes' width in budgets at the first and the last step.
+    """
+
+    steps: int = 20
+    step_mv: float = 0.0
+    restarts: int = 1
+    first: float = 1.0
+    last: float = 0.02
+    ball: Ball = LINF
+    batch_size: int = BATCH
+
+    def __call__(
+        self,
+        module: nn.Module,
+        victims: Victims,
+        objectives: Sequence[Objective],
+        budgets_mv: Sequence[float],
+        generator: torch.Generator,
+        watch: Watch | None = None,
+    ) -> list[Tensor]:
+        """See :class:`attacks.gradient.Attack`. ``watch`` sees the scores of each recording's best point so far. What
+        is returned is not rounded yet; what the recorder makes of it is what was judged."""
+        found = []
+        for objective, epsilon_mv in zip(objectives, budgets_mv, strict=True):
+            with node_widths(module, self.first * epsilon_mv, self.last * epsilon_mv):
+                found.append(self._one(module, victims, objective, epsilon_mv, generator, watch))
+        return found
+
+    def _one(
+        self,
+        module: nn.Module,
+        victims: Victims,
+        objective: Objective,
+        epsilon_mv: float,
+        generator: torch.Generator,
+        watch: Watch | None,
+    ) -> Tensor:
+        signals, labels = victims.signals.repeat(self.restarts, 1, 1), victims.labels.repeat(self.restarts, 1)
+        delta = self.ball.random(signals, epsilon_mv, generator)
+        nowhere = torch.zeros_like(delta)
+        best, scores = delta, None
+        for step in range(self.steps):
+            progress = step / max(1, self.steps - 1)
+            anneal(module, progress)
+            there = Victims(self.recorded(signals, delta, epsilon_mv), labels)
+            seen = evaluate(module, there, nowhere, objective, progress, batch_size=self.batch_size)
+            # The opponents move: the best point so far is valued anew, against those of this moment.
+            before = seen.worth - 1 if scores is None else objective(scores, labels, progress)
+            best = _where(seen.worth > before, delta, best)
+            scores = seen.scores if scores is None else _where(seen.worth > before, seen.scores, scores)
+            if watch is not None:
+                watch(progress, self._of_best_run(scores, objective(scores, labels, progress)))
+            length = epsilon_mv * (1 - step / self.steps)
+            delta = self.ball.project(delta + length * self.ball.steepest(seen.gradient), epsilon_mv)
+        assert scores is not None, "an attack takes at least one step"
+        there = Victims(self.recorded(signals, delta, epsilon_mv), labels)
+        worth = objective(scores, labels, 1.0)
+        at_end = objective(clean_scores(module, there, self.batch_size), labels, 1.0)
+        return self._of_best_run(_where(at_end > worth, delta, best), torch.maximum(at_end, worth))
+
+    def recorded(self, signals: Tensor, delta: Tensor, epsilon_mv: float) -> Tensor:
+        """The recordings in mV as they are judged: to the bit what :class:`attacks.recorder.Recorder` makes of them,
+        where no sample leaves its range."""
+        if self.step_mv == 0:
+            return signals + delta
+        steps = torch.round(delta / self.step_mv)
+        if self.ball.norm == "linf":
+            most = Recorder(self.step_mv, *INT16).budget_steps(epsilon_mv)
+            steps = steps.clamp(-most, most)
+        return (torch.round(signals / self.step_mv) + steps) * self.step_mv
+
+    def _of_best_run(self, values: Tensor, worth: Tensor) -> Tensor:
+        """Of ``values`` of all runs those of each recording's best one."""
+        best = worth.reshape(self.restarts, -1).argmax(dim=0)
+        return values.reshape(self.restarts, -1, *values.shape[1:])[best, torch.arange(len(best))]
+
+
+@contextmanager
+def node_widths(module: nn.Module, first_mv: float, last_mv: float) -> Iterator[None]:
+    """Within it, the nodes of all soft trees of the module narrow from ``first_mv`` to ``last_mv``; after it they are
+    as they were, so that what comes next does not depend on what was attacked before."""
+    parts = [part for part in module.modules() if isinstance(part, SoftTrees)]
+    before = [(part.first_mv, part.last_mv, part.width_mv) for part in parts]
+    for part in parts:
+        part.first_mv, part.last_mv = first_mv, last_mv
+    try:
+        yield
+    finally:
+        for part, kept in zip(parts, before, strict=True):
+            part.first_mv, part.last_mv, part.width_mv = kept
+
+
+def _where(rows: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    return torch.where(rows.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)

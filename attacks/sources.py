@@ -1,0 +1,143 @@
+"""What an attack is made on: a source's name to the module or the ``predict`` that a method gets.
+
+In: a :class:`Source`, plain data that another process can be handed. Out: its model, opened there: a trained net with
+its batch norms folded away, classical systems through their features with trees softened, an ensemble of the other
+systems, a deployed file's own graph with gradients (:mod:`twins`), or the engine that runs it. Here, and in
+:mod:`attacks.run`, files are known; no method knows any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from attacks.gradient import NoGradientError
+from attacks.method import Predict
+from attacks.references import clean_scores, spread_of
+from attacks.soft_trees import soften
+from attacks.transfer import Ensemble
+from attacks.victims import Victims
+from core.steps import digest
+from models.given_files import FileModel
+from models.fold import folded
+from models.run import Trained, load_model
+from runtime.engines import open_engine
+from twins import NotCoveredError, open_twin
+
+WITHOUT = "without-"
+# What of a source a method asks for: gradients of its scores, its file's own graph, or nothing but its scores.
+Way = Literal["gradient", "twin", "queries"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A trained model where another process finds it: ``folder`` and the ``identity`` of what lies there."""
+
+    name: str
+    folder: Path
+    identity: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """``name`` as tables give it: a model, ``without-<model>``, or an artifact ``<model>/<recipe>``. ``models``: the
+    one that it is or was made of, or the members of an ensemble. ``file``: the artifact's, ``sha256`` of its bytes."""
+
+    name: str
+    models: tuple[Place, ...]
+    file: Path | None = None
+    sha256: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """What the bytes of an attack depend on."""
+        return digest([self.name, [place.identity for place in self.models], self.sha256])
+
+
+def place_of(trained: Trained) -> Place:
+    """Where a trained model lies. Raises ValueError for one that is only in memory."""
+    if trained.folder is None:
+        raise ValueError(f"{trained.name} is kept in no folder")
+    return Place(trained.name, trained.folder, trained.digest)
+
+
+def model_source(trained: Trained) -> Source:
+    """A trained model as a source."""
+    return Source(trained.name, (place_of(trained),))
+
+
+def others_source(name: str, trained: Mapping[str, Trained]) -> Source | None:
+    """The ensemble of all other models that have a gradient of their own; None where there are not two of them."""
+    members = [one for other, one in trained.items() if other != name and one.differentiable]
+    return Source(WITHOUT + name, tuple(place_of(one) for one in members)) if len(members) > 1 else None
+
+
+def file_source(artifact: str, parent: Trained, file: Path, sha256: str) -> Source:
+    """A deployed file as a source, and the model that it was made of."""
+    return Source(artifact, (place_of(parent),), file.absolute(), sha256)
+
+
+def open_source(source: Source, way: Way, references: Victims) -> nn.Module | Predict:
+    """The model of a source, as a method asks for it. ``references`` give spreads of features and scores.
+
+    Raises NoGradientError where no gradient reaches the signal, and EngineError where the file's engine cannot open it.
+    """
+    if way == "queries":
+        assert source.file is not None, f"{source.name} is no file"
+        return EnginePredict(source.file, references.signals.shape[1:])
+    if way == "twin":
+        assert source.file is not None, f"{source.name} is no file"
+        return _twin(source.file)
+    modules = [_differentiable(open_place(place).module, references) for place in source.models]
+    if not source.name.startswith(WITHOUT):
+        return modules[0]
+    return Ensemble(modules, [spread_of(clean_scores(module, references)) for module in modules])
+
+
+def open_place(place: Place) -> Trained:
+    """The trained model that lies there."""
+    return load_model(place.folder, place.identity, None)
+
+
+def parent_module(source: Source) -> nn.Module:
+    """The float module that a deployed file was made of."""
+    return folded(open_place(source.models[0]).module)
+
+
+class EnginePredict:
+    """Scores float32 (n, classes) of a file by the engine that a device would use, one recording at a time on one
+    thread. ``shape``: (leads, samples). Raises EngineError when it cannot be opened."""
+
+    def __init__(self, file: Path, shape: tuple[int, ...]) -> None:
+        leads, samples = shape
+        self.engine = open_engine(file, shape=(leads, samples))
+
+    def __call__(self, signals: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.concatenate(
+            [self.engine.run(np.ascontiguousarray(signals[at : at + 1])) for at in range(len(signals))]
+        )
+
+
+def _differentiable(module: nn.Module, references: Victims) -> nn.Module:
+    """The module itself, or what stands for it where it has no gradient of its own."""
+    if isinstance(module, FileModel):
+        return _twin(module.path)
+    soft = soften(module, references.signals)
+    strange = next((part for part in soft.modules() if not getattr(part, "differentiable", True)), None)
+    if strange is not None:
+        raise NoGradientError(f"no gradient reaches the signal through its {type(strange).__name__}")
+    return folded(soft)
+
+
+def _twin(file: Path) -> nn.Module:
+    try:
+        twin = open_twin(file)
+    except NotCoveredError as error:
+        raise NoGradientError(str(error)) from None
+    return twin

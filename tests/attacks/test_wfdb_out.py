@@ -1,0 +1,76 @@
+"""A signal set written as WFDB records is read back equal, by us and by wfdb, and a foreign folder is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from numpy.typing import NDArray
+
+from attacks.sets import SignalSet
+from attacks.wfdb_out import read_set, write_set
+from core.errors import InputError
+from ecg.recordings import About
+from runtime.files import sha256_file, write_array
+
+ABOUT = About("small", ("A",), ("I", "V1"), 100.0, 0.005, (-1024, 1023), True, False)
+
+
+@pytest.fixture
+def steps() -> NDArray[np.int16]:
+    return np.random.default_rng(0).integers(-1024, 1024, (3, 2, 120)).astype(np.int16)
+
+
+@pytest.fixture
+def one(steps: NDArray[np.int16], tmp_path: Path) -> SignalSet:
+    write_array(tmp_path / "set.npy", steps)
+    sha256 = sha256_file(tmp_path / "set.npy")
+    return SignalSet("pgd-cnn-0.01mV", "cnn", "pgd", 0.01, 3, 0.01, 1.0, 0.01, 20.0, 0.1, 0.5, 0.5, {}, sha256)
+
+
+def test_a_set_is_read_back_equal(steps: NDArray[np.int16], one: SignalSet, tmp_path: Path) -> None:
+    folder = write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path / "out")
+    assert folder.name == one.name
+    assert np.array_equal(read_set(folder), steps)
+    record = wfdb.rdrecord(str(folder / "00001"))
+    assert record.sig_name == ["I", "V1"]
+    assert record.units == ["mV", "mV"]
+    assert pytest.approx(steps[1] * 0.005) == record.p_signal.T
+    assert "Pulseproof budget: 0.01 mV" in record.comments
+    assert "Pulseproof recording: b" in record.comments
+    assert write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path / "out") == folder  # again, over itself
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [one.name]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "lost", "foreign", "empty", "strange"])
+def test_a_damaged_or_foreign_folder_is_refused(
+    damage: str, steps: NDArray[np.int16], one: SignalSet, tmp_path: Path
+) -> None:
+    folder = write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
+    signal, header, listed = folder / "00001.dat", folder / "00001.hea", folder / "RECORDS"
+    data = bytearray(signal.read_bytes())
+    if damage == "flip":  # two samples, so that the record's own checksum does not see it
+        data[0], data[4] = (data[0] + 1) % 256, (data[4] - 1) % 256
+        signal.write_bytes(bytes(data))
+    elif damage == "cut":
+        signal.write_bytes(bytes(data[:-8]))
+    elif damage == "lost":
+        header.unlink()
+    elif damage == "foreign":
+        header.write_text("\n".join(line for line in header.read_text().splitlines() if "sha256" not in line) + "\n")
+    elif damage == "empty":
+        listed.write_text("")
+    else:
+        listed.write_text("../00001\n")
+    with pytest.raises(InputError):
+        read_set(folder)
+
+
+def test_what_was_there_before_is_not_removed(steps: NDArray[np.int16], one: SignalSet, tmp_path: Path) -> None:
+    (tmp_path / one.name).mkdir()
+    (tmp_path / one.name / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds no records"):
+        write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
+    assert (tmp_path / one.name / "thesis.tex").exists()

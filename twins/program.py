@@ -1,0 +1,88 @@
+"""A file's operators in their order as one torch module.
+
+In: steps, each a function with the names of what it takes and gives, and the constants by name. Out: a module that
+runs them for a batch of recordings. A deployed file takes one recording, and its reshapes say so: the steps are written
+for a batch of 1, and :func:`torch.func.vmap` maps them over the recordings, so that no operator has to guess which of
+its axes is the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Run = Callable[..., Tensor | tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """``run`` takes the tensors named by ``inputs`` (None where one is left out) and gives those of ``outputs``."""
+
+    run: Run
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def perform(step: Step, values: dict[str, Tensor]) -> None:
+    """Run one step: its results are put among the values."""
+    results = step.run(*(values[name] if name else None for name in step.inputs))
+    results = results if isinstance(results, tuple) else (results,)
+    values.update((name, result) for name, result in zip(step.outputs, results, strict=False) if name)
+
+
+class Twin(nn.Module):
+    """float32 (n, leads, samples) mV to float32 (n, classes), computed as a deployed file does.
+
+    ``shape``: (leads, samples) that the file takes. ``output_step``: the step to which it rounds its scores, in their
+    unit; None where it does not.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        constants: Mapping[str, Tensor],
+        ends: tuple[str, str],
+        shape: tuple[int, int],
+        output_step: float | None,
+    ) -> None:
+        super().__init__()
+        self.shape, self.output_step = shape, output_step
+        self._entry, self._exit = ends
+        self._steps = _needed(steps, self._exit)
+        used = {name for step in self._steps for name in step.inputs}
+        self._places = {name: f"constant_{at}" for at, name in enumerate(constants) if name in used}
+        for name, place in self._places.items():
+            self.register_buffer(place, constants[name])
+        computed = {name for step in self._steps for name in step.inputs if name} - set(self._places)
+        last = {name: at for at, step in enumerate(self._steps) for name in step.inputs if name in computed}
+        last.pop(self._exit, None)
+        self._over = [[name for name, end in last.items() if end == at] for at in range(len(self._steps))]
+        self.eval()
+
+    def forward(self, signals: Tensor) -> Tensor:
+        if signals.shape[1:] != self.shape:
+            raise ValueError(f"the file takes recordings {self.shape}, not {tuple(signals.shape[1:])}")
+        scores: Tensor = torch.func.vmap(self._one)(signals)
+        return scores
+
+    def _one(self, signal: Tensor) -> Tensor:
+        values = {name: self.get_buffer(place) for name, place in self._places.items()}
+        values[self._entry] = signal.unsqueeze(0)
+        for step, over in zip(self._steps, self._over, strict=True):
+            perform(step, values)
+            for name in over:  # without gradients nothing else holds it: memory stays that of a few layers
+                del values[name]
+        return values[self._exit].squeeze(0)
+
+
+def _needed(steps: Sequence[Step], end: str) -> list[Step]:
+    """The steps on which a value depends, in their order."""
+    wanted, kept = {end}, []
+    for step in reversed(steps):
+        if wanted & set(step.outputs):
+            wanted |= set(step.inputs)
+            kept.append(step)
+    return kept[::-1]

@@ -1,0 +1,68 @@
+"""Rounding to integer steps with a straight-through gradient that stops where the quantizer clips.
+
+In: a tensor in units of the quantizer's step. Out: whole numbers within its limits, as floats. Backward, rounding is
+the identity (Bengio, Leonard and Courville 2013, arXiv 1308.3432) and clipping is what it is: no gradient passes where
+the *unclipped* value lies outside the limits. Quantizers of deployed files have removed the ReLUs, because clipping at
+the step that means 0.0 does their work. A gradient that passes there is that of a net without ReLUs: the scores are
+right and an attack goes astray, so that the file looks robust (Athalye, Carlini and Wagner 2018, "Obfuscated
+gradients", arXiv 1802.00420).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _Clipped(torch.autograd.Function):
+    """``clamp(round(x), low, high)``. Its gradient is that of ``clamp(x, low, high)``."""
+
+    @staticmethod
+    def forward(x: Tensor, low: float, high: float) -> Tensor:
+        return torch.round(x).clamp_(low, high)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float, float], output: Tensor) -> None:
+        x, ctx.low, ctx.high = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        inside = (x >= ctx.low) & (x <= ctx.high)
+        return gradients[0] * inside, None, None
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], x: Tensor, low: float, high: float) -> tuple[Tensor, int | None]:
+        return _Clipped.apply(x, low, high), dims[0]  # element by element: where the batch lies does not matter
+
+
+class _Unmasked(torch.autograd.Function):
+    """The same values; the gradient passes everywhere."""
+
+    @staticmethod
+    def forward(x: Tensor, low: float, high: float) -> Tensor:
+        return torch.round(x).clamp_(low, high)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float, float], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0], None, None
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], x: Tensor, low: float, high: float) -> tuple[Tensor, int | None]:
+        return _Unmasked.apply(x, low, high), dims[0]
+
+
+def rounded(x: Tensor, low: float, high: float, masked: bool = True) -> Tensor:
+    """``x`` (any shape), in steps, to the nearest whole number (half to even) within ``low`` to ``high``.
+
+    ``masked``: no gradient where ``x`` lies outside of them.
+    """
+    result: Tensor = (_Clipped if masked else _Unmasked).apply(x, low, high)
+    return result
