@@ -13,12 +13,14 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from attacks.band import Band
 from attacks.gradient import Attack, Pgd, evaluate
 from attacks.method import Perturbed, Predict, Scene
 from attacks.objectives import AucObjective, Bce, Linear, Objective
 from attacks.references import auc_objective, clean_scores, spread_of
 from attacks.soft_trees import TreeAttack, has_soft_trees
 from attacks.victims import Victims
+from models.classical import FeatureModel
 
 Aim = Literal["auc", "bce", "linear"]
 # A gradient is none when the steepest change of 1 mV RMS would move the signed scores by less of their spread than
@@ -29,10 +31,12 @@ NO_GRADIENT = 1e-6
 @dataclass(frozen=True)
 class Aimed:
     """``attack`` on ``aim``. Where the model is a softened forest, the attack that judges on the true one takes the
-    place of plain PGD, with as many steps in the same ball."""
+    place of plain PGD, in the same ball. Features bend more than nets do and cost a fraction of their time, so on them
+    plain PGD takes ``feature_effort`` times the steps (PTB-XL's forest at 0.02 mV: .407 after 20, .392 after 40)."""
 
     attack: Attack
     aim: Aim = "auc"
+    feature_effort: int = 2
 
     def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
         """The spread of the scores, the share of references without gradient and, for the AUC, the references' walk."""
@@ -68,10 +72,15 @@ class Aimed:
         return Perturbed(delta, {"no_gradient": prepared["no_gradient"].expand(len(victims))})
 
     def _attack(self, model: nn.Module, scene: Scene) -> Attack:
+        if isinstance(self.attack, Band):
+            return replace(self.attack, fs_hz=scene.fs_hz)
         if not isinstance(self.attack, Pgd):
             return self.attack
-        if has_soft_trees(model) and self.attack.start == "random" and not self.attack.momentum:
-            return TreeAttack(steps=self.attack.steps, step_mv=scene.step_mv, ball=self.attack.ball)
+        if isinstance(model, FeatureModel) and self.attack.start == "random" and not self.attack.momentum:
+            steps = self.feature_effort * self.attack.steps
+            if has_soft_trees(model):
+                return TreeAttack(steps=steps, step_mv=scene.step_mv, ball=self.attack.ball)
+            return replace(self.attack, steps=steps)
         return replace(self.attack, half=True) if _is_convolutional(model) else self.attack
 
 

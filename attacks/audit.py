@@ -1,9 +1,9 @@
 """``python -m attacks audit``: the attacks of a study held against each other, against themselves, and against noise.
 
 In: a study with its trained models, deployed files and signal sets. Out: ``build/<study>/audit.json``: every model on
-every set (the matrix of sources and targets), every attacked file on the sets that concern it, the attack run again
-with more effort and with other objectives, and the flags that follow (:mod:`attacks.flags`). A flag does not stop
-anything: it stands beside the number that must not be believed.
+the sets of every other (the matrix of sources and targets), every attacked file on the sets that concern it, the attack
+run again with more effort and with other objectives, and the flags that follow (:mod:`attacks.flags`). A flag does not
+stop anything: it stands beside the number that must not be believed.
 """
 
 from __future__ import annotations
@@ -16,26 +16,32 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from attacks.audit_file import Audit, audit_path, cell_of, flag_entry, recheck_of, tables, write_audit
+from attacks.audit_file import Audit, audit_path, cell_of, flag_entry, recheck_of, twin_entry, write_audit
 from attacks.audit_runs import OwnRuns, some_of
 from attacks.audit_scores import ScoreBook, Target, file_target, model_target
+from attacks.audit_tables import tables
 from attacks.ball import LINF
-from attacks.flags import Again, Kind, Measured, Norm, Row, find_flags, measure
+from attacks.flags import find_flags
 from attacks.gradient import NoGradientError
+from attacks.measured import Again, Kind, Measured, Norm, Row, measure
 from attacks.methods import METHODS
 from attacks.recorder import Recorder
 from attacks.run import Made, attack_study
 from attacks.sets import SignalSet
+from attacks.sources import WITHOUT
 from core.console import follow, say
+from core.errors import InputError
 from core.statistics import Resamples, draw_resamples
 from core.study import Method, Study
 from ecg.recordings import Recordings
 from export.manifest import Entry, Manifest
 from models.run import Trained
 from runtime.engines import EngineError
+from twins import NotCoveredError, open_twin
+from twins.gate import TwinCheck, check
 
-# What meets a file that was not made on it or on its float parent.
-EVERYWHERE = ("clean", "random-sign", "ensemble")
+# What meets a file of all that was made on no model: each takes minutes on an engine.
+PLAIN = ("clean", "random-sign")
 # It wants a file and its parent to disagree, not a low AUC.
 OTHER_AIM = "disagree"
 
@@ -73,8 +79,10 @@ def audit_study(
     """
     work = _Work(study, recordings, trained, made, build, manifest)
     work.measure_all()
+    work.check_twins()
     again = work.run_again()
-    flags = find_flags(work.rows, again, work.twins)
+    wrong = {file: found.reason for file, found in work.twins.items() if found.reason is not None}
+    flags = find_flags(work.rows, again, wrong)
     work.book.sweep()
     audit = Audit(
         study=study.name,
@@ -84,9 +92,10 @@ def audit_study(
         rechecked=len(work.some),
         resamples=study.bench.bootstrap,
         sets={each.name: each.sha256 for each in made.sets},
-        engines=work.engines,
+        engines={name: target.engine for name, target in work.files.items()},
         cells=tuple(cell_of(row) for row in (*work.clean_rows, *work.rows)),
         rechecks=tuple(recheck_of(one) for one in again),
+        twins=tuple(twin_entry(file, found) for file, found in work.twins.items()),
         flags=tuple(flag_entry(flag) for flag in flags),
         unchecked=tuple(work.unchecked),
     )
@@ -121,8 +130,8 @@ class _Work:
         self.some_resamples = draw_resamples(patients[self.some], study.bench.bootstrap, study.seed)
         self.rows: list[Measured] = []
         self.clean_rows: list[Measured] = []
-        self.engines: dict[str, str] = {}
-        self.twins: dict[str, str] = {}
+        self.files: dict[str, Target] = {}
+        self.twins: dict[str, TwinCheck] = {}
         self.unchecked = [f"{missing.name}: {missing.reason}" for missing in made.not_applicable]
 
     def measure_all(self) -> None:
@@ -134,7 +143,7 @@ class _Work:
             except EngineError as error:
                 self.unchecked.append(f"{entry.name}: {error}")
                 continue
-            self.engines[entry.name] = target.engine
+            self.files[entry.name] = target
             work += [(target, one) for one in self.sets if _concerns(target.name, one)]
         for target, one in follow(work, "scores for the audit"):
             self._measure(target, one)
@@ -159,6 +168,21 @@ class _Work:
         names = dict.fromkeys(one.source for one in self.sets if one.source is not None and "/" in one.source)
         return [self.entries[name] for name in names if name in self.entries]
 
+    def check_twins(self) -> None:
+        """The twin of each file that was attacked through one, beside the file on its engine."""
+        clean = next(one for one in self.sets if one.method == "clean")
+        for name in dict.fromkeys(one.source for one in self.sets if one.method == "twin"):
+            if name is None or name not in self.files:
+                continue
+            target, path = self.files[name], self.home / _file(self.entries[name])
+            signals = self.recordings.signals(self.test[self.some])
+            try:
+                scores = self.book.scores(target, clean)[self.some]
+                twin = open_twin(path)
+                self.twins[name] = check(twin, path, signals, self.labels[self.some], target.engine, scores)
+            except (EngineError, InputError, NotCoveredError) as error:
+                self.unchecked.append(f"the twin of {name}: {error}")
+
     def run_again(self) -> list[Again]:
         """The default attack of each model once more, with more effort and with the other objectives."""
         found = []
@@ -178,11 +202,18 @@ class _Work:
 
 
 def _concerns(target: str, one: SignalSet) -> bool:
-    """Models meet every set, a file its own, those of its float parent, an ensemble's, and the plainest control."""
+    """What was made on no model, on the target, on its float parent or its files, or on all models but its own; and,
+    where the target is a model, what was made on any other: that is the matrix."""
+    model, _, recipe = target.partition("/")
     if one.method == OTHER_AIM:
         return False
-    model, _, recipe = target.partition("/")
-    return not recipe or one.source in (target, model) or one.method in EVERYWHERE
+    if one.source is None:
+        return not recipe or one.method in PLAIN
+    if one.source.startswith(WITHOUT):
+        return one.source == WITHOUT + model
+    if "/" in one.source:
+        return one.source == target or (not recipe and one.source.startswith(f"{model}/"))
+    return not recipe or one.source == model
 
 
 def _kind(study: Study, method: str) -> tuple[Kind, Norm | None]:

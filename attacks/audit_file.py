@@ -1,27 +1,26 @@
-"""What an audit of the attacks found, as a file and as tables on the terminal.
+"""What an audit of the attacks found, as a file.
 
-In: an :class:`Audit`. Out: ``build/<study>/audit.json``, which ``bench`` reads to mark rows as unreliable, and the
-matrix of sources and targets at every budget with the flags below it.
+In: what was measured and flagged. Out: an :class:`Audit`, written to ``build/<study>/audit.json`` and read back from
+there: ``bench`` marks the rows that a flag concerns as unreliable.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from rich.markup import escape
-from rich.table import Table
 
-from attacks.flags import Again, Flag, Kind, Measured, Norm
+from attacks.flags import Flag
+from attacks.measured import Again, Kind, Measured, Norm
 from core.errors import InputError
 from core.statistics import percentiles
 from core.study import Study
 from runtime.files import write_text
 
-CONTROLS = "noise"  # the column of all controls together
+if TYPE_CHECKING:  # bench reads audits, and must not wait for torch
+    from twins.gate import TwinCheck
 
 
 class _Frozen(BaseModel):
@@ -56,6 +55,21 @@ class RecheckEntry(_Frozen):
     high: float | None
 
 
+class TwinEntry(_Frozen):
+    """A deployed file beside its twin on the clean recordings, see :class:`twins.gate.TwinCheck`."""
+
+    file: str
+    engine: str
+    version: str
+    records: int
+    output_step: float | None
+    largest: float
+    equal: float
+    file_auc: float | None
+    twin_auc: float | None
+    reason: str | None
+
+
 class FlagEntry(_Frozen):
     """See :class:`attacks.flags.Flag`; null for all sources, methods or budgets of the target."""
 
@@ -84,6 +98,7 @@ class Audit(_Frozen):
     engines: dict[str, str]
     cells: tuple[Cell, ...]
     rechecks: tuple[RecheckEntry, ...]
+    twins: tuple[TwinEntry, ...] = ()
     flags: tuple[FlagEntry, ...]
     unchecked: tuple[str, ...]
 
@@ -140,6 +155,12 @@ def recheck_of(one: Again) -> RecheckEntry:
     )
 
 
+def twin_entry(file: str, check: TwinCheck) -> TwinEntry:
+    """What the gate of twins measured, as the file has it."""
+    measured = vars(check) | {"file_auc": _number(check.file_auc), "twin_auc": _number(check.twin_auc)}
+    return TwinEntry(file=file, **measured)
+
+
 def flag_entry(flag: Flag) -> FlagEntry:
     """A flag as the file has it."""
     return FlagEntry(
@@ -150,72 +171,6 @@ def flag_entry(flag: Flag) -> FlagEntry:
         method=flag.row.method,
         budget_mv=flag.row.budget_mv,
     )
-
-
-def tables(audit: Audit) -> Iterator[Table]:
-    """The matrix at each budget (without attack first), then the audit's own runs, then the flags."""
-    for budget in sorted({cell.budget_mv for cell in audit.cells}):
-        yield _matrix(audit, budget)
-    if audit.rechecks:
-        yield _again(audit)
-    found = Table("flag", "target", "source", "method", "mV", "what is wrong", title="Flags")
-    for flag in audit.flags:
-        budget_mv = "" if flag.budget_mv is None else f"{flag.budget_mv:g}"
-        found.add_row(flag.name, flag.target, flag.source or "", flag.method or "", budget_mv, escape(flag.sentence))
-    if not audit.flags:
-        found.add_row("no flag", "", "", "", "", "every check holds")
-    yield found
-
-
-def _matrix(audit: Audit, budget_mv: float) -> Table:
-    """Targets down, sources across; in a cell the lowest AUC that any L-infinity attack, or any noise, reaches."""
-    cells = [
-        cell
-        for cell in audit.cells
-        if cell.budget_mv == budget_mv and cell.auc is not None and (cell.norm == "linf" or cell.kind == "control")
-    ]
-    sources = list(dict.fromkeys(_column(cell) for cell in cells))
-    title = _title(audit) + (f"AUC at {budget_mv:g} mV" if budget_mv else "AUC without attack")
-    drawn = Table("target", *sources, title=title, caption="* made on the target itself" if budget_mv else None)
-    for target in dict.fromkeys(cell.target for cell in cells):
-        row = []
-        for source in sources:
-            there = [cell for cell in cells if cell.target == target and _column(cell) == source]
-            lowest = min((cell.auc for cell in there if cell.auc is not None), default=None)
-            own = any(cell.source == target for cell in there)
-            row.append(_shown(lowest) + (" *" if own else ""))
-        drawn.add_row(target, *row)
-    return drawn
-
-
-def _again(audit: Audit) -> Table:
-    """The study's attack and the audit's own runs side by side, on the same recordings."""
-    runs = list(dict.fromkeys(one.says for one in audit.rechecks))
-    title = f"{_title(audit)}AUC of the attack when it is run again, on {audit.rechecked:,} recordings"
-    drawn = Table("source", "mV", "attack", *runs, title=title)
-    for source, budget in sorted({(one.source, one.budget_mv) for one in audit.rechecks}):
-        there = {one.says: one for one in audit.rechecks if (one.source, one.budget_mv) == (source, budget)}
-        before = next(iter(there.values())).before
-        after = (there[says].after if says in there else None for says in runs)
-        drawn.add_row(source, f"{budget:g}", *map(_shown, (before, *after)))
-    return drawn
-
-
-def _title(audit: Audit) -> str:
-    return f"{audit.note}: " if audit.note else ""
-
-
-def _column(cell: Cell) -> str:
-    """A model's name; what is made on each target's own file, or on all models but its own, shares one column."""
-    if cell.source is None:
-        return "clean" if cell.method == "clean" else CONTROLS
-    if "/" in cell.source:
-        return f"its file: {cell.method}"
-    return "the others" if cell.source == f"without-{cell.target.partition('/')[0]}" else cell.source
-
-
-def _shown(auc: float | None) -> str:
-    return "" if auc is None else f"{auc:.3f}"
 
 
 def _number(value: float) -> float | None:

@@ -13,73 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from attacks.measured import Again, Measured, Row, below
 
-from core.statistics import Resamples, percentiles, resampled_macro_auc
-from runtime.auc import macro_auc
-
-# Differences below it are left alone however narrow their interval: at collapse, or with thousands of recordings, the
-# last digits of an AUC are always "significant", and no reader would act on them. (PTB-XL's CNN: twice the steps change
-# it by .0002, a second start by as much.)
-MATTERS = 0.002
 # An attacked AUC has no floor at .5: the attacker turns the order round. Whoever may change everything takes it to 0.
 COLLAPSE = 0.1
 # The share of recordings without gradient above which a white box cannot be trusted.
 WITHOUT_GRADIENT = 0.01
-
-Kind = Literal["gradient", "queries", "control"]
-Norm = Literal["linf", "l2"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a flag is about: ``target`` (a model, ``cnn``, or a file, ``cnn/onnx-int8-static``) under ``method`` made on
-    ``source`` (None for a control) at ``budget_mv``. A method, source or budget of None: all of the target's."""
-
-    target: str
-    source: str | None = None
-    method: str | None = None
-    budget_mv: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """One target on one signal set. ``resampled`` (resamples,) are its AUCs in the resamples that all rows share;
-    ``kind``: what the method knows; ``norm``: the ball that bounds it, None where none does; ``facts`` as the signal
-    set gives them."""
-
-    row: Row
-    kind: Kind
-    auc: float
-    resampled: NDArray[np.float64]
-    norm: Norm | None = "linf"
-    facts: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the AUC over patients."""
-        return percentiles(self.resampled)
-
-    @property
-    def of_its_own(self) -> bool:
-        """True when the set was made on the very target."""
-        return self.row.source == self.row.target
-
-
-@dataclass(frozen=True, eq=False)
-class Again:
-    """A white-box row, and the same attack run once more as ``says`` tells, both measured on the same recordings.
-    ``objective``: another objective; otherwise more effort."""
-
-    says: str
-    objective: bool
-    before: Measured
-    after: Measured
 
 
 @dataclass(frozen=True)
@@ -89,26 +31,6 @@ class Flag:
     name: str
     sentence: str
     row: Row
-
-
-def measure(
-    row: Row,
-    kind: Kind,
-    scores: NDArray[np.float32],
-    labels: NDArray[Any],
-    resamples: Resamples,
-    norm: Norm | None = "linf",
-    facts: Mapping[str, float] | None = None,
-) -> Measured:
-    """``scores`` and ``labels`` (n, classes) as a measured row; all rows of one audit share ``resamples``."""
-    resampled = resampled_macro_auc(scores, labels, resamples)
-    return Measured(row, kind, macro_auc(scores, labels), resampled, norm, facts or {})
-
-
-def below(low: Measured, high: Measured, matters: float = MATTERS) -> bool:
-    """True when the AUC of ``low`` is lower by more than ``matters``, and the interval of the difference leaves out
-    zero."""
-    return high.auc - low.auc > matters and percentiles(low.resampled - high.resampled)[1] < 0
 
 
 def find_flags(
@@ -140,7 +62,8 @@ def find_flags(
 def no_white_box(rows: Sequence[Measured]) -> Iterable[Flag]:
     """Attacked from other models alone: a number that says how well attacks travel, not how robust the target is."""
     for target in _targets(rows):
-        if not _white_box(rows, target):
+        attacked = any(one.row.target == target and one.kind != "control" for one in rows)
+        if attacked and not _white_boxes(rows, target):
             yield Flag(
                 "no-white-box",
                 f"{target} was attacked by transfer and queries alone: nothing here knows its own gradient",
@@ -175,11 +98,7 @@ def black_box_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
     """Queries alone reached more than the gradient: the gradient is masked."""
     for white, others in _against_white_box(rows):
         for one in others:
-            if (
-                one.kind == "queries"
-                and one.row.source in (one.row.target, _parent(one.row.target))
-                and below(one, white)
-            ):
+            if one.kind == "queries" and below(one, white):
                 sentence = f"{one.row.method} by queries alone reaches {one.auc:.3f}, {_white(white)} {white.auc:.3f}"
                 yield Flag("black-box-stronger", f"{sentence} at {_mv(one)}", white.row)
 
@@ -217,10 +136,9 @@ def not_at_collapse(rows: Sequence[Measured]) -> Iterable[Flag]:
     """At the largest budget nothing of the AUC should be left: then either the budgets end too soon to show where the
     model breaks, or the attack does not work."""
     for target in _targets(rows):
-        white = _white_box(rows, target)
-        if white:
-            budget = max(one.row.budget_mv or 0.0 for one in white)
-            last = min((one for one in white if one.row.budget_mv == budget), key=lambda each: each.auc)
+        whites = _white_boxes(rows, target)
+        if whites:
+            last = min(whites[max(whites)], key=lambda each: each.auc)
             if last.auc > COLLAPSE:
                 sentence = f"{last.auc:.3f} is left at {_mv(last)}, the largest budget; collapse is below {COLLAPSE:g}"
                 yield Flag("not-at-collapse", sentence, last.row)
@@ -251,26 +169,30 @@ def _parent(target: str) -> str | None:
     return model if slash else None
 
 
-def _white_box(rows: Sequence[Measured], target: str) -> list[Measured]:
-    """L-infinity rows of a target by its own gradient; for a file without a twin, by that of its float parent."""
+def _white_boxes(rows: Sequence[Measured], target: str) -> dict[float, list[Measured]]:
+    """{budget: the L-infinity rows of a target by its own gradient}; where there is none at a budget that a deployed
+    file was attacked with, by that of its float parent. Budgets rising."""
     gradient = [one for one in rows if one.row.target == target and one.kind == "gradient" and one.norm == "linf"]
-    own = [one for one in gradient if one.of_its_own]
-    return own or [one for one in gradient if one.row.source == _parent(target)]
+    found = {}
+    for budget in sorted({one.row.budget_mv or 0.0 for one in gradient}):
+        there = [one for one in gradient if one.row.budget_mv == budget]
+        own = [one for one in there if one.of_its_own]
+        own = own or [one for one in there if one.row.source == _parent(target)]
+        if own:
+            found[budget] = own
+    return found
 
 
 def _against_white_box(rows: Sequence[Measured]) -> Iterable[tuple[Measured, list[Measured]]]:
     """For each target and budget the strongest white box, and all other L-infinity rows there."""
     for target in _targets(rows):
-        white = _white_box(rows, target)
-        for budget in sorted({one.row.budget_mv or 0.0 for one in white}):
-            there = [one for one in white if one.row.budget_mv == budget]
-            strongest = min(there, key=lambda each: each.auc)
+        for budget, whites in _white_boxes(rows, target).items():
             others = [
                 one
                 for one in rows
-                if one.row.target == target and one.row.budget_mv == budget and one.norm == "linf" and one not in there
+                if one.row.target == target and one.row.budget_mv == budget and one.norm == "linf" and one not in whites
             ]
-            yield strongest, others
+            yield min(whites, key=lambda each: each.auc), others
 
 
 def _without(some: Sequence[Measured], others: Sequence[Measured]) -> list[Measured]:

@@ -194,7 +194,8 @@ class Cluster:
     def wait(self, futures: Sequence[Any]) -> list[Any]:
         import distributed
 
-        return list(distributed.wait(futures, return_when="FIRST_COMPLETED").done)
+        with self._client.as_current():
+            return list(distributed.wait(futures, return_when="FIRST_COMPLETED").done)
 
     def lost(self, future: Any) -> bool:
         import distributed

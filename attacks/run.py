@@ -246,13 +246,15 @@ class _Work:
         return [array, about]
 
     def sweep(self) -> None:
-        """Remove sets that the study no longer asks for: the folder holds what the study says."""
+        """Remove sets that the study no longer asks for, and halves of files: the folder holds what the study says."""
         keep = {want.name for want in self.wanted}
         for stamp in self.folder.glob("*.stamp.json"):
             name = stamp.name.removesuffix(".stamp.json")
             if name not in keep:
                 for suffix in (".stamp.json", ".npy", ".json"):
                     (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+        for partial in self.folder.glob(".*.partial.*"):  # of a run that was killed while it wrote
+            partial.unlink()
         for shards in (self.folder / "shards").glob("*"):
             if shards.name not in keep:
                 shutil.rmtree(shards, ignore_errors=True)

@@ -24,11 +24,12 @@ from attacks.soft_trees import soften
 from attacks.transfer import Ensemble
 from attacks.victims import Victims
 from core.steps import digest
-from models.given_files import FileModel
 from models.fold import folded
+from models.given_files import FileModel
 from models.run import Trained, load_model
 from runtime.engines import open_engine
 from twins import NotCoveredError, open_twin
+from twins.gate import check
 
 WITHOUT = "without-"
 # What of a source a method asks for: gradients of its scores, its file's own graph, or nothing but its scores.
@@ -86,14 +87,16 @@ def file_source(artifact: str, parent: Trained, file: Path, sha256: str) -> Sour
 def open_source(source: Source, way: Way, references: Victims) -> nn.Module | Predict:
     """The model of a source, as a method asks for it. ``references`` give spreads of features and scores.
 
-    Raises NoGradientError where no gradient reaches the signal, and EngineError where the file's engine cannot open it.
+    A file's own graph is compared with the file on the references first (:func:`twins.gate.check`): what is not equal
+    is refused. Raises NoGradientError where no gradient reaches the signal, and EngineError where the file's engine
+    cannot open it.
     """
     if way == "queries":
         assert source.file is not None, f"{source.name} is no file"
         return EnginePredict(source.file, references.signals.shape[1:])
     if way == "twin":
         assert source.file is not None, f"{source.name} is no file"
-        return _twin(source.file)
+        return _twin(source.file, references)
     modules = [_differentiable(open_place(place).module, references) for place in source.models]
     if not source.name.startswith(WITHOUT):
         return modules[0]
@@ -127,7 +130,7 @@ class EnginePredict:
 def _differentiable(module: nn.Module, references: Victims) -> nn.Module:
     """The module itself, or what stands for it where it has no gradient of its own."""
     if isinstance(module, FileModel):
-        return _twin(module.path)
+        return _twin(module.path, references)
     soft = soften(module, references.signals)
     strange = next((part for part in soft.modules() if not getattr(part, "differentiable", True)), None)
     if strange is not None:
@@ -135,9 +138,12 @@ def _differentiable(module: nn.Module, references: Victims) -> nn.Module:
     return folded(soft)
 
 
-def _twin(file: Path) -> nn.Module:
+def _twin(file: Path, references: Victims) -> nn.Module:
     try:
         twin = open_twin(file)
     except NotCoveredError as error:
         raise NoGradientError(str(error)) from None
+    compared = check(twin, file, references.signals.numpy(), references.labels.numpy())
+    if compared.reason is not None:
+        raise NoGradientError(compared.reason)
     return twin

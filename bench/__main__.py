@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from attacks.__main__ import SchedulerOption, WorkersOption
 from core.console import run_app, say
 from core.errors import InputError, NotHeldError
 from core.options import BuildOption, DataOption, StudyOption, load
@@ -18,14 +19,6 @@ if TYPE_CHECKING:  # imported late where it is used: it brings scipy
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
 Format = Literal["terminal", "json", "csv", "markdown"]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", min=0, help="Processes that make signal sets; 0: this one. [default: as processors]"),
-]
-SchedulerOption = Annotated[
-    str | None,
-    typer.Option("--scheduler", help="A Dask scheduler whose workers make them instead.", metavar="ADDRESS"),
-]
 
 
 @app.command()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from attacks.__main__ import attack, audit
+from attacks.__main__ import attack, audit, wfdb
 from bench.__main__ import bundle, report, run, table
 from core.console import run_app
 from ecg.__main__ import download, prepare
@@ -29,6 +29,7 @@ app.command("paper")(paper)
 app.command("export")(export)
 app.command("attack")(attack)
 app.command("audit")(audit)
+app.command("wfdb")(wfdb)
 app.command("bundle")(bundle)
 app.command("bench")(run)
 app.command("table")(table)

@@ -1,4 +1,4 @@
-"""The deployed file as a differentiable module: in goes an exported file, out comes torch with the file's arithmetic."""
+"""The deployed file as a differentiable module: a file goes in, torch with its arithmetic comes out."""
 
 from twins.errors import NotCoveredError
 from twins.opening import open_twin

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # float16 is left out: an engine computes in it or beside it, operator by operator, as it likes.
 KINDS = ("float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool")
+OLDEST = 13  # operator set: the first whose DequantizeLinear, Squeeze and ReduceSum are today's
 _MEND = "export it again"
 
 
@@ -39,8 +40,8 @@ def read(path: Path, masked: bool = True) -> Twin:
     except Exception as error:  # protobuf's own types, and what onnx raises for an external file that is missing
         raise InputError(f"{path}: not a readable ONNX file ({type(error).__name__})", _MEND) from None
     opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
-    if opset < onnx_graph_opset():
-        raise NotCoveredError(f"operator set {opset}: its operators are covered from {onnx_graph_opset()} on")
+    if opset < OLDEST:
+        raise NotCoveredError(f"operator set {opset}: its operators are covered from {OLDEST} on")
     entry, shape = _signal(path, model.graph)
     if len(model.graph.output) != 1:
         raise NotCoveredError(f"{len(model.graph.output)} outputs: a twin gives one")
@@ -53,11 +54,6 @@ def read(path: Path, masked: bool = True) -> Twin:
         raise InputError(f"{path}: its graph does not run ({said})", _MEND) from None
     end = model.graph.output[0].name
     return Twin(steps, constants, (entry, end), shape, _output_step(model.graph, constants))
-
-
-def onnx_graph_opset() -> int:
-    """The oldest operator set that is covered: the first whose DequantizeLinear, Squeeze and ReduceSum are today's."""
-    return 13
 
 
 def _signal(path: Path, graph: onnx.GraphProto) -> tuple[str, tuple[int, int]]:

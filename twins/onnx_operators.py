@@ -112,7 +112,9 @@ def _dequantize(node: Node) -> Run:
 
     def run(q: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
         # Biases are int32 beyond what float32 holds exactly: the zero point is taken off before.
-        centred = q if zero is None else q - zero.reshape(shape).to(q.dtype if q.dtype == torch.int32 else torch.float32)
+        centred = (
+            q if zero is None else q - zero.reshape(shape).to(q.dtype if q.dtype == torch.int32 else torch.float32)
+        )
         return centred.float() * scale.reshape(shape)
 
     return run

@@ -144,6 +144,9 @@ def read(path: Path, masked: bool = True) -> Twin:
         meanings = [_meaning(graph, at) for at in range(len(graph.graph.tensors))]
         reading = _Reading(graph, masked, meanings, {})
         reading.constants = {str(at): _constant(reading, at) for at in range(len(meanings)) if graph.is_constant(at)}
+        for at, meaning in enumerate(meanings):
+            if graph.graph.tensors[at].isVariable:  # the state of a recurrent layer: each recording begins at 0.0
+                reading.constants[str(at)] = torch.zeros(meaning.shape)
         steps, shape, ends = _steps(reading, OPERATORS)
     except NotCoveredError:
         raise

@@ -59,9 +59,7 @@ def _pad(operator: Operator) -> Run:
 
 def _slice(operator: Operator) -> Run:
     starts, sizes = operator.integers(1), operator.integers(2)
-    where = tuple(
-        slice(start, None if size < 0 else start + size) for start, size in zip(starts, sizes, strict=True)
-    )
+    where = tuple(slice(start, None if size < 0 else start + size) for start, size in zip(starts, sizes, strict=True))
     return lambda x, *_: x[where]
 
 
@@ -107,14 +105,14 @@ def _product(operator: Operator) -> Callable[[Tensor], Tensor]:
     if weight.zero or weight.dtype.itemsize > 1:
         raise operator.refusal("weights that are not symmetric 8-bit numbers")
     factor = signal.one * weight.scale
-    if result.dtype.itemsize == 2:
+    if result.dtype.itemsize > 1:
         factor = torch.tensor([_reduced(float(one) / result.one) * result.one for one in factor])
     return operator.finish(factor)
 
 
 def _reduced(factor: float) -> float:
     """A factor with the 15 bits that the kernels for 16-bit activations leave it, where they multiply a 64-bit sum
-    (``MultiplyByQuantizedMultiplier`` in TFLite's ``common.cc``): half a step of 16 bits, but the same way each time."""
+    (``MultiplyByQuantizedMultiplier`` in TFLite's ``common.cc``): up to half a step of 16 bits."""
     fraction, exponent = math.frexp(factor)
     whole = round(fraction * 2**31)
     return math.ldexp(((whole + 2**15) >> 16) if whole < 0x7FFF0000 else 0x7FFF, exponent - 15)
@@ -222,7 +220,7 @@ def _float(function: Callable[[Tensor], Tensor]) -> Callable[[Operator], Run]:
     def read(operator: Operator) -> Run:
         if operator.quantized:
             raise operator.refusal("integers")
-        return lambda x: function(x)
+        return function
 
     return read
 

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from attacks.audit import audit_study
-from attacks.audit_file import Audit, FlagEntry, audit_path, read_audit, tables
+from attacks.audit_file import Audit, FlagEntry, audit_path, read_audit
+from attacks.audit_tables import tables
 from attacks.run import attack_study
 from core.errors import InputError
 from core.study import Study
@@ -22,6 +23,7 @@ from models.run import Trained, train_study
 from models.train import scores_of
 from runtime.auc import macro_auc
 from tests.models.making import small_recordings
+from twins import open_twin
 
 
 def study(**attacks: object) -> Study:
@@ -129,6 +131,24 @@ def test_a_deployed_file_is_scored_on_its_engine(
     # A float file gives its model's scores, and meets the sets of its model.
     assert cells["cnn/onnx-fp32", "cnn", "pgd"].auc == pytest.approx(cells["cnn", "cnn", "pgd"].auc, abs=1e-3)
     assert ("cnn/onnx-fp32", "logistic-regression", "pgd") not in cells
+
+
+def test_a_twin_is_held_to_its_file(
+    home: Path,
+    recordings: Recordings,
+    trained: dict[str, Trained],
+    manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = study(budgets_mv=[0.05], further_methods=["twin"])
+    honest = audited(asked, recordings, trained, home, manifest)
+    assert {one.file: one.reason for one in honest.twins} == {f"{name}/onnx-fp32": None for name in trained}
+    assert "twin-differs" not in {flag.name for flag in honest.flags}
+    other = home / "s" / "artifacts" / "logistic-regression" / "onnx-fp32.onnx"
+    monkeypatch.setattr("attacks.audit.open_twin", lambda path: open_twin(other))
+    flags = [flag for flag in audited(asked, recordings, trained, home, manifest).flags if flag.name == "twin-differs"]
+    assert [flag.target for flag in flags] == ["cnn/onnx-fp32"]
+    assert "its scores differ" in flags[0].sentence
 
 
 def test_the_tables_mark_the_diagonal(home: Path, recordings: Recordings, trained: dict[str, Trained]) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from attacks.aimed import Aimed
-from attacks.flags import Again, Flag, Measured, Row, find_flags, measure
+from attacks.flags import Flag, find_flags
 from attacks.gradient import Pgd
+from attacks.measured import Again, Measured, Row, measure
 from attacks.rechecks import RECHECKS, Recheck, run_again, scores_of
 from attacks.square import SquareMethod
 from core.statistics import Resamples, draw_resamples
@@ -173,6 +174,7 @@ def test_budgets_that_end_too_soon() -> None:
 def test_transfer_alone_is_no_white_box() -> None:
     rows = [row for row in rows_of({"net": plain(), "other": other()}, "net") if row.row.source != "net"]
     assert names(find_flags(rows)) == {"no-white-box"}
+    assert find_flags([row for row in rows if row.kind == "control"]) == []
 
 
 def test_too_few_steps_on_a_twisted_surface() -> None:
@@ -202,6 +204,25 @@ def test_an_unmasked_twin_is_weaker_than_transfer(masked: bool) -> None:
 def test_a_file_without_a_twin_is_held_to_its_parent() -> None:
     rows = rows_of({"net/onnx-int8-static": plain(), "net": plain(), "other": other()}, "net/onnx-int8-static")
     rows = [row for row in rows if row.row.source != "net/onnx-int8-static"]
+    assert find_flags(rows) == []
+
+
+def test_a_twin_at_one_budget_stands_beside_its_parent_at_the_others() -> None:
+    """The file collapses by transfer where its twin was not asked."""
+    file = "net/onnx-int8-static"
+    rows = [
+        measured(plain(), Row(file, source, method, budget), "gradient", attacked(plain(), budget)[0])
+        for source, method, budget in (("net", "pgd", 0.05), (file, "twin", 0.05), ("net", "pgd", 0.1))
+    ]
+    assert find_flags(rows) == []
+    assert names(find_flags(rows[:2]), file) == {"not-at-collapse"}
+
+
+def test_a_row_without_auc_is_passed_over() -> None:
+    """Everybody has every label: nothing can be ranked."""
+    scores = scores_of(plain(), clean(), STEP_MV).numpy()
+    everyone = np.ones_like(labels())
+    rows = [measure(Row("net", "net", "pgd", 0.1), "gradient", scores, everyone, resamples())]
     assert find_flags(rows) == []
 
 

@@ -133,17 +133,17 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("workers", "most"), [(0, 14), (2, 6)])
 def test_killed_at_random_moments_it_ends_with_the_same_hashes(
-    workers: int, home: Path, recordings: Recordings, trained: dict[str, Trained], expected: dict[str, str]
+    workers: int, most: int, home: Path, recordings: Recordings, trained: dict[str, Trained], expected: dict[str, str]
 ) -> None:
     script, build = home / "script.py", home / f"killed-{workers}"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(home), str(build), str(workers)]
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
     rng, kills, seen = random.Random(workers), 0, set()
     signals = build / "s" / "signals"
-    while kills < 10:  # in each of the two modes
+    while kills < most:
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -159,7 +159,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_hashes(
             process.wait()
             kills += 1
             seen.add(len(list(signals.rglob("*"))))
-    assert kills >= 5
+    assert kills == most, "it ended before it was killed so often"
     assert len(seen) > 1, "every kill came at the same moment"
     assert hashes(recordings, trained, build, workers=0) == expected
     assert not (signals / "shards").exists()

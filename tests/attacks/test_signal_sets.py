@@ -119,6 +119,8 @@ class Dull(torch.nn.Module):
     def __init__(self, leads: int, samples: int, classes: int) -> None:
         super().__init__()
         self.linear = torch.nn.Linear(leads * samples, classes)
+        torch.nn.init.constant_(self.linear.weight, 0.01)
+        torch.nn.init.zeros_(self.linear.bias)
         self.differentiable = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -126,8 +128,8 @@ class Dull(torch.nn.Module):
 
 
 def test_a_study_whose_only_source_has_no_gradient_is_refused(recordings: Recordings, tmp_path: Path) -> None:
-    models = {"dull": {"factory": "tests.attacks.test_signal_sets:Dull", "trained": True}}
-    asked = study(sources=["dull"]).model_copy(update={"models": {"dull": ModelSpec.model_validate(models["dull"])}})
+    models = {"dull": ModelSpec(factory="tests.attacks.test_signal_sets:Dull", trained=True)}
+    asked = study(sources=None).model_copy(update={"models": models})
     with pytest.raises(InputError, match=r"no attack can be made on any source[\s\S]*no gradient[\s\S]*Dull"):
         make(asked, recordings, tmp_path)
 

@@ -1,0 +1,84 @@
+"""An attack confined to the band of the heart: what a monitor's filter would let through.
+
+In and out: see :class:`attacks.gradient.Attack`. The perturbation holds no frequency outside ``low_hz`` to ``high_hz``
+and stays inside the L-infinity ball. Both sets are convex: after each step it is projected on the one and on the other
+in turn (von Neumann 1950, Boyle and Dykstra 1986), and what still exceeds the ball at the end is scaled into it, which
+leaves the band alone. Rounding to the recorder's steps adds white noise of a step over the root of twelve; the signal
+set's description says how much energy is outside the band in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attacks.ball import LINF, TINY
+from attacks.gradient import BATCH, anneal, evaluate
+from attacks.objectives import Objective, Watch
+from attacks.plausibility import HIGH_HZ, LOW_HZ
+from attacks.victims import Victims
+
+
+@dataclass(frozen=True)
+class Band:
+    """``low_hz`` to ``high_hz`` of recordings with ``fs_hz`` samples a second; ``rounds`` of projections after each of
+    ``steps``, of falling length, from a random start."""
+
+    steps: int = 20
+    low_hz: float = LOW_HZ
+    high_hz: float = HIGH_HZ
+    fs_hz: float = 100.0
+    rounds: int = 3
+    batch_size: int = BATCH
+
+    def __call__(
+        self,
+        module: nn.Module,
+        victims: Victims,
+        objectives: Sequence[Objective],
+        budgets_mv: Sequence[float],
+        generator: torch.Generator,
+        watch: Watch | None = None,
+    ) -> list[Tensor]:
+        """See :class:`attacks.gradient.Attack`."""
+        return [
+            self._one(module, victims, objective, budget, generator, watch)
+            for objective, budget in zip(objectives, budgets_mv, strict=True)
+        ]
+
+    def _one(
+        self,
+        module: nn.Module,
+        victims: Victims,
+        objective: Objective,
+        epsilon_mv: float,
+        generator: torch.Generator,
+        watch: Watch | None,
+    ) -> Tensor:
+        delta = self.into_both(LINF.random(victims.signals, epsilon_mv, generator), epsilon_mv)
+        for step in range(self.steps):
+            progress = step / max(1, self.steps - 1)
+            anneal(module, progress)
+            seen = evaluate(module, victims, delta, objective, progress, batch_size=self.batch_size)
+            if watch is not None:
+                watch(progress, seen.scores)
+            length = epsilon_mv * (1 - step / self.steps)
+            delta = self.into_both(delta + length * self.in_band(seen.gradient).sign(), epsilon_mv)
+        return delta
+
+    def into_both(self, delta: Tensor, epsilon_mv: float) -> Tensor:
+        """A perturbation (n, leads, samples) near ``delta`` that is inside the band and inside the ball."""
+        for _ in range(self.rounds):
+            delta = LINF.project(self.in_band(delta), epsilon_mv)
+        delta = self.in_band(delta)
+        return delta * (epsilon_mv / LINF.size(delta).clamp_min(max(epsilon_mv, TINY))).reshape(-1, 1, 1)
+
+    def in_band(self, values: Tensor) -> Tensor:
+        """The orthogonal projection on the signals of the band, lead by lead."""
+        samples = values.shape[2]
+        frequencies = torch.fft.rfftfreq(samples, 1 / self.fs_hz)
+        keep = (frequencies >= self.low_hz) & (frequencies <= self.high_hz)
+        return torch.fft.irfft(torch.fft.rfft(values) * keep, n=samples)

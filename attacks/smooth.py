@@ -1,0 +1,88 @@
+"""The smooth adversarial perturbation (SAP): smooth by construction, not by a penalty.
+
+Han, Hu, Foschini, Chinitz, Jankelson and Ranganath, "Deep learning models for electrocardiograms are susceptible to
+adversarial attack", Nature Medicine 2020. In and out: see :class:`attacks.gradient.Attack`. The perturbation is a
+parameter convolved with the mean of Gaussians of several widths, and the steps are taken on the parameter. Every kernel
+is nonnegative and sums to one, so a parameter inside the L-infinity ball gives a perturbation inside it. Sizes and
+widths are the paper's, in samples; it has 300 Hz, so that at 100 Hz ours is smoother in time than theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attacks.ball import LINF
+from attacks.gradient import BATCH, anneal, evaluate
+from attacks.objectives import Objective, Watch
+from attacks.victims import Victims
+
+SIZES = (5, 7, 11, 15, 19)
+SIGMAS = (1.0, 3.0, 5.0, 7.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """``sizes`` (odd) and ``sigmas`` of the Gaussians, in samples; ``steps`` of falling length, from a random start."""
+
+    steps: int = 20
+    sizes: tuple[int, ...] = SIZES
+    sigmas: tuple[float, ...] = SIGMAS
+    batch_size: int = BATCH
+
+    def __call__(
+        self,
+        module: nn.Module,
+        victims: Victims,
+        objectives: Sequence[Objective],
+        budgets_mv: Sequence[float],
+        generator: torch.Generator,
+        watch: Watch | None = None,
+    ) -> list[Tensor]:
+        """See :class:`attacks.gradient.Attack`."""
+        return [
+            self._one(module, victims, objective, budget, generator, watch)
+            for objective, budget in zip(objectives, budgets_mv, strict=True)
+        ]
+
+    def _one(
+        self,
+        module: nn.Module,
+        victims: Victims,
+        objective: Objective,
+        epsilon_mv: float,
+        generator: torch.Generator,
+        watch: Watch | None,
+    ) -> Tensor:
+        parameter = LINF.random(victims.signals, epsilon_mv, generator)
+        for step in range(self.steps):
+            progress = step / max(1, self.steps - 1)
+            anneal(module, progress)
+            delta = self.smoothed(parameter)
+            seen = evaluate(module, victims, delta, objective, progress, batch_size=self.batch_size)
+            if watch is not None:
+                watch(progress, seen.scores)
+            # Smoothing is symmetric, so it is its own adjoint: the gradient of the parameter is the smoothed gradient.
+            length = epsilon_mv * (1 - step / self.steps)
+            parameter = LINF.project(parameter + length * self.smoothed(seen.gradient).sign(), epsilon_mv)
+        return self.smoothed(parameter)
+
+    def smoothed(self, values: Tensor) -> Tensor:
+        """``values`` (n, leads, samples) convolved with the kernel, zeros beyond both ends."""
+        kernel = self.kernel(values.dtype)
+        flat = values.reshape(-1, 1, values.shape[2])
+        return nn.functional.conv1d(flat, kernel.reshape(1, 1, -1), padding=len(kernel) // 2).reshape(values.shape)
+
+    def kernel(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The mean of all Gaussians, (largest size,), symmetric, nonnegative, of sum one."""
+        largest = max(self.sizes)
+        places = torch.arange(largest, dtype=torch.float64) - largest // 2
+        total = torch.zeros(largest, dtype=torch.float64)
+        for size in self.sizes:
+            for sigma in self.sigmas:
+                one = torch.exp(-(places**2) / (2 * sigma**2)) * (places.abs() <= size // 2)
+                total += one / one.sum()
+        return (total / total.sum()).to(dtype)

@@ -1,0 +1,152 @@
+"""Both gates: each passes what holds, and catches what it is there for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from attacks.gradient import Pgd
+from attacks.objectives import Bce
+from attacks.victims import Victims
+from core import engines
+from core.errors import InputError
+from export import onnx_files, onnx_int8
+from export.quiet import quiet
+from models.fold import folded
+from models.nets import Cnn
+from tests.export.making import job_for
+from twins import open_twin
+from twins.gate import ATTACK_AUC, check, check_attack
+
+SHAPE = (2, 160)
+EPSILON_MV = 0.08
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A trained net, its int8 file, and recordings it was not trained on."""
+
+    parent: nn.Module
+    path: Path
+    signals: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+
+def task(n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Two labels: a wave on the first lead, a pulse on the second; both in noise."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, (n, 2)).astype(np.float32)
+    time, phase = np.arange(SHAPE[1]), rng.uniform(0, 6.28, (n, 1))
+    signals = rng.normal(0, 0.3, (n, *SHAPE))
+    signals[:, 0] += labels[:, :1] * 0.25 * np.sin(time * 0.25 + phase)
+    signals[:, 1] += labels[:, 1:] * 0.6 * np.exp(-(((time - 80 - 10 * phase) / 4) ** 2))
+    return signals.round(3).astype(np.float32), labels
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    net = Cnn(*SHAPE, 2, width=8, dropout=0.0)
+    signals, labels = task(800, 1)
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    for step in range(150):
+        rows = torch.arange(step * 32, step * 32 + 32) % len(signals)
+        loss = nn.functional.binary_cross_entropy_with_logits(
+            net(torch.from_numpy(signals)[rows]), torch.from_numpy(labels)[rows]
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    folder = tmp_path_factory.mktemp("deployed")
+    job = job_for(net, SHAPE, folder / "float.onnx")
+    with quiet():
+        onnx_files.write_float(job)
+        onnx_int8.write_static(replace(job, out=folder / "int8.onnx", calibration=signals[:60]))
+    return Deployed(folded(net), folder / "int8.onnx", *task(200, 2))
+
+
+def attacked(deployed: Deployed, module: nn.Module) -> NDArray[np.float32]:
+    """The file's scores on recordings that were disturbed through a module, rounded to 1 uV."""
+    victims = Victims(torch.from_numpy(deployed.signals), torch.from_numpy(deployed.labels))
+    (delta,) = Pgd(steps=15)(module, victims, [Bce()], [EPSILON_MV], torch.Generator().manual_seed(1))
+    return engines.score(deployed.path, (deployed.signals + delta.numpy().round(3)).astype(np.float32), "onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def transferred(deployed: Deployed) -> NDArray[np.float32]:
+    return attacked(deployed, deployed.parent)
+
+
+def test_a_twin_passes_both_gates(deployed: Deployed, transferred: NDArray[np.float32]) -> None:
+    twin = open_twin(deployed.path)
+    found = check(twin, deployed.path, deployed.signals, deployed.labels)
+    assert found.reason is None and found.largest <= 1.01 and found.file_auc > 0.85 and found.records == 200
+    assert (found.engine, found.version) == ("onnxruntime", engines.here()["onnxruntime"])
+    held = check_attack(attacked(deployed, twin), transferred, deployed.labels, np.arange(200))
+    assert held.reason is None and held.difference.estimate <= ATTACK_AUC
+    assert held.twin_auc < found.file_auc - 0.1
+
+
+def test_an_unmasked_twin_passes_the_gate_of_scores_and_is_caught_by_that_of_attacks(
+    deployed: Deployed, transferred: NDArray[np.float32]
+) -> None:
+    twin, right = open_twin(deployed.path, masked=False), open_twin(deployed.path)
+    signals = torch.from_numpy(deployed.signals)
+    assert torch.equal(twin(signals), right(signals))
+    assert check(twin, deployed.path, deployed.signals, deployed.labels).reason is None
+    caught = check_attack(attacked(deployed, twin), transferred, deployed.labels, np.arange(200))
+    assert caught.reason is not None and caught.reason.startswith("its gradient is masked")
+
+
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [(0.4, None), (1.0, None), (2.0, "up to 2.0 steps"), (np.nan, "steps of its output")],
+)
+def test_scores_apart(deployed: Deployed, by: float, said: str | None) -> None:
+    twin = open_twin(deployed.path)
+    signals, labels = deployed.signals[:40], deployed.labels[:40]
+    scores = twin(torch.from_numpy(signals)).numpy()
+    scores += np.float32(by * (twin.output_step or 0))  # all alike: no rank changes
+    found = check(twin, deployed.path, signals, labels, scores=scores)
+    assert (found.reason is None) if said is None else (said in str(found.reason))
+    assert found.equal == float(by < 0.5) and found.largest == pytest.approx(by, abs=0.01, nan_ok=True)
+
+
+def test_an_auc_apart(deployed: Deployed) -> None:
+    twin = open_twin(deployed.path)
+    scores = twin(torch.from_numpy(deployed.signals)).numpy()
+    # Each positive recording one step up: within the step, but ranks change.
+    moved = scores + np.float32(twin.output_step or 0) * deployed.labels
+    found = check(twin, deployed.path, deployed.signals, deployed.labels, scores=moved)
+    assert found.auc_difference < -0.001 and found.reason is not None and "AUC differs" in found.reason
+
+
+def test_an_accident_is_no_masking() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (40, 2))
+    transferred = (labels + rng.normal(0, 2, labels.shape)).astype(np.float32)
+    by_chance = transferred + rng.normal(0, 0.5, labels.shape).astype(np.float32)
+    clearly = (labels * 3 + rng.normal(0, 0.1, labels.shape)).astype(np.float32)
+    patients = np.arange(40)
+    assert check_attack(by_chance, transferred, labels, patients).reason is None
+    assert check_attack(clearly, transferred, labels, patients).reason is not None
+    assert check_attack(transferred, clearly, labels, patients).reason is None
+
+
+def test_what_cannot_be_checked(deployed: Deployed, tmp_path: Path) -> None:
+    twin = open_twin(deployed.path)
+    with pytest.raises(ValueError, match="without recordings"):
+        check(twin, deployed.path, deployed.signals[:0], deployed.labels[:0])
+    with pytest.raises(InputError, match="no engine"):
+        check(twin, deployed.path, deployed.signals[:2], deployed.labels[:2], engine="another")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"broken\.onnx"):
+        check(twin, broken, deployed.signals[:2], deployed.labels[:2])
