@@ -23,6 +23,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
 
 RUN := $(VENV)/bin/python -m
+# A file of tests stays on one process: its fixtures are dear.
+PYTEST = $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
@@ -101,17 +103,17 @@ docs: setup
 # The latency and size ratios that are claimed, artifacts alternating in one run, on a study that was exported; then our
 # attacks beside ART's, foolbox's and a plain loop
 perf: setup
-	$(RUN) bench perf --study $(STUDY) --build $(BUILD)
-	$(RUN) bench perf-attacks $(OPTIONS)
+	@held=0; $(RUN) bench perf --study $(STUDY) --build $(BUILD) || held=$$?; \
+		$(RUN) bench perf-attacks $(OPTIONS) || held=$$?; exit $$held
 
 test: setup
-	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(RUN) pytest
+	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST)
 
 check: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(RUN) mypy
-	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(RUN) pytest -m "not slow"
+	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST) -m "not slow"
 
 clean:
 	rm -rf $(BUILD)
