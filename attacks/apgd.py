@@ -15,7 +15,7 @@ that moment.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.ball import LINF, Ball
-from attacks.gradient import BATCH, evaluate
+from attacks.gradient import BATCH, BudgetByBudget, evaluate
 from attacks.objectives import Objective, Watch
 from attacks.references import clean_scores
 from attacks.victims import Victims
@@ -92,7 +92,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Apgd:
+class Apgd(BudgetByBudget):
     """``restarts``: so many runs side by side, each from a start of its own; a recording keeps the best of all.
     ``start``: ``"random"`` in the ball, or the first run at ``"zero"``. The rest are the paper's constants:
     ``first_step`` in budgets; ``momentum``: the share of the step in a move, the rest is the move before; ``rising``:
@@ -110,23 +110,7 @@ class Apgd:
     rising: float = 0.75
     batch_size: int = BATCH
 
-    def __call__(
-        self,
-        module: nn.Module,
-        victims: Victims,
-        objectives: Sequence[Objective],
-        budgets_mv: Sequence[float],
-        generator: torch.Generator,
-        watch: Watch | None = None,
-    ) -> list[Tensor]:
-        """See :class:`attacks.gradient.Attack`. ``watch`` sees the scores of each recording's best point so far: with
-        those the attack would end if it ended there."""
-        return [
-            self._one(module, victims, objective, budget, generator, watch)
-            for objective, budget in zip(objectives, budgets_mv, strict=True)
-        ]
-
-    def _one(
+    def one(
         self,
         module: nn.Module,
         victims: Victims,
@@ -135,6 +119,8 @@ class Apgd:
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
+        """See :class:`attacks.gradient.Attack`. ``watch`` sees the scores of each recording's best point so far: with
+        those the attack would end if it ended there."""
         runs = Victims(victims.signals.repeat(self.restarts, 1, 1), victims.labels.repeat(self.restarts, 1))
         halving_at = checkpoints(self.steps)
         delta = self._starts(victims.signals, epsilon_mv, generator)

@@ -9,21 +9,20 @@ set's description says how much energy is outside the band in the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from attacks.ball import LINF, TINY
-from attacks.gradient import BATCH, anneal, evaluate
+from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
 from attacks.objectives import Objective, Watch
 from attacks.plausibility import HIGH_HZ, LOW_HZ
 from attacks.victims import Victims
 
 
 @dataclass(frozen=True)
-class Band:
+class Band(BudgetByBudget):
     """``low_hz`` to ``high_hz`` of recordings with ``fs_hz`` samples a second; ``rounds`` of projections after each of
     ``steps``, of falling length, from a random start."""
 
@@ -34,22 +33,7 @@ class Band:
     rounds: int = 3
     batch_size: int = BATCH
 
-    def __call__(
-        self,
-        module: nn.Module,
-        victims: Victims,
-        objectives: Sequence[Objective],
-        budgets_mv: Sequence[float],
-        generator: torch.Generator,
-        watch: Watch | None = None,
-    ) -> list[Tensor]:
-        """See :class:`attacks.gradient.Attack`."""
-        return [
-            self._one(module, victims, objective, budget, generator, watch)
-            for objective, budget in zip(objectives, budgets_mv, strict=True)
-        ]
-
-    def _one(
+    def one(
         self,
         module: nn.Module,
         victims: Victims,

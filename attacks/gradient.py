@@ -92,8 +92,39 @@ def anneal(module: nn.Module, progress: float) -> None:
             sharpen(progress)
 
 
+class BudgetByBudget:
+    """An attack that takes each budget by itself: what its :meth:`one` does for one, for all of a list."""
+
+    def __call__(
+        self,
+        module: nn.Module,
+        victims: Victims,
+        objectives: Sequence[Objective],
+        budgets_mv: Sequence[float],
+        generator: torch.Generator,
+        watch: Watch | None = None,
+    ) -> list[Tensor]:
+        """See :class:`Attack`."""
+        return [
+            self.one(module, victims, objective, budget, generator, watch)
+            for objective, budget in zip(objectives, budgets_mv, strict=True)
+        ]
+
+    def one(
+        self,
+        module: nn.Module,
+        victims: Victims,
+        objective: Objective,
+        epsilon_mv: float,
+        generator: torch.Generator,
+        watch: Watch | None,
+    ) -> Tensor:
+        """The perturbation (n, leads, samples) mV of one budget."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Pgd:
+class Pgd(BudgetByBudget):
     """Projected gradient descent (Madry et al. 2018), and its relatives by their settings.
 
     ``size``: the length of a step, ``"falling"``: ``epsilon * (1 - k / steps)``, large steps find the region and small
@@ -112,22 +143,7 @@ class Pgd:
     half: bool = False
     batch_size: int = BATCH
 
-    def __call__(
-        self,
-        module: nn.Module,
-        victims: Victims,
-        objectives: Sequence[Objective],
-        budgets_mv: Sequence[float],
-        generator: torch.Generator,
-        watch: Watch | None = None,
-    ) -> list[Tensor]:
-        """See :class:`Attack`."""
-        return [
-            self._one(module, victims, objective, budget, generator, watch)
-            for objective, budget in zip(objectives, budgets_mv, strict=True)
-        ]
-
-    def _one(
+    def one(
         self,
         module: nn.Module,
         victims: Victims,

@@ -9,14 +9,13 @@ widths are the paper's, in samples; it has 300 Hz, so that at 100 Hz ours is smo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from attacks.ball import LINF
-from attacks.gradient import BATCH, anneal, evaluate
+from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
 from attacks.objectives import Objective, Watch
 from attacks.victims import Victims
 
@@ -25,7 +24,7 @@ SIGMAS = (1.0, 3.0, 5.0, 7.0, 10.0)
 
 
 @dataclass(frozen=True)
-class Smooth:
+class Smooth(BudgetByBudget):
     """``sizes`` (odd) and ``sigmas`` of the Gaussians, in samples; ``steps`` of falling length, from a random start."""
 
     steps: int = 20
@@ -33,22 +32,7 @@ class Smooth:
     sigmas: tuple[float, ...] = SIGMAS
     batch_size: int = BATCH
 
-    def __call__(
-        self,
-        module: nn.Module,
-        victims: Victims,
-        objectives: Sequence[Objective],
-        budgets_mv: Sequence[float],
-        generator: torch.Generator,
-        watch: Watch | None = None,
-    ) -> list[Tensor]:
-        """See :class:`attacks.gradient.Attack`."""
-        return [
-            self._one(module, victims, objective, budget, generator, watch)
-            for objective, budget in zip(objectives, budgets_mv, strict=True)
-        ]
-
-    def _one(
+    def one(
         self,
         module: nn.Module,
         victims: Victims,

@@ -15,7 +15,7 @@ attack begins with wide ones and narrows them (:func:`attacks.gradient.anneal`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.ball import LINF, Ball
-from attacks.gradient import BATCH, anneal, evaluate
+from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
 from attacks.objectives import Objective, Watch
 from attacks.recorder import Recorder
 from attacks.references import clean_scores
@@ -142,7 +142,7 @@ def per_millivolt(features: nn.Module, signals: Tensor, used: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class TreeAttack:
+class TreeAttack(BudgetByBudget):
     """Projected gradient descent on softened trees that keeps what the true ones say is best.
 
     Every step is evaluated at the recording as the recorder would write it (``step_mv``; 0 for none), so that each
@@ -161,24 +161,21 @@ class TreeAttack:
     ball: Ball = LINF
     batch_size: int = BATCH
 
-    def __call__(
+    def one(
         self,
         module: nn.Module,
         victims: Victims,
-        objectives: Sequence[Objective],
-        budgets_mv: Sequence[float],
+        objective: Objective,
+        epsilon_mv: float,
         generator: torch.Generator,
-        watch: Watch | None = None,
-    ) -> list[Tensor]:
+        watch: Watch | None,
+    ) -> Tensor:
         """See :class:`attacks.gradient.Attack`. ``watch`` sees the scores of each recording's best point so far. What
         is returned is not rounded yet; what the recorder makes of it is what was judged."""
-        found = []
-        for objective, epsilon_mv in zip(objectives, budgets_mv, strict=True):
-            with node_widths(module, self.first * epsilon_mv, self.last * epsilon_mv):
-                found.append(self._one(module, victims, objective, epsilon_mv, generator, watch))
-        return found
+        with node_widths(module, self.first * epsilon_mv, self.last * epsilon_mv):
+            return self._walk(module, victims, objective, epsilon_mv, generator, watch)
 
-    def _one(
+    def _walk(
         self,
         module: nn.Module,
         victims: Victims,
