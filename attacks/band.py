@@ -30,7 +30,7 @@ class Band(BudgetByBudget):
     low_hz: float = LOW_HZ
     high_hz: float = HIGH_HZ
     fs_hz: float = 100.0
-    rounds: int = 3
+    rounds: int = 8
     batch_size: int = BATCH
 
     def one(

@@ -64,7 +64,7 @@ METHODS: dict[Name, Entry] = {
     "ni-fgsm": _model("Nesterov's momentum, for transfer", lambda asked: Aimed(ni_fgsm(asked.steps))),
     "diverse": _model("momentum over shifted, scaled, drifting inputs, for transfer", DiverseMethod.of),
     "ensemble": Entry(
-        "PGD on the ensemble of the other models", "others", "gradient", AIMED, lambda asked: Aimed(Pgd(asked.steps))
+        "the other models together, over inputs that vary", "others", "gradient", AIMED, DiverseMethod.of
     ),
     "smooth": _model("smooth adversarial perturbation (SAP)", lambda asked: Aimed(Smooth(steps=asked.steps))),
     "band": _model("confined to 0.5 to 40 Hz", lambda asked: Aimed(Band(steps=asked.steps))),

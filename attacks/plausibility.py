@@ -3,8 +3,8 @@
 In: clean recordings and perturbations in millivolts. Out: for each recording the share of the perturbation's energy
 outside 0.5 to 40 Hz, the band of monitoring electrocardiographs (IEC 60601-2-27), which a filter would take away; and
 how jagged it is: the root mean square of its second difference over that of the recording itself. Random signs have
-about 20 % outside at 100 Hz and are many times as jagged as an ECG; Han et al. (Nature Medicine 2020) call what PGD
-leaves "square wave artefacts".
+about 20 % outside at 100 Hz, and from 0.05 mV on they are as jagged as the ECG itself; Han et al. (Nature Medicine
+2020) call what PGD leaves "square wave artefacts".
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Diverse(nn.Module):
     """
 
     def __init__(
-        self, inner: nn.Module, seed: int, shift: float = 0.05, scale: float = 0.1, drift_mv: float = 0.05
+        self, inner: nn.Module, seed: int, shift: float = 0.05, scale: float = 0.1, drift_mv: float = 0.2
     ) -> None:
         super().__init__()
         self.inner = inner
@@ -84,7 +84,7 @@ class DiverseMethod:
     attack: Pgd
     shift: float = 0.05
     scale: float = 0.1
-    drift_mv: float = 0.05
+    drift_mv: float = 0.2
 
     @classmethod
     def of(cls, asked: AttackSpec) -> DiverseMethod:
