@@ -90,7 +90,7 @@ def _is_convolutional(model: nn.Module) -> bool:
     states, where the rounding grows; nor a deployed file's graph, whose own rounding must stay what it is."""
     parts = list(model.modules())
     return any(isinstance(part, nn.Conv1d) for part in parts) and not any(
-        isinstance(part, nn.RNNBase) for part in parts
+        isinstance(part, nn.RNNBase | FeatureModel) for part in parts
     )
 
 
