@@ -10,20 +10,19 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
-from attacks.tasks import PREPARE, Job, check_worker, failed, run_task
-from core.errors import InputError
+from attacks.cluster import Cluster
+from attacks.tasks import PREPARE, Job, failed, run_task, shards_left
 
 TRIES = 3  # of a task whose process dies
-CONNECT_S = 30
 
 
 class Pool(Protocol):
@@ -45,13 +44,14 @@ class Pool(Protocol):
 
 
 def run_jobs(jobs: Sequence[Job], pool: Pool) -> Iterator[tuple[Job, str | None, bool]]:
-    """(job, reason, done) for every part that has ended. ``done``: all of the job is there, or it cannot be made, for
-    ``reason``.
+    """(job, reason, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
+    ``done``: all of the job is there, or it cannot be made, for ``reason``.
 
     Raises InputError for a task whose process died :data:`TRIES` times, and what a task raised.
     """
     ready: deque[tuple[Job, str]] = deque((job, PREPARE) for job in jobs)
-    left = {job.name: set(job.shards) for job in jobs}
+    todo = {job.name: shards_left(job) for job in jobs}
+    left = {name: set(shards) for name, shards in todo.items()}
     running: dict[Any, tuple[Job, str]] = {}
     tries: dict[tuple[str, str], int] = {}
     given_up: set[str] = set()
@@ -78,11 +78,17 @@ def run_jobs(jobs: Sequence[Job], pool: Pool) -> Iterator[tuple[Job, str | None,
                         yield job, reason, True
                     continue
                 if part == PREPARE:
-                    ready.extendleft((job, shard) for shard in reversed(job.shards))
+                    ready.extendleft((job, shard) for shard in reversed(todo[job.name]))
                 left[job.name].discard(part)
-                yield job, None, part != PREPARE and not left[job.name]
+                yield job, None, not left[job.name]
     finally:
         pool.close()
+
+
+def parts_left(jobs: Sequence[Job]) -> int:
+    """How many parts :func:`run_jobs` goes through: the shards that are still to be made, and each job's preparation,
+    which costs nothing where it is there."""
+    return sum(1 + len(shards_left(job)) for job in jobs)
 
 
 class Here:
@@ -140,7 +146,9 @@ class Processes:
 
 
 def _follow_parent(parent: int) -> None:
-    """A worker whose parent was killed ends too: nobody would ever fetch what it makes."""
+    """A worker whose parent was killed ends too: nobody would ever fetch what it makes. Ctrl-C, which a terminal sends
+    to all of them, is the parent's affair: it ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -148,62 +156,6 @@ def _follow_parent(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-class Cluster:
-    """A Dask cluster. Its workers must have Pulseproof installed and see the same build folder, under the same path."""
-
-    def __init__(self, address: str, jobs: Sequence[Job]) -> None:
-        import distributed
-
-        try:
-            self._client: Any = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__})",
-                "start one (dask scheduler), and workers (dask worker --nthreads 1 ADDRESS)",
-            ) from None
-        try:
-            self._check(address, jobs)
-        except BaseException:
-            self._client.close()
-            raise
-        self.size = 2 * sum(each["nthreads"] for each in self._client.scheduler_info(n_workers=-1)["workers"].values())
-
-    def _check(self, address: str, jobs: Sequence[Job]) -> None:
-        folder = jobs[0].folder.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        token = folder / f".{uuid.uuid4().hex}.token"
-        token.touch()
-        try:
-            answers = self._client.run(check_worker, token, on_error="return")
-        finally:
-            token.unlink()
-        if not answers:
-            raise InputError(f"--scheduler {address}: it has no workers", "dask worker --nthreads 1 ADDRESS")
-        for worker, answer in answers.items():
-            if answer is not None:
-                raise InputError(
-                    f"--scheduler {address}: worker {worker} cannot be used: {answer}",
-                    "install the same Pulseproof there, and give it the build folder under the same path",
-                )
-
-    def submit(self, job: Job, part: str) -> Any:
-        return self._client.submit(run_task, job, part, pure=False)
-
-    def wait(self, futures: Sequence[Any]) -> list[Any]:
-        import distributed
-
-        with self._client.as_current():
-            return list(distributed.wait(futures, return_when="FIRST_COMPLETED").done)
-
-    def lost(self, future: Any) -> bool:
-        import distributed
-
-        return isinstance(future.exception(), distributed.KilledWorker)
-
-    def close(self) -> None:
-        self._client.close()
 
 
 def open_pool(jobs: Sequence[Job], workers: int | None, scheduler: str | None) -> Pool:

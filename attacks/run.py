@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attacks.grid import open_pool, run_jobs
+from attacks.grid import open_pool, parts_left, run_jobs
 from attacks.methods import METHODS
 from attacks.recorder import Recorder
 from attacks.sets import CHUNK, NotApplicable, SignalSet, Wanted, measured, wanted_sets
-from attacks.tasks import Job, parts_left, reference_rows
+from attacks.tasks import Job, reference_rows
 from core.console import follow, say
 from core.errors import InputError
 from core.steps import Step
@@ -221,14 +221,13 @@ class _Work:
         self.folder.mkdir(parents=True, exist_ok=True)
         array, about = self.folder / f"{want.name}.npy", self.folder / f"{want.name}.json"
         shape = (len(self.rows), *self.recordings.shape)
-        with replacing(array) as temporary:
-            whole = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.int16, shape=shape)
-            first = 0
+        # Not mapped: a mapped file counts as memory while it is written, and one that outgrows the disk ends the
+        # process without a word.
+        with replacing(array) as temporary, temporary.open("wb") as file:
+            head = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int16)), "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, head)
             for part in parts():
-                whole[first : first + len(part)] = part
-                first += len(part)
-            whole.flush()
-            del whole
+                file.write(part.tobytes())
         clean = read_array(array if want.method == "clean" else self.folder / "clean.npy", mapped=True)
         found = measured(clean, read_array(array, mapped=True), self.recordings, self.sigma_mv, want.epsilon_mv)
         described = SignalSet(

@@ -6,6 +6,7 @@ In: a study, its trained models and exported files. Out: a :class:`Wanted` for e
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +127,7 @@ def measured(clean: Steps, other: Steps, recordings: Recordings, sigma_mv: float
     columns: dict[str, list[NDArray[np.float64]]] = {}
     for first in range(0, len(clean), CHUNK):
         part = slice(first, first + CHUNK)
-        one, two = np.asarray(clean[part]), np.asarray(other[part])
+        one, two = _taken(clean, part), _taken(other, part)
         found = dict(vars(distances(one, two, about.adc_step_mv)))
         moved = (two.astype(np.float32) - one) * np.float32(about.adc_step_mv)
         outside, second = plausibility(one * np.float32(about.adc_step_mv), moved, about.fs_hz)
@@ -140,6 +141,14 @@ def measured(clean: Steps, other: Steps, recordings: Recordings, sigma_mv: float
         **{name: _mean(whole[name]) for name in ("snr_db", "outside_band", "second_difference")},
         "sigma": epsilon_mv / sigma_mv,
     }
+
+
+def _taken(steps: Steps, part: slice) -> Steps:
+    """Some of the recordings, in memory; of what is mapped from the disk nothing else stays there."""
+    taken = np.array(steps[part])
+    if isinstance(steps.base, mmap.mmap):  # a page once touched counts as memory of this process
+        steps.base.madvise(mmap.MADV_DONTNEED)
+    return taken
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

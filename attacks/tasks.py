@@ -3,13 +3,14 @@
 In: a :class:`Job`, plain data that any process can be handed, and which part of it is to be done. Out: files under
 ``shards/<set>/``, written whole, each with the stamp of what it depends on. A task computes on one thread, draws its
 random numbers from a seed of its own, and opens what it needs itself: models, recordings (mapped from the disk), noise.
-What it has opened it keeps for the next task.
+What it has opened it keeps for the next task. A process does one task at a time, whatever its threads.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ from runtime.files import replacing, write_array
 
 PREPARE = "prepare"
 KEPT = 12  # opened models and the like that a process keeps
+# Tasks of one process share what it has opened, and a soft forest is sharpened while it is attacked; the number of
+# torch's threads is one for the whole process, too. A Dask worker has several threads unless it is told otherwise.
+_one_at_a_time = threading.Lock()
 T = TypeVar("T")
 
 
@@ -86,7 +90,7 @@ class Job:
 def run_task(job: Job, part: str) -> str | None:
     """Do one part of a job. None, or the reason why this set cannot be made of this source."""
     step = job.step(part)
-    with one_thread():
+    with _one_at_a_time, one_thread():
         try:
             step.run(lambda: _prepare(job) if part == PREPARE else _shard(job, part))
         except (NoGradientError, EngineError) as error:
@@ -228,11 +232,6 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> Path:
     return path
 
 
-def check_worker(token: Path) -> str | None:
-    """What is wrong with a worker that is to write beside ``token``, or None."""
-    return None if token.exists() else f"it does not see {token.parent}"
-
-
 def failed(job: Job, part: str, times: int) -> InputError:
     """The error for a task whose process died again and again."""
     return InputError(
@@ -241,6 +240,6 @@ def failed(job: Job, part: str, times: int) -> InputError:
     )
 
 
-def parts_left(jobs: Sequence[Job]) -> int:
-    """How many parts of the jobs are still to be made."""
-    return sum(not job.step(part).fresh() for job in jobs for part in (PREPARE, *job.shards))
+def shards_left(job: Job) -> list[str]:
+    """The shards of a job that are still to be made, in their order."""
+    return [shard for shard in job.shards if not job.step(shard).fresh()]

@@ -35,8 +35,8 @@ def write_set(
     Raises InputError when there is something of that name that this did not write.
     """
     target = folder / one.name
-    if target.exists() and not (target / "RECORDS").exists():
-        raise InputError(f"{target}: is there, and holds no records", "choose another folder")
+    if target.exists():
+        _check_ours(target)
     folder.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{one.name}.", dir=folder))
     try:
@@ -62,6 +62,17 @@ def write_set(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return target
+
+
+def _check_ours(target: Path) -> None:
+    """Raises InputError for what is no folder of ours, or not only one: it would be lost."""
+    files = list(target.iterdir()) if target.is_dir() else [target]
+    strange = [file.name for file in files if not re.fullmatch(r"RECORDS|\d{5,}\.(hea|dat)", file.name)]
+    strange += [header.name for header in target.glob("*.hea") if b"# Pulseproof " not in header.read_bytes()]
+    if strange:
+        raise InputError(
+            f"{target}: is there, and {min(strange)} is of no signal set", "choose another folder, or remove that one"
+        )
 
 
 def _comments(one: SignalSet, study: str, of: str) -> list[str]:

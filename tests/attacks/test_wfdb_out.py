@@ -68,9 +68,26 @@ def test_a_damaged_or_foreign_folder_is_refused(
         read_set(folder)
 
 
-def test_what_was_there_before_is_not_removed(steps: NDArray[np.int16], one: SignalSet, tmp_path: Path) -> None:
-    (tmp_path / one.name).mkdir()
-    (tmp_path / one.name / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="holds no records"):
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("thesis.tex", "years of work"), ("00001.hea", "00001 2 100 120\n# someone else's database\n")],
+)
+@pytest.mark.parametrize("among_ours", [False, True])
+def test_what_was_there_before_is_not_removed(
+    file: str, content: str, among_ours: bool, steps: NDArray[np.int16], one: SignalSet, tmp_path: Path
+) -> None:
+    if among_ours:
         write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
-    assert (tmp_path / one.name / "thesis.tex").exists()
+    (tmp_path / one.name).mkdir(exist_ok=True)
+    (tmp_path / one.name / "RECORDS").write_text("00001\n")
+    (tmp_path / one.name / file).write_text(content)
+    with pytest.raises(InputError, match=f"is there, and {file} is of no signal set"):
+        write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
+    assert (tmp_path / one.name / file).read_text() == content
+
+
+def test_a_damaged_set_is_written_again(steps: NDArray[np.int16], one: SignalSet, tmp_path: Path) -> None:
+    folder = write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
+    (folder / "00001.hea").unlink()
+    write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
+    assert np.array_equal(read_set(folder), steps)

@@ -1,0 +1,103 @@
+"""A Dask cluster as a place where the tasks of the grid run.
+
+In: the address of a scheduler. Out: a pool as :mod:`attacks.grid` drives it. Tasks write their files themselves, so the
+workers must see the build folder; that they do, and that what decides the bytes is the same there, is checked first.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import importlib.metadata
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attacks.tasks import Job, run_task
+from core.console import say
+from core.errors import InputError
+
+CONNECT_S = 30
+
+
+def versions() -> dict[str, str]:
+    """What must be the same wherever a task runs, for its bytes to be the same."""
+    return {name: importlib.metadata.version(name) for name in ("pulseproof", "torch", "numpy")}
+
+
+def check_worker(token: Path, expected: dict[str, str]) -> str | None:
+    """What is wrong with a worker that is to write beside ``token``, with these :func:`versions`; or None."""
+    if not token.exists():
+        return f"it does not see {token.parent}"
+    here = versions()
+    other = [f"{name} {here[name]}, not {version}" for name, version in expected.items() if here[name] != version]
+    return f"it has {', '.join(other)}" if other else None
+
+
+class Cluster:
+    """A Dask cluster. Its workers must have Pulseproof installed and see the same build folder, under the same path.
+
+    A worker that dies is Dask's affair: it runs the task elsewhere, and only gives up after some such deaths.
+    """
+
+    def __init__(self, address: str, jobs: Sequence[Job]) -> None:
+        import distributed
+
+        self._address = address
+        try:
+            self._client: Any = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__})",
+                "start one (dask scheduler), and workers (dask worker --nthreads 1 ADDRESS)",
+            ) from None
+        try:
+            self._check(jobs)
+        except BaseException:
+            self._client.close()
+            raise
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        self.size = 2 * len(workers)  # one at work and one waiting
+        if any(each["nthreads"] > 1 for each in workers):
+            say("a Dask worker does one task at a time: more of them with --nthreads 1 would be faster")
+
+    def _check(self, jobs: Sequence[Job]) -> None:
+        folder = jobs[0].folder.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        token = folder / f".{uuid.uuid4().hex}.token"
+        token.touch()
+        try:
+            answers = self._client.run(check_worker, token, versions(), on_error="return")
+        finally:
+            token.unlink()
+        if not answers:
+            raise InputError(f"--scheduler {self._address}: it has no workers", "dask worker --nthreads 1 ADDRESS")
+        for worker, answer in answers.items():
+            if answer is not None:
+                raise InputError(
+                    f"--scheduler {self._address}: worker {worker} cannot be used: {answer}",
+                    "install the same Pulseproof there, and give it the build folder under the same path",
+                )
+
+    def submit(self, job: Job, part: str) -> Any:
+        return self._client.submit(run_task, job, part, pure=False)
+
+    def wait(self, futures: Sequence[Any]) -> list[Any]:
+        import distributed
+
+        try:
+            with self._client.as_current():
+                return list(distributed.wait(futures, return_when="FIRST_COMPLETED").done)
+        except concurrent.futures.CancelledError:
+            raise InputError(
+                f"--scheduler {self._address}: the connection to the scheduler was lost",
+                "start it again, or do without; the same command goes on from here",
+            ) from None
+
+    def lost(self, future: Any) -> bool:
+        import distributed
+
+        return isinstance(future.exception(), distributed.KilledWorker)
+
+    def close(self) -> None:
+        self._client.close()
