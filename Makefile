@@ -1,6 +1,7 @@
 # Pulseproof. `make demo` shows the whole path, `make test` proves it; both set themselves up.
 #
 #   make bench STUDY=studies/ptb-xl.toml DATA=recordings    one study, from recordings to the table
+#   make bench STUDY=studies/ptb-xl.toml DATA=recordings DEVICE=pi@raspberrypi.local   the same on a device
 #   make export MODEL=mine.onnx STUDY=studies/ptb-xl.toml DATA=recordings    every file of a trained model you bring
 #   make data DATA=recordings DATABASES="ptb-xl mitdb"      fetch recordings from PhysioNet
 
@@ -14,6 +15,8 @@ NAME ?=
 WEIGHTS ?=
 WORKERS ?=
 SCHEDULER ?=
+DEVICE ?=
+DEVICES ?=
 PIP_FLAGS ?=
 DOCS_STUDIES ?= studies/ptb-xl.toml studies/ptb-xl-lead-i.toml studies/mit-bih.toml
 VENV ?= .venv
@@ -87,8 +90,9 @@ audit: setup
 bundle: setup
 	$(RUN) bench bundle $(OPTIONS) $(GRID)
 
+# On this machine; or DEVICE=pi@host, DEVICE=emulated:cortex-a72, several with blanks between; or DEVICES=devices.toml
 bench: setup
-	$(RUN) bench run $(OPTIONS) $(GRID)
+	$(RUN) bench run $(OPTIONS) $(GRID) $(DEVICE:%=--device %) $(if $(DEVICES),--devices $(DEVICES))
 
 table: setup
 	$(RUN) bench table --study $(STUDY) --build $(BUILD)

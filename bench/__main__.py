@@ -17,6 +17,13 @@ from core.study import Study
 if TYPE_CHECKING:  # imported late where it is used: it brings scipy
     from bench.evaluation import Evaluation
 
+DeviceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="'host', 'emulated:cortex-a72' or an address as ssh takes it; several are run at once. [default: host]"
+    ),
+]
+DevicesOption = Annotated[Path | None, typer.Option(help="A file of devices, as docs/raspberry-pi.md shows.")]
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
 Format = Literal["terminal", "json", "csv", "markdown"]
 
@@ -38,6 +45,7 @@ def bundle(
     loaded, root, where = load(study, data, build)
     folder = bundle_study(loaded, root, where, workers, scheduler)
     say(f"{folder}: on a device, python3 {folder.name}/runner.pyz run {folder.name} --out results/NAME --device NAME")
+    _say_expected(where / loaded.name)
 
 
 @app.command()
@@ -45,21 +53,37 @@ def run(
     study: StudyOption,
     data: DataOption = None,
     build: BuildOption = None,
-    only: Annotated[str | None, typer.Option(help="Only these artifacts, as 'cnn/*'.")] = None,
+    device: DeviceOption = None,
+    devices: DevicesOption = None,
+    setup: Annotated[
+        bool, typer.Option("--setup", help="Make a virtual environment on a device that needs one.")
+    ] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Then remove from the devices what was put there.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Only these artifacts, as 'cnn/*'.")] = None,
+    sets: Annotated[list[str] | None, typer.Option(help="Only these signal sets, as 'clean'.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine. [default: the study's]")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N recordings of each set.")] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="Then run each artifact for so long: latency over time.")] = 0,
+    python: Annotated[str, typer.Option(help="The Python of devices given by --device.")] = "python3",
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
 ) -> None:
-    """Do what is left of the whole path, run the bundle on this machine as if it were the device, print the table.
+    """Do what is left of the whole path, run the bundle on this machine or on devices, print the table.
 
-    Example: `python -m bench run --study studies/ptb-xl.toml --data recordings`
+    Example: `python -m bench run --study studies/ptb-xl.toml --data recordings --device pi@raspberrypi.local`
     """
-    from bench.local import run_here
+    from bench.asked import Asked
     from bench.pipeline import bundle_study
+    from bench.reach import forget_all, named_devices, run_on_all
 
+    asked = Asked(tuple(only or ()), tuple(sets or ()), threads, limit, minutes)
+    reached = named_devices(device or [], devices, asked, python)
     loaded, root, where = load(study, data, build)
     folder = bundle_study(loaded, root, where, workers, scheduler)
     if any((folder / "artifacts").rglob("*.*")):
-        run_here(folder, where / loaded.name / "results", only)
+        run_on_all(reached, folder, where / loaded.name / "results", asked, setup)
+        if clean:
+            forget_all(reached, folder)
     else:
         say("no artifact could be made, so nothing is run; the reasons:")
     _print(loaded, where, "terminal")
@@ -78,6 +102,26 @@ def table(
     """
     loaded, _, where = load(study, None, build)
     _print(loaded, where, format, matrix)
+
+
+@app.command()
+def arm(
+    study: StudyOption,
+    build: BuildOption = None,
+    format: Annotated[Literal["terminal", "csv", "markdown"], typer.Option(help="How to print it.")] = "terminal",
+) -> None:
+    """Devices beside this machine: how far the scores are apart, AUC on both, and instructions per inference.
+
+    Example: `python -m bench arm --study studies/demo.toml`
+    """
+    from bench.arm import arm_lines, as_csv, as_markdown, print_terminal
+
+    loaded, _, where = load(study, None, build)
+    lines = arm_lines(_home(loaded, where))
+    if format == "terminal":
+        print_terminal(lines, Console())
+    else:
+        typer.echo((as_csv if format == "csv" else as_markdown)(lines), nl=False)
 
 
 @app.command()
@@ -170,6 +214,19 @@ def _home(study: Study, build: Path) -> Path:
     if not (home / "bundle" / "bundle.json").exists():
         raise InputError(f"{home}: no bundle there yet", "make bench runs the study first")
     return home
+
+
+def _say_expected(home: Path) -> None:
+    """Say how long the bundle takes on a Raspberry Pi 4, where an emulated core counted its instructions."""
+    from bench.expected import counts_of, expected_text
+    from bench.results import read_bundle, read_results
+
+    bundle = read_bundle(home / "bundle")
+    text = expected_text(
+        bundle.head, len(bundle.labels), counts_of(bundle.head, read_results(bundle, home / "results"))
+    )
+    if text is not None:
+        say(text)
 
 
 def _evaluation(study: Study, build: Path) -> Evaluation:

@@ -20,6 +20,7 @@ from bench.resampled import Resampled, resampled_aucs
 from bench.results import DeviceResults, Stale, read_bundle, read_results
 from bench.rows import Row, is_quantized, known, parent_of, rows_of
 from bench.schema import BundleHead, Device
+from bench.score_difference import host_of, score_differences
 from core.statistics import Interval, percentiles
 
 
@@ -55,7 +56,7 @@ class Evaluation:
 
     def difference(self, row: Row | None, other: Row | None) -> Interval | None:
         """AUC of ``row`` minus that of ``other`` on the same recordings, in pairs; None where one was not measured."""
-        if row is None or other is None or row.auc is None or other.auc is None:
+        if row is None or other is None or row.auc is None or other.auc is None or row.n != other.n:
             return None
         values = self.resampled[_key(row)] - self.resampled[_key(other)]  # the same resamples on both sides
         return Interval(float(values[0]), *percentiles(values[1:]))
@@ -73,11 +74,13 @@ def evaluate(build: Path, resamples: int = 1000, seed: int = 1) -> Evaluation:
     resampled = resampled_aucs(bundle, devices, build / "rows", resamples, seed)
     audit, no_audit = audit_of(bundle.head, build)
     note = _note(bundle.head)
+    host = host_of(devices)
+    apart = {each.name: score_differences(bundle, each, host) for each in devices}
     rows = [
         row
         for each in devices
         for artifact in bundle.head.artifacts
-        for row in rows_of(bundle.head, each, artifact, resampled, audit, note)
+        for row in rows_of(bundle.head, each, artifact, resampled, audit, note, apart[each.name])
     ]
     rows += [
         Row(model=each.model, recipe=each.recipe, not_applicable=each.reason, note=note)
@@ -119,6 +122,9 @@ def _differences(head: BundleHead, devices: Sequence[DeviceResults], resampled: 
             child_values = resampled.get((device.name, artifact.name, clean))
             parent_values = resampled.get((device.name, parent, clean))
             if not is_quantized(artifact.recipe) or child_values is None or parent_values is None:
+                continue
+            ran = [device.results[name, clean].result.n for name in (artifact.name, parent)]
+            if ran[0] != ran[1]:  # other recordings are no pair
                 continue
             values = child_values - parent_values  # the same resamples on both sides: in pairs
             if not math.isfinite(values[0]):

@@ -11,20 +11,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.asked import Asked
 from core.errors import InputError, NotHeldError
 
 DEVICE = "host"
 
 
-def run_here(bundle: Path, results: Path, only: str | None = None) -> None:
+def run_here(bundle: Path, results: Path, asked: Asked = Asked()) -> None:
     """Run every artifact of a bundle that has no good result yet.
 
     Raises NotHeldError when an artifact failed (its result says why), InputError when the runner refuses the bundle.
     """
     command = [sys.executable, str(bundle / "runner.pyz"), "run", str(bundle), "--out", str(results / DEVICE)]
     command += ["--device", DEVICE, "--evidence", "measured-on-host"]
-    if only:
-        command += ["--only", only]
+    command += asked.options()
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     status = subprocess.run(command, check=False, env=environment).returncode
     if status in (130, -2):

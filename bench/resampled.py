@@ -1,8 +1,9 @@
 """Macro AUCs on bootstrap resamples, of every result and of the worst case over the attacks, kept between two looks.
 
 In come a bundle and the results of its devices (:mod:`bench.results`); out comes, for every artifact and signal set,
-the macro AUC of all recordings and that of each resample. All share one set of resamples, so any two can be compared in
-pairs. They are kept under ``build/<study>/rows/``, one step an artifact, so that a second look computes nothing.
+the macro AUC of all recordings that were run and that of each resample. All that were run on as many recordings share
+one set of resamples, so any two of them can be compared in pairs. They are kept under ``build/<study>/rows/``, one step
+an artifact, so that a second look computes nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class _Job:
     def scores(self, line: str, labels: NDArray[Any]) -> NDArray[Any]:
         """The scores (n, classes) behind one line."""
         if line in self.worst:
-            return worst_case(np.stack([_known(self.measured[name]) for name in self.worst[line]]), labels).scores
+            found = [_known(self.measured[name]) for name in self.worst[line]]
+            n = min(map(len, found))  # a device may have run fewer recordings of one set than of another
+            return worst_case(np.stack([scores[:n] for scores in found]), labels[:n]).scores
         return _known(self.measured[line])
 
 
@@ -100,14 +103,16 @@ def _jobs(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: 
 
 
 def _fill(jobs: Sequence[_Job], bundle: Bundle, count: int, seed: int) -> None:
-    """Compute and keep float64 (lines, 1 + resamples) of each artifact; all share one set of resamples."""
+    """Compute and keep float64 (lines, 1 + resamples) of each artifact; all on as many recordings share one set of
+    resamples."""
     if not jobs:
         return
-    resamples: Resamples = draw_resamples(bundle.patients, count, seed)
+    numbers = {len(_known(each)) for job in jobs for each in job.measured.values()}
+    resamples: dict[int, Resamples] = {n: draw_resamples(bundle.patients[:n], count, seed) for n in numbers}
 
     def aucs(scores: NDArray[Any]) -> NDArray[np.float64]:
-        of_all = macro_auc(scores, bundle.labels)
-        return np.concatenate([[of_all], resampled_macro_auc(scores, bundle.labels, resamples)])
+        n, labels = len(scores), bundle.labels[: len(scores)]
+        return np.concatenate([[macro_auc(scores, labels)], resampled_macro_auc(scores, labels, resamples[n])])
 
     # Threads suffice: sorting and sums leave Python's lock alone.
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -42,8 +42,8 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Measured:
-    """One result that belongs to the bundle. ``scores`` float (n, classes), None when the run failed; ``failure`` says
-    why: the device's reason, or what is wrong with its scores."""
+    """One result that belongs to the bundle. ``scores`` float (n, classes), of the first n recordings of the bundle;
+    None when the run failed. ``failure`` says why: the device's reason, or what is wrong with its scores."""
 
     result: Result
     scores: NDArray[np.floating[Any]] | None
@@ -104,7 +104,7 @@ def read_device(bundle: Bundle, folder: Path) -> DeviceResults:
     stale: list[Stale] = []
     device: Device | None = None
     for path in sorted(folder.glob("*/*.json")):
-        if path.name.startswith("."):  # the temporary of a write that was killed
+        if path.name.startswith((".", "_")):  # the temporary of a write that was killed; latency over time
             continue
         if path.parent.is_symlink():
             raise InputError(f"{path.parent}: a link", REMEASURE)
@@ -145,7 +145,7 @@ def _staleness(bundle: Bundle, result: Result) -> str | None:
         "on another version of the artifact": result.artifact.sha256 != head.files[artifact.file].sha256,
         "on another version of the signal set": result.signals.sha256 != head.files[signals.file].sha256,
         "with another recorder step": result.asked is not None and result.asked.adc_step_mv != head.task.adc_step_mv,
-        "on another number of recordings": result.status == "ok" and result.n != len(bundle.labels),
+        "on more recordings than there are": result.status == "ok" and (result.n or 0) > len(bundle.labels),
         "with another number of threads": threads is not None and threads != head.run.threads,
     }
     return next((f"measured {what}" for what, true in differs.items() if true), None)
@@ -156,7 +156,7 @@ def _with_scores(bundle: Bundle, result: Result, path: Path) -> Measured:
     if result.status == "failed" or result.scores is None:
         return Measured(result, None, result.reason or "no reason given")
     file = path.parent / result.scores.file
-    shape = bundle.labels.shape
+    shape = (result.n or 0, bundle.labels.shape[1])
     data = _read(file, shape[0] * shape[1] * 8 + 4096, REMEASURE)
     if hashlib.sha256(data).hexdigest() != result.scores.sha256:
         raise InputError(f"{file}: not the bytes that {path.name} names (SHA-256 differs)", REMEASURE)

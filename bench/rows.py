@@ -8,7 +8,7 @@ and why.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ from bench.flagged import concerns
 from bench.resampled import WORST, Resampled, attacks_at, worst_name
 from bench.results import DeviceResults
 from bench.schema import ArtifactEntry, BundleHead, SignalEntry, Task, within
+from bench.score_difference import ScoreDifference
 from core.statistics import percentiles
+
+EMULATED = "emulated-count"
 
 
 class Row(BaseModel):
@@ -36,7 +39,9 @@ class Row(BaseModel):
     ``disagreement``: the share of recordings on which a quantized file decides otherwise than its float parent.
     The row of method ``worst-case`` takes for each recording the attack that hurts most, of ``sets`` attacks.
     ``flags`` are those of the audit that concern this attack, parted by commas; ``unreliable`` is True with any, False
-    without one, and None where there was no audit.
+    without one, and None where there was no audit. ``instructions`` is the median count of one inference, from an
+    emulator; ``score_difference`` the largest absolute difference of any score from this machine's, on the recordings
+    that both ran: one that is larger than arithmetic explains is said in the note.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -74,6 +79,8 @@ class Row(BaseModel):
     sets: int | None = None
     unreliable: bool | None = None
     flags: str | None = None
+    instructions: float | None = None
+    score_difference: float | None = None
 
     @property
     def artifact(self) -> str:
@@ -107,13 +114,18 @@ def rows_of(
     resampled: Resampled,
     audit: Audit | None,
     note: str | None,
+    apart: Mapping[tuple[str, str], ScoreDifference] | None = None,
 ) -> list[Row]:
-    """The rows of one artifact: one a signal set that it is run on, then its worst case at each budget."""
+    """The rows of one artifact: one a signal set that it is run on, then its worst case at each budget. ``apart``: how
+    far the device's scores are from this machine's, by (artifact, signal set)."""
     signals = [each for each in head.signals if each.is_for(artifact)]
-    rows = [
-        _row(device, artifact, each, resampled, note, _disagreement(head.task, device, artifact, each))
-        for each in signals
-    ]
+    rows = []
+    for each in signals:
+        disagreement = _disagreement(head.task, device, artifact, each)
+        far = (apart or {}).get((artifact.name, each.name))
+        rows.append(_row(device, artifact, each, resampled, note, disagreement, far))
+    if device.device is not None and device.device.evidence == EMULATED:  # it runs a choice: the rest is not missing
+        rows = [row for row in rows if row.evidence is not None]
     rows += _worst_rows(device, artifact, signals, rows, resampled)
     return [_flagged(row, audit) for row in rows]
 
@@ -125,12 +137,13 @@ def _row(
     resampled: Resampled,
     note: str | None,
     disagreement: float | None,
+    apart: ScoreDifference | None,
 ) -> Row:
     """The row of one run: measured, failed, stale or missing."""
     key = (artifact.name, signals.name)
     measured = device.results.get(key)
     stale = [f"stale, not used: {each.reason}" for each in device.stale if each.key == key]
-    said = [part for part in (note, artifact.note, *stale) if part]
+    said = [part for part in (note, artifact.note, apart.note if apart else None, *stale) if part]
     facts: dict[str, Any] = {
         "device": device.name,
         "model": artifact.model,
@@ -174,6 +187,8 @@ def _row(
         load_ms=result.load_ms,
         peak_rss_mb=result.peak_rss_mb,
         disagreement=disagreement,
+        instructions=result.instructions.p50 if result.instructions else None,
+        score_difference=apart.largest if apart else None,
     )
 
 
@@ -187,7 +202,7 @@ def _disagreement(task: Task, device: DeviceResults, artifact: ArtifactEntry, si
     in an exclusive task, else about any class. None where it has none or one of both was not measured."""
     found = [device.results.get((name, signals.name)) for name in (artifact.name, parent_of(artifact))]
     scores = [each.scores for each in found if each is not None and each.scores is not None]
-    if not is_quantized(artifact.recipe) or len(scores) < 2:
+    if not is_quantized(artifact.recipe) or len(scores) < 2 or len(scores[0]) != len(scores[1]):
         return None
     if task.exclusive:
         decided = [each.argmax(axis=1)[:, np.newaxis] for each in scores]
@@ -214,7 +229,8 @@ def _worst_rows(
             continue
         low, high = percentiles(values[1:])
         missing = f"over {len(measured)} of {len(asked)} attacks" if len(measured) < len(asked) else None
-        facts = {key: getattr(measured[0], key) for key in ("device", "evidence", "model", "recipe", "n")}
+        facts = {key: getattr(measured[0], key) for key in ("device", "evidence", "model", "recipe")}
+        facts["n"] = min(row.n for row in measured if row.n is not None)
         facts |= {key: getattr(measured[0], key) for key in ("size_bytes", "runtime", "input_step_uv")}
         found.append(
             Row(

@@ -118,6 +118,17 @@ class NotMadeEntry(Wire):
 
 class RunRules(Wire):
     threads: int = Field(ge=1)
+    warmup_s: Positive = 0.2
+    min_runs: int = Field(200, ge=1)
+    min_s: Positive = 2.0
+
+
+class Emulated(Wire):
+    """What an emulated core gets of the bundle (:class:`core.study.EmulatedSpec`)."""
+
+    sets: tuple[Words, ...] | None = None
+    records: int = Field(64, ge=1)
+    only: tuple[Words, ...] = ()
 
 
 class BundleHead(Wire):
@@ -135,6 +146,7 @@ class BundleHead(Wire):
     not_applicable: tuple[NotApplicableEntry, ...] = ()
     not_made: tuple[NotMadeEntry, ...] = ()
     run: RunRules
+    emulated: Emulated = Emulated()
 
     @model_validator(mode="after")
     def _consistent(self) -> BundleHead:
@@ -199,6 +211,15 @@ class Latency(Wire):
     p99: Positive
 
 
+class Instructions(Wire):
+    """Instructions of one inference, counted by an emulator; no cycles."""
+
+    count: int = Field(ge=1)
+    p50: Positive
+    min: Positive
+    max: Positive
+
+
 class Result(Wire):
     """One result JSON. Its ``auc_macro`` is not read: statistics are made here, from the scores and the labels."""
 
@@ -214,6 +235,7 @@ class Result(Wire):
     n: int | None = Field(None, ge=1)
     scores: ScoresFile | None = None
     latency_ms: Latency | None = None
+    instructions: Instructions | None = None
     load_ms: Positive | None = None
     peak_rss_mb: Positive | None = None
 

@@ -278,13 +278,25 @@ class AttackSpec(Strict):
         return tuple(sorted(asked, key=lambda one: one[1]))
 
 
+class EmulatedSpec(Strict):
+    """What an emulated ARM core gets of the bundle, for an inference takes it .1 to 1 s: the signal sets whose name
+    matches one of ``sets`` (``pgd-{model}-0.02mV``; ``{model}`` is the model that runs; default: the clean one and the
+    first attack on the model itself, at the middle one of its budgets), the first ``records`` recordings of each, and
+    the artifacts that match one of ``only`` (``cnn/*``; default: all)."""
+
+    sets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(None, min_length=1)
+    records: int = Field(64, ge=1)
+    only: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
 class BenchSpec(Strict):
     """How the bundle is run and read: which recipes it holds (default: all that were made but those in
-    :data:`UNMEASURED`), threads of the engine, bootstrap resamples of an interval."""
+    :data:`UNMEASURED`), threads of the engine, bootstrap resamples of an interval, what an emulated core gets of it."""
 
     recipes: tuple[Recipe, ...] | None = None
     threads: int = Field(1, ge=1)
     bootstrap: int = Field(1000, ge=100)
+    emulated: EmulatedSpec = EmulatedSpec()
 
 
 class Study(Strict):

@@ -19,9 +19,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from runtime import measure
+from runtime import affinity, emulation, measure, noise, sustained
 from runtime.bundle import Recordings, RunRules, SignalSet
-from runtime.engines import EngineError, import_engine, one_line, open_engine
+from runtime.engines import Engine, EngineError, import_engine, one_line, open_engine
+from runtime.meters import energy, find_meter
+from runtime.probe import condition, was_throttled
 from runtime.results import Wanted, write_failed, write_ok
 from runtime.untrusted import read_npy
 
@@ -44,6 +46,11 @@ class Job:
     n: int
     rules: RunRules
     wanted: list[Wanted]
+    processors: list[int] | None = None  # to which the process is held
+    noise_limit: float = noise.LIMIT
+    counted: bool = False  # instructions instead of times, on an emulated processor
+    minutes: float = 0.0  # of latency over time, at the end
+    sustained: dict[str, Any] | None = None  # where that goes: json, head; and the signals, relative to the root
 
     @property
     def name(self) -> str:
@@ -82,11 +89,11 @@ class Reporter:
         self._stream.write(json.dumps(report) + "\n")
         self._stream.flush()
 
-    def beat(self, done: int) -> None:
+    def beat(self, done: int, **more: Any) -> None:
         now = time.monotonic()
         if now - self._last >= REPORT_S:
             self._last = now
-            self.send(done=done)
+            self.send(done=done, **more)
 
 
 def main() -> int:
@@ -112,24 +119,52 @@ def main() -> int:
 
 
 def run_job(job: Job, reporter: Reporter) -> None:
-    """Open the artifact once, warm up, and make each wanted result."""
+    """Open the artifact once, warm up, and make each wanted result: its times, or its counts of instructions."""
+    held = affinity.hold(job.processors)  # before the engine starts threads
+    before = condition()
     reporter.send(at=f"importing {job.engine}")
     import_engine(job.engine)
     labels = read_npy(job.root / "labels.npy")[: job.n]
-    first_set = Recordings(job.root / job.wanted[0].signals.file, job.adc_step_mv)
+    if job.counted:
+        _count(job, labels, reporter)
+    else:
+        _measure(job, labels, reporter, {"affinity": held}, before)
 
+
+def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
+    """Make the results on an emulated processor: scores and instructions, and nothing that a clock said."""
+    reporter.send(at="loading")
+    engine = open_engine(job.artifact, job.rules.threads, job.engine, job.shape)
+    for number, one in enumerate(job.wanted):
+        reporter.send(at=one.signals.name)
+        recordings = _recordings(job, one)
+        for index in range(0 if number else emulation.WARM_UP):
+            engine.run(recordings(index % job.n))
+            reporter.beat(0)
+        scores, instructions = emulation.score_counted(engine.run, recordings, job.n, job.classes, reporter.beat)
+        recordings.close()
+        _write(job, one, scores, labels, {"instructions": instructions}, reporter)
+
+
+def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, Any], before: dict[str, Any]) -> None:
+    """Make the results on a real processor. ``found``: what is known already; ``before``: the device's condition."""
+    reporter.send(at="timing the machine itself")
+    noise_before = noise.times_ns()
+    signals = job.wanted[0].signals.file if job.wanted else str((job.sustained or {})["signals"])
+    first_set = Recordings(job.root / signals, job.adc_step_mv)
     reporter.send(at="loading")
     start = time.perf_counter_ns()
     engine = open_engine(job.artifact, job.rules.threads, job.engine, job.shape)
-    load_ns = time.perf_counter_ns() - start
+    found["load_ms"] = round((time.perf_counter_ns() - start) / 1e6, 6)
     reporter.send(at="warming up")
-    _, first_ns = measure.timed(engine.run, first_set(0))
+    found["first_ms"] = round(measure.timed(engine.run, first_set(0))[1] / 1e6, 6)
     measure.warm_up(engine.run, first_set, job.n, job.rules.warmup_s, lambda: reporter.beat(0))
     first_set.close()
+    found["overhead_us"] = measure.overhead_us()
 
     for one in job.wanted:
         reporter.send(at=one.signals.name)
-        recordings = Recordings(job.root / one.signals.file, job.adc_step_mv)
+        recordings = _recordings(job, one)
         scores, times = measure.score_all(
             engine.run,
             recordings,
@@ -139,19 +174,79 @@ def run_job(job: Job, reporter: Reporter) -> None:
             min_s=job.rules.min_s if one.signals.clean else 0.0,
             beat=reporter.beat,
         )
+        found["peak_rss_mb"] = measure.peak_rss_mb()
+        used = _energy(engine, recordings, reporter) if one.signals.clean else None
         recordings.close()
-        bad = int((~np.isfinite(scores)).any(axis=1).sum())
-        if bad:
-            write_failed(one, f"{job.name}: the scores of {bad} of {job.n} recordings are not finite")
-        else:
-            measured = {
-                "latency_ms": measure.summary(times),
-                "load_ms": round(load_ns / 1e6, 6),
-                "first_ms": round(first_ns / 1e6, 6),
-                "peak_rss_mb": measure.peak_rss_mb(),
-            }
-            write_ok(one, scores, labels, measured)
-        reporter.send(written=one.signals.name, ok=not bad)
+        after = condition()
+        floor = noise.floor(noise_before, noise.times_ns(), job.noise_limit)
+        measured = {
+            **found,
+            "latency_ms": measure.summary(times),
+            "energy": used,
+            "noise": floor,
+            "condition": {"before": before, "after": after},
+            "marks": _marks(floor, was_throttled(before, after)),
+        }
+        _write(job, one, scores, labels, measured, reporter, np.frombuffer(times, np.int64))
+    if job.minutes:
+        _sustain(job, engine, reporter)
+
+
+def _recordings(job: Job, one: Wanted) -> Recordings:
+    return Recordings(job.root / one.signals.file, job.adc_step_mv)
+
+
+def _marks(floor: dict[str, Any], throttled: bool | str) -> list[str]:
+    """Why a latency is not to be believed."""
+    marks = ["throttled"] if throttled is True else []
+    return [*marks, "noisy"] if floor["share"] > floor["limit"] else marks
+
+
+def _energy(engine: Engine, recordings: Recordings, reporter: Reporter) -> dict[str, Any] | None:
+    meter = find_meter()
+    if meter is None:
+        return None
+    reporter.send(at="reading the meter")
+    x = recordings(0)
+
+    def inference() -> None:
+        engine.run(x)
+        reporter.beat(0)
+
+    return energy(meter, inference)
+
+
+def _sustain(job: Job, engine: Engine, reporter: Reporter) -> None:
+    """Run the clean recordings for the minutes asked for, and write latency over time."""
+    assert job.sustained is not None
+    recordings = Recordings(job.root / job.sustained["signals"], job.adc_step_mv)
+    total = 60 * job.minutes
+
+    def beat(seconds: float) -> None:
+        reporter.beat(job.n, at=f"sustained, {seconds / 60:.1f} of {job.minutes:g} min")
+
+    reporter.send(at="sustained")
+    windows = sustained.run(engine.run, recordings, job.n, total, beat)
+    recordings.close()
+    sustained.write(Path(job.sustained["json"]), job.sustained["head"], job.minutes, windows)
+
+
+def _write(
+    job: Job,
+    one: Wanted,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    measured: dict[str, Any],
+    reporter: Reporter,
+    times: np.ndarray | None = None,
+) -> None:
+    """Write one result, and say so."""
+    bad = int((~np.isfinite(scores)).any(axis=1).sum())
+    if bad:
+        write_failed(one, f"{job.name}: the scores of {bad} of {job.n} recordings are not finite")
+    else:
+        write_ok(one, scores, labels, measured, times if one.signals.clean else None)
+    reporter.send(written=one.signals.name, ok=not bad)
 
 
 def _end_with_runner() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -30,14 +29,17 @@ class EngineError(Exception):
 class Engine:
     """An opened artifact.
 
-    ``name`` and ``version`` of the engine, ``threads`` it may use, ``input_shape`` as the file declares it (None for
-    a free dimension).
+    ``name`` of the engine, ``threads`` it may use, ``input_shape`` as the file declares it (None for a free dimension).
     """
 
     name: str
-    version: str
     threads: int
     input_shape: tuple[int | None, ...]
+
+    @property
+    def version(self) -> str:
+        """The version of the engine's library."""
+        return available_engines()[self.name]
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """Return the scores, float32 (1, classes), of one recording ``x``, float32 (1, leads, samples).
@@ -102,8 +104,11 @@ def open_engine(
     file_format = os.path.splitext(path)[1].lstrip(".")
     if file_format not in ENGINES:
         raise EngineError(f"{path}: the name ends neither in .onnx nor in .tflite")
-    name, version = choose_engine(file_format, engine)
-    if version is None:
+    # Of an engine that is named no version is looked up: that reads files, and the runner's clock is running.
+    name = choose_engine(file_format)[0] if engine is None else engine
+    if name not in [known for known, _ in ENGINES[file_format]]:
+        choose_engine(file_format, name)  # raises
+    if importlib.util.find_spec(name) is None:
         distributions = " or ".join(distribution for _, distribution in ENGINES[file_format])
         raise EngineError(f"{path}: no engine for .{file_format} files is installed here (install {distributions})")
     if not os.path.isfile(path):
@@ -114,8 +119,9 @@ def open_engine(
     except EngineError:
         raise
     except Exception as error:
+        version = available_engines()[name]
         raise EngineError(f"{path}: {name} {version} does not open it: {one_line(error)}") from None
-    opened.name, opened.version, opened.threads = name, version, threads
+    opened.name, opened.threads = name, threads
     if shape is not None and not _fits(opened.input_shape, (1, *shape)):
         raise EngineError(f"{path}: its input is {_shape(opened.input_shape)}, the recordings are {(1, *shape)}")
     return opened
@@ -235,6 +241,8 @@ def one_line(error: Any) -> str:
 
 
 def _version(engine: str, distribution: str) -> str:
+    from importlib import metadata  # late: it brings a parser of e-mail, which no artifact's process needs
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:  # unpacked without its metadata, or built under another name

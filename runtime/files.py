@@ -10,10 +10,8 @@ Standard library and numpy only: the runner carries this module to the device.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -26,6 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     On any exception the temporary file is removed and ``path`` stays as it was.
     """
+    import tempfile  # late, as hashlib below: an artifact's process stays small until it writes
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers (numpy, the exporters) look at it.
@@ -85,6 +85,8 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in pieces of 1 MiB."""
+    import hashlib
+
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):

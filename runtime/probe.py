@@ -55,14 +55,20 @@ def fingerprint(root: Path = ROOT) -> dict[str, Any]:
 
 def condition(root: Path = ROOT) -> dict[str, Any]:
     """Return governor, frequency_mhz (first core), temperature_c, throttled (the firmware's word) and load, now."""
-    cpufreq = root / "sys/devices/system/cpu/cpu0/cpufreq"
+    frequency, temperature = clock_and_temperature(root)
     return {
-        "governor": _text(cpufreq / "scaling_governor") or UNAVAILABLE,
-        "frequency_mhz": _thousandths(cpufreq / "scaling_cur_freq"),
-        "temperature_c": _thousandths(root / "sys/class/thermal/thermal_zone0/temp"),
+        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or UNAVAILABLE,
+        "frequency_mhz": frequency,
+        "temperature_c": temperature,
         "throttled": _vcgencmd_throttled(),
         "load": _load(root),
     }
+
+
+def clock_and_temperature(root: Path = ROOT) -> tuple[float | str, float | str]:
+    """Return (frequency_mhz of the first core, temperature_c), now: what changes fast, read from two small files."""
+    frequency = _thousandths(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+    return frequency, _thousandths(root / "sys/class/thermal/thermal_zone0/temp")
 
 
 def was_throttled(before: dict[str, Any], after: dict[str, Any]) -> bool | str:

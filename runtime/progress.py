@@ -12,14 +12,17 @@ from typing import TextIO
 
 
 class Progress:
-    """Follows ``recordings`` inferences over ``artifacts`` artifacts."""
+    """Follows ``recordings`` inferences over ``artifacts`` artifacts; ``further_s``: seconds that are to be spent
+    whatever is done in them."""
 
-    def __init__(self, artifacts: int, recordings: int, stream: TextIO | None = None) -> None:
+    def __init__(self, artifacts: int, recordings: int, stream: TextIO | None = None, further_s: float = 0.0) -> None:
         self._artifacts = artifacts
         self._recordings = recordings
         self._stream = sys.stderr if stream is None else stream
         self._live = self._stream.isatty()
         self._begun = time.monotonic()
+        self._further_s = further_s
+        self._spent_s = 0.0
         self._ended = 0  # artifacts
         self._before = 0  # recordings of the artifacts that ended
         self._now = 0  # recordings of the artifact that runs
@@ -42,6 +45,11 @@ class Progress:
         self._now, self._at = 0, ""
         self.say(f"[{self._ended}/{self._artifacts}] {name}: {text}{'' if self._live else self._left()}")
 
+    def spent(self, seconds: float) -> None:
+        """So many of the further seconds were spent."""
+        self._further_s -= seconds
+        self._spent_s += seconds
+
     def say(self, text: str) -> None:
         """Print one line that stays."""
         self._stream.write(("\r\x1b[K" if self._live else "") + text + "\n")
@@ -49,7 +57,11 @@ class Progress:
 
     def _left(self) -> str:
         done = self._before + self._now
-        if not done or done >= self._recordings:
+        if not self._further_s and (not done or done >= self._recordings):
             return ""
-        left = (time.monotonic() - self._begun) * (self._recordings - done) / done
+        left = self._further_s
+        if done:
+            left += (time.monotonic() - self._begun - self._spent_s) * (self._recordings - done) / done
+        if not self._recordings:
+            return f", about {left:.0f} s left"
         return f", {done * 100 // self._recordings} %, about {left:.0f} s left"

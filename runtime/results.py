@@ -19,7 +19,9 @@ from runtime.bundle import Artifact, Bundle, RunRules, SignalSet
 from runtime.files import read_json, sha256_file, write_array, write_json
 
 FORMAT = 1
-MEASURED = ("scores", "auc_macro", "latency_ms", "load_ms", "first_ms", "peak_rss_mb")
+TIMED = ("times", "latency_ms", "load_ms", "first_ms", "overhead_us", "peak_rss_mb")
+STATE = ("noise", "marks", "affinity", "condition", "energy")
+MEASURED = ("scores", "auc_macro", *TIMED, "instructions", *STATE)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Wanted:
         """Where its scores go."""
         return self.json.with_name(f"{self.signals.name}.npy")
 
+    @property
+    def times(self) -> Path:
+        """Where the time of every call goes; no signal set is named with a "_" in front."""
+        return self.json.with_name(f"_{self.signals.name}.times.npy")
+
 
 def wanted(
     out: Path,
@@ -46,6 +53,7 @@ def wanted(
     engine: dict[str, Any],
     n: int,
     rules: RunRules,
+    affinity: str = "auto",
 ) -> Wanted:
     """Describe one result: ``device`` and ``engine`` as the result holds them, ``n`` recordings under ``rules``."""
     head = {
@@ -73,6 +81,7 @@ def wanted(
             "warmup_s": rules.warmup_s,
             "min_runs": rules.min_runs,
             "min_s": rules.min_s,
+            "affinity": affinity,
         },
         "n": n,
     }
@@ -88,16 +97,23 @@ def read_good(one: Wanted) -> dict[str, Any] | None:
             and _identity(result) == _identity(one.head)
             and result["scores"]["file"] == one.scores.name
             and result["scores"]["sha256"] == sha256_file(one.scores)
+            and (result["times"] is None or result["times"]["sha256"] == sha256_file(one.times))
         )
         return result if good else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def write_ok(one: Wanted, scores: np.ndarray, labels: np.ndarray, measured: dict[str, Any]) -> None:
-    """Write a result that was measured. ``measured`` has latency_ms, load_ms, first_ms and peak_rss_mb."""
+def write_ok(
+    one: Wanted, scores: np.ndarray, labels: np.ndarray, measured: dict[str, Any], times: np.ndarray | None = None
+) -> None:
+    """Write a result that was measured; ``measured`` has what TIMED and STATE name, as far as it is known, and
+    ``times`` is int64 (count,) in ns."""
     value = macro_auc(scores, labels)
     write_array(one.scores, scores)
+    if times is not None:
+        write_array(one.times, times)
+        measured = {**measured, "times": {"file": one.times.name, "sha256": sha256_file(one.times)}}
     filled = {
         "status": "ok",
         "reason": None,
@@ -110,8 +126,9 @@ def write_ok(one: Wanted, scores: np.ndarray, labels: np.ndarray, measured: dict
 
 def write_failed(one: Wanted, reason: str) -> None:
     """Write that a result could not be had, and why. Scores of an earlier run are removed."""
-    with contextlib.suppress(FileNotFoundError):
-        one.scores.unlink()
+    for left in (one.scores, one.times):
+        with contextlib.suppress(FileNotFoundError):
+            left.unlink()
     write_json(one.json, _ordered(one.head, {"status": "failed", "reason": reason}))
 
 

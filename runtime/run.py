@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Iterator, Sequence, TypeVar
 
+from runtime import affinity, noise, sustained
 from runtime.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
 from runtime.child import Job
+from runtime.emulation import EVIDENCE as EMULATED
 from runtime.engines import ENGINES, available_engines
 from runtime.files import read_json, write_json
 from runtime.probe import condition, fingerprint, was_throttled
@@ -42,6 +44,9 @@ class Options:
     device: str = ""
     evidence: str = "measured-on-device"
     time_limit_s: float = 300.0
+    affinity: str = "auto"
+    noise_limit: float = noise.LIMIT
+    minutes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,12 @@ class Plan:
     n: int
     rules: RunRules
     device: dict[str, Any]
-    time_limit_s: float
+    options: Options
+    processors: list[int] | None
+
+    @property
+    def counted(self) -> bool:
+        return bool(self.device["evidence"] == EMULATED)
 
 
 def run_bundle(folder: Path, out: Path, options: Options) -> int:
@@ -70,7 +80,8 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
         n=min(bundle.n, options.limit or bundle.n),
         rules=replace(bundle.run, threads=options.threads or bundle.run.threads),
         device={"name": options.device, "evidence": options.evidence, "fingerprint": fingerprint()},
-        time_limit_s=options.time_limit_s,
+        options=options,
+        processors=_processors(options, options.threads or bundle.run.threads),
     )
     failures = 0
     with _locked(plan.out) as lock:
@@ -78,14 +89,16 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
         asked = {artifact.name: [one for one in signals if one.is_for(artifact)] for artifact in artifacts}
         artifacts = [artifact for artifact in artifacts if asked[artifact.name]]
         owed = {artifact.name: _missing(plan, artifact, asked[artifact.name]) for artifact in artifacts}
-        progress = Progress(len(artifacts), plan.n * sum(map(len, owed.values())))
-        if not any(owed.values()):
+        long = {artifact.name: _sustained(plan, artifact) for artifact in artifacts}
+        further_s = 60 * options.minutes * sum(each is not None for each in long.values())
+        progress = Progress(len(artifacts), plan.n * sum(map(len, owed.values())), further_s=further_s)
+        if not any(owed.values()) and not further_s:
             progress.say(f"nothing to do: all {sum(map(len, asked.values()))} results are there")
             return 0
         with _noted(plan) as note:
             for artifact in artifacts:
                 missing = owed[artifact.name]
-                failed = _run_artifact(plan, artifact, missing, progress, lock)
+                failed = _run_artifact(plan, artifact, missing, long[artifact.name], progress, lock)
                 failures += failed > 0
                 note["results"] += len(missing)
                 note["failed"] += failed
@@ -95,11 +108,36 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
 
 def _missing(plan: Plan, artifact: Artifact, signals: list[SignalSet]) -> list[Wanted]:
     """The results of one artifact that are not there, or no longer good."""
+    return [one for one in _asked(plan, artifact, signals) if read_good(one) is None]
+
+
+def _asked(plan: Plan, artifact: Artifact, signals: list[SignalSet]) -> list[Wanted]:
+    """What the results of one artifact are to be."""
     name, version = _engine_for(artifact)
     engine = {"name": name, "version": version, "threads": plan.rules.threads}
     about: dict[str, Any] = {"device": plan.device, "engine": engine, "n": plan.n, "rules": plan.rules}
-    asked = [wanted(plan.out, plan.bundle, artifact, one, **about) for one in signals]
-    return [one for one in asked if read_good(one) is None]
+    about["affinity"] = plan.options.affinity
+    return [wanted(plan.out, plan.bundle, artifact, one, **about) for one in signals]
+
+
+def _sustained(plan: Plan, artifact: Artifact) -> dict[str, Any] | None:
+    """Where the artifact's latency over time goes (``json``, ``head``) and on which ``signals``; None when none is
+    asked for, or it is there."""
+    clean = [one for one in plan.bundle.signals if one.clean and one.is_for(artifact)]
+    if not plan.options.minutes or not clean:
+        return None
+    (one,) = _asked(plan, artifact, clean[:1])
+    path = one.json.with_name(sustained.NAME)
+    if sustained.is_good(path, one.head, plan.options.minutes):
+        return None
+    return {"json": path, "head": one.head, "signals": one.signals.file}
+
+
+def _processors(options: Options, threads: int) -> list[int] | None:
+    try:
+        return affinity.processors(options.affinity, threads)
+    except ValueError as error:
+        raise UsageError(f"--affinity {options.affinity}: {error}") from None
 
 
 def _engine_for(artifact: Artifact) -> tuple[str, str | None]:
@@ -121,12 +159,19 @@ def _no_engine(artifact: Artifact) -> str:
     return "; ".join(wrong) or missing
 
 
-def _run_artifact(plan: Plan, artifact: Artifact, missing: list[Wanted], progress: Progress, lock: int) -> int:
+def _run_artifact(
+    plan: Plan,
+    artifact: Artifact,
+    missing: list[Wanted],
+    long: dict[str, Any] | None,
+    progress: Progress,
+    lock: int,
+) -> int:
     """Make the missing results of one artifact; return how many failed."""
-    if not missing:
+    if not missing and long is None:
         progress.end(artifact.name, "done before")
         return 0
-    bundle, engine = plan.bundle, missing[0].head["engine"]
+    bundle, (engine, version) = plan.bundle, _engine_for(artifact)
     begun = time.monotonic()
     written: dict[str, bool] = {}
 
@@ -135,42 +180,61 @@ def _run_artifact(plan: Plan, artifact: Artifact, missing: list[Wanted], progres
             written[report["written"]] = report["ok"]
         progress.step(artifact.name, report.get("at"), plan.n * len(written) + min(report.get("done", 0), plan.n))
 
-    if engine["version"] is None:
+    if version is None:
         reason: str | None = _no_engine(artifact)
     else:
         job = Job(
             root=bundle.root,
             artifact=bundle.root / artifact.file,
-            engine=engine["name"],
+            engine=engine,
             shape=bundle.shape,
             classes=len(bundle.classes),
             adc_step_mv=bundle.adc_step_mv,
             n=plan.n,
             rules=plan.rules,
             wanted=missing,
+            processors=plan.processors,
+            noise_limit=plan.options.noise_limit,
+            counted=plan.counted,
+            minutes=plan.options.minutes if long else 0.0,
+            sustained=long,
         )
-        reason = run_child(job, plan.out, plan.time_limit_s, on_report, lock)
+        reason = run_child(job, plan.out, plan.options.time_limit_s, on_report, lock)
     # Not by the reports alone: a child may be killed between writing a result and saying so.
     lost = [one for one in missing if one.signals.name not in written and read_good(one) is None]
     for one in lost:
         write_failed(one, reason or "its process ended without this result")
     failed = len(lost) + list(written.values()).count(False)
     progress.step(artifact.name, None, plan.n * len(missing))
-    progress.end(artifact.name, _outcome(missing, failed, time.monotonic() - begun))
+    said = _outcome(missing, failed, time.monotonic() - begun)
+    if long is not None:
+        there = sustained.is_good(Path(long["json"]), long["head"], plan.options.minutes)
+        failed += not there
+        over = f"latency over {plan.options.minutes:g} min: {'done' if there else f'FAILED: {reason}'}"
+        said = f"{said}; {over}" if said else over
+        progress.spent(60 * plan.options.minutes)
+    progress.end(artifact.name, said)
     return failed
 
 
 def _outcome(missing: list[Wanted], failed: int, seconds: float) -> str:
-    """One artifact in half a line: the first failure's reason, or AUC and median latency of the first set."""
+    """One artifact in half a line: the first failure's reason, or AUC and median latency (or count of instructions) of
+    the first set; nothing when nothing was missing."""
     results = [read_json(one.json) for one in missing]
     if failed:
         reason = next(result["reason"] for result in results if result["status"] == "failed")
         return f"FAILED in {failed} of {len(missing)} sets: {reason}"
+    if not results:
+        return ""
     first = results[0]
     auc = "undefined" if first["auc_macro"] is None else f"{first['auc_macro']:.3f}"
     sets = f"{len(missing)} set{'s' if len(missing) > 1 else ''}"
-    latency = f"p50 {first['latency_ms']['p50']:.3f} ms"
-    return f"ok, {sets}, {first['signals']['name']}: AUC {auc}, {latency} ({seconds:.0f} s)"
+    if first["instructions"]:
+        cost = f"{first['instructions']['p50'] / 1e6:.2f} million instructions"
+    else:
+        cost = f"p50 {first['latency_ms']['p50']:.3f} ms"
+    doubt = f", {' and '.join(first['marks'])}" if first["marks"] else ""
+    return f"ok, {sets}, {first['signals']['name']}: AUC {auc}, {cost}{doubt} ({seconds:.0f} s)"
 
 
 def _chosen(items: Sequence[Named], patterns: Sequence[str], option: str) -> list[Named]:

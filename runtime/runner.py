@@ -20,14 +20,14 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from runtime import child
+from runtime import affinity, carry, child, detached, emulation, noise
 from runtime.bundle import SET_NAME, open_bundle
 from runtime.engines import available_engines
 from runtime.probe import condition, fingerprint
 from runtime.run import Options, UsageError, run_bundle
 from runtime.untrusted import BundleError
 
-EVIDENCE = ("measured-on-device", "measured-on-host")
+EVIDENCE = ("measured-on-device", "measured-on-host", emulation.EVIDENCE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["_child"]:
         return child.main()
+    if arguments[:1] == ["_watch"]:
+        return detached.watch(Path(arguments[1]), arguments[2:])
     asked = _parser().parse_args(arguments)
     try:
         return int(asked.action(asked))
@@ -52,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(asked: argparse.Namespace) -> int:
     if not re.fullmatch(SET_NAME, asked.device):
         raise UsageError(f"--device {asked.device!r} is not a name (letters, digits, '.', '+', '-', single '_')")
+    try:
+        emulation.python_command()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    emulator = emulation.emulator()
+    if emulator and asked.evidence != emulation.EVIDENCE:
+        raise UsageError(
+            f"this processor is emulated by {emulator}, where a latency means nothing: --evidence {emulation.EVIDENCE} "
+            "counts instructions instead"
+        )
+    if asked.minutes and asked.evidence == emulation.EVIDENCE:
+        raise UsageError("--minutes: an emulated processor has no latency over time")
     options = Options(**{field: getattr(asked, field) for field in Options.__dataclass_fields__})
     failures = run_bundle(asked.bundle, asked.out, options)
     print(f"{asked.out}: " + (f"{failures} artifact(s) failed" if failures else "all results are there"))
@@ -73,7 +87,9 @@ def _probe(asked: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="runner.pyz", description="Run a Pulseproof bundle on this device.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | verify | probe")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="run | verify | probe | have | take | give | start | follow"
+    )
     run = commands.add_parser("run", help="run every artifact on every signal set; go on where an earlier run stopped")
     run.add_argument("bundle", type=Path, help="the bundle's folder")
     run.add_argument("--out", type=Path, required=True, help="where results go; nothing is written elsewhere")
@@ -91,12 +107,34 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="kill an artifact that takes longer for one step: loading, or a single inference (default: 300 s)",
     )
+    run.add_argument(
+        "--affinity",
+        type=affinity.parse,
+        default="auto",
+        metavar="N,N",
+        help="the processors to run on; 'none' leaves it to the system (default: 'auto', the fastest, one a thread)",
+    )
+    run.add_argument(
+        "--noise-limit",
+        type=_share,
+        default=noise.LIMIT,
+        metavar="SHARE",
+        help=f"mark latencies as noisy above this spread of a fixed piece of work (default: {noise.LIMIT:g})",
+    )
+    run.add_argument(
+        "--minutes",
+        type=_minutes,
+        default=0.0,
+        metavar="M",
+        help="then run each artifact for so long, and write its latency over time (default: not at all)",
+    )
     run.set_defaults(action=_run)
     verify = commands.add_parser("verify", help="check a bundle: every field, size, hash and array header")
     verify.add_argument("bundle", type=Path, help="the bundle's folder")
     verify.set_defaults(action=_verify)
     probe = commands.add_parser("probe", help="print what this device is and which engines it has, as JSON")
     probe.set_defaults(action=_probe)
+    carry.add_commands(commands)
     return parser
 
 
@@ -104,6 +142,20 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"{value} is not a share")
+    return value
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{value} is not a time in minutes")
     return value
 
 

@@ -12,13 +12,13 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any, Callable
 
 from runtime.child import Job, dump_job
+from runtime.emulation import python_command
 from runtime.engines import one_line
 from runtime.probe import oom_kills
 
@@ -65,10 +65,10 @@ def run_child(
 
 def own_command() -> tuple[list[str], Path]:
     """Return (command, folder to run it in) that starts this very program again: the zip file, or the package."""
-    home = Path(__file__).absolute().parents[1]
+    home, python = Path(__file__).absolute().parents[1], python_command()
     if home.is_file():
-        return [sys.executable, str(home)], home.parent
-    return [sys.executable, "-m", "runtime"], home
+        return [*python, str(home)], home.parent
+    return [*python, "-m", "runtime"], home
 
 
 def _watch(

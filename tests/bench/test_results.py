@@ -223,11 +223,11 @@ STALE: dict[str, tuple[Callable[[Made], object], str]] = {
     "signals": (lambda m: change_json(m.json, signals__sha256="0" * 64), "another version of the signal set"),
     "study": (lambda m: change_json(m.json, study="ptb-xl"), "for the study ptb-xl"),
     "step": (lambda m: change_json(m.json, asked={"adc_step_mv": 0.005}), "another recorder step"),
-    "n": (lambda m: change_json(m.json, n=59), "another number of recordings"),
+    "n": (lambda m: change_json(m.json, n=61), "more recordings than there are"),
     "threads": (lambda m: change_json(m.json, engine__threads=4), "another number of threads"),
     "scores of another n": (
-        lambda m: (put_scores(m, npy(np.zeros((59, 3), np.float32))), change_json(m.json, n=59)),
-        "another number of recordings",
+        lambda m: (put_scores(m, npy(np.zeros((61, 3), np.float32))), change_json(m.json, n=61)),
+        "more recordings than there are",
     ),
     "no scores at all": (
         lambda m: (m.npy.unlink(), change_json(m.json, artifact__sha256="0" * 64)),
@@ -247,6 +247,23 @@ def test_what_was_measured_on_something_else_is_named_and_not_used(made: Made, w
     assert FLOAT not in device.results
     assert len(device.results) == len(made.head["artifacts"]) * len(made.head["signals"]) - 1
     assert device.device is not None
+
+
+def test_the_first_recordings_alone_are_a_result(made: Made) -> None:
+    scores = np.load(made.npy)[:20]
+    put_scores(made, npy(scores))
+    change_json(made.json, n=20)
+    device = made.read()
+    assert device.stale == ()
+    found = device.results[FLOAT].scores
+    assert found is not None
+    np.testing.assert_array_equal(found, scores)
+
+
+def test_fewer_scores_than_the_result_says_are_refused(made: Made) -> None:
+    change_json(made.json, n=59)
+    with pytest.raises(InputError, match=r"clean.npy: float32 \(60, 3\), not float \(59, 3\)"):
+        made.read()
 
 
 @pytest.mark.parametrize(("key", "kept"), [("artifacts", 3), ("signals", 4)])

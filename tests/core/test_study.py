@@ -14,6 +14,7 @@ from core.study import (
     AugmentSpec,
     BeatData,
     BenchSpec,
+    EmulatedSpec,
     ExportSpec,
     ModelSpec,
     PtbXlData,
@@ -91,7 +92,10 @@ def test_a_missing_study_lists_those_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [Study, SyntheticData, PtbXlData, BeatData, ModelSpec, AugmentSpec, ExportSpec, AttackSpec, BenchSpec],
+    [
+        *(Study, SyntheticData, PtbXlData, BeatData, ModelSpec, AugmentSpec, ExportSpec, AttackSpec, BenchSpec),
+        EmulatedSpec,
+    ],
     ids=lambda spec: spec.__name__,
 )
 def test_the_page_about_studies_names_every_key(spec: type[BaseModel]) -> None:

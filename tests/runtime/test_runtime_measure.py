@@ -87,6 +87,7 @@ def test_summary() -> None:
         "count": 100,
         "p50": 50.5,
         "p90": 90.1,
+        "p95": 95.05,
         "p99": 99.01,
         "mean": 50.5,
         "std": pytest.approx(28.866070),

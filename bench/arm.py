@@ -1,0 +1,179 @@
+"""ARM beside this machine: for each artifact how far its scores are apart, its AUC on both, and instructions.
+
+In come a bundle and the results of its devices; out comes a line an (artifact, signal set, device), as text for a
+terminal, as markdown, as csv. Everything is of the same recordings on both sides: the first n, where a device ran n.
+Instructions are counts, evidence ``emulated-count``: no cycles, no milliseconds.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench.results import Bundle, DeviceResults, read_bundle, read_results
+from bench.rows import known
+from bench.schema import ArtifactEntry
+from bench.score_difference import HOST, ScoreDifference, host_of, score_differences
+from bench.texts import auc_text, markdown_table
+from core.errors import InputError
+from runtime.auc import macro_auc
+
+
+@dataclass(frozen=True)
+class ArmLine:
+    """One artifact on one signal set on one device: ``auc`` there and ``auc_host`` here on the same ``n`` recordings;
+    ``largest`` difference of a score, the ``step`` of a quantized file's scores, the ``share`` of recordings that
+    differ, the ``verdict`` (bench/score_difference.py) and the same in a ``text``; ``instructions`` an inference, the
+    median, and its ``ratio`` to the float file of the same model and format."""
+
+    device: str
+    model: str
+    recipe: str
+    signals: str
+    n: int
+    auc: float | None
+    auc_host: float | None
+    largest: float | None
+    step: float | None
+    share: float | None
+    verdict: str | None
+    text: str | None
+    instructions: float | None
+    ratio: float | None
+
+
+def arm_lines(build: Path) -> list[ArmLine]:
+    """The lines of ``build/<study>``, in the order of the bundle. Raises InputError for a damaged file, and when only
+    this machine ran the bundle."""
+    bundle = read_bundle(build / "bundle")
+    devices = read_results(bundle, build / "results")
+    host = host_of(devices)
+    others = [each for each in devices if each.device is not None and each.device.evidence != HOST]
+    if not others:
+        raise InputError(f"{build / 'results'}: no results of an ARM device", "make bench DEVICE=emulated:cortex-a72")
+    apart = {each.name: score_differences(bundle, each, host) for each in others}
+    return [
+        _line(bundle, device, host, artifact, signals.name, apart[device.name].get((artifact.name, signals.name)))
+        for artifact in bundle.head.artifacts
+        for signals in bundle.head.signals
+        for device in others
+        if _scored(device, artifact.name, signals.name) is not None
+    ]
+
+
+def _line(
+    bundle: Bundle,
+    device: DeviceResults,
+    host: DeviceResults | None,
+    artifact: ArtifactEntry,
+    signals: str,
+    apart: ScoreDifference | None,
+) -> ArmLine:
+    scores = _scored(device, artifact.name, signals)
+    assert scores is not None
+    here = None if host is None else _scored(host, artifact.name, signals)
+    n = len(scores) if here is None else min(len(scores), len(here))
+    labels = bundle.labels[:n]
+    count = instructions(device, artifact.name, signals)
+    parent = instructions(device, f"{artifact.model}/{artifact.format}-fp32", signals)
+    return ArmLine(
+        device=device.name,
+        model=artifact.model,
+        recipe=artifact.recipe,
+        signals=signals,
+        n=n,
+        auc=known(macro_auc(scores[:n], labels)),
+        auc_host=None if here is None else known(macro_auc(here[:n], labels)),
+        largest=apart.largest if apart else None,
+        step=apart.step if apart else None,
+        share=apart.share if apart else None,
+        verdict=apart.verdict if apart else None,
+        text=apart.text if apart else None,
+        instructions=count,
+        ratio=count / parent if count and parent else None,
+    )
+
+
+def _scored(device: DeviceResults, artifact: str, signals: str) -> NDArray[np.floating[Any]] | None:
+    measured = device.results.get((artifact, signals))
+    return None if measured is None else measured.scores
+
+
+def instructions(device: DeviceResults, artifact: str, signals: str) -> float | None:
+    """Instructions of one inference, the median; None where they were not counted."""
+    measured = device.results.get((artifact, signals))
+    counted = None if measured is None else measured.result.instructions
+    return None if counted is None else counted.p50
+
+
+def as_csv(lines: Sequence[ArmLine]) -> str:
+    """One header line, one line a line of the table, full precision, empty where there is nothing."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [each.name for each in fields(ArmLine)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(line) for line in lines)
+    return text.getvalue()
+
+
+def as_markdown(lines: Sequence[ArmLine]) -> str:
+    """The table and what its columns mean."""
+    return f"{markdown_table(header(lines), cells(lines))}\n\n{LEGEND}\n"
+
+
+def print_terminal(lines: Sequence[ArmLine], console: Console) -> None:
+    """Print the table to ``console``, whole also where it is wider than the terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for at, name in enumerate(header(lines)):
+        table.add_column(name, justify="left" if at < 3 else "right", no_wrap=True)
+    for row in cells(lines):
+        table.add_row(*row)
+    Console(file=console.file, width=max(console.width, 60 + 50 * len(_devices(lines)))).print(table)
+    console.print(LEGEND, soft_wrap=True, markup=False)
+
+
+LEGEND = (
+    "AUC: macro one-vs-rest on the same first n recordings. Apart: the largest difference of any score from this "
+    "machine's, for a quantized file in steps of its output and the share of recordings that differ. M instr: million "
+    "instructions an inference (emulated-count; no time), and their ratio to the float file of the model and format."
+)
+
+
+def header(lines: Sequence[ArmLine]) -> list[str]:
+    """The columns: what was run, the AUC here, then four a device."""
+    names = [each.removeprefix("emulated-") for each in _devices(lines)]
+    parts = [f"{name} {what}" for name in names for what in ("AUC", "apart", "M instr", "/ fp32")]
+    return ["artifact", "signal set", "n", "AUC here", *parts]
+
+
+def cells(lines: Sequence[ArmLine]) -> list[list[str]]:
+    """A row an (artifact, signal set, number of recordings), its devices side by side."""
+    rows: dict[tuple[str, str, int], dict[str, ArmLine]] = {}
+    for line in lines:
+        rows.setdefault((f"{line.model}/{line.recipe}", line.signals, line.n), {})[line.device] = line
+    found = []
+    for (artifact, signals, n), by_device in rows.items():
+        row = [artifact, signals, str(n), auc_text(next(iter(by_device.values())).auc_host)]
+        for device in _devices(lines):
+            row += _four(by_device[device]) if device in by_device else ["-"] * 4
+        found.append(row)
+    return found
+
+
+def _four(line: ArmLine) -> list[str]:
+    mark = " LARGER" if line.verdict == "LARGER" else ""
+    count = "-" if line.instructions is None else f"{line.instructions / 1e6:.3g}"
+    return [auc_text(line.auc), f"{line.text or '-'}{mark}", count, "-" if line.ratio is None else f"{line.ratio:.2f}"]
+
+
+def _devices(lines: Sequence[ArmLine]) -> list[str]:
+    return sorted({line.device for line in lines})

@@ -1,0 +1,96 @@
+"""What a device is: an address as ``ssh`` takes it, and how a run on it is to be; from the command line or a file.
+
+``devices.toml`` has a table for each device, all optional but the address:
+
+    [pi4]
+    address = "pi@192.168.0.12"     # or a Host of your ssh config
+    python = "python3"              # or the one of a virtual environment there
+    folder = "pulseproof"           # where everything goes, relative to the home folder there
+    only = ["cnn/*"]
+    sets = ["clean", "pgd-*"]
+    threads = 1
+    limit = 200
+    minutes = 0
+    ssh = ["ssh", "-F", "my.config"]
+
+Out comes a :class:`DeviceSpec`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.asked import Asked
+from core.errors import InputError
+
+ADDRESS = r"^[A-Za-z0-9_][A-Za-z0-9_.@:%\[\]-]*$"  # never a "-" in front: ssh would take it for an option
+NAME = r"^[A-Za-z0-9](_?[A-Za-z0-9.+-]){0,127}$"
+FOLDER = r"^[A-Za-z0-9_./~+-]+$"
+Text = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class DeviceSpec(BaseModel):
+    """One device. ``name`` names its folder of results; ``ssh`` the command that reaches it, ``python`` the interpreter
+    there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    name: Annotated[str, Field(pattern=NAME)]
+    address: Annotated[str, Field(pattern=ADDRESS, max_length=300)]
+    python: Text = "python3"
+    folder: Annotated[str, Field(pattern=FOLDER)] = "pulseproof"
+    ssh: tuple[Text, ...] = Field(("ssh",), min_length=1)
+    only: tuple[Text, ...] = ()
+    sets: tuple[Text, ...] = ()
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    minutes: Annotated[float, Field(ge=0)] = 0.0
+
+    def asked(self) -> Asked:
+        """What a run on it is asked for."""
+        return Asked(self.only, self.sets, self.threads, self.limit, self.minutes)
+
+
+def at_address(address: str, asked: Asked, ssh: Sequence[str] = ("ssh",), python: str = "python3") -> DeviceSpec:
+    """The device of an address as it is typed, named after its host. Raises InputError."""
+    host = address.rpartition("@")[2]
+    name = re.sub(r"[^A-Za-z0-9.+-]+", "-", host).strip("-.") or "device"
+    fields = {"name": name, "address": address, "ssh": tuple(ssh), "python": python, **vars(asked)}
+    try:
+        return DeviceSpec.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(f"device {address!r}: {_said(error)}", "name it as ssh does: pi@raspberrypi.local") from None
+
+
+def read_devices(path: Path) -> list[DeviceSpec]:
+    """The devices of a ``devices.toml``. Raises InputError that names the file, the device and the key."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})", "name a file as docs/raspberry-pi.md shows"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is no TOML ({error})", "mend that line") from None
+    if not tables:
+        raise InputError(f"{path}: names no device", 'add [pi4] and address = "pi@host"')
+    found = []
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise InputError(f"{path}: {name}: is no table", f"write [{name}] above its keys")
+        try:
+            found.append(DeviceSpec.model_validate({"name": name, **table}))
+        except ValidationError as error:
+            raise InputError(f"{path}: [{name}]: {_said(error)}", "docs/raspberry-pi.md lists the keys") from None
+    return found
+
+
+def _said(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,0 +1,9 @@
+"""ARM without a board: the real ARM builds of Python, numpy and the engines under qemu-user, on this machine.
+
+In comes a bundle; out come results of the device ``emulated-<core>``, evidence ``emulated-count``: scores by ARM's
+arithmetic and instructions per inference. No time is measured: an emulated millisecond means nothing.
+"""
+
+from bench.emulated.run import run_emulated
+
+__all__ = ["run_emulated"]

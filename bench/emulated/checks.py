@@ -1,0 +1,127 @@
+"""Whether an emulated system can be believed: three checks at preparation, none of which can be left out.
+
+In comes a :class:`~bench.emulated.system.System`; it goes out again when all hold, else an InputError says which not:
+1. What its ``/proc/cpuinfo`` claims is what the emulated core has.
+2. Its engines give small float and int8 models the scores that arithmetic gives (:mod:`bench.emulated.probes`).
+3. The counts of instructions repeat: exactly with LiteRT, within 1 % with ONNX Runtime and tflite-runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import runtime
+from bench.emulated.cores import Architecture, Core
+from bench.emulated.guest import ROUNDS
+from bench.emulated.probes import Probe, signals, write_probes
+from bench.emulated.system import System
+from core.errors import InputError
+from core.steps import digest
+from runtime.files import read_json, write_array, write_json
+
+CHECKS = 1  # raise it when a check changes, so that systems that are there are checked again
+GUEST = Path(__file__).with_name("guest.py")
+REPEATS = {"ai_edge_litert": 0.0, "tflite_runtime": 0.01, "onnxruntime": 0.01}
+ENGINES: dict[Architecture, dict[str, str]] = {
+    "arm64": {"onnx": "onnxruntime", "tflite": "ai_edge_litert"},
+    "armhf": {"tflite": "tflite_runtime"},
+}
+# The bits of AT_HWCAP, first bit first (Linux, arch/arm64 and arch/arm, include/uapi/asm/hwcap.h).
+CAPABILITIES: dict[Architecture, str] = {
+    "arm64": "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop "
+    "sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs sb paca pacg",
+    "armhf": "swp half thumb 26bit fastmult fpa vfp edsp java iwmmxt crunch thumbee neon vfpv3 vfpv3d16 tls vfpv4 "
+    "idiva idivt vfpd32 lpae evtstrm",
+}
+WARM = 4  # counts that are left out: the first inferences allocate
+NOT_EMULATED = {"evtstrm"}  # a timer of the kernel, no instruction
+# What a core has and a board's cpuinfo may leave out, because no engine computes with it: the Raspberry Pi's A53 and
+# A72 come without the instructions for cryptography.
+UNUSED = {"aes", "pmull", "sha1", "sha2", "swp", "thumbee"}
+
+
+def checked(system: System, say: Callable[[str], None]) -> System:
+    """Check a system unless it was checked before. Raises InputError."""
+    version = system.version()
+    stamp, wanted = system.home / "checked.json", {"checks": digest([CHECKS, version, system.core.cpuinfo()])}
+    try:
+        if read_json(stamp) == wanted:
+            return system
+    except (OSError, ValueError):
+        pass
+    say(f"checking {system.core.name}: features, scores of known models, counts of instructions ({version})")
+    with tempfile.TemporaryDirectory() as folder:
+        _check(system, Path(folder))
+    write_json(stamp, wanted)
+    return system
+
+
+def _check(system: System, folder: Path) -> None:
+    engines = ENGINES[system.core.architecture]
+    shutil.copytree(Path(runtime.__file__).parent, folder / "path" / "runtime", ignore=shutil.ignore_patterns("__py*"))
+    write_array(folder / "signals.npy", signals())
+    probes = write_probes(folder, tuple(engines))
+    named = [f"{engines[probe.file.suffix[1:]]}={probe.file.name}" for probe in probes]
+    done = system.run([str(GUEST), str(folder), *named], folder / "counts", folder / "path")
+    if done.returncode != 0:
+        words = " ".join(done.stderr.split())[-300:] or f"status {done.returncode}"
+        raise _not_held(system, f"its engines do not run ({words})")
+    said = json.loads(done.stdout)
+    for probe in probes:
+        _check_scores(system, probe)
+    _check_features(system, said["hwcap"])
+    pairs = _counts(system, folder / f"counts.{said['pid']}").reshape(len(probes), ROUNDS, 2)
+    for probe, counts in zip(probes, pairs[:, :, 1] - pairs[:, :, 0], strict=True):
+        _check_counts(system, engines[probe.file.suffix[1:]], probe.file.name, counts[WARM:])
+
+
+def capabilities(architecture: Architecture, hwcap: int) -> set[str]:
+    """The names of the bits of a capability word."""
+    return {name for bit, name in enumerate(CAPABILITIES[architecture].split()) if hwcap >> bit & 1}
+
+
+def wrong_features(core: Core, hwcap: int) -> list[str]:
+    """The features that a core's cpuinfo has and the emulated core has not, or the other way round."""
+    there, claimed = capabilities(core.architecture, hwcap), set(core.features)
+    return sorted((claimed - there - NOT_EMULATED) | (there - claimed - UNUSED))
+
+
+def _check_features(system: System, hwcap: int) -> None:
+    wrong = wrong_features(system.core, hwcap)
+    if wrong:
+        raise _not_held(system, f"its cpuinfo and the emulated core differ in {', '.join(wrong)}")
+
+
+def _check_scores(system: System, probe: Probe) -> None:
+    given = np.load(probe.file.with_name(f"{probe.file.name}.npy"), allow_pickle=False)
+    largest = float(np.abs(given - probe.scores).max()) if given.shape == probe.scores.shape else np.inf
+    if not largest <= probe.within:
+        raise _not_held(system, f"{probe.file.name} of the known models is off by {largest:g}")
+
+
+def _counts(system: System, path: Path) -> np.ndarray:
+    """The counts that the plugin wrote."""
+    try:
+        return np.fromfile(path, "<u8").astype(np.int64)
+    except OSError:
+        raise _not_held(system, "the plugin wrote no counts of instructions") from None
+
+
+def _check_counts(system: System, engine: str, name: str, counts: np.ndarray) -> None:
+    """Compare the medians of two halves: one count in ten is higher, where Python or the engine tidies its memory."""
+    first, second = (float(np.median(half)) for half in np.array_split(counts, 2))
+    if counts.min() <= 0 or abs(first - second) > REPEATS[engine] * first:
+        raise _not_held(system, f"the counts of {name} do not repeat ({first:,.0f}, then {second:,.0f})")
+
+
+def _not_held(system: System, what: str) -> InputError:
+    return InputError(
+        f"{system.core.name} under {system.version()}: {what}",
+        f"nothing from it can be believed; delete {system.home.parents[1]} and try again with Debian's qemu-user 7.2",
+    )

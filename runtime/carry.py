@@ -1,0 +1,86 @@
+"""The commands by which a host that reached this device puts a bundle on it, runs it and fetches its results.
+
+``have`` tells what is in a folder, ``take`` puts a stream's files there, ``give`` sends results, ``start`` runs the
+runner detached, ``follow`` says what it says. A person can use them as
+well; :mod:`bench.devices` on the host does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from runtime.untrusted import BundleError
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the runner's parser."""
+    have = commands.add_parser("have", help="list a folder's files with sizes and hashes, as JSON")
+    have.add_argument("folder", type=Path)
+    have.set_defaults(action=_have)
+    take = commands.add_parser("take", help="put the files of a stream on standard input into a folder")
+    take.add_argument("folder", type=Path)
+    take.set_defaults(action=_take)
+    give = commands.add_parser("give", help="send a folder's files, but those listed on standard input, as a stream")
+    give.add_argument("folder", type=Path)
+    give.set_defaults(action=_give)
+    start = commands.add_parser("start", help="run the runner detached: start OUT run BUNDLE --out OUT ...")
+    start.add_argument("folder", type=Path)
+    start.add_argument("arguments", nargs=argparse.REMAINDER)
+    start.set_defaults(action=_start)
+    follow = commands.add_parser("follow", help="say what a detached run says until it ends; its exit status")
+    follow.add_argument("folder", type=Path)
+    follow.add_argument("--at", type=int, default=0, help="from this byte on")
+    follow.set_defaults(action=_follow)
+
+
+def _have(asked: argparse.Namespace) -> int:
+    print(json.dumps({"files": stream.listed(asked.folder)}))
+    return 0
+
+
+def _take(asked: argparse.Namespace) -> int:
+    for name, size in stream.receive(sys.stdin.buffer, asked.folder, _is_ours):
+        print(json.dumps({"name": name, "size": size}), flush=True)
+    return 0
+
+
+def _give(asked: argparse.Namespace) -> int:
+    """What the host has already, by name and hash, is not sent; of a result that changed, all files are."""
+    try:
+        there = json.loads(sys.stdin.buffer.readline(stream.MAX_HEAD_BYTES))["files"]
+        here = stream.listed(asked.folder)
+        changed = {_result_of(name) for name, entry in here.items() if there.get(name) != entry}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BundleError("standard input: not a list of files") from None
+    said = (detached.LOG, detached.STATUS)
+    results = {name: entry for name, entry in here.items() if _result_of(name) in changed and name not in said}
+    stream.send(asked.folder, results, sys.stdout.buffer)
+    return 0
+
+
+def _result_of(name: str) -> str:
+    """The result to which a file belongs: ``cnn__onnx-fp32/clean`` for its JSON, its scores and its times."""
+    folder, _, file = name.rpartition("/")
+    for end in (".times.npy", ".npy", ".json"):
+        if file.endswith(end):
+            file = file[: -len(end)].lstrip("_")
+            break
+    return f"{folder}/{file}"
+
+
+def _start(asked: argparse.Namespace) -> int:
+    print("started" if detached.start(asked.folder, asked.arguments) else "running already")
+    return 0
+
+
+def _follow(asked: argparse.Namespace) -> int:
+    return detached.follow(asked.folder, sys.stdout.buffer, asked.at)
+
+
+def _is_ours(name: str) -> bool:
+    """Names of a bundle: no file that Python or a shell would find and run, but the runner."""
+    return name.endswith((".npy", ".json", ".onnx", ".tflite")) or name == "runner.pyz"

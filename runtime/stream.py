@@ -1,0 +1,129 @@
+"""Files through a pipe, in either direction: a list of names, sizes and hashes, then their bytes.
+
+The first line is a JSON object ``{"files": {name: [size in bytes, SHA-256]}}``, then comes the content of each file in
+that order. There is nothing else in it: no links, no rights, no owners, no times. A reader takes only plain relative
+names, no more bytes than it was told, and puts a file in its place only when it is whole: written beside, its hash
+checked, renamed. What came before a cut stays, and is not sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import IO, Any, Callable, Iterable, Iterator
+
+from runtime.files import replacing, sha256_file
+from runtime.untrusted import BundleError
+
+PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"  # nothing hidden, no "..", no drive, no control character
+NAME = re.compile(rf"{PART}(/{PART}){{0,7}}")
+MAX_HEAD_BYTES = 16 << 20
+MAX_FILES = 200_000
+PIECE = 1 << 20
+
+
+def listed(folder: Path) -> dict[str, list[Any]]:
+    """{name: [size, SHA-256]} of the plain files under ``folder`` whose names a stream can have; no link is
+    followed."""
+    found = {}
+    for path in sorted(_plain_files(folder)):
+        name = path.relative_to(folder).as_posix()
+        if NAME.fullmatch(name):
+            found[name] = [path.stat().st_size, sha256_file(path)]
+    return found
+
+
+def send(folder: Path, files: dict[str, list[Any]], out: IO[bytes]) -> None:
+    """Write ``files`` of ``folder`` to ``out``. Raises ``OSError`` for one that changed its length meanwhile."""
+    out.write(json.dumps({"files": files}).encode() + b"\n")
+    for name, (size, _) in files.items():
+        with open(folder / name, "rb") as file:
+            left = size
+            while left:
+                piece = file.read(min(PIECE, left))
+                if not piece:
+                    raise OSError(f"{folder / name}: became shorter while it was sent")
+                out.write(piece)
+                left -= len(piece)
+    out.flush()
+
+
+def receive(
+    source: IO[bytes], folder: Path, allowed: Callable[[str], bool], limit_bytes: int | None = None
+) -> Iterator[tuple[str, int]]:
+    """Put the files of a stream into ``folder``; gives (name, size) of each that is in its place.
+
+    ``allowed`` says which names may be there; ``limit_bytes`` is the most of all together, by default what is free on
+    the disk. Raises :class:`BundleError` for anything else, and for a stream that ends too early.
+    """
+    files = _head(source, allowed)
+    folder.mkdir(parents=True, exist_ok=True)
+    total = sum(size for size, _ in files.values())
+    free = shutil.disk_usage(folder).free if limit_bytes is None else limit_bytes
+    if total > free:
+        raise BundleError(f"{folder}: {total:,} bytes are to come, at most {free:,} can be taken")
+    for name, (size, sha256) in files.items():
+        target = _place(folder, name)
+        with replacing(target) as temporary:
+            digest = hashlib.sha256()
+            with open(temporary, "wb") as file:
+                for piece in _pieces(source, size, name):
+                    digest.update(piece)
+                    file.write(piece)
+            if digest.hexdigest() != sha256:
+                raise BundleError(f"{name}: its SHA-256 is not the one announced")
+        yield name, size
+
+
+def _head(source: IO[bytes], allowed: Callable[[str], bool]) -> dict[str, tuple[int, str]]:
+    line = source.readline(MAX_HEAD_BYTES + 1)
+    if not line.endswith(b"\n"):
+        raise BundleError("the list of files ends too early, or is too long")
+    try:
+        files = json.loads(line.decode("utf-8"))["files"]
+        entries = {name: (entry[0], entry[1]) for name, entry in files.items()}
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        raise BundleError("the list of files cannot be read") from None
+    if len(entries) > MAX_FILES:
+        raise BundleError(f"{len(entries):,} files are to come, at most {MAX_FILES:,} are taken")
+    for name, (size, sha256) in entries.items():
+        if not isinstance(name, str) or len(name) > 300 or not NAME.fullmatch(name) or not allowed(name):
+            raise BundleError(f"{name[:300]!r} is not a name that may come")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 50:
+            raise BundleError(f"{name}: its size is not a number of bytes")
+        if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise BundleError(f"{name}: its SHA-256 is none")
+    return entries
+
+
+def _pieces(source: IO[bytes], size: int, name: str) -> Iterator[bytes]:
+    left = size
+    while left:
+        piece = source.read(min(PIECE, left))
+        if not piece:
+            raise BundleError(f"{name}: the stream ends {left:,} bytes too early")
+        left -= len(piece)
+        yield piece
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where a file goes; no link on the way is followed."""
+    path = folder
+    for part in name.split("/"):
+        path = path / part
+        if path.is_symlink():
+            raise BundleError(f"{path}: is a link, which nothing is written through")
+    return path
+
+
+def _plain_files(folder: Path) -> Iterable[Path]:
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _plain_files(path)
+        elif path.is_file():
+            yield path

@@ -1,0 +1,262 @@
+"""A bundle run through a real sshd on the loopback: cut, killed, out of disk, and still the results of a quiet run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.asked import Asked
+from bench.bundle import runner_archive
+from bench.devices import run as device_run
+from bench.devices.connection import Connection
+from bench.devices.run import forget, run_on_device
+from bench.devices.spec import DeviceSpec, at_address
+from core.errors import InputError, NotHeldError
+from runtime.files import sha256_file
+from tests.bench.devices.sshd import Server, children, needs_sshd, sshd
+from tests.runtime import tiny_bundle as tiny
+
+pytestmark = needs_sshd
+MODELS = {
+    f"{name}/{recipe}": write
+    for name in ("one", "two")
+    for recipe, write in (("onnx-fp32", tiny.onnx_linear), ("tflite-fp32", tiny.tflite_linear))
+}
+PAUSES = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
+
+
+def write_bundle(folder: Path, min_s: float = 0.0, models: dict[str, object] = MODELS) -> Path:
+    """A bundle as the host makes it: with the fields that the home side reads, and the packed runner."""
+    tiny.write_bundle(folder, models)
+    head = json.loads((folder / "bundle.json").read_text())
+    (folder / "runner.pyz").write_bytes(runner_archive())
+    head["files"]["runner.pyz"] = {
+        "sha256": sha256_file(folder / "runner.pyz"),
+        "size_bytes": (folder / "runner.pyz").stat().st_size,
+    }
+    head["run"]["min_s"] = min_s
+    (folder / "bundle.json").write_text(json.dumps(head))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with sshd(tmp_path_factory.mktemp("sshd")) as started:
+        yield started
+
+
+@pytest.fixture
+def device(server: Server, request: pytest.FixtureRequest) -> DeviceSpec:
+    """The board, with a folder of its own for each test."""
+    return at_address(server.address, Asked(), server.ssh).model_copy(
+        update={"folder": f"f{abs(hash(request.node.nodeid))}"}
+    )
+
+
+def scores(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("[!_]*.npy"))}
+
+
+def go(device: DeviceSpec, bundle: Path, results: Path, said: list[str] | None = None) -> None:
+    lines = [] if said is None else said
+    connection = Connection(device, lines.append, PAUSES)
+    run_on_device(device, bundle, results, lines.append, connection=connection)
+
+
+def test_end_to_end_and_again(server: Server, device: DeviceSpec, tmp_path: Path) -> None:
+    bundle, said = write_bundle(tmp_path / "s" / "bundle"), list[str]()
+    results = tmp_path / "s" / "results"
+    go(device, bundle, results, said)
+    found = scores(results / "board")
+    assert set(found) == {
+        f"{name.replace('/', '__')}/{each}.npy" for name in MODELS for each in ("clean", "pgd-0.01mV")
+    }
+    result = json.loads((results / "board/one__onnx-fp32/clean.json").read_text())
+    assert (result["status"], result["device"]["evidence"]) == ("ok", "measured-on-device")
+    assert any(line.startswith("copying 9 of") or "copying" in line for line in said)
+    assert any("one/onnx-fp32: ok" in line for line in said)
+    before = {path: path.stat().st_mtime_ns for path in (results / "board").rglob("*.*")}
+    said.clear()
+    go(device, bundle, results, said)
+    assert not any("copying" in line for line in said)
+    assert said[-1].startswith("0 files are new")
+    assert {path: path.stat().st_mtime_ns for path in (results / "board").rglob("*.*")} == before
+    assert not (tmp_path / "s" / "incoming" / "board").exists()
+
+    extra = server.home / device.folder / "mine.txt"
+    extra.write_text("the user's own")
+    forget(device, bundle, said.append)
+    assert not (server.home / device.folder / "tiny").exists()
+    assert extra.exists()
+
+
+def test_only_what_changed_is_copied(device: DeviceSpec, tmp_path: Path) -> None:
+    said: list[str] = []
+    go(device, write_bundle(tmp_path / "a" / "bundle"), tmp_path / "a" / "results", said)
+    changed = write_bundle(tmp_path / "b" / "bundle", min_s=0.01)  # another bundle.json alone
+    said.clear()
+    go(device, changed, tmp_path / "b" / "results", said)
+    assert any(line.startswith("copying 1 of") for line in said)
+
+
+def test_a_failed_artifact_is_a_result(device: DeviceSpec, tmp_path: Path) -> None:
+    bundle = write_bundle(
+        tmp_path / "bundle",
+        models={"good/onnx-fp32": tiny.onnx_linear, "bad/onnx-fp32": lambda path: path.write_bytes(b"no model")},
+    )
+    with pytest.raises(NotHeldError, match="some artifacts failed there"):
+        go(device, bundle, tmp_path / "results")
+    assert json.loads((tmp_path / "results/board/bad__onnx-fp32/clean.json").read_text())["status"] == "failed"
+    assert json.loads((tmp_path / "results/board/good__onnx-fp32/clean.json").read_text())["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"python": "/no/such/python"}, "/no/such/python does not run there"),
+        ({"address": "nowhere.invalid"}, "cannot be reached"),
+    ],
+)
+def test_what_cannot_be_reached_or_used(device: DeviceSpec, tmp_path: Path, changed: dict[str, str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        go(device.model_copy(update=changed), write_bundle(tmp_path / "bundle"), tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_device_without_an_engine(server: Server, device: DeviceSpec, tmp_path: Path) -> None:
+    """A Python that has neither numpy nor an engine: the system's, without its own packages."""
+    bare = server.home / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {shutil.which("python3", path="/usr/bin") or "python3"} -I -S "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(InputError, match=r"has no numpy and no engine for \.onnx files \(onnxruntime\)") as raised:
+        go(device.model_copy(update={"python": str(bare)}), write_bundle(tmp_path / "bundle"), tmp_path / "results")
+    assert "--setup" in raised.value.mend
+
+
+def quiet(device: DeviceSpec, bundle: Path, folder: Path) -> dict[str, bytes]:
+    """The scores of an undisturbed run."""
+    go(device.model_copy(update={"folder": device.folder + "q"}), bundle, folder)
+    return scores(folder / "board")
+
+
+@pytest.mark.slow
+def test_cut_three_times(server: Server, device: DeviceSpec, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", min_s=0.5)
+    expected = quiet(device, bundle, tmp_path / "quiet")
+    said: list[str] = []
+    over = threading.Event()
+    cuts: list[int] = []
+
+    def cut() -> None:
+        while len(cuts) < 3 and not over.wait(0.6):
+            if server.cut():
+                cuts.append(1)
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    try:
+        go(device, bundle, tmp_path / "results", said)
+    finally:
+        over.set()
+        cutter.join()
+    assert len(cuts) == 3
+    assert any("again in" in line for line in said)
+    assert scores(tmp_path / "results" / "board") == expected
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(
+    server: Server, device: DeviceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner and the process that watches it, at random moments; the command goes on by itself."""
+    monkeypatch.setattr(device_run, "TRIES", 60)
+    bundle = write_bundle(tmp_path / "bundle", min_s=0.4)
+    expected = quiet(device, bundle, tmp_path / "quiet")
+    chance = random.Random(5)
+    over, kills = threading.Event(), list[int]()
+
+    def kill() -> None:
+        while len(kills) < 20 and not over.wait(chance.uniform(0.05, 0.7)):
+            for pid in runners(server.home / device.folder):
+                os.kill(pid, signal.SIGKILL)
+                kills.append(pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        rounds = 0
+        while True:
+            go(device, bundle, tmp_path / "results")
+            rounds += 1
+            if len(kills) >= 20:
+                break
+            shutil.rmtree(server.home / device.folder / "tiny" / "results")  # it was faster than the killer: once more
+            assert rounds < 40
+    finally:
+        over.set()
+        killer.join()
+    assert len(kills) >= 20
+    assert scores(tmp_path / "results" / "board") == expected
+    for path in (tmp_path / "results" / "board").glob("*/*.json"):
+        assert json.loads(path.read_text())["status"] == "ok"
+
+
+def runners(folder: Path) -> list[int]:
+    """The runner in this folder and the process that watches it; not the commands that a connection is waiting for."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            command = process.read_bytes().split(b"\0")
+            ours = any(part.startswith(folder.name.encode()) for part in command)
+            if ours and {b"run", b"_watch"} & set(command) and b"start" not in command:
+                found.append(int(process.parent.name))
+    return found
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_a_sentence_and_then_it_goes_on(server: Server, device: DeviceSpec, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", min_s=0.2)
+    expected = quiet(device, bundle, tmp_path / "quiet")
+    place = server.home / device.folder
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=66m", "none", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small file system can only be mounted by root")
+    try:
+        filler = place / "filler"
+        with pytest.raises(InputError, match="MB are free there"):
+            filler.write_bytes(b"0" * (4 << 20))
+            go(device, bundle, tmp_path / "results")
+        filler.unlink()
+        go(device.model_copy(update={"sets": ("clean",), "only": ("one/*",)}), bundle, tmp_path / "results")
+        whole = os.statvfs(place)
+        filler.write_bytes(b"0" * (whole.f_bavail * whole.f_frsize - 4096))  # no room for a result
+        session = device_run.Session(Connection(device, print, PAUSES), bundle, tmp_path / "results")
+        assert device_run.run(session, print) != 0
+        filler.unlink()
+        go(device, bundle, tmp_path / "results")
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+    assert scores(tmp_path / "results" / "board") == expected
+
+
+def test_the_command(server: Server, tmp_path: Path) -> None:
+    """As a user types it, by the table that is printed: see tests/bench/test_pipeline.py for the path before."""
+    assert children(server.process.pid) == [] or time.sleep(0.5) is None
+    spec = at_address(server.address, Asked(only=("one/*",), limit=5), server.ssh)
+    assert spec.asked().options() == ["--only", "one/*", "--limit", "5"]
+    assert np.array(spec.ssh).tolist() == list(server.ssh)

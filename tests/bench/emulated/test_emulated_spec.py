@@ -1,0 +1,183 @@
+"""What an emulated core is, what it gets of a bundle, and what its checks refuse: without emulating anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from bench.asked import Asked
+from bench.emulated.checks import ENGINES, capabilities, wrong_features
+from bench.emulated.cores import CORES
+from bench.emulated.packages import MIRROR, WHEEL_TAGS, mirror
+from bench.emulated.probes import signals, write_probes
+from bench.emulated.run import choose, make_part, run_emulated
+from bench.results import read_bundle
+from core.errors import InputError
+from core.study import BenchSpec, EmulatedSpec
+from runtime.bundle import open_bundle
+from runtime.score import score
+from tests.bench.making import make_bundle
+
+BOTH = ("onnx", "tflite")
+# What qemu 7.2 says of its cores (AT_HWCAP).
+HWCAPS = {"cortex-a53": 0x8FB, "cortex-a72": 0x8FB, "cortex-a76": 0x119FFB, "armhf": 0x1FB8D7}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """Two models, each attacked at two budgets and by noise; ONNX files alone."""
+    make_bundle(tmp_path / "bundle", models=("cnn", "lstm"), sources=("cnn", "lstm"))
+    return tmp_path / "bundle"
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_features_of_a_core_are_those_that_qemu_emulates(core: str) -> None:
+    assert wrong_features(CORES[core], HWCAPS[core]) == []
+
+
+@pytest.mark.parametrize(
+    ("core", "hwcap", "wrong"),
+    [
+        ("cortex-a76", HWCAPS["cortex-a72"], ["asimddp", "asimdhp", "asimdrdm", "atomics", "dcpop", "fphp", "lrcpc"]),
+        ("cortex-a72", HWCAPS["cortex-a76"], ["asimddp", "asimdhp", "asimdrdm", "atomics", "dcpop", "fphp", "lrcpc"]),
+        ("cortex-a72", HWCAPS["cortex-a72"] | 1 << 22, ["sve"]),
+        ("armhf", HWCAPS["armhf"] & ~(1 << 12), ["neon"]),
+    ],
+)
+def test_features_of_another_core_are_named(core: str, hwcap: int, wrong: list[str]) -> None:
+    assert wrong_features(CORES[core], hwcap) == wrong
+
+
+def test_a_capability_word_has_the_kernels_names() -> None:
+    assert capabilities("arm64", 1 << 20 | 1 << 7 | 3) == {"fp", "asimd", "crc32", "asimddp"}
+    assert capabilities("armhf", 1 << 12 | 1 << 19) == {"neon", "vfpd32"}
+
+
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+def test_cpuinfo_says_part_features_and_that_it_is_emulated(core: Any) -> None:
+    found = dict((part.strip() for part in line.split(":", 1)) for line in core.cpuinfo().splitlines() if ":" in line)
+    assert int(found["CPU part"], 16) == core.part
+    assert tuple(found["Features"].split()) == core.features
+    assert found["Hardware"] == "qemu-user"
+    assert core.architecture in WHEEL_TAGS
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("sources.list", "deb http://mirror.example.org/debian bookworm main\n", "http://mirror.example.org/debian"),
+        ("sources.list", "deb [arch=amd64] https://a.example/debian/ sid main\n", "https://a.example/debian"),
+        ("sources.list", "# deb http://old.example/debian sid main\n", MIRROR),
+        ("sources.list", "deb http://archive.ubuntu.com/ubuntu noble main\n", MIRROR),
+        (
+            "sources.list.d/x.sources",
+            "Types: deb\nURIs: http://b.example/debian\nSuites: x\n",
+            "http://b.example/debian",
+        ),
+        ("sources.list.d/x.sources", "URIs: http://b.example/debian-security\n", MIRROR),
+    ],
+)
+def test_the_mirror_is_the_machines_own(tmp_path: Path, name: str, text: str, expected: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    assert mirror(tmp_path) == expected
+
+
+def test_the_probes_score_here_as_arithmetic_says(tmp_path: Path) -> None:
+    probes = write_probes(tmp_path, BOTH)
+    assert len(probes) == 4
+    for probe in probes:
+        given = score(probe.file, signals(), ENGINES["arm64"][probe.file.suffix[1:]], 0)
+        assert np.ptp(given) > 10 * probe.within, "scores that are all alike would prove nothing"
+        np.testing.assert_allclose(given, probe.scores, atol=probe.within, rtol=0)
+
+
+def test_without_patterns_each_model_gets_clean_and_one_attack_on_itself(bundle: Path) -> None:
+    artifacts, sets = choose(read_bundle(bundle).head, BOTH, Asked())
+    assert artifacts == ["cnn/onnx-fp32", "cnn/onnx-int8-static", "lstm/onnx-fp32", "lstm/onnx-int8-static"]
+    assert sets == {
+        "clean": artifacts,
+        "pgd-cnn-0.005mV": ["cnn/onnx-fp32", "cnn/onnx-int8-static"],
+        "pgd-lstm-0.005mV": ["lstm/onnx-fp32", "lstm/onnx-int8-static"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (Asked(only=["cnn/*-fp32"], sets=["clean"]), {"clean": ["cnn/onnx-fp32"]}),
+        (
+            Asked(only=["*/onnx-fp32"], sets=["pgd-{model}-0.02mV"]),
+            {"pgd-cnn-0.02mV": ["cnn/onnx-fp32"], "pgd-lstm-0.02mV": ["lstm/onnx-fp32"]},
+        ),
+        (
+            Asked(only=["lstm/onnx-fp32"], sets=["pgd-*-0.02mV"]),
+            {"pgd-cnn-0.02mV": ["lstm/onnx-fp32"], "pgd-lstm-0.02mV": ["lstm/onnx-fp32"]},
+        ),
+    ],
+)
+def test_what_is_asked_for_comes_before_the_study(bundle: Path, asked: Asked, expected: dict[str, list[str]]) -> None:
+    assert choose(read_bundle(bundle).head, BOTH, asked)[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "formats", "said"),
+    [
+        (Asked(only=["gru/*"]), BOTH, "no artifact matches 'gru/*'"),
+        (Asked(sets=["pgd-gru-0.02mV"]), BOTH, "no signal set matches 'pgd-gru-0.02mV'"),
+        (Asked(), ("tflite",), "nothing is left to run"),
+    ],
+)
+def test_what_matches_nothing_is_refused(bundle: Path, asked: Asked, formats: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError) as refused:
+        choose(read_bundle(bundle).head, formats, asked)
+    assert said in refused.value.what
+
+
+def test_the_part_is_a_bundle_with_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    from bench.bundle import runner_archive
+    from tests.bench.making import entry
+
+    (bundle / "runner.pyz").write_bytes(runner_archive())
+    head = json.loads((bundle / "bundle.json").read_text())
+    head["files"]["runner.pyz"] = entry(bundle / "runner.pyz")
+    head.setdefault("run", {}).update(threads=1, warmup_s=0.0, min_runs=1, min_s=0.0)
+    (bundle / "bundle.json").write_text(json.dumps(head))
+    part = make_part(bundle, tmp_path / "part", BOTH, Asked(only=["cnn/*"]))
+    opened = open_bundle(part)
+    assert [each.name for each in opened.artifacts] == ["cnn/onnx-fp32", "cnn/onnx-int8-static"]
+    assert [each.name for each in opened.signals] == ["clean", "pgd-cnn-0.005mV"]
+    assert opened.signals[1].sha256 == head["files"]["signals/pgd-cnn-0.005mV.npy"]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("core", "asked", "said"),
+    [
+        ("cortex-m4", Asked(), "no such core"),
+        ("cortex-a72", Asked(minutes=1.0), "clock"),
+        ("cortex-a72", Asked(threads=4), "one thread"),
+    ],
+)
+def test_an_emulated_core_refuses_what_it_cannot_do(
+    bundle: Path, tmp_path: Path, core: str, asked: Asked, said: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        run_emulated(core, bundle, tmp_path / "results", asked)
+    assert said in refused.value.what
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"records": 0}, {"sets": []}, {"sets": [""]}, {"only": [1]}, {"cores": ["a72"]}])
+def test_the_study_refuses_what_it_does_not_know(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        EmulatedSpec.model_validate(wrong)
+
+
+def test_the_study_gives_64_recordings_unless_it_says_otherwise() -> None:
+    assert BenchSpec().emulated == EmulatedSpec(sets=None, records=64, only=())
