@@ -104,10 +104,11 @@ report: setup
 docs: setup
 	$(RUN) bench docs $(DOCS_STUDIES) --build $(BUILD)
 
-# The latency and size ratios that are claimed, artifacts alternating in one run, on a study that was exported; then our
-# attacks beside ART's, foolbox's and a plain loop
+# The latency and size ratios that are claimed, artifacts alternating in one run, on a study that was run; then the runner
+# beside the field's load generators, and our attacks beside ART's, foolbox's and a plain loop
 perf: setup
 	@held=0; $(RUN) bench perf --study $(STUDY) --build $(BUILD) || held=$$?; \
+		$(RUN) bench perf-runner --study $(STUDY) --build $(BUILD) || held=$$?; \
 		$(RUN) bench perf-attacks $(OPTIONS) || held=$$?; exit $$held
 
 test: setup

@@ -178,6 +178,26 @@ def perf(study: StudyOption, build: BuildOption = None) -> None:
         raise NotHeldError("; ".join(f"{one.artifact} against {one.other} ({one.what})" for one in missed))
 
 
+@app.command("perf-runner")
+def perf_runner(
+    study: StudyOption,
+    build: BuildOption = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating runs.")] = 5,
+) -> None:
+    """Hold the runner's latencies against litert-benchmark and MLPerf's load generator. Status 1 if a claim is missed.
+
+    Example: `python -m bench perf-runner --study studies/ptb-xl.toml`
+    """
+    from bench.perf_runner import measure_runner, runner_table
+
+    loaded, _, where = load(study, None, build)
+    found = measure_runner(_home(loaded, where) / "bundle", rounds=rounds)
+    Console().print(runner_table(found))
+    missed = [f"{one.artifact} against {one.referee}" for one in found if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(missed))
+
+
 @app.command("perf-attacks")
 def perf_attacks(
     study: StudyOption,

@@ -89,6 +89,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
             if entry.status != "ok"
         ],
         "run": {"threads": study.bench.threads, "warmup_s": 0.2, "min_runs": 200, "min_s": 2.0},
+        "device": study.bench.device.model_dump(mode="json"),
         "emulated": study.bench.emulated.model_dump(mode="json"),
     }
     runner = runner_archive()

@@ -12,7 +12,7 @@ from typing import Literal
 
 from bench.evaluation import Difference, Evaluation
 from bench.resampled import WORST
-from bench.rows import EMULATED, Row, is_quantized
+from bench.rows import HOST, Row, is_quantized
 
 TOLERANCE = 0.01  # a quantized artifact further than this from its float parent is marked
 QUERIES = ("square",)  # methods that see a file's scores and nothing else
@@ -137,7 +137,7 @@ def _cell(rows: Sequence[Row]) -> Cell:
         made=made_of(attacked) if attacked else None,
         source=attacked.source if attacked else None,
         method=attacked.method if attacked else None,
-        complete=all(row.auc is not None and row.evidence != EMULATED for row in attacks),  # which runs a choice
+        complete=all(row.auc is not None and row.evidence == HOST for row in attacks),  # others get a part
         worst=worst,
         controls={str(row.method): row.auc for row in rows if row.control and row.auc is not None},
         flags=tuple(dict.fromkeys(flags)),

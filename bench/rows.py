@@ -22,7 +22,7 @@ from bench.schema import ArtifactEntry, BundleHead, SignalEntry, Task, within
 from bench.score_difference import ScoreDifference
 from core.statistics import percentiles
 
-EMULATED = "emulated-count"
+HOST = "measured-on-host"
 
 
 class Row(BaseModel):
@@ -124,8 +124,10 @@ def rows_of(
         disagreement = _disagreement(head.task, device, artifact, each)
         far = (apart or {}).get((artifact.name, each.name))
         rows.append(_row(device, artifact, each, resampled, note, disagreement, far))
-    if device.device is not None and device.device.evidence == EMULATED:  # it runs a choice: the rest is not missing
-        rows = [row for row in rows if row.evidence is not None]
+    if device.device is not None and device.device.evidence != HOST:
+        # It gets a part of the bundle: only what another file of this model was run on can be missing.
+        ran = {signals for name, signals in device.results if name.partition("/")[0] == artifact.model}
+        rows = [row for row in rows if row.evidence is not None or row.signals in ran]
     rows += _worst_rows(device, artifact, signals, rows, resampled)
     return [_flagged(row, audit) for row in rows]
 

@@ -123,11 +123,11 @@ class RunRules(Wire):
     min_s: Positive = 2.0
 
 
-class Emulated(Wire):
-    """What an emulated core gets of the bundle (:class:`core.study.EmulatedSpec`)."""
+class Part(Wire):
+    """What a device gets of the bundle (:class:`core.study.PartSpec`)."""
 
     sets: tuple[Words, ...] | None = None
-    records: int = Field(64, ge=1)
+    records: int | None = Field(None, ge=1)
     only: tuple[Words, ...] = ()
 
 
@@ -146,7 +146,8 @@ class BundleHead(Wire):
     not_applicable: tuple[NotApplicableEntry, ...] = ()
     not_made: tuple[NotMadeEntry, ...] = ()
     run: RunRules
-    emulated: Emulated = Emulated()
+    device: Part = Part()
+    emulated: Part = Part(records=64)
 
     @model_validator(mode="after")
     def _consistent(self) -> BundleHead:
@@ -205,10 +206,36 @@ class ScoresFile(Wire):
     sha256: Sha256
 
 
+class TimesFile(Wire):
+    """The time of every timed call. Nothing here reads it; ``_`` keeps it apart from any signal set's name."""
+
+    file: str = Field(pattern=f"^_{PART}$", max_length=140)
+    sha256: Sha256
+
+
 class Latency(Wire):
     count: int = Field(ge=1)
     p50: Positive
+    p90: Positive | None = None
+    p95: Positive | None = None
     p99: Positive
+
+
+class Noise(Wire):
+    """(p90 - p10) / p50 of a fixed piece of work, and the share from which on a latency is not to be believed."""
+
+    share: Positive
+    limit: Positive
+
+
+class Energy(Wire):
+    """Of one inference, from a meter. ``above_idle_mj`` is below 0 where the meter is too coarse to tell."""
+
+    meter: Words
+    idle_w: float
+    busy_w: float
+    mj_per_inference: float
+    above_idle_mj: float
 
 
 class Instructions(Wire):
@@ -237,10 +264,19 @@ class Result(Wire):
     latency_ms: Latency | None = None
     instructions: Instructions | None = None
     load_ms: Positive | None = None
+    first_ms: Positive | None = None
+    overhead_us: Positive | None = None
     peak_rss_mb: Positive | None = None
+    times: TimesFile | None = None
+    noise: Noise | None = None
+    marks: tuple[Literal["throttled", "noisy"], ...] | None = None
+    affinity: tuple[int, ...] | None = None
+    energy: Energy | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Result:
         if self.status == "ok" and None in (self.n, self.scores, self.engine):
             raise ValueError("status is ok, but n, scores or engine is null")
+        if self.device.evidence == "emulated-count" and (self.latency_ms or self.load_ms or self.first_ms):
+            raise ValueError("it has a time, but its processor was emulated")
         return self

@@ -278,25 +278,30 @@ class AttackSpec(Strict):
         return tuple(sorted(asked, key=lambda one: one[1]))
 
 
-class EmulatedSpec(Strict):
-    """What an emulated ARM core gets of the bundle, for an inference takes it .1 to 1 s: the signal sets whose name
-    matches one of ``sets`` (``pgd-{model}-0.02mV``; ``{model}`` is the model that runs; default: the clean one and the
-    first attack on the model itself, at the middle one of its budgets), the first ``records`` recordings of each, and
-    the artifacts that match one of ``only`` (``cnn/*``; default: all)."""
+class PartSpec(Strict):
+    """What a device gets of the bundle: the signal sets whose name matches one of ``sets`` (``pgd-{model}-0.02mV``;
+    ``{model}`` is the model that runs; default: the clean one and the first attack on the model itself, at the middle
+    one of its budgets), the first ``records`` recordings of each (default: all), and the artifacts that match one of
+    ``only`` (``cnn/*``; default: all)."""
 
     sets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(None, min_length=1)
-    records: int = Field(64, ge=1)
+    records: int | None = Field(None, ge=1)
     only: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
+ON_A_DEVICE = ("clean", "random-sign-*", "pgd-{model}-*", "twin-{model}.*")
 
 
 class BenchSpec(Strict):
     """How the bundle is run and read: which recipes it holds (default: all that were made but those in
-    :data:`UNMEASURED`), threads of the engine, bootstrap resamples of an interval, what an emulated core gets of it."""
+    :data:`UNMEASURED`), threads of the engine, bootstrap resamples of an interval; what a device that is reached over
+    ssh gets of it, so that it ends within an hour, and what an emulated core, which takes .1 to 1 s an inference."""
 
     recipes: tuple[Recipe, ...] | None = None
     threads: int = Field(1, ge=1)
     bootstrap: int = Field(1000, ge=100)
-    emulated: EmulatedSpec = EmulatedSpec()
+    device: PartSpec = PartSpec(sets=ON_A_DEVICE)
+    emulated: PartSpec = PartSpec(records=64)
 
 
 class Study(Strict):

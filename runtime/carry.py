@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runtime import detached, stream
 from runtime.untrusted import BundleError
 
 

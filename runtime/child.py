@@ -1,9 +1,9 @@
 """The process that runs one artifact: nothing else is in its memory, and only it dies when the artifact is bad.
 
-In comes a :class:`Job` as one line of JSON on standard input, which the runner keeps open for as long as it lives: at
-its end this process ends too, so that no orphan goes on measuring beside the next run. Out go the results, and one
-line of JSON a report on standard output: where it is (``at``), how far (``done`` recordings of this set), what was
-written (``written``), or why it stopped (``failed``).
+In comes a :class:`~runtime.job.Job` as one line of JSON on standard input, which the runner keeps open for as long as
+it lives: at its end this process ends too, so that no orphan goes on measuring beside the next run. Out go the results,
+and one line of JSON a report on standard output: where it is (``at``), how far (``done`` recordings of this set), what
+was written (``written``), or why it stopped (``failed``).
 """
 
 from __future__ import annotations
@@ -13,69 +13,21 @@ import os
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from runtime import affinity, emulation, measure, noise, sustained
-from runtime.bundle import Recordings, RunRules, SignalSet
+from runtime.bundle import Recordings
 from runtime.engines import Engine, EngineError, import_engine, one_line, open_engine
+from runtime.job import Job, load_job
 from runtime.meters import energy, find_meter
 from runtime.probe import condition, was_throttled
 from runtime.results import Wanted, write_failed, write_ok
 from runtime.untrusted import read_npy
 
 REPORT_S = 0.2  # at most one report of progress in this time
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one child does: open ``artifact`` and make the ``wanted`` results, in this order.
-
-    ``root`` is the bundle, already verified; ``n`` how many recordings of each set; ``classes`` how many scores.
-    """
-
-    root: Path
-    artifact: Path
-    engine: str
-    shape: tuple[int, int]
-    classes: int
-    adc_step_mv: float
-    n: int
-    rules: RunRules
-    wanted: list[Wanted]
-    processors: list[int] | None = None  # to which the process is held
-    noise_limit: float = noise.LIMIT
-    counted: bool = False  # instructions instead of times, on an emulated processor
-    minutes: float = 0.0  # of latency over time, at the end
-    sustained: dict[str, Any] | None = None  # where that goes: json, head; and the signals, relative to the root
-
-    @property
-    def name(self) -> str:
-        """The artifact's file as bundle.json names it."""
-        return str(self.artifact.relative_to(self.root))
-
-
-def dump_job(job: Job) -> str:
-    """A job as one line of JSON."""
-    return json.dumps(asdict(job), default=os.fspath)
-
-
-def load_job(line: str) -> Job:
-    """The job that :func:`dump_job` wrote."""
-    fields = json.loads(line)
-    fields["wanted"] = [Wanted(Path(one["json"]), SignalSet(**one["signals"]), one["head"]) for one in fields["wanted"]]
-    return Job(
-        **{
-            **fields,
-            "root": Path(fields["root"]),
-            "artifact": Path(fields["artifact"]),
-            "shape": tuple(fields["shape"]),
-            "rules": RunRules(**fields["rules"]),
-        }
-    )
 
 
 class Reporter:
@@ -148,8 +100,6 @@ def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
 
 def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, Any], before: dict[str, Any]) -> None:
     """Make the results on a real processor. ``found``: what is known already; ``before``: the device's condition."""
-    reporter.send(at="timing the machine itself")
-    noise_before = noise.times_ns()
     signals = job.wanted[0].signals.file if job.wanted else str((job.sustained or {})["signals"])
     first_set = Recordings(job.root / signals, job.adc_step_mv)
     reporter.send(at="loading")
@@ -158,6 +108,7 @@ def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, 
     found["load_ms"] = round((time.perf_counter_ns() - start) / 1e6, 6)
     reporter.send(at="warming up")
     found["first_ms"] = round(measure.timed(engine.run, first_set(0))[1] / 1e6, 6)
+    noise_before = noise.times_ns()
     measure.warm_up(engine.run, first_set, job.n, job.rules.warmup_s, lambda: reporter.beat(0))
     first_set.close()
     found["overhead_us"] = measure.overhead_us()
@@ -223,7 +174,7 @@ def _sustain(job: Job, engine: Engine, reporter: Reporter) -> None:
     total = 60 * job.minutes
 
     def beat(seconds: float) -> None:
-        reporter.beat(job.n, at=f"sustained, {seconds / 60:.1f} of {job.minutes:g} min")
+        reporter.beat(0, at=f"sustained, {seconds / 60:.1f} of {job.minutes:g} min", sustained_s=seconds)
 
     reporter.send(at="sustained")
     windows = sustained.run(engine.run, recordings, job.n, total, beat)

@@ -104,11 +104,13 @@ def open_engine(
     file_format = os.path.splitext(path)[1].lstrip(".")
     if file_format not in ENGINES:
         raise EngineError(f"{path}: the name ends neither in .onnx nor in .tflite")
-    # Of an engine that is named no version is looked up: that reads files, and the runner's clock is running.
-    name = choose_engine(file_format)[0] if engine is None else engine
-    if name not in [known for known, _ in ENGINES[file_format]]:
-        choose_engine(file_format, name)  # raises
-    if importlib.util.find_spec(name) is None:
+    names = [known for known, _ in ENGINES[file_format]]
+    if engine in names:  # its version is not looked up: that reads files, and the runner's clock is running
+        name, here = engine, importlib.util.find_spec(engine) is not None
+    else:
+        name, version = choose_engine(file_format, engine)
+        here = version is not None
+    if not here:
         distributions = " or ".join(distribution for _, distribution in ENGINES[file_format])
         raise EngineError(f"{path}: no engine for .{file_format} files is installed here (install {distributions})")
     if not os.path.isfile(path):
@@ -119,8 +121,7 @@ def open_engine(
     except EngineError:
         raise
     except Exception as error:
-        version = available_engines()[name]
-        raise EngineError(f"{path}: {name} {version} does not open it: {one_line(error)}") from None
+        raise EngineError(f"{path}: {name} {available_engines()[name]} does not open it: {one_line(error)}") from None
     opened.name, opened.threads = name, threads
     if shape is not None and not _fits(opened.input_shape, (1, *shape)):
         raise EngineError(f"{path}: its input is {_shape(opened.input_shape)}, the recordings are {(1, *shape)}")

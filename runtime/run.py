@@ -6,31 +6,25 @@ output folder is locked meanwhile. A killed run leaves whole results only, and t
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import fnmatch
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Iterator, Sequence, TypeVar
+from typing import Any, Sequence, TypeVar
 
 from runtime import affinity, noise, sustained
 from runtime.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
-from runtime.child import Job
 from runtime.emulation import EVIDENCE as EMULATED
 from runtime.engines import ENGINES, available_engines
-from runtime.files import read_json, write_json
-from runtime.probe import condition, fingerprint, was_throttled
+from runtime.files import read_json
+from runtime.job import Job
+from runtime.outfolder import UsageError, locked, noted
+from runtime.probe import fingerprint
 from runtime.progress import Progress
 from runtime.results import Wanted, read_good, sweep, wanted, write_failed
 from runtime.supervise import run_child
 
 Named = TypeVar("Named", Artifact, SignalSet)
-
-
-class UsageError(Exception):
-    """Wrong use of the command, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
         processors=_processors(options, options.threads or bundle.run.threads),
     )
     failures = 0
-    with _locked(plan.out) as lock:
+    with locked(plan.out) as lock:
         sweep(plan.out)
         asked = {artifact.name: [one for one in signals if one.is_for(artifact)] for artifact in artifacts}
         artifacts = [artifact for artifact in artifacts if asked[artifact.name]]
@@ -95,7 +89,7 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
         if not any(owed.values()) and not further_s:
             progress.say(f"nothing to do: all {sum(map(len, asked.values()))} results are there")
             return 0
-        with _noted(plan) as note:
+        with noted(plan.out, plan.device, plan.rules.threads) as note:
             for artifact in artifacts:
                 missing = owed[artifact.name]
                 failed = _run_artifact(plan, artifact, missing, long[artifact.name], progress, lock)
@@ -174,8 +168,13 @@ def _run_artifact(
     bundle, (engine, version) = plan.bundle, _engine_for(artifact)
     begun = time.monotonic()
     written: dict[str, bool] = {}
+    sustained_s = 0.0
 
     def on_report(report: dict[str, Any]) -> None:
+        nonlocal sustained_s
+        if "sustained_s" in report:
+            progress.spent(report["sustained_s"] - sustained_s)
+            sustained_s = report["sustained_s"]
         if "written" in report:
             written[report["written"]] = report["ok"]
         progress.step(artifact.name, report.get("at"), plan.n * len(written) + min(report.get("done", 0), plan.n))
@@ -212,7 +211,7 @@ def _run_artifact(
         failed += not there
         over = f"latency over {plan.options.minutes:g} min: {'done' if there else f'FAILED: {reason}'}"
         said = f"{said}; {over}" if said else over
-        progress.spent(60 * plan.options.minutes)
+        progress.spent(60 * plan.options.minutes - sustained_s)
     progress.end(artifact.name, said)
     return failed
 
@@ -246,60 +245,3 @@ def _chosen(items: Sequence[Named], patterns: Sequence[str], option: str) -> lis
     return [
         item for item in items if not patterns or any(fnmatch.fnmatchcase(item.name, pattern) for pattern in patterns)
     ]
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[int]:
-    """Hold ``out`` for one runner: two would disturb each other's latencies. Gives the open descriptor.
-
-    The child inherits it, so the lock lasts until the orphan of a killed runner is gone; that is waited for.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(out, os.O_RDONLY)
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written to ({error.strerror})") from None
-    try:
-        for attempt in range(100):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if attempt == 99:
-                    raise UsageError(f"{out}: another run is writing there") from None
-                time.sleep(0.1)
-        yield handle
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _noted(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Keep ``device.json``: note the start of this run, and its end. Gives the note, to count results in."""
-    path = plan.out / "device.json"
-    head = {"format": 1, **plan.device, "engines": available_engines()}
-    try:
-        earlier = read_json(path)
-        runs = list(earlier["runs"]) if earlier["name"] == plan.device["name"] else []
-    except (OSError, ValueError, KeyError, TypeError):
-        runs = []
-    before = condition()
-    note: dict[str, Any] = {
-        "started": _now(),
-        "ended": None,
-        "threads": plan.rules.threads,
-        "results": 0,
-        "failed": 0,
-        "before": before,
-        "after": None,
-        "was_throttled": None,
-    }
-    write_json(path, {**head, "runs": [*runs, note]})
-    yield note
-    after = condition()
-    note.update(ended=_now(), after=after, was_throttled=was_throttled(before, after))
-    write_json(path, {**head, "runs": [*runs, note]})
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

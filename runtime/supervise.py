@@ -1,6 +1,6 @@
 """Start the process of one artifact, watch it, and say what became of it.
 
-In comes a :class:`~runtime.child.Job`; out come its reports, one by one, and at the end the reason why it failed, or
+In comes a :class:`~runtime.job.Job`; out come its reports, one by one, and at the end the reason why it failed, or
 None. A crash, a hang and a kill by the system are all ordinary endings here: the next artifact goes on.
 """
 
@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import IO, Any, Callable
 
-from runtime.child import Job, dump_job
 from runtime.emulation import python_command
 from runtime.engines import one_line
+from runtime.job import Job, dump_job
 from runtime.probe import oom_kills
 
 # Every library that could start threads beside the engine's own.

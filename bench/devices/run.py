@@ -13,12 +13,13 @@ import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench.devices.connection import DROPPED, Connection, DroppedError, pour
 from bench.devices.spec import DeviceSpec
+from bench.part import make_part
 from bench.results import read_bundle, read_device
 from bench.schema import plain
 from core.errors import InputError, NotHeldError
@@ -50,14 +51,21 @@ class Session:
     """One device during one command. ``home`` is the folder of this study there."""
 
     connection: Connection
-    bundle: Path
+    whole: Path  # the study's bundle; ``bundle`` is the part of it that this device gets
     results: Path
+    bundle: Path = field(init=False)
+    limit: int | None = field(init=False)
     python: str = field(init=False)
     home: str = field(init=False)
     head: Any = field(init=False)
 
     def __post_init__(self) -> None:
+        head = read_bundle(self.whole).head
+        self.bundle = make_part(
+            self.whole, self.whole.parent / "parts" / self.device.name, self.device.asked(), head.device
+        )
         self.head = read_bundle(self.bundle).head
+        self.limit = self.device.limit or head.device.records
         self.python = self.device.python
         self.home = f"{self.device.folder}/{self.head.study}"
 
@@ -231,7 +239,9 @@ def run(session: Session, say: Callable[[str], None]) -> int:
     """Start the runner there, detached, and follow it to its end; returns its exit status."""
     out = f"{session.home}/results"
     command = ["run", f"{session.home}/bundle", "--out", out, "--device", session.device.name]
-    command += ["--evidence", "measured-on-device", *session.device.asked().options()]
+    # Which artifacts and sets: those of the part that is there.
+    asked = replace(session.device.asked(), only=(), sets=(), limit=session.limit)
+    command += ["--evidence", "measured-on-device", *asked.options()]
     for left in reversed(range(TRIES)):
         if session.ask(session.runner("start", out, *command), b"", "starting").strip() == b"running already":
             say("a run is on there already: following it")
@@ -299,7 +309,7 @@ def fetch(session: Session, say: Callable[[str], None]) -> int:
         return count
 
     count = session.connection.patiently(attempt, "fetching results")
-    accept(session.bundle, incoming, target)
+    accept(session.whole, incoming, target)
     return count
 
 

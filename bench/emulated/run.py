@@ -8,27 +8,19 @@ attacked by what was made on itself and nothing else needs to be read.
 
 from __future__ import annotations
 
-import fnmatch
 import json
-import os
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.asked import Asked
 from bench.emulated.checks import checked
 from bench.emulated.cores import CORES
 from bench.emulated.system import clean_environment, prepare
+from bench.part import make_part
 from bench.results import read_bundle
-from bench.schema import ArtifactEntry, BundleHead, SignalEntry
 from core.console import say
 from core.errors import InputError, NotHeldError
-from runtime.files import read_json, write_json
-
-ALWAYS = ("labels.npy", "patients.npy", "runner.pyz")
 
 
 def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
@@ -45,7 +37,7 @@ def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
     if (asked.threads or head.run.threads) != 1:
         raise InputError(f"emulated:{core}: instructions are counted on one thread", "set bench.threads = 1")
     system = checked(prepare(CORES[core], say), say)
-    part = make_part(bundle, bundle.parent / "emulated" / CORES[core].device, system.formats, asked)
+    part = make_part(bundle, bundle.parent / "parts" / CORES[core].device, asked, head.emulated, system.formats)
     out = results / CORES[core].device
     with tempfile.TemporaryDirectory(prefix="pulseproof-counts-") as counts:
         command = [*system.start, str(part / "runner.pyz"), "run", str(part), "--out", str(out)]
@@ -63,87 +55,3 @@ def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
         raise InputError(
             f"{core}: the emulated runner ended with status {status}", f"delete {system.home.parents[1]} and try again"
         )
-
-
-def make_part(bundle: Path, folder: Path, formats: Sequence[str], asked: Asked) -> Path:
-    """Make the bundle of an emulated device in ``folder``: what is asked for of ``bundle``, and of what its engines
-    open (``formats``). Returns ``folder``. Raises InputError when that is nothing."""
-    head = read_bundle(bundle).head
-    artifacts, sets = choose(head, formats, asked)
-    content = read_json(bundle / "bundle.json")
-    content["artifacts"] = [each for each in content["artifacts"] if each["name"] in artifacts]
-    content["signals"] = [{**each, "only": sets[each["name"]]} for each in content["signals"] if each["name"] in sets]
-    files = [*ALWAYS, *(each["file"] for each in content["artifacts"] + content["signals"])]
-    content["files"] = {name: content["files"][name] for name in dict.fromkeys(files)}
-    if _is_there(folder, content):
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    for name in content["files"]:
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(bundle / name, place)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(bundle / name, place)
-    write_json(folder / "bundle.json", content)
-    return folder
-
-
-def _is_there(folder: Path, content: dict[str, Any]) -> bool:
-    """True when the part is there as it is wanted; the runner looks at every byte of it."""
-    try:
-        same = bool(read_json(folder / "bundle.json") == content)
-        return same and all((folder / name).is_file() for name in content["files"])
-    except (OSError, ValueError):
-        return False
-
-
-def choose(head: BundleHead, formats: Sequence[str], asked: Asked) -> tuple[list[str], dict[str, list[str]]]:
-    """The artifacts that an emulated device runs, and for each signal set the artifacts that are run on it.
-
-    Patterns of ``asked`` come before those of the study. Raises InputError for a pattern that matches nothing.
-    """
-    only = asked.only or head.emulated.only
-    _match(only, [each.name for each in head.artifacts], "artifact")
-    named = asked.sets or head.emulated.sets or ()
-    _match([pattern.replace("{model}", "*") for pattern in named], [each.name for each in head.signals], "signal set")
-    artifacts = [
-        each
-        for each in head.artifacts
-        if each.format in formats and (not only or any(fnmatch.fnmatchcase(each.name, pattern) for pattern in only))
-    ]
-    sets: dict[str, list[str]] = {}
-    for artifact in artifacts:
-        for name in _sets_of(head, artifact, named):
-            sets.setdefault(name, []).append(artifact.name)
-    kept = {name for names in sets.values() for name in names}
-    if not kept:
-        raise InputError(
-            f"{head.study}: nothing is left to run on an emulated device ({', '.join(formats)} files)",
-            "look at [bench.emulated] of the study, or ask for other artifacts and signal sets",
-        )
-    return [each.name for each in artifacts if each.name in kept], sets
-
-
-def _sets_of(head: BundleHead, artifact: ArtifactEntry, patterns: Sequence[str]) -> list[str]:
-    """The signal sets that an artifact is run on: those that match, ``{model}`` standing for its model; without
-    patterns the clean one and one attack."""
-    meant = [each for each in head.signals if each.is_for(artifact)]
-    if not patterns:
-        return [each.name for each in meant if each.method == "clean"] + _attack_on(meant, artifact)
-    filled = [pattern.replace("{model}", artifact.model) for pattern in patterns]
-    return [each.name for each in meant if any(fnmatch.fnmatchcase(each.name, pattern) for pattern in filled)]
-
-
-def _attack_on(signals: Sequence[SignalEntry], artifact: ArtifactEntry) -> list[str]:
-    """The first attack on the artifact's own model at the middle of its budgets; none where nobody attacked it."""
-    own = [each for each in signals if each.source == artifact.model and each.attack]
-    same = [each for each in own if each.method == own[0].method]
-    budgets = sorted(each.epsilon_mv for each in same)
-    return [each.name for each in same if each.epsilon_mv == budgets[(len(budgets) - 1) // 2]]
-
-
-def _match(patterns: Sequence[str], names: Sequence[str], what: str) -> None:
-    for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            raise InputError(f"no {what} matches {pattern!r}", f"there are: {', '.join(names)}"[:500])

@@ -152,6 +152,17 @@ DAMAGE: dict[str, tuple[Callable[[Made], object], str, str]] = {
     "latency infinite": (lambda m: change_json(m.json, latency_ms__p99=float("inf")), "clean.json", "latency_ms.p99"),
     "latency negative": (lambda m: change_json(m.json, latency_ms__p50=-1.0), "clean.json", "latency_ms.p50"),
     "no call was timed": (lambda m: change_json(m.json, latency_ms__count=0), "clean.json", "latency_ms.count"),
+    "an unknown mark": (lambda m: change_json(m.json, marks=["fast"]), "clean.json", "marks.0"),
+    "times elsewhere": (
+        lambda m: change_json(m.json, times={"file": "../_clean.times.npy", "sha256": "0" * 64}),
+        "clean.json",
+        "times.file",
+    ),
+    "an emulated time": (
+        lambda m: change_json(m.json, device__evidence="emulated-count"),
+        "clean.json",
+        "it has a time, but its processor was emulated",
+    ),
     "status unknown": (lambda m: change_json(m.json, status="fine"), "clean.json", "json: status: "),
     "evidence unknown": (lambda m: change_json(m.json, device__evidence="measured"), "clean.json", "device.evidence"),
     "ok without scores": (lambda m: change_json(m.json, scores=None), "clean.json", "status is ok"),
@@ -170,7 +181,7 @@ DAMAGE: dict[str, tuple[Callable[[Made], object], str, str]] = {
     ),
     "another device's": (lambda m: change_json(m.json, device__name="pi4"), "clean.json", "another's place"),
     "two kinds of evidence": (
-        lambda m: change_json(m.json, device__evidence="emulated-count"),
+        lambda m: change_json(m.json, device__evidence="measured-on-device"),
         "cnn__onnx-fp32",
         "evidence",
     ),
@@ -337,6 +348,7 @@ def test_a_device_may_use_another_float_and_say_more_than_is_asked(made: Made) -
 def test_missing_results_and_temporary_files_are_passed_over(made: Made) -> None:
     made.json.unlink()
     (made.json.parent / ".clean.x1.partial.json").write_text("{")
+    (made.json.parent / "_sustained.json").write_text("latency over time is no result")
     (made.results / "device.json").write_text("not read here")
     (made.build / "results" / "notes.txt").write_text("neither")
     (device,) = read_results(made.bundle(), made.build / "results")

@@ -14,9 +14,9 @@ from core.study import (
     AugmentSpec,
     BeatData,
     BenchSpec,
-    EmulatedSpec,
     ExportSpec,
     ModelSpec,
+    PartSpec,
     PtbXlData,
     Study,
     SyntheticData,
@@ -94,7 +94,7 @@ def test_a_missing_study_lists_those_there(tmp_path: Path) -> None:
     "spec",
     [
         *(Study, SyntheticData, PtbXlData, BeatData, ModelSpec, AugmentSpec, ExportSpec, AttackSpec, BenchSpec),
-        EmulatedSpec,
+        PartSpec,
     ],
     ids=lambda spec: spec.__name__,
 )

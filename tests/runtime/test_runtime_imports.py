@@ -54,7 +54,7 @@ def test_importing_the_runner_imports_no_engine() -> None:
 def test_a_child_imports_one_engine_and_nothing_else(tmp_path: Path, name: str, engine: str) -> None:
     """The child itself, on a real job; what it had imported is printed after its last report."""
     from runtime.bundle import open_bundle
-    from runtime.child import Job, dump_job
+    from runtime.job import Job, dump_job
     from runtime.results import wanted
 
     write = tiny.onnx_linear if "onnx" in name else tiny.tflite_linear
@@ -100,3 +100,4 @@ def test_a_child_imports_one_engine_and_nothing_else(tmp_path: Path, name: str, 
     assert {"runtime", "numpy", engine} <= foreign
     rooms = {"core", "ecg", "models", "export", "attacks", "bench"}
     assert not loaded & (rooms | {"torch", "sklearn", "pandas", "pydantic", "scipy", "wfdb", "rich", "onnx"})
+    assert not loaded & {"argparse", "email", "statistics"}  # what a small board need not load

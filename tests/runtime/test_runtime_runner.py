@@ -441,6 +441,59 @@ def test_the_package_runs_without_being_packed(bundle: Path, tmp_path: Path) -> 
     assert set(json.loads(probed.stdout)) == {"fingerprint", "condition", "engines"}
 
 
+BARE = """
+import sys
+import numpy as np
+
+path, shape = sys.argv[1], (1, int(sys.argv[2]), int(sys.argv[3]))
+x = np.zeros(shape, np.float32)
+if path.endswith(".onnx"):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    for _ in range(200):
+        session.run(None, {session.get_inputs()[0].name: x})
+else:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=path, num_threads=1)
+    interpreter.allocate_tensors()
+    for _ in range(200):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+        interpreter.invoke()
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+MOST_ABOVE_BARE_MB = 25.0  # of the runner and the artifact's process together
+
+
+@pytest.mark.parametrize("name", ["linear/onnx-fp32", "linear/tflite-fp32"])
+def test_memory_is_little_above_that_of_the_bare_engine(runner: Path, bundle: Path, tmp_path: Path, name: str) -> None:
+    """Both processes: what the artifact's has at its peak, and what the runner has for itself meanwhile."""
+    (file,) = bundle.glob(f"artifacts/{name}.*")
+    threads = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    arguments = [sys.executable, "-c", BARE, str(file), str(tiny.LEADS), str(tiny.SAMPLES)]
+    bare = subprocess.run(arguments, capture_output=True, text=True, check=True, env=threads)
+    with started(runner, bundle, tmp_path / "out", "--only", name, "--sets", "clean") as process:
+        own = 0.0
+        while process.poll() is None:
+            own = max(own, private_mb(process.pid))
+            time.sleep(0.01)
+    assert process.returncode == 0 and own > 5
+    result = results(tmp_path / "out")[f"{name.replace('/', '__')}/clean"]
+    assert result["peak_rss_mb"] + own - int(bare.stdout) * 1024 / 1e6 < MOST_ABOVE_BARE_MB
+
+
+def private_mb(process: int) -> float:
+    """What only this process has in memory; what it shares with another is counted there. 0 at its end."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024 / 1e6
+
+
 def test_a_terminal_sees_one_line_rewritten(runner: Path, bundle: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     arguments = command(runner, bundle, tmp_path / "out", "--only", "linear/tflite-*")

@@ -36,7 +36,7 @@ class Server:
 
     def cut(self) -> int:
         """Kill the sessions that are open, as a line that drops would; returns how many."""
-        sessions = [pid for pid in children(self.process.pid)]
+        sessions = children(self.process.pid)
         for pid in sessions:
             for each in [*children(pid), pid]:  # with separation of privileges, a session is two processes
                 name = Path(f"/proc/{each}/comm")

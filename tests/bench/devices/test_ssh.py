@@ -47,6 +47,7 @@ def write_bundle(folder: Path, min_s: float = 0.0, models: dict[str, object] = M
         "size_bytes": (folder / "runner.pyz").stat().st_size,
     }
     head["run"]["min_s"] = min_s
+    head["device"] = {"sets": ["*"]}
     (folder / "bundle.json").write_text(json.dumps(head))
     return folder
 

@@ -15,10 +15,12 @@ from bench.emulated.checks import ENGINES, capabilities, wrong_features
 from bench.emulated.cores import CORES
 from bench.emulated.packages import MIRROR, WHEEL_TAGS, mirror
 from bench.emulated.probes import signals, write_probes
-from bench.emulated.run import choose, make_part, run_emulated
+from bench.emulated.run import run_emulated
+from bench.part import choose, make_part
 from bench.results import read_bundle
+from bench.schema import Part
 from core.errors import InputError
-from core.study import BenchSpec, EmulatedSpec
+from core.study import BenchSpec, PartSpec
 from runtime.bundle import open_bundle
 from runtime.score import score
 from tests.bench.making import make_bundle
@@ -99,7 +101,7 @@ def test_the_probes_score_here_as_arithmetic_says(tmp_path: Path) -> None:
 
 
 def test_without_patterns_each_model_gets_clean_and_one_attack_on_itself(bundle: Path) -> None:
-    artifacts, sets = choose(read_bundle(bundle).head, BOTH, Asked())
+    artifacts, sets = choose(read_bundle(bundle).head, Asked(), Part())
     assert artifacts == ["cnn/onnx-fp32", "cnn/onnx-int8-static", "lstm/onnx-fp32", "lstm/onnx-int8-static"]
     assert sets == {
         "clean": artifacts,
@@ -123,7 +125,7 @@ def test_without_patterns_each_model_gets_clean_and_one_attack_on_itself(bundle:
     ],
 )
 def test_what_is_asked_for_comes_before_the_study(bundle: Path, asked: Asked, expected: dict[str, list[str]]) -> None:
-    assert choose(read_bundle(bundle).head, BOTH, asked)[1] == expected
+    assert choose(read_bundle(bundle).head, asked, Part())[1] == expected
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_what_is_asked_for_comes_before_the_study(bundle: Path, asked: Asked, ex
 )
 def test_what_matches_nothing_is_refused(bundle: Path, asked: Asked, formats: tuple[str, ...], said: str) -> None:
     with pytest.raises(InputError) as refused:
-        choose(read_bundle(bundle).head, formats, asked)
+        choose(read_bundle(bundle).head, asked, Part(), formats)
     assert said in refused.value.what
 
 
@@ -149,7 +151,7 @@ def test_the_part_is_a_bundle_with_the_same_bytes(bundle: Path, tmp_path: Path) 
     head["files"]["runner.pyz"] = entry(bundle / "runner.pyz")
     head.setdefault("run", {}).update(threads=1, warmup_s=0.0, min_runs=1, min_s=0.0)
     (bundle / "bundle.json").write_text(json.dumps(head))
-    part = make_part(bundle, tmp_path / "part", BOTH, Asked(only=["cnn/*"]))
+    part = make_part(bundle, tmp_path / "part", Asked(only=["cnn/*"]), Part())
     opened = open_bundle(part)
     assert [each.name for each in opened.artifacts] == ["cnn/onnx-fp32", "cnn/onnx-int8-static"]
     assert [each.name for each in opened.signals] == ["clean", "pgd-cnn-0.005mV"]
@@ -176,8 +178,8 @@ def test_an_emulated_core_refuses_what_it_cannot_do(
 @pytest.mark.parametrize("wrong", [{"records": 0}, {"sets": []}, {"sets": [""]}, {"only": [1]}, {"cores": ["a72"]}])
 def test_the_study_refuses_what_it_does_not_know(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        EmulatedSpec.model_validate(wrong)
+        PartSpec.model_validate(wrong)
 
 
 def test_the_study_gives_64_recordings_unless_it_says_otherwise() -> None:
-    assert BenchSpec().emulated == EmulatedSpec(sets=None, records=64, only=())
+    assert BenchSpec().emulated == PartSpec(sets=None, records=64, only=())

@@ -26,6 +26,7 @@ from runtime.auc import macro_auc
 from tests.bench.making import make_build, make_scores, write_result
 
 DEVICE = {"name": "emulated-cortex-a72", "evidence": "emulated-count", "fingerprint": {"cpu": "Cortex-A72"}}
+UNTIMED: dict[str, Any] = {"device": DEVICE, "latency_ms": None, "load_ms": None, "first_ms": None}
 FP32, INT8 = "cnn/onnx-fp32", "cnn/onnx-int8-static"
 N = 20
 
@@ -41,7 +42,7 @@ def make_arm(build: Path, off: float = 0.0, n: int = N) -> dict[str, Any]:
             scores = make_scores(labels, artifact, signals)[:n]
             scores[1, 0] += off if int8 else 0.0
             counts = {"count": n, "p50": 3_000_000 if int8 else 4_000_000, "min": 2_900_000, "max": 5_000_000}
-            changed = {"device": DEVICE, "instructions": counts, "latency_ms": None, "load_ms": None, "first_ms": None}
+            changed = {**UNTIMED, "instructions": counts}
             write_result(build / "results" / DEVICE["name"], head, artifact, signals, scores, **changed)
     return head
 
@@ -149,7 +150,7 @@ def test_recordings_of_different_numbers_are_no_pair(tmp_path: Path) -> None:
     labels = np.load(tmp_path / "bundle" / "labels.npy")
     artifact, signals = head["artifacts"][1], head["signals"][0]
     scores = make_scores(labels, artifact, signals)[:12]
-    write_result(tmp_path / "results" / DEVICE["name"], head, artifact, signals, scores, device=DEVICE)
+    write_result(tmp_path / "results" / DEVICE["name"], head, artifact, signals, scores, **UNTIMED)
     found = evaluate(tmp_path, 100)
     assert [each.device for each in found.differences] == ["host"]
     row = next(

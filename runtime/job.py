@@ -1,0 +1,64 @@
+"""What one artifact's process is to do, as the runner tells it: a :class:`Job`, one line of JSON.
+
+In come the bundle's and the run's choices; out comes a line, and out of the line the same job again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.bundle import RunRules, SignalSet
+from runtime.noise import LIMIT
+from runtime.results import Wanted
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one child does: open ``artifact`` and make the ``wanted`` results, in this order.
+
+    ``root`` is the bundle, already verified; ``n`` how many recordings of each set; ``classes`` how many scores.
+    """
+
+    root: Path
+    artifact: Path
+    engine: str
+    shape: tuple[int, int]
+    classes: int
+    adc_step_mv: float
+    n: int
+    rules: RunRules
+    wanted: list[Wanted]
+    processors: list[int] | None = None  # to which the process is held
+    noise_limit: float = LIMIT
+    counted: bool = False  # instructions instead of times, on an emulated processor
+    minutes: float = 0.0  # of latency over time, at the end
+    sustained: dict[str, Any] | None = None  # where that goes: json, head; and the signals, relative to the root
+
+    @property
+    def name(self) -> str:
+        """The artifact's file as bundle.json names it."""
+        return str(self.artifact.relative_to(self.root))
+
+
+def dump_job(job: Job) -> str:
+    """A job as one line of JSON."""
+    return json.dumps(asdict(job), default=os.fspath)
+
+
+def load_job(line: str) -> Job:
+    """The job that :func:`dump_job` wrote."""
+    fields = json.loads(line)
+    fields["wanted"] = [Wanted(Path(one["json"]), SignalSet(**one["signals"]), one["head"]) for one in fields["wanted"]]
+    return Job(
+        **{
+            **fields,
+            "root": Path(fields["root"]),
+            "artifact": Path(fields["artifact"]),
+            "shape": tuple(fields["shape"]),
+            "rules": RunRules(**fields["rules"]),
+        }
+    )
