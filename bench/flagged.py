@@ -8,11 +8,15 @@ A flag says that a number may be the weakness of an attack and not the strength 
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from attacks.audit_file import Audit, FlagEntry, read_audit
 from bench.schema import BundleHead
 
+# That one attack is weak says nothing about the lowest of several, which goes by another: only its own row is marked.
+ITS_OWN = ("no-better-than-noise",)
+BUDGET = re.compile(r"-[\d.e-]+mV$")  # at the end of a signal set's name
 NONE = "No audit of these attacks was made: run make audit."
 OTHER = "The audit is of other attacks than these: run make audit again."
 
@@ -36,17 +40,18 @@ def audit_of(head: BundleHead, build: Path) -> tuple[Audit | None, str | None]:
 def concerns(
     flag: FlagEntry, model: str, artifact: str, attack: tuple[str | None, str | None] | None, budget_mv: float
 ) -> bool:
-    """True when a flag concerns an ``attack`` (source, method; None: any of them) at this budget on the artifact: the
-    flag's target is the artifact or its model, and what it leaves open means any."""
+    """True when a flag concerns an ``attack`` (source, method; None: the worst of all) at this budget on the artifact:
+    the flag's target is the artifact or its model, and what it leaves open means any."""
     return (
         flag.target in (model, artifact)
+        and not (attack is None and flag.name in ITS_OWN)
         and (attack is None or (flag.source in (None, attack[0]) and flag.method in (None, attack[1])))
         and (flag.budget_mv is None or math.isclose(flag.budget_mv, budget_mv))
     )
 
 
 def sentences(audit: Audit) -> list[str]:
-    """A line a flag and attack; that there is none; and what could not be looked at."""
+    """A line a flag and attack; that there is none; and what could not be looked at, a line a reason."""
     found: dict[str, list[str]] = {}
     for each in audit.flags:
         made = " from ".join(part for part in (each.method, each.source) if part)
@@ -54,4 +59,8 @@ def sentences(audit: Audit) -> list[str]:
         found.setdefault(f"! {each.name}: {where}", []).append(each.sentence)
     said = [f"{where}: {'; '.join(dict.fromkeys(told))}." for where, told in found.items()]
     said = said or ["The audit of the attacks raised no flag."]
-    return said + [f"Not looked at: {each}" for each in audit.unchecked]
+    unseen: dict[str, list[str]] = {}
+    for each in audit.unchecked:
+        name, _, reason = each.partition(": ")
+        unseen.setdefault(reason, []).append(BUDGET.sub("", name))
+    return said + [f"Not looked at: {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in unseen.items()]

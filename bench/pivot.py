@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.evaluation import Difference, Evaluation
+from bench.flagged import ITS_OWN
 from bench.resampled import WORST
 from bench.rows import HOST, Row, is_quantized
 
@@ -25,7 +26,7 @@ class Cell:
     """One artifact at one budget. ``attacked`` is its lowest AUC over every source and method, ``made`` where that
     attack was made; ``complete`` is False when a source was not measured, so that the true worst may be lower.
     ``worst`` is its AUC when each recording is sent as what hurts most, ``controls`` under each noise of that budget.
-    ``flags`` are those of the audit for any of its attacks."""
+    ``flags`` are those of the audit for any of its attacks; that an attack is no better than noise, for the lowest."""
 
     attacked: float | None
     made: Made | None
@@ -131,7 +132,12 @@ def _cell(rows: Sequence[Row]) -> Cell:
     attacks = [row for row in rows if row.attack]
     attacked = lowest(attacks)
     worst = next((row.auc for row in rows if row.method == WORST), None)
-    flags = [flag for row in attacks for flag in (row.flags or "").split(", ") if flag]
+    flags = [
+        flag
+        for row in attacks
+        for flag in (row.flags or "").split(", ")
+        if flag and (row is attacked or flag not in ITS_OWN)
+    ]
     return Cell(
         attacked=attacked.auc if attacked else None,
         made=made_of(attacked) if attacked else None,

@@ -252,7 +252,7 @@ def _worst_rows(
 
 
 def _flagged(row: Row, audit: Audit | None) -> Row:
-    """The row with what the audit says of it: of its attack, or of any attack behind a worst case."""
+    """The row with what the audit says of it: of its attack, or of what makes a worst case doubtful."""
     if audit is None or (row.source is None and row.method != WORST) or row.epsilon_mv is None:
         return row
     asked = None if row.method == WORST else (row.source, row.method)

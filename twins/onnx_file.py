@@ -18,7 +18,8 @@ from torch import Tensor
 from core.errors import InputError
 from export import onnx_graph
 from twins.errors import NotCoveredError
-from twins.onnx_operators import OPERATORS, Node
+from twins.onnx_node import Node
+from twins.onnx_operators import OPERATORS
 from twins.program import Step, Twin, perform
 
 if TYPE_CHECKING:

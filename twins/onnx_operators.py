@@ -1,25 +1,23 @@
 """ONNX operators in torch, each as the specification has it (https://onnx.ai/onnx/operators/).
 
-In: a :class:`Node` with what is known while the file is read. Out: a function of the node's inputs. Whatever an
-attribute changes is either computed or refused. A quantized tensor is held as whole numbers in float32: ONNX Runtime
-multiplies and adds them as integers and rescales in float32, which differs from float32 all the way by rounding alone.
+In: a :class:`~twins.onnx_node.Node`, with what is known while the file is read. Out: a function of the node's inputs.
+Whatever an attribute changes is either computed or refused. A quantized tensor is held as whole numbers in float32: an
+engine multiplies and adds them as integers and rescales in float32, which differs from float32 all the way by rounding
+alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from twins.errors import NotCoveredError
+from twins.onnx_layers import batch_norm, conv, for_torch, gemm, global_mean, lstm
+from twins.onnx_node import Node
 from twins.program import Run
 from twins.rounding import rounded
-
-if TYPE_CHECKING:
-    import onnx
 
 LIMITS = {
     torch.uint8: (0, 255),
@@ -28,56 +26,6 @@ LIMITS = {
 }
 FLOAT, FLOAT64, INT32, INT64, BOOL = 1, 11, 6, 7, 9  # of TensorProto.DataType
 CASTS = {FLOAT: torch.float32, FLOAT64: torch.float64, INT32: torch.int32, INT64: torch.int64, BOOL: torch.bool}
-
-
-class Node:
-    """One node while the file is read: its attributes, and the values of those of its inputs that are constant."""
-
-    def __init__(
-        self, proto: onnx.NodeProto, constants: dict[str, Tensor], values: dict[str, Tensor], masked: bool
-    ) -> None:
-        from onnx.helper import get_attribute_value
-
-        self.operator, self.name = proto.op_type, proto.name or proto.output[0]
-        self.masked = masked
-        self.inputs = list(proto.input)
-        self._constants, self._values = constants, values
-        self._left = {each.name: get_attribute_value(each) for each in proto.attribute}
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
-        value = self._left.get(name, default)
-        return value.decode() if isinstance(value, bytes) else value
-
-    def demand(self, **wanted: Any) -> None:
-        """Refuse the node unless these attributes have these values (or are left out)."""
-        for name, value in wanted.items():
-            if self.get(name, value) != value:
-                raise self.refusal(f"{name}={self.get(name)}")
-
-    def refusal(self, what: str) -> NotCoveredError:
-        """What to raise."""
-        return NotCoveredError(f"operator {self.operator} ({self.name}) with {what} is not covered")
-
-    def given(self, at: int) -> bool:
-        """True when this input is there."""
-        return at < len(self.inputs) and bool(self.inputs[at])
-
-    def constant(self, at: int) -> Tensor:
-        """An input that must be known while the file is read."""
-        if self.inputs[at] not in self._constants:
-            raise self.refusal(f"an input {at} that depends on the signal")
-        return self._constants[self.inputs[at]]
-
-    def integers(self, at: int, attribute: str | None = None) -> list[int] | None:
-        """Whole numbers from an input or, in older operator sets, an attribute; None when left out."""
-        if self.given(at):
-            return [int(value) for value in self.constant(at).reshape(-1)]
-        return None if attribute is None else self.get(attribute)
-
-    def value(self, at: int) -> Tensor:
-        """An input's value for a recording of zeros: its shape and type are those of any other recording."""
-        return self._values[self.inputs[at]]
 
 
 def _plain(function: Callable[..., Tensor]) -> Callable[[Node], Run]:
@@ -116,56 +64,6 @@ def _dequantize(node: Node) -> Run:
             q if zero is None else q - zero.reshape(shape).to(q.dtype if q.dtype == torch.int32 else torch.float32)
         )
         return centred.float() * scale.reshape(shape)
-
-    return run
-
-
-def _conv(node: Node) -> Run:
-    weight = node.value(1)
-    axes = weight.ndim - 2
-    if axes not in (1, 2):
-        raise node.refusal(f"{axes} axes of space")
-    convolve: Callable[..., Tensor] = f.conv1d if axes == 1 else f.conv2d
-    stride, dilation = node.get("strides", [1] * axes), node.get("dilations", [1] * axes)
-    group, before, after = node.get("group", 1), *_pads(node, list(weight.shape[2:]), stride, dilation)
-    if before == after:
-        return lambda x, w, b=None: convolve(x, w, b, stride, before, dilation, group)
-    pads = _for_torch(before, after)
-    return lambda x, w, b=None: convolve(f.pad(x, pads), w, b, stride, 0, dilation, group)
-
-
-def _pads(node: Node, kernel: list[int], stride: list[int], dilation: list[int]) -> tuple[list[int], list[int]]:
-    """Zeros before and after each axis of space."""
-    axes, way = len(kernel), node.get("auto_pad", "NOTSET")
-    if way == "NOTSET":
-        pads = node.get("pads", [0] * (2 * axes))
-        return list(pads[:axes]), list(pads[axes:])
-    if way == "VALID":
-        return [0] * axes, [0] * axes
-    if way not in ("SAME_UPPER", "SAME_LOWER"):
-        raise node.refusal(f"auto_pad={way}")
-    sizes = node.value(0).shape[2:]
-    total = [
-        max(0, (-(-size // by) - 1) * by + (width - 1) * wide + 1 - size)
-        for size, width, by, wide in zip(sizes, kernel, stride, dilation, strict=True)
-    ]
-    small, large = [one // 2 for one in total], [one - one // 2 for one in total]
-    return (small, large) if way == "SAME_UPPER" else (large, small)
-
-
-def _for_torch(before: list[int], after: list[int]) -> list[int]:
-    """Pads in torch's order: the last axis first, (before, after) of each."""
-    return [size for pair in zip(reversed(before), reversed(after), strict=True) for size in pair]
-
-
-def _gemm(node: Node) -> Run:
-    alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
-    left, right = node.get("transA", 0), node.get("transB", 0)
-
-    def run(a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
-        product = (a.T if left else a) @ (b.T if right else b)
-        product = product if alpha == 1 else alpha * product
-        return product if c is None else product + (c if beta == 1 else beta * c)
 
     return run
 
@@ -266,7 +164,7 @@ def _pad(node: Node) -> Run:
     for at, axis in enumerate(axes):
         before[axis], after[axis] = pads[at], pads[at + len(axes)]
     value = float(node.constant(2)) if node.given(2) else 0.0
-    sizes = _for_torch(before, after)
+    sizes = for_torch(before, after)
     return lambda x, *_: f.pad(x, sizes, value=value)
 
 
@@ -289,53 +187,6 @@ def _clip(node: Node) -> Run:
     return lambda x, *_: x if low is None and high is None else x.clamp(low, high)
 
 
-def _batch_norm(node: Node) -> Run:
-    node.demand(training_mode=0)
-    shape, small = [-1] + [1] * (node.value(0).ndim - 2), node.get("epsilon", 1e-5)
-
-    def run(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        factor = scale / torch.sqrt(variance + small)
-        return x * factor.reshape(shape) + (bias - mean * factor).reshape(shape)
-
-    return run
-
-
-def _global_mean(node: Node) -> Run:
-    axes = tuple(range(2, node.value(0).ndim))
-    return lambda x: x.mean(dim=axes, keepdim=True)
-
-
-def _lstm(node: Node) -> Run:
-    node.demand(direction="forward", input_forget=0, layout=0, activations=["Sigmoid", "Tanh", "Tanh"])
-    if node.get("clip") is not None or node.given(4) or node.given(7):
-        raise node.refusal("a clip, lengths or peepholes")
-    hidden = node.get("hidden_size")
-
-    def run(
-        x: Tensor,
-        w: Tensor,
-        r: Tensor,
-        b: Tensor | None = None,
-        _: Tensor | None = None,
-        state: Tensor | None = None,
-        cell: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        gates = x @ w[0].T  # (steps, n, 4 hidden): input, output, forget, cell
-        if b is not None:
-            gates = gates + (b[0, : 4 * hidden] + b[0, 4 * hidden :])
-        none = torch.zeros(x.shape[1], hidden)
-        h, c = (none if state is None else state[0]), (none if cell is None else cell[0])
-        states, recurrent = [], r[0].T
-        for at in range(x.shape[0]):
-            i, o, forget, new = (gates[at] + h @ recurrent).chunk(4, dim=-1)
-            c = forget.sigmoid() * c + i.sigmoid() * new.tanh()
-            h = o.sigmoid() * c.tanh()
-            states.append(h)
-        return torch.stack(states).unsqueeze(1), h.unsqueeze(0), c.unsqueeze(0)
-
-    return run
-
-
 def _shape(node: Node) -> Run:
     start, end = node.get("start", 0), node.get("end")
     return lambda x: torch.tensor(x.shape[start:end], dtype=torch.int64)
@@ -344,11 +195,11 @@ def _shape(node: Node) -> Run:
 OPERATORS: dict[str, Callable[[Node], Run]] = {
     "Abs": _plain(torch.abs),
     "Add": _plain(torch.add),
-    "BatchNormalization": _batch_norm,
+    "BatchNormalization": batch_norm,
     "Cast": _cast,
     "Clip": _clip,
     "Concat": _concat,
-    "Conv": _conv,
+    "Conv": conv,
     "DequantizeLinear": _dequantize,
     "Div": _plain(torch.div),
     "Dropout": _plain(lambda x, *_: x),
@@ -356,10 +207,10 @@ OPERATORS: dict[str, Callable[[Node], Run]] = {
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
-    "Gemm": _gemm,
-    "GlobalAveragePool": _global_mean,
+    "Gemm": gemm,
+    "GlobalAveragePool": global_mean,
     "Identity": _plain(lambda x: x),
-    "LSTM": _lstm,
+    "LSTM": lstm,
     "Log": _plain(torch.log),
     "MatMul": _plain(torch.matmul),
     "Mul": _plain(torch.mul),

@@ -255,6 +255,16 @@ def test_flags_stand_in_the_cell_and_below_the_table(tmp_path: Path) -> None:
         assert "No audit of these attacks was made: run make audit." in text
 
 
+def test_a_weak_attack_marks_the_cell_only_where_it_is_the_lowest(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "lstm"), sources=("cnn", "lstm"), budgets=(0.02,))
+    audit(tmp_path, flag("no-better-than-noise", "cnn", source="lstm", method="pgd", budget_mv=0.02))
+    cell = line_of(evaluate(tmp_path, 100), "cnn/onnx-fp32").cells[0.02]
+    assert (cell.source, cell.flags) == ("cnn", ())
+    give(tmp_path, head, "cnn/onnx-fp32", "pgd-lstm-0.02mV", 0.05)
+    cell = line_of(evaluate(tmp_path, 100), "cnn/onnx-fp32").cells[0.02]
+    assert (cell.source, cell.flags) == ("lstm", ("no-better-than-noise",))
+
+
 def test_signal_sets_that_could_not_be_made_are_told_once_a_reason(tmp_path: Path) -> None:
     make_build(tmp_path)
     names = ["twin-cnn.onnx-int8-static-0.005mV", "twin-cnn.onnx-int8-static-1e-05mV", "noise-bw-0.02mV"]
