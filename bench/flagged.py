@@ -60,7 +60,7 @@ def sentences(audit: Audit) -> list[str]:
     said = [f"{where}: {'; '.join(dict.fromkeys(told))}." for where, told in found.items()]
     said = said or ["The audit of the attacks raised no flag."]
     unseen: dict[str, list[str]] = {}
-    for each in audit.unchecked:
-        name, _, reason = each.partition(": ")
+    for line in audit.unchecked:
+        name, _, reason = line.partition(": ")
         unseen.setdefault(reason, []).append(BUDGET.sub("", name))
     return said + [f"Not looked at: {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in unseen.items()]
