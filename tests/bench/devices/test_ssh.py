@@ -9,12 +9,10 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bench.asked import Asked
@@ -25,7 +23,7 @@ from bench.devices.run import forget, run_on_device
 from bench.devices.spec import DeviceSpec, at_address
 from core.errors import InputError, NotHeldError
 from runtime.files import sha256_file
-from tests.bench.devices.sshd import Server, children, needs_sshd, sshd
+from tests.bench.devices.sshd import Server, needs_sshd, sshd
 from tests.runtime import tiny_bundle as tiny
 
 pytestmark = needs_sshd
@@ -103,6 +101,7 @@ def test_end_to_end_and_again(server: Server, device: DeviceSpec, tmp_path: Path
     assert extra.exists()
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_copied(device: DeviceSpec, tmp_path: Path) -> None:
     said: list[str] = []
     go(device, write_bundle(tmp_path / "a" / "bundle"), tmp_path / "a" / "results", said)
@@ -112,6 +111,7 @@ def test_only_what_changed_is_copied(device: DeviceSpec, tmp_path: Path) -> None
     assert any(line.startswith("copying 1 of") for line in said)
 
 
+@pytest.mark.slow
 def test_a_failed_artifact_is_a_result(device: DeviceSpec, tmp_path: Path) -> None:
     bundle = write_bundle(
         tmp_path / "bundle",
@@ -253,11 +253,3 @@ def test_a_full_disk_is_a_sentence_and_then_it_goes_on(server: Server, device: D
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
     assert scores(tmp_path / "results" / "board") == expected
-
-
-def test_the_command(server: Server, tmp_path: Path) -> None:
-    """As a user types it, by the table that is printed: see tests/bench/test_pipeline.py for the path before."""
-    assert children(server.process.pid) == [] or time.sleep(0.5) is None
-    spec = at_address(server.address, Asked(only=("one/*",), limit=5), server.ssh)
-    assert spec.asked().options() == ["--only", "one/*", "--limit", "5"]
-    assert np.array(spec.ssh).tolist() == list(server.ssh)

@@ -1,0 +1,77 @@
+"""Devices as they are typed and written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.asked import Asked
+from bench.devices.spec import DeviceSpec, at_address, read_devices
+from bench.reach import named_devices, run_on_all
+from core.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("pi@raspberrypi.local", "raspberrypi.local"),
+        ("board", "board"),
+        ("me@192.168.0.4", "192.168.0.4"),
+        ("a@b_c", "b-c"),
+    ],
+)
+def test_a_device_is_named_after_its_host(address: str, name: str) -> None:
+    spec = at_address(address, Asked(only=("cnn/*",), limit=5))
+    assert (spec.name, spec.address) == (name, address)
+    assert spec.asked().options() == ["--only", "cnn/*", "--limit", "5"]
+
+
+@pytest.mark.parametrize("address", ["-oProxyCommand=x", "", "a b", "a;b", "$(x)", "a`b`"])
+def test_an_address_that_ssh_or_a_shell_would_take_otherwise_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match="name it as ssh does"):
+        at_address(address, Asked())
+
+
+def test_a_file_of_devices(tmp_path: Path) -> None:
+    path = tmp_path / "devices.toml"
+    path.write_text('[pi4]\naddress = "pi@a"\n[pi5]\naddress = "pi@b"\nthreads = 4\nsets = ["clean"]\nminutes = 30\n')
+    assert read_devices(path) == [
+        DeviceSpec(name="pi4", address="pi@a"),
+        DeviceSpec(name="pi5", address="pi@b", threads=4, sets=("clean",), minutes=30),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "names no device"),
+        ("[pi4", "is no TOML"),
+        ("pi4 = 3", "pi4: is no table"),
+        ("[pi4]\nuser = 'pi'", r"\[pi4\]: address: Field required"),
+        ("[pi4]\naddress = '-x'", r"\[pi4\]: address"),
+        ("[pi4]\naddress = 'a'\nspeed = 9", r"\[pi4\]: speed"),
+        ("[pi4]\naddress = 'a'\nfolder = '/tmp/$(x)'", r"\[pi4\]: folder"),
+        ("['../x']\naddress = 'a'", r"\[../x\]: name"),
+    ],
+)
+def test_a_damaged_file_of_devices(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "devices.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says) as refused:
+        read_devices(path)
+    assert str(path) in refused.value.what
+
+
+def test_what_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named_devices([], None, Asked()) == ["host"]
+    monkeypatch.setenv("PULSEPROOF_SSH", '["ssh", "-F", "my.config"]')
+    host, core, board = named_devices(["host", "emulated:cortex-a72", "pi@b"], None, Asked(), "py")
+    assert (host, core) == ("host", "emulated:cortex-a72")
+    assert isinstance(board, DeviceSpec) and (board.ssh, board.python) == (("ssh", "-F", "my.config"), "py")
+    monkeypatch.setenv("PULSEPROOF_SSH", "ssh -F my.config")
+    with pytest.raises(InputError, match="not a JSON list"):
+        named_devices(["pi@b"], None, Asked())
+    twice = [DeviceSpec(name="a", address="x"), DeviceSpec(name="a", address="y")]
+    with pytest.raises(InputError, match="two devices are called a"):
+        run_on_all(twice, tmp_path, tmp_path, Asked())
