@@ -10,6 +10,7 @@ the paper's rows, the files with their prices and the tables of the attacks as M
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from export.manifest import load_manifest
 from export.table import bounds_table, files_markdown, recipe_table
 from models.metrics import paper_table
 from models.run import load_metrics
-from runtime.files import write_text
+from runtime.files import write_bytes, write_text
 
 PAGES = ("README.md", "docs/export.md", "docs/attacks.md")
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -44,7 +45,6 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     evaluation = evaluate(build / study.name, study.bench.bootstrap, study.seed)
     note = f"**{evaluation.note}**\n\n" if evaluation.note else ""
     written = {
-        f"{study.name}.csv": as_csv(evaluation.rows),
         f"{study.name}.md": as_markdown(evaluation),
         f"{study.name}-paper.md": f"{note}{paper_table(load_metrics(study, build))}",
     }
@@ -58,11 +58,13 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
         }
     for name, text in written.items():
         write_text(folder / name, text)
+    rows = folder / f"{study.name}.csv.gz"
+    write_bytes(rows, gzip.compress(as_csv(evaluation.rows).encode(), mtime=0))  # of equal rows, equal bytes
     for lines in by_device(evaluation).values():
         auc_against_budget(evaluation, lines, folder / f"{study.name}-auc.png")
     for each in matrix.matrices(evaluation, budget) if budget is not None else []:
         draw_matrix(evaluation, each, folder / f"{study.name}-matrix.png")
-    return [folder / name for name in written]
+    return [rows, *(folder / name for name in written)]
 
 
 def write_recipes(folder: Path) -> None:

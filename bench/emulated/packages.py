@@ -2,11 +2,13 @@
 
 In come names; out comes a folder with their files. ``apt-get`` works on a private state, so that it neither needs root
 nor changes what this machine knows; it checks Debian's signatures as ever. ``pip download`` picks the wheels by the
-tags of the other architecture. The mirror is the first Debian one that this machine uses, else :data:`MIRROR`.
+tags of the other architecture. The mirror is the first Debian one that this machine uses, unless :data:`MIRROR` names
+one.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +21,7 @@ from pathlib import Path
 from core.errors import InputError
 
 SUITE = "bookworm"  # Debian 12: Python 3.11 and QEMU 7.2, with which all this was checked
-MIRROR = "http://deb.debian.org/debian"
+MIRROR = "PULSEPROOF_DEBIAN_MIRROR"  # the variable that names one where this machine uses none
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = Path("/etc/apt")
 WHEEL_TAGS = {
@@ -77,7 +79,13 @@ def fetch_wheels(names: Sequence[str], architecture: str, target: Path) -> None:
 
 
 def mirror(folder: Path) -> str:
-    """The first Debian mirror in ``sources.list`` or ``sources.list.d`` of ``folder``; :data:`MIRROR` without one."""
+    """The Debian mirror that :data:`MIRROR` names, else the first in ``sources.list`` or ``sources.list.d`` of
+    ``folder``.
+
+    Raises InputError when there is none.
+    """
+    if named := os.environ.get(MIRROR):
+        return named
     lines: list[str] = []
     for path in [folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))]:
         if path.is_file():
@@ -88,7 +96,10 @@ def mirror(folder: Path) -> str:
         )
         if found:
             return found.group(1)
-    return MIRROR
+    raise InputError(
+        f"{folder}: this machine uses no Debian mirror, from which the packages for ARM would come",
+        f"name one in {MIRROR}, or run on Debian",
+    )
 
 
 def need(program: str, mend: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import re
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def test_the_pages_hold_the_written_tables(page: str, least: int) -> None:
 
 @pytest.mark.parametrize("study", ["ptb-xl", "mit-bih"])
 def test_the_tables_agree_with_the_rows_beside_them(study: str) -> None:
-    with Path(f"docs/results/{study}.csv").open() as file:
+    with gzip.open(f"docs/results/{study}.csv.gz", "rt", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] == "clean"]
     table = Path(f"docs/results/{study}.md").read_text(encoding="utf-8")
     assert len(rows) >= 16
@@ -76,12 +77,13 @@ def test_a_study_that_was_run_gives_its_tables_and_pictures(tmp_path: Path, monk
     monkeypatch.setattr("bench.docs.paper_table", lambda _: "| the paper's rows |")
     folder = tmp_path / "results"
     written = write_results(study, tmp_path, folder)
-    assert {path.name for path in written} == {"made.csv", "made.md"} | {
+    assert {path.name for path in written} == {"made.csv.gz", "made.md"} | {
         f"made-{name}.md" for name in ("paper", "matrix", "twins", "controls", "methods")
     }
     assert {path.name for path in folder.glob("*.png")} == {"made-auc.png", "made-matrix.png"}
     for path in written:
-        assert "SYNTHETIC" in path.read_text(encoding="utf-8")
+        text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
+        assert "SYNTHETIC" in text
     assert "0.02 mV on host" not in (folder / "made-matrix.md").read_text(
         encoding="utf-8"
     )  # of equal budgets the first
@@ -93,4 +95,8 @@ def test_a_study_without_attacks_has_no_tables_of_attacks(tmp_path: Path, monkey
     study = load_study(Path("studies/demo.toml")).model_copy(update={"name": "made"})
     monkeypatch.setattr("bench.docs.load_metrics", lambda *_: {})
     monkeypatch.setattr("bench.docs.paper_table", lambda _: "| the paper's rows |")
-    assert [path.name for path in write_results(study, tmp_path, tmp_path)] == ["made.csv", "made.md", "made-paper.md"]
+    assert [path.name for path in write_results(study, tmp_path, tmp_path)] == [
+        "made.csv.gz",
+        "made.md",
+        "made-paper.md",
+    ]

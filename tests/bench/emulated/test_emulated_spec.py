@@ -74,21 +74,30 @@ def test_cpuinfo_says_part_features_and_that_it_is_emulated(core: Any) -> None:
     [
         ("sources.list", "deb http://mirror.example.org/debian bookworm main\n", "http://mirror.example.org/debian"),
         ("sources.list", "deb [arch=amd64] https://a.example/debian/ sid main\n", "https://a.example/debian"),
-        ("sources.list", "# deb http://old.example/debian sid main\n", MIRROR),
-        ("sources.list", "deb http://archive.ubuntu.com/ubuntu noble main\n", MIRROR),
+        ("sources.list", "# deb http://old.example/debian sid main\n", None),
+        ("sources.list", "deb http://archive.ubuntu.com/ubuntu noble main\n", None),
         (
             "sources.list.d/x.sources",
             "Types: deb\nURIs: http://b.example/debian\nSuites: x\n",
             "http://b.example/debian",
         ),
-        ("sources.list.d/x.sources", "URIs: http://b.example/debian-security\n", MIRROR),
+        ("sources.list.d/x.sources", "URIs: http://b.example/debian-security\n", None),
     ],
 )
-def test_the_mirror_is_the_machines_own(tmp_path: Path, name: str, text: str, expected: str) -> None:
+def test_the_mirror_is_the_machines_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, expected: str | None
+) -> None:
+    monkeypatch.delenv(MIRROR, raising=False)
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
-    assert mirror(tmp_path) == expected
+    if expected is None:
+        with pytest.raises(InputError, match="uses no Debian mirror"):
+            mirror(tmp_path)
+    else:
+        assert mirror(tmp_path) == expected
+    monkeypatch.setenv(MIRROR, "http://named.example/debian")
+    assert mirror(tmp_path) == "http://named.example/debian"
 
 
 def test_the_probes_score_here_as_arithmetic_says(tmp_path: Path) -> None:
