@@ -33,7 +33,7 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     """The sentences that must stand below the table of one device, most weighty first."""
     lines = by_device(evaluation).get(device, [])
     rows = [row for row in evaluation.rows if row.device == device and row.method != WORST]
-    said = _notes(evaluation, lines) + _failures(rows)
+    said = _notes(evaluation, lines) + _failures(rows) + _doubtful(lines)
     if any(cell.attacked is not None for line in lines for cell in line.cells.values()):
         said += _sources(evaluation, lines)
     said += _moved(lines)
@@ -45,6 +45,18 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     missing = sum(row.auc is None and not row.failed for row in rows)
     if missing:
         said.append(f"{missing} of {len(rows)} runs without a number: run make bench.")
+    return said
+
+
+def _doubtful(lines: Sequence[Line]) -> list[str]:
+    """Which latencies are not to be believed, a sentence a reason."""
+    why = {"noisy": "this machine was restless while it was measured", "throttled": "its clock was held down meanwhile"}
+    said = []
+    for mark, reason in why.items():
+        names = [line.clean.artifact for line in lines if mark in (line.clean.marks or "").split(", ")]
+        if names:
+            listed = "all" if len(names) == len(lines) else ", ".join(names)
+            said.append(f"? Latency of {listed}: not to be believed ({mark}: {reason}).")
     return said
 
 

@@ -39,7 +39,8 @@ class Row(BaseModel):
     ``disagreement``: the share of recordings on which a quantized file decides otherwise than its float parent.
     The row of method ``worst-case`` takes for each recording the attack that hurts most, of ``sets`` attacks.
     ``flags`` are those of the audit that concern this attack, parted by commas; ``unreliable`` is True with any, False
-    without one, and None where there was no audit. ``instructions`` is the median count of one inference, from an
+    without one, and None where there was no audit. ``marks`` say why the latencies are not to be believed: ``noisy``,
+    ``throttled``. ``instructions`` is the median count of one inference, from an
     emulator; ``score_difference`` the largest absolute difference of any score from this machine's, on the recordings
     that both ran: one that is larger than arithmetic explains is said in the note.
     """
@@ -81,6 +82,7 @@ class Row(BaseModel):
     flags: str | None = None
     instructions: float | None = None
     score_difference: float | None = None
+    marks: str | None = None
 
     @property
     def artifact(self) -> str:
@@ -188,6 +190,7 @@ def _row(
         latency_p99_ms=latency.p99 if latency else None,
         load_ms=result.load_ms,
         peak_rss_mb=result.peak_rss_mb,
+        marks=", ".join(result.marks or ()) or None,
         disagreement=disagreement,
         instructions=result.instructions.p50 if result.instructions else None,
         score_difference=apart.largest if apart else None,

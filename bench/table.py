@@ -133,7 +133,7 @@ def cells(line: Line, lines: Sequence[Line]) -> list[str]:
         row.model,
         row.recipe,
         size_text(row.size_bytes),
-        milliseconds(row.latency_p50_ms),
+        milliseconds(row.latency_p50_ms) + ("?" if row.marks else ""),
         milliseconds(row.latency_p99_ms),
         "failed" if row.failed else clean,
         delta,

@@ -25,7 +25,7 @@ KEYS = [  # tools outside read these: the names and their order stay
     *("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb"),
     *("size_bytes", "runtime", "not_applicable", "note", "signals", "linf_mv", "l2_mv", "rms_mv", "snr_db", "sigma"),
     *("outside_band", "second_difference", "queries", "input_step_uv", "disagreement", "sets", "unreliable", "flags"),
-    *("instructions", "score_difference"),
+    *("instructions", "score_difference", "marks"),
 ]
 MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
 
@@ -116,6 +116,7 @@ def test_the_clean_row(tmp_path: Path) -> None:
         "flags": None,
         "instructions": None,
         "score_difference": None,
+        "marks": None,
     }
     assert expected.low < expected.estimate < expected.high
     assert (evaluation.resamples, evaluation.patients) == (200, len(np.unique(patients)))

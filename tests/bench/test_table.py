@@ -255,6 +255,23 @@ def test_flags_stand_in_the_cell_and_below_the_table(tmp_path: Path) -> None:
         assert "No audit of these attacks was made: run make audit." in text
 
 
+def test_a_doubtful_latency_is_marked_where_it_stands_and_below(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    results = tmp_path / "results" / "host"
+    change_json(results / "cnn__onnx-fp32" / "clean.json", marks=["noisy"])
+    for text in (terminal(evaluate(tmp_path, 100)), as_markdown(evaluate(tmp_path, 100))):
+        assert "? Latency of cnn/onnx-fp32: not to be believed (noisy: this machine was restless" in text
+    evaluation = evaluate(tmp_path, 100)
+    lines = lines_of(evaluation)
+    doubtful = [each.clean.artifact for each in lines if cells(each, lines)[3].endswith("?")]
+    assert doubtful == ["cnn/onnx-fp32"]
+    assert [each.clean.marks for each in lines if each.clean.marks] == ["noisy"]
+    change_json(results / "cnn__onnx-int8-static" / "clean.json", marks=["throttled", "noisy"])
+    said = remarks(evaluate(tmp_path, 100), "host")
+    assert any("? Latency of all" in each and "noisy" in each for each in said)
+    assert any("? Latency of cnn/onnx-int8-static: not to be believed (throttled" in each for each in said)
+
+
 def test_a_weak_attack_marks_the_cell_only_where_it_is_the_lowest(tmp_path: Path) -> None:
     head = make_build(tmp_path, models=("cnn", "lstm"), sources=("cnn", "lstm"), budgets=(0.02,))
     audit(tmp_path, flag("no-better-than-noise", "cnn", source="lstm", method="pgd", budget_mv=0.02))
