@@ -244,9 +244,10 @@ def test_a_full_disk_is_a_sentence_and_then_it_goes_on(server: Server, device: D
             go(device, bundle, tmp_path / "results")
         filler.unlink()
         go(device.model_copy(update={"sets": ("clean",), "only": ("one/*",)}), bundle, tmp_path / "results")
+        session = device_run.Session(Connection(device, print, PAUSES), bundle, tmp_path / "results")
+        device_run.bring(session, print)
         whole = os.statvfs(place)
         filler.write_bytes(b"0" * (whole.f_bavail * whole.f_frsize - 4096))  # no room for a result
-        session = device_run.Session(Connection(device, print, PAUSES), bundle, tmp_path / "results")
         assert device_run.run(session, print) != 0
         filler.unlink()
         go(device, bundle, tmp_path / "results")
