@@ -9,7 +9,8 @@ from __future__ import annotations
 import concurrent.futures
 import importlib.metadata
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from attacks.tasks import Job, run_task
 from core.console import say
 from core.errors import InputError
 
-CONNECT_S = 30
+CONNECT_S = 30  # to reach the scheduler, at first and again
+LOOK_S = 5  # between looks at the connection while a task runs
 
 
 def versions() -> dict[str, str]:
@@ -80,24 +82,45 @@ class Cluster:
                 )
 
     def submit(self, job: Job, part: str) -> Any:
-        return self._client.submit(run_task, job, part, pure=False)
+        with self._connected():
+            return self._client.submit(run_task, job, part, pure=False)
 
     def wait(self, futures: Sequence[Any]) -> list[Any]:
         import distributed
 
-        try:
-            with self._client.as_current():
-                return list(distributed.wait(futures, return_when="FIRST_COMPLETED").done)
-        except concurrent.futures.CancelledError:
-            raise InputError(
-                f"--scheduler {self._address}: the connection to the scheduler was lost",
-                "start it again, or do without; the same command goes on from here",
-            ) from None
+        with self._connected(), self._client.as_current():
+            while self._client.status not in ("closing", "closed"):  # a task given in between would never end
+                try:
+                    return list(distributed.wait(futures, timeout=LOOK_S, return_when="FIRST_COMPLETED").done)
+                except distributed.TimeoutError:
+                    pass
+            raise concurrent.futures.CancelledError
 
     def lost(self, future: Any) -> bool:
         import distributed
 
-        return isinstance(future.exception(), distributed.KilledWorker)
+        with self._connected():
+            return isinstance(future.exception(), distributed.KilledWorker)
+
+    def result(self, future: Any) -> str | None:
+        with self._connected():  # the worker has it, and it comes by way of the scheduler
+            value: str | None = future.result()
+        return value
 
     def close(self) -> None:
         self._client.close()
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """A scheduler that goes away shows as a cancelled future, a closed connection, or a client that gave up,
+        whichever the client was at: one sentence for all of them."""
+        from distributed.client import ClosedClientError
+        from distributed.comm import CommClosedError
+
+        try:
+            yield
+        except (concurrent.futures.CancelledError, CommClosedError, ClosedClientError):
+            raise InputError(
+                f"--scheduler {self._address}: the connection to the scheduler was lost",
+                "start it again, or do without; the same command goes on from here",
+            ) from None

@@ -39,6 +39,9 @@ class Pool(Protocol):
     def lost(self, future: Any) -> bool:
         """Whether the task was lost with its process. Then the pool is ready for others again."""
 
+    def result(self, future: Any) -> str | None:
+        """What the task of a future that has ended returned; raises what it raised."""
+
     def close(self) -> None:
         """End everything that runs."""
 
@@ -71,7 +74,7 @@ def run_jobs(jobs: Sequence[Job], pool: Pool) -> Iterator[tuple[Job, str | None,
                         raise failed(job, part, TRIES)
                     ready.appendleft((job, part))
                     continue
-                reason = future.result()
+                reason = pool.result(future)
                 if reason is not None:
                     if job.name not in given_up:
                         given_up.add(job.name)
@@ -110,6 +113,9 @@ class Here:
     def lost(self, future: Future[str | None]) -> bool:
         return False
 
+    def result(self, future: Future[str | None]) -> str | None:
+        return future.result()
+
     def close(self) -> None:
         pass
 
@@ -137,6 +143,9 @@ class Processes:
 
     def lost(self, future: Future[str | None]) -> bool:
         return isinstance(future.exception(), BrokenProcessPool)
+
+    def result(self, future: Future[str | None]) -> str | None:
+        return future.result()
 
     def close(self) -> None:
         processes = list((self._executor._processes or {}).values())

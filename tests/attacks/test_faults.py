@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from attacks.cluster import Cluster
 from attacks.grid import Here, Processes, parts_left, run_jobs
 from attacks.run import _Work
-from attacks.tasks import Job
+from attacks.tasks import PREPARE, Job
 from core.errors import InputError
 from ecg.recordings import Recordings
 from models.run import Trained, train_study
@@ -200,3 +201,28 @@ def test_a_lost_scheduler_is_a_sentence_and_the_rest_is_made_without_it(
         with pytest.raises(InputError, match="the connection to the scheduler was lost"):
             hashes(recordings, trained, home / "cut", scheduler=dask.address)
     assert hashes(recordings, trained, home / "cut", workers=0) == expected
+
+
+@pytest.mark.slow
+def test_a_scheduler_lost_at_any_step_is_the_same_sentence(
+    home: Path, recordings: Recordings, trained: dict[str, Trained]
+) -> None:
+    """Before the result is fetched the client meets a closed connection, while it waits a cancelled future."""
+    work = _Work(study(methods=["random-sign"]), recordings, trained, home / "steps", None, None)
+    job = work.job(work.wanted[1])
+    with dask_cluster(home / "steps-ended") as dask:
+        cluster = Cluster(dask.address, [job])
+        ended = cluster.submit(job, PREPARE)
+        assert cluster.wait([ended]) == [ended]
+        dask.scheduler.kill()
+        dask.scheduler.wait()
+        try:
+            for step in (
+                lambda: cluster.result(ended),
+                lambda: cluster.wait([cluster.submit(job, job.shards[0])]),
+                lambda: cluster.wait([cluster.submit(job, job.shards[0])]),  # once more, to a client that gave up
+            ):
+                with pytest.raises(InputError, match="the connection to the scheduler was lost"):
+                    step()
+        finally:
+            cluster.close()
