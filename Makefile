@@ -17,6 +17,7 @@ WORKERS ?=
 SCHEDULER ?=
 DEVICE ?=
 DEVICES ?=
+RESULTS ?=
 PIP_FLAGS ?=
 DOCS_STUDIES ?= studies/ptb-xl.toml studies/ptb-xl-lead-i.toml studies/mit-bih.toml
 VENV ?= .venv
@@ -32,11 +33,11 @@ OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help setup demo data train export attack audit bundle bench report table docs perf test check clean
+.PHONY: help setup demo data train export attack audit bundle take bench report table docs perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack audit bundle bench report table docs perf test check clean"
+	@echo "targets: setup demo data train export attack audit bundle take bench report table docs perf test check clean"
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
@@ -87,8 +88,13 @@ attack: setup
 audit: setup
 	$(RUN) attacks audit $(OPTIONS)
 
+# Also as one file, build/<study>/<study>-bundle.pyz, to carry to a device by hand; make take brings its results.zip in
 bundle: setup
 	$(RUN) bench bundle $(OPTIONS) $(GRID)
+
+take: setup
+	@test -n "$(RESULTS)" || { echo "say what was carried home: make take STUDY=... RESULTS=results.zip"; exit 2; }
+	$(RUN) bench take $(RESULTS) --study $(STUDY) --build $(BUILD)
 
 # On this machine; or DEVICE=pi@host, DEVICE=emulated:cortex-a72, several with blanks between; or DEVICES=devices.toml
 bench: setup

@@ -16,6 +16,7 @@ from core.study import Study
 
 if TYPE_CHECKING:  # imported late where it is used: it brings scipy
     from bench.evaluation import Evaluation
+    from bench.schema import BundleHead
 
 DeviceOption = Annotated[
     list[str] | None,
@@ -24,6 +25,8 @@ DeviceOption = Annotated[
     ),
 ]
 DevicesOption = Annotated[Path | None, typer.Option(help="A file of devices, as docs/raspberry-pi.md shows.")]
+OnlyOption = Annotated[list[str] | None, typer.Option(help="Only these artifacts, as 'cnn/*'.")]
+SetsOption = Annotated[list[str] | None, typer.Option(help="Only these signal sets, as 'clean'.")]
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
 Format = Literal["terminal", "json", "csv", "markdown"]
 
@@ -35,17 +38,44 @@ def bundle(
     build: BuildOption = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    only: OnlyOption = None,
+    sets: SetsOption = None,
 ) -> None:
-    """Make the bundle of a study: artifacts, signal sets and the runner, all that a device needs.
+    """Make the bundle of a study: artifacts, signal sets and the runner; and what a device gets of it as one file.
 
     Example: `python -m bench bundle --study studies/demo.toml`
     """
+    from bench.asked import Asked
+    from bench.carried import carried_part, write_carried
     from bench.pipeline import bundle_study
 
     loaded, root, where = load(study, data, build)
     folder = bundle_study(loaded, root, where, workers, scheduler)
-    say(f"{folder}: on a device, python3 {folder.name}/runner.pyz run {folder.name} --out results/NAME --device NAME")
-    _say_expected(where / loaded.name)
+    asked = Asked(tuple(only or ()), tuple(sets or ()))
+    path = write_carried(folder, asked)
+    megabytes = path.stat().st_size / 1e6
+    say(f"{path} ({megabytes:.0f} MB): on a device, python3 {path.name} run --out results --device NAME")
+    _say_expected(where / loaded.name, carried_part(folder, asked)[1])
+
+
+@app.command()
+def take(
+    archive: Annotated[Path, typer.Argument(help="The results.zip that a carried bundle left on a device.")],
+    study: StudyOption,
+    build: BuildOption = None,
+) -> None:
+    """Take the results that were carried home from a device, and print the table.
+
+    Example: `python -m bench take results.zip --study studies/ptb-xl.toml`
+    """
+    from bench.carried import take
+
+    loaded, _, where = load(study, None, build)
+    home = _home(loaded, where)
+    device, count, stale = take(home / "bundle", archive, home / "results")
+    other = f"; {stale} were made from other bytes and are not used" if stale else ""
+    say(f"{count} results of {device} are in {home / 'results' / device}{other}")
+    _print(loaded, where, "terminal")
 
 
 @app.command()
@@ -59,8 +89,8 @@ def run(
         bool, typer.Option("--setup", help="Make a virtual environment on a device that needs one.")
     ] = False,
     clean: Annotated[bool, typer.Option("--clean", help="Then remove from the devices what was put there.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="Only these artifacts, as 'cnn/*'.")] = None,
-    sets: Annotated[list[str] | None, typer.Option(help="Only these signal sets, as 'clean'.")] = None,
+    only: OnlyOption = None,
+    sets: SetsOption = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine. [default: the study's]")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N recordings of each set.")] = None,
     minutes: Annotated[float, typer.Option(min=0, help="Then run each artifact for so long: latency over time.")] = 0,
@@ -236,15 +266,14 @@ def _home(study: Study, build: Path) -> Path:
     return home
 
 
-def _say_expected(home: Path) -> None:
-    """Say how long the bundle takes on a Raspberry Pi 4, where an emulated core counted its instructions."""
+def _say_expected(home: Path, head: BundleHead) -> None:
+    """Say how long that bundle takes on a Raspberry Pi 4, where an emulated core counted its instructions."""
     from bench.expected import counts_of, expected_text
     from bench.results import read_bundle, read_results
 
     bundle = read_bundle(home / "bundle")
-    text = expected_text(
-        bundle.head, len(bundle.labels), counts_of(bundle.head, read_results(bundle, home / "results"))
-    )
+    n = head.device.records or len(bundle.labels)
+    text = expected_text(head, n, counts_of(head, read_results(bundle, home / "results")))
     if text is not None:
         say(text)
 

@@ -24,22 +24,29 @@ from core.study import UNMEASURED, Study
 from ecg.recordings import Recordings
 from export.manifest import Entry, Manifest, base_of
 from models.run import load_metrics
+from runtime import zipped
 from runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
 
 FORMAT = 1
-MAIN = "from runtime.runner import main\n\nraise SystemExit(main())\n"
+MAIN = "from runtime.{room} import main\n\nraise SystemExit(main())\n"
+
+
+def add_runner(archive: zipfile.ZipFile, room: str = "runner") -> None:
+    """Put the runtime room into a zip file that Python runs, with fixed times, so that equal sources give equal bytes.
+    ``room`` is the module whose ``main`` is called."""
+    folder = Path(runtime.__file__).parent
+    members = {"__main__.py": MAIN.format(room=room).encode()}
+    members |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.py"))}
+    for name, content in members.items():
+        archive.writestr(zipfile.ZipInfo(name, date_time=zipped.TIME), content, zipfile.ZIP_DEFLATED)
 
 
 def runner_archive() -> bytes:
-    """``runner.pyz``: the runtime room and a ``__main__``, with fixed times, so that equal sources give equal bytes."""
-    folder = Path(runtime.__file__).parent
+    """``runner.pyz``: the runtime room, packed."""
     buffer = io.BytesIO()
     buffer.write(b"#!/usr/bin/env python3\n")
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        members = {"__main__.py": MAIN.encode()}
-        members |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.py"))}
-        for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+        add_runner(archive)
     return buffer.getvalue()
 
 

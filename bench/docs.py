@@ -1,8 +1,8 @@
 """The tables and pictures of the docs, written from result files and from nothing else.
 
 ``python -m bench docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv, the table,
-the paper's rows, the files with their prices and the tables of the attacks as Markdown, the pictures; and
-``recipes.md``, what can be made of which system. Then it puts the Markdown between the markers of the pages:
+the paper's rows, the files with their prices, the tables of the attacks and the emulated ARM cores as Markdown, the
+pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown between the markers of the pages:
 
     <!-- docs/results/ptb-xl.md -->
     <!-- end -->
@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import gzip
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from bench import matrix
+from bench import arm, matrix
 from bench.attack_tables import controls_markdown, methods_markdown, twins_markdown
-from bench.evaluation import evaluate
+from bench.evaluation import Evaluation, evaluate
 from bench.figures import auc_against_budget
 from bench.heatmap import draw_matrix
+from bench.local import DEVICE
 from bench.pivot import by_device, fullest_budget
 from bench.table import as_csv, as_markdown
 from core.errors import InputError
@@ -29,7 +31,7 @@ from models.metrics import paper_table
 from models.run import load_metrics
 from runtime.files import write_bytes, write_text
 
-PAGES = ("README.md", "docs/export.md", "docs/attacks.md")
+PAGES = ("README.md", "docs/export.md", "docs/attacks.md", "docs/emulation.md")
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -42,7 +44,8 @@ def write_files(study: Study, build: Path, folder: Path) -> Path:
 
 def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     """Write the measured results of one study into ``folder``; returns the files."""
-    evaluation = evaluate(build / study.name, study.bench.bootstrap, study.seed)
+    whole = evaluate(build / study.name, study.bench.bootstrap, study.seed)
+    evaluation = _of_this_machine(whole)
     note = f"**{evaluation.note}**\n\n" if evaluation.note else ""
     written = {
         f"{study.name}.md": as_markdown(evaluation),
@@ -56,15 +59,27 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
             f"{study.name}-controls.md": controls_markdown(evaluation),
             f"{study.name}-methods.md": methods_markdown(evaluation, budget),
         }
+    if len(whole.devices) > len(evaluation.devices):
+        written[f"{study.name}-arm.md"] = arm.as_markdown(arm.arm_lines(build / study.name))
     for name, text in written.items():
         write_text(folder / name, text)
     rows = folder / f"{study.name}.csv.gz"
-    write_bytes(rows, gzip.compress(as_csv(evaluation.rows).encode(), mtime=0))  # of equal rows, equal bytes
+    write_bytes(rows, gzip.compress(as_csv(whole.rows).encode(), mtime=0))  # of equal rows, equal bytes
     for lines in by_device(evaluation).values():
         auc_against_budget(evaluation, lines, folder / f"{study.name}-auc.png")
     for each in matrix.matrices(evaluation, budget) if budget is not None else []:
         draw_matrix(evaluation, each, folder / f"{study.name}-matrix.png")
     return [rows, *(folder / name for name in written)]
+
+
+def _of_this_machine(evaluation: Evaluation) -> Evaluation:
+    """What was measured here, without the devices: they have a table of their own."""
+    return replace(
+        evaluation,
+        devices=tuple(each for each in evaluation.devices if each.name == DEVICE),
+        rows=tuple(row for row in evaluation.rows if row.device in (None, DEVICE)),
+        differences=tuple(each for each in evaluation.differences if each.device == DEVICE),
+    )
 
 
 def write_recipes(folder: Path) -> None:

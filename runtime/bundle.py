@@ -2,7 +2,8 @@
 
 In comes a folder; out comes a :class:`Bundle`, after every field of ``bundle.json`` and every listed file was checked
 against docs/formats.md: paths, sizes, hashes, dtypes, shapes. Nothing is opened by an engine, followed through a link
-or unpickled before that. Each refusal is a :class:`BundleError`, one sentence that names the file.
+or unpickled before that. Each refusal is a :class:`BundleError`, one sentence that names the file. A run may put off
+the hashes, which for hundreds of megabytes take seconds, until a file is used (:meth:`Bundle.check`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Iterable
 
 import numpy as np
 
@@ -86,16 +88,30 @@ class Bundle:
     signals: tuple[SignalSet, ...]
     run: RunRules
     n: int
-    labels_sha256: str
+    sha256: dict[str, str]
+    _checked: set[str] = field(default_factory=set, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(leads, samples) of one recording."""
         return len(self.leads), self.samples
 
+    def check(self, names: Iterable[str]) -> None:
+        """Hash those of the files ``names`` that were not hashed yet. Raises :class:`BundleError` for one that is not
+        what the bundle lists."""
+        for name in names:
+            if name in self._checked:
+                continue
+            if sha256_file(self.root / name) != self.sha256[name]:
+                raise BundleError(f"{self.root / name}: its SHA-256 is not the one in bundle.json")
+            self._checked.add(name)
 
-def open_bundle(folder: Path) -> Bundle:
-    """Read and verify the bundle in ``folder``, hashing every file it lists. Raises :class:`BundleError`."""
+
+def open_bundle(folder: Path, hashed: bool = True) -> Bundle:
+    """Read and verify the bundle in ``folder``. Raises :class:`BundleError`.
+
+    ``hashed``: with the hash of every file it lists; otherwise whoever uses a file calls :meth:`Bundle.check` before.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise BundleError(f"{root}: no such folder")
@@ -104,13 +120,13 @@ def open_bundle(folder: Path) -> Bundle:
     fields = read_fields(root / "bundle.json")
     if fields.take("format", int) != FORMAT:
         raise fields.wrong("format", f"{fields.value['format']}, this runner reads {FORMAT}")
-    files = _verify_files(root, fields)
+    files = _listed_files(root, fields)
 
     task = fields.inside("task")
     classes = task.texts("classes", 1, 1000)
     leads = task.texts("leads", 1, 256)
     samples = task.whole("samples", 1, 10_000_000)
-    labels, labels_sha256 = _listed(root, files, fields, "labels.npy")
+    labels, _ = _listed(root, files, fields, "labels.npy")
     n = _check_array(labels, np.uint8, (None, len(classes)))
     if read_npy(labels).max() > 1:
         raise BundleError(f"{labels}: it holds a label other than 0 and 1")
@@ -124,7 +140,7 @@ def open_bundle(folder: Path) -> Bundle:
         if not names:
             raise fields.wrong(what, "none is listed")
     rules = fields.inside("run")
-    return Bundle(
+    bundle = Bundle(
         root=root,
         study=fields.name("study", NAME),
         classes=classes,
@@ -141,8 +157,10 @@ def open_bundle(folder: Path) -> Bundle:
             min_s=rules.number("min_s", 0, 60),
         ),
         n=n,
-        labels_sha256=labels_sha256,
+        sha256={name: sha256 for name, (sha256, _) in files.items()},
     )
+    bundle.check(files if hashed else ("labels.npy", "patients.npy"))
+    return bundle
 
 
 class Recordings:
@@ -169,8 +187,8 @@ class Recordings:
         self._file.close()
 
 
-def _verify_files(root: Path, fields: Fields) -> dict[str, tuple[str, int]]:
-    """Check every listed file; return {relative path: (SHA-256, size)}."""
+def _listed_files(root: Path, fields: Fields) -> dict[str, tuple[str, int]]:
+    """Check that every listed file is there, plain and of its size; return {relative path: (SHA-256, size)}."""
     found = {}
     for name in fields.take("files", dict):
         if len(name) > 300 or not name.isprintable() or "\\" in name:
@@ -182,8 +200,6 @@ def _verify_files(root: Path, fields: Fields) -> dict[str, tuple[str, int]]:
         path = _check_plain(root, name)
         if path.stat().st_size != size:
             raise BundleError(f"{path}: {path.stat().st_size} bytes long, bundle.json says {size}")
-        if sha256_file(path) != sha256:
-            raise BundleError(f"{path}: its SHA-256 is not the one in bundle.json")
         found[name] = (sha256, size)
     return found
 

@@ -1,8 +1,8 @@
 """The commands by which a host that reached this device puts a bundle on it, runs it and fetches its results.
 
-``have`` tells what is in a folder, ``take`` puts a stream's files there, ``give`` sends results, ``start`` runs the
-runner detached, ``follow`` says what it says. A person can use them as
-well; :mod:`bench.devices` on the host does.
+``have`` tells what is in a folder, ``take`` puts a stream's files there, ``give`` sends results, ``pack`` puts them
+into a zip file, ``start`` runs the runner detached, ``follow`` says what it says. A person can use them as well;
+:mod:`bench.devices` on the host does.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
-from runtime import detached, stream
+from runtime import detached, stream, zipped
+from runtime.files import replacing
 from runtime.untrusted import BundleError
 
 
@@ -28,6 +30,9 @@ def add_commands(commands: Any) -> None:
     give = commands.add_parser("give", help="send a folder's files, but those listed on standard input, as a stream")
     give.add_argument("folder", type=Path)
     give.set_defaults(action=_give)
+    packing = commands.add_parser("pack", help="put the results in a folder into FOLDER.zip, to carry them home")
+    packing.add_argument("folder", type=Path)
+    packing.set_defaults(action=_pack)
     start = commands.add_parser("start", help="run the runner detached: start OUT run BUNDLE --out OUT ...")
     start.add_argument("folder", type=Path)
     start.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -44,7 +49,7 @@ def _have(asked: argparse.Namespace) -> int:
 
 
 def _take(asked: argparse.Namespace) -> int:
-    for name, size in stream.receive(sys.stdin.buffer, asked.folder, _is_ours):
+    for name, size in stream.receive(sys.stdin.buffer, asked.folder, is_of_bundle):
         print(json.dumps({"name": name, "size": size}), flush=True)
     return 0
 
@@ -53,13 +58,34 @@ def _give(asked: argparse.Namespace) -> int:
     """What the host has already, by name and hash, is not sent; of a result that changed, all files are."""
     try:
         there = json.loads(sys.stdin.buffer.readline(stream.MAX_HEAD_BYTES))["files"]
-        here = stream.listed(asked.folder)
+        here = _results(asked.folder)
         changed = {_result_of(name) for name, entry in here.items() if there.get(name) != entry}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BundleError("standard input: not a list of files") from None
-    said = (detached.LOG, detached.STATUS)
-    results = {name: entry for name, entry in here.items() if _result_of(name) in changed and name not in said}
+    results = {name: entry for name, entry in here.items() if _result_of(name) in changed}
     stream.send(asked.folder, results, sys.stdout.buffer)
+    return 0
+
+
+def _results(folder: Path) -> dict[str, list[Any]]:
+    """The files of a folder that are results: not what the run said."""
+    said = (detached.LOG, detached.STATUS)
+    return {name: entry for name, entry in stream.listed(folder).items() if name not in said}
+
+
+def pack(folder: Path) -> Path:
+    """Put the results in ``folder`` into ``<folder>.zip`` beside it; returns its path."""
+    path = folder.resolve()
+    target = path.with_name(f"{path.name}.zip")
+    with replacing(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        zipped.add(archive, "", path, _results(path))
+    return target
+
+
+def _pack(asked: argparse.Namespace) -> int:
+    if not (asked.folder / "device.json").is_file():
+        raise BundleError(f"{asked.folder}: no results there")
+    print(f"packed {pack(asked.folder)}")
     return 0
 
 
@@ -82,6 +108,6 @@ def _follow(asked: argparse.Namespace) -> int:
     return detached.follow(asked.folder, sys.stdout.buffer, asked.at)
 
 
-def _is_ours(name: str) -> bool:
+def is_of_bundle(name: str) -> bool:
     """Names of a bundle: no file that Python or a shell would find and run, but the runner."""
     return name.endswith((".npy", ".json", ".onnx", ".tflite")) or name == "runner.pyz"

@@ -27,7 +27,11 @@ EVIDENCE = ("measured-on-device", "measured-on-host", emulation.EVIDENCE)
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; return the exit status."""
-    asked = _parser().parse_args(arguments)
+    return guarded(_parser().parse_args(arguments))
+
+
+def guarded(asked: argparse.Namespace) -> int:
+    """Do what was parsed; what is wrong is one sentence on standard error. Returns the exit status."""
     try:
         return int(asked.action(asked))
     except (BundleError, UsageError) as error:
@@ -41,7 +45,8 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-def _run(asked: argparse.Namespace) -> int:
+def run(asked: argparse.Namespace) -> int:
+    """``run``, with the options of :func:`add_run_options` and ``bundle``, its folder."""
     if not re.fullmatch(SET_NAME, asked.device):
         raise UsageError(f"--device {asked.device!r} is not a name (letters, digits, '.', '+', '-', single '_')")
     try:
@@ -78,11 +83,28 @@ def _probe(asked: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="runner.pyz", description="Run a Pulseproof bundle on this device.")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="run | verify | probe | have | take | give | start | follow"
+        dest="command", required=True, metavar="run | verify | probe | have | take | give | pack | start | follow"
     )
-    run = commands.add_parser("run", help="run every artifact on every signal set; go on where an earlier run stopped")
-    run.add_argument("bundle", type=Path, help="the bundle's folder")
-    run.add_argument("--out", type=Path, required=True, help="where results go; nothing is written elsewhere")
+    running = commands.add_parser(
+        "run", help="run every artifact on every signal set; go on where an earlier run stopped"
+    )
+    running.add_argument("bundle", type=Path, help="the bundle's folder")
+    add_run_options(running)
+    running.set_defaults(action=run)
+    verify = commands.add_parser("verify", help="check a bundle: every field, size, hash and array header")
+    verify.add_argument("bundle", type=Path, help="the bundle's folder")
+    verify.set_defaults(action=_verify)
+    probe = commands.add_parser("probe", help="print what this device is and which engines it has, as JSON")
+    probe.set_defaults(action=_probe)
+    carry.add_commands(commands)
+    return parser
+
+
+def add_run_options(run: argparse.ArgumentParser, out: Path | None = None) -> None:
+    """Add the options of ``run``. ``out``: where results go by default."""
+    run.add_argument(
+        "--out", type=Path, required=out is None, default=out, help="where results go; nothing is written elsewhere"
+    )
     run.add_argument("--only", action="append", default=[], metavar="NAME", help="only these artifacts, as 'cnn/*'")
     run.add_argument("--sets", action="append", default=[], metavar="NAME", help="only these signal sets, as 'clean'")
     run.add_argument("--threads", type=_positive, metavar="N", help="threads of the engine (default: the bundle's)")
@@ -118,14 +140,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="M",
         help="then run each artifact for so long, and write its latency over time (default: not at all)",
     )
-    run.set_defaults(action=_run)
-    verify = commands.add_parser("verify", help="check a bundle: every field, size, hash and array header")
-    verify.add_argument("bundle", type=Path, help="the bundle's folder")
-    verify.set_defaults(action=_verify)
-    probe = commands.add_parser("probe", help="print what this device is and which engines it has, as JSON")
-    probe.set_defaults(action=_probe)
-    carry.add_commands(commands)
-    return parser
 
 
 def _positive(text: str) -> int:

@@ -77,7 +77,7 @@ def wanted(
         "engine": engine,
         "asked": {
             "adc_step_mv": bundle.adc_step_mv,
-            "labels_sha256": bundle.labels_sha256,
+            "labels_sha256": bundle.sha256["labels.npy"],
             "warmup_s": rules.warmup_s,
             "min_runs": rules.min_runs,
             "min_s": rules.min_s,

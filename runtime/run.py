@@ -63,9 +63,10 @@ class Plan:
 def run_bundle(folder: Path, out: Path, options: Options) -> int:
     """Run what is asked for and not there yet; return the number of artifacts that failed.
 
-    Raises :class:`BundleError` and :class:`UsageError` before anything is run.
+    Raises :class:`UsageError` before anything is run, and :class:`BundleError`; that a file is not the one that is
+    listed is only found when its turn comes, so that a large bundle need not be read through first.
     """
-    bundle = open_bundle(folder)
+    bundle = open_bundle(folder, hashed=False)
     artifacts = _chosen(bundle.artifacts, options.only, "--only")
     signals = sorted(_chosen(bundle.signals, options.sets, "--sets"), key=lambda one: not one.clean)
     plan = Plan(
@@ -89,6 +90,8 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
         if not any(owed.values()) and not further_s:
             progress.say(f"nothing to do: all {sum(map(len, asked.values()))} results are there")
             return 0
+        first = next(one for one in artifacts if owed[one.name] or long[one.name])
+        _check(plan, first, owed[first.name], long[first.name])  # before a run is noted that cannot begin
         with noted(plan.out, plan.device, plan.rules.threads) as note:
             for artifact in artifacts:
                 missing = owed[artifact.name]
@@ -182,6 +185,7 @@ def _run_artifact(
     if version is None:
         reason: str | None = _no_engine(artifact)
     else:
+        _check(plan, artifact, missing, long)
         job = Job(
             root=bundle.root,
             artifact=bundle.root / artifact.file,
@@ -214,6 +218,12 @@ def _run_artifact(
         progress.spent(60 * plan.options.minutes - sustained_s)
     progress.end(artifact.name, said)
     return failed
+
+
+def _check(plan: Plan, artifact: Artifact, missing: list[Wanted], long: dict[str, Any] | None) -> None:
+    """Hash the files that an artifact's process will open. Raises :class:`BundleError`."""
+    further = [long["signals"]] if long else []
+    plan.bundle.check([artifact.file, *(one.signals.file for one in missing), *further])
 
 
 def _outcome(missing: list[Wanted], failed: int, seconds: float) -> str:

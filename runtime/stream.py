@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator
+from typing import IO, Any, Callable, Iterable, Iterator, Protocol
 
 from runtime.files import replacing, sha256_file
 from runtime.untrusted import BundleError
@@ -23,6 +23,16 @@ NAME = re.compile(rf"{PART}(/{PART}){{0,7}}")
 MAX_HEAD_BYTES = 16 << 20
 MAX_FILES = 200_000
 PIECE = 1 << 20
+
+
+class Source(Protocol):
+    """What a stream is read from."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next line, at most ``limit`` bytes of it."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
 
 
 def listed(folder: Path) -> dict[str, list[Any]]:
@@ -52,7 +62,7 @@ def send(folder: Path, files: dict[str, list[Any]], out: IO[bytes]) -> None:
 
 
 def receive(
-    source: IO[bytes], folder: Path, allowed: Callable[[str], bool], limit_bytes: int | None = None
+    source: Source, folder: Path, allowed: Callable[[str], bool], limit_bytes: int | None = None
 ) -> Iterator[tuple[str, int]]:
     """Put the files of a stream into ``folder``; gives (name, size) of each that is in its place.
 
@@ -78,7 +88,7 @@ def receive(
         yield name, size
 
 
-def _head(source: IO[bytes], allowed: Callable[[str], bool]) -> dict[str, tuple[int, str]]:
+def _head(source: Source, allowed: Callable[[str], bool]) -> dict[str, tuple[int, str]]:
     line = source.readline(MAX_HEAD_BYTES + 1)
     if not line.endswith(b"\n"):
         raise BundleError("the list of files ends too early, or is too long")
@@ -99,7 +109,7 @@ def _head(source: IO[bytes], allowed: Callable[[str], bool]) -> dict[str, tuple[
     return entries
 
 
-def _pieces(source: IO[bytes], size: int, name: str) -> Iterator[bytes]:
+def _pieces(source: Source, size: int, name: str) -> Iterator[bytes]:
     left = size
     while left:
         piece = source.read(min(PIECE, left))

@@ -220,7 +220,24 @@ def test_damage(bundle: Path, capsys: pytest.CaptureFixture[str], damage: Callab
     assert says in said
     assert said.startswith(f"error: {bundle}")
     assert said.count("\n") == 1
-    assert not out.exists()
+    assert not [path for path in out.rglob("*") if path.is_file()]  # the folder at most, which it held
+
+
+def test_a_file_that_is_not_the_listed_one_is_found_when_its_turn_comes(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was measured before stays, and a mended bundle goes on from there."""
+    path, out = bundle / "artifacts/cnn/tflite-fp32.tflite", bundle.parent / "out"
+    whole = path.read_bytes()
+    path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    assert main(["run", str(bundle), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == f"error: {path}: its SHA-256 is not the one in bundle.json\n"
+    first = {each: each.stat().st_mtime_ns for each in out.glob("*/*.json")}
+    assert {each.parent.name for each in first} == {"cnn__onnx-fp32"}
+    path.write_bytes(whole)
+    assert main(["run", str(bundle), "--out", str(out)]) == 0
+    assert {each: each.stat().st_mtime_ns for each in first} == first
+    assert len(list(out.glob("*/*.json"))) == 2 * len(first)
 
 
 @pytest.mark.parametrize(
