@@ -2,7 +2,7 @@
 
 ``python -m bench docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv, the table,
 the paper's rows, the files with their prices, the tables of the attacks and the emulated ARM cores as Markdown, the
-pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown between the markers of the pages:
+pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown between the markers of pages:
 
     <!-- docs/results/ptb-xl.md -->
     <!-- end -->

@@ -21,7 +21,10 @@ from bench.devices import run as device_run
 from bench.devices.connection import Connection
 from bench.devices.run import forget, run_on_device
 from bench.devices.spec import DeviceSpec, at_address
+from bench.pipeline import bundle_study
+from bench.results import read_bundle
 from core.errors import InputError, NotHeldError
+from core.study import load_study
 from runtime.files import sha256_file
 from tests.bench.devices.sshd import Server, needs_sshd, sshd
 from tests.runtime import tiny_bundle as tiny
@@ -146,6 +149,44 @@ def test_a_device_without_an_engine(server: Server, device: DeviceSpec, tmp_path
     assert "--setup" in raised.value.mend
 
 
+PTB_XL = """
+name = "ptb-xl"
+title = "PTB-XL, a CNN of one epoch"
+test_records = 100
+[data]
+source = "ptb-xl"
+missing = "skip"
+[models.cnn]
+epochs = 1
+[export]
+recipes = ["onnx-fp32", "onnx-int8-static", "tflite-fp32", "tflite-int8-static"]
+[attacks]
+budgets_mv = [0.02]
+steps = 3
+references = 16
+"""
+
+
+@pytest.fixture(scope="module")
+def ptb_xl(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of real recordings and a real net."""
+    home = tmp_path_factory.mktemp("ptb-xl")
+    (home / "ptb-xl.toml").write_text(PTB_XL)
+    return bundle_study(load_study(home / "ptb-xl.toml"), data_root, home / "build", workers=0)
+
+
+@pytest.fixture(params=["tiny", "ptb-xl"])
+def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param == "tiny":
+        return write_bundle(tmp_path / "bundle", min_s=0.4)
+    folder: Path = request.getfixturevalue("ptb_xl")
+    return folder
+
+
+def study_of(bundle: Path) -> str:
+    return str(json.loads((bundle / "bundle.json").read_text())["study"])
+
+
 def quiet(device: DeviceSpec, bundle: Path, folder: Path) -> dict[str, bytes]:
     """The scores of an undisturbed run."""
     go(device.model_copy(update={"folder": device.folder + "q"}), bundle, folder)
@@ -153,8 +194,7 @@ def quiet(device: DeviceSpec, bundle: Path, folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_cut_three_times(server: Server, device: DeviceSpec, tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", min_s=0.5)
+def test_cut_three_times(server: Server, device: DeviceSpec, bundle: Path, tmp_path: Path) -> None:
     expected = quiet(device, bundle, tmp_path / "quiet")
     said: list[str] = []
     over = threading.Event()
@@ -179,11 +219,10 @@ def test_cut_three_times(server: Server, device: DeviceSpec, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_killed_twenty_times(
-    server: Server, device: DeviceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, device: DeviceSpec, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The runner and the process that watches it, at random moments; the command goes on by itself."""
     monkeypatch.setattr(device_run, "TRIES", 60)
-    bundle = write_bundle(tmp_path / "bundle", min_s=0.4)
     expected = quiet(device, bundle, tmp_path / "quiet")
     chance = random.Random(5)
     over, kills = threading.Event(), list[int]()
@@ -203,7 +242,9 @@ def test_killed_twenty_times(
             rounds += 1
             if len(kills) >= 20:
                 break
-            shutil.rmtree(server.home / device.folder / "tiny" / "results")  # it was faster than the killer: once more
+            shutil.rmtree(
+                server.home / device.folder / study_of(bundle) / "results"
+            )  # it was faster than the killer: once more
             assert rounds < 40
     finally:
         over.set()
@@ -227,23 +268,26 @@ def runners(folder: Path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_a_sentence_and_then_it_goes_on(server: Server, device: DeviceSpec, tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", min_s=0.2)
+def test_a_full_disk_is_a_sentence_and_then_it_goes_on(
+    server: Server, device: DeviceSpec, bundle: Path, tmp_path: Path
+) -> None:
     expected = quiet(device, bundle, tmp_path / "quiet")
     place = server.home / device.folder
     place.mkdir()
+    size = device_run.SPARE_BYTES + (2 << 20) + 2 * sum(path.stat().st_size for path in bundle.rglob("*.*"))
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=66m", "none", str(place)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
         pytest.skip("a small file system can only be mounted by root")
     try:
         filler = place / "filler"
         with pytest.raises(InputError, match="MB are free there"):
-            filler.write_bytes(b"0" * (4 << 20))
+            filler.write_bytes(b"0" * (size - device_run.SPARE_BYTES + (2 << 20)))
             go(device, bundle, tmp_path / "results")
         filler.unlink()
-        go(device.model_copy(update={"sets": ("clean",), "only": ("one/*",)}), bundle, tmp_path / "results")
+        some = read_bundle(bundle).head.artifacts[0].name
+        go(device.model_copy(update={"sets": ("clean",), "only": (some,)}), bundle, tmp_path / "results")
         session = device_run.Session(Connection(device, print, PAUSES), bundle, tmp_path / "results")
         device_run.bring(session, print)
         whole = os.statvfs(place)
