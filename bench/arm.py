@@ -137,7 +137,9 @@ def print_terminal(lines: Sequence[ArmLine], console: Console) -> None:
         table.add_column(name, justify="left" if at < 3 else "right", no_wrap=True)
     for row in cells(lines):
         table.add_row(*row)
-    Console(file=console.file, width=max(console.width, 60 + 50 * len(_devices(lines)))).print(table)
+    whole = Console(file=console.file, width=1000)
+    whole.width = max(console.width, whole.measure(table).maximum)
+    whole.print(table)
     console.print(LEGEND, soft_wrap=True, markup=False)
 
 

@@ -36,6 +36,7 @@ class Reporter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._last = 0.0
+        self.answers = threading.Semaphore(0)
 
     def send(self, **report: Any) -> None:
         self._stream.write(json.dumps(report) + "\n")
@@ -47,6 +48,12 @@ class Reporter:
             self._last = now
             self.send(done=done, **more)
 
+    def ask(self, file: str) -> None:
+        """Wait until the runner has looked whether a file of the bundle is the one that is listed. It is the runner
+        who hashes: that takes memory that is not the artifact's."""
+        self.send(needs=file)
+        self.answers.acquire()
+
 
 def main() -> int:
     """Read the job from standard input and do it. Returns 0, or 1 after a ``failed`` report."""
@@ -54,8 +61,8 @@ def main() -> int:
     reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     job = load_job(sys.stdin.readline())
-    threading.Thread(target=_end_with_runner, daemon=True).start()
     reporter = Reporter(reports)
+    threading.Thread(target=_hear_runner, args=(reporter,), daemon=True).start()
     try:
         run_job(job, reporter)
     except EngineError as error:
@@ -89,7 +96,7 @@ def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
     engine = open_engine(job.artifact, job.rules.threads, job.engine, job.shape)
     for number, one in enumerate(job.wanted):
         reporter.send(at=one.signals.name)
-        recordings = _recordings(job, one)
+        recordings = _recordings(job, one.signals.file, reporter)
         for index in range(0 if number else emulation.WARM_UP):
             engine.run(recordings(index % job.n))
             reporter.beat(0)
@@ -101,7 +108,7 @@ def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
 def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, Any], before: dict[str, Any]) -> None:
     """Make the results on a real processor. ``found``: what is known already; ``before``: the device's condition."""
     signals = job.wanted[0].signals.file if job.wanted else str((job.sustained or {})["signals"])
-    first_set = Recordings(job.root / signals, job.adc_step_mv)
+    first_set = _recordings(job, signals, reporter)
     reporter.send(at="loading")
     start = time.perf_counter_ns()
     engine = open_engine(job.artifact, job.rules.threads, job.engine, job.shape)
@@ -115,7 +122,7 @@ def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, 
 
     for one in job.wanted:
         reporter.send(at=one.signals.name)
-        recordings = _recordings(job, one)
+        recordings = _recordings(job, one.signals.file, reporter)
         scores, times = measure.score_all(
             engine.run,
             recordings,
@@ -143,8 +150,9 @@ def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, 
         _sustain(job, engine, reporter)
 
 
-def _recordings(job: Job, one: Wanted) -> Recordings:
-    return Recordings(job.root / one.signals.file, job.adc_step_mv)
+def _recordings(job: Job, file: str, reporter: Reporter) -> Recordings:
+    reporter.ask(file)
+    return Recordings(job.root / file, job.adc_step_mv)
 
 
 def _marks(floor: dict[str, Any], throttled: bool | str) -> list[str]:
@@ -170,7 +178,7 @@ def _energy(engine: Engine, recordings: Recordings, reporter: Reporter) -> dict[
 def _sustain(job: Job, engine: Engine, reporter: Reporter) -> None:
     """Run the clean recordings for the minutes asked for, and write latency over time."""
     assert job.sustained is not None
-    recordings = Recordings(job.root / job.sustained["signals"], job.adc_step_mv)
+    recordings = _recordings(job, job.sustained["signals"], reporter)
     total = 60 * job.minutes
 
     def beat(seconds: float) -> None:
@@ -200,7 +208,9 @@ def _write(
     reporter.send(written=one.signals.name, ok=not bad)
 
 
-def _end_with_runner() -> None:
-    """Wait for the end of standard input, which comes when the runner is gone, however it went."""
-    os.read(0, 1)  # not sys.stdin: its lock, held by a daemon thread, aborts the interpreter on its way out
+def _hear_runner(reporter: Reporter) -> None:
+    """Pass on the runner's answers, a byte each, until the end of standard input, which comes when it is gone, however
+    it went."""
+    while os.read(0, 1):  # not sys.stdin: its lock, held by a daemon thread, aborts the interpreter on its way out
+        reporter.answers.release()
     os._exit(1)

@@ -20,7 +20,8 @@ from runtime.results import Wanted
 class Job:
     """What one child does: open ``artifact`` and make the ``wanted`` results, in this order.
 
-    ``root`` is the bundle, already verified; ``n`` how many recordings of each set; ``classes`` how many scores.
+    ``root`` is the bundle, whose files of signals the child asks for before it opens them; ``n`` how many recordings of
+    each set; ``classes`` how many scores.
     """
 
     root: Path

@@ -91,7 +91,7 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
             progress.say(f"nothing to do: all {sum(map(len, asked.values()))} results are there")
             return 0
         first = next(one for one in artifacts if owed[one.name] or long[one.name])
-        _check(plan, first, owed[first.name], long[first.name])  # before a run is noted that cannot begin
+        bundle.check([first.file, *(one.signals.file for one in owed[first.name][:1])])  # before anything is noted
         with noted(plan.out, plan.device, plan.rules.threads) as note:
             for artifact in artifacts:
                 missing = owed[artifact.name]
@@ -175,6 +175,9 @@ def _run_artifact(
 
     def on_report(report: dict[str, Any]) -> None:
         nonlocal sustained_s
+        if "needs" in report:
+            bundle.check([report["needs"]])
+            return
         if "sustained_s" in report:
             progress.spent(report["sustained_s"] - sustained_s)
             sustained_s = report["sustained_s"]
@@ -185,7 +188,7 @@ def _run_artifact(
     if version is None:
         reason: str | None = _no_engine(artifact)
     else:
-        _check(plan, artifact, missing, long)
+        bundle.check([artifact.file])
         job = Job(
             root=bundle.root,
             artifact=bundle.root / artifact.file,
@@ -218,12 +221,6 @@ def _run_artifact(
         progress.spent(60 * plan.options.minutes - sustained_s)
     progress.end(artifact.name, said)
     return failed
-
-
-def _check(plan: Plan, artifact: Artifact, missing: list[Wanted], long: dict[str, Any] | None) -> None:
-    """Hash the files that an artifact's process will open. Raises :class:`BundleError`."""
-    further = [long["signals"]] if long else []
-    plan.bundle.check([artifact.file, *(one.signals.file for one in missing), *further])
 
 
 def _outcome(missing: list[Wanted], failed: int, seconds: float) -> str:

@@ -32,8 +32,8 @@ def run_child(
     """Run one job in a process of its own; return None, or the reason why it did not do all of it.
 
     The process is killed when it reports nothing for ``time_limit_s``: that long may importing, loading, or a single
-    inference take. ``lock`` is an open descriptor that the process keeps open. ``out`` takes its standard error,
-    unnamed.
+    inference take. It asks for each file of signals (``needs``), and goes on when ``on_report`` has returned.
+    ``lock`` is an open descriptor that the process keeps open. ``out`` takes its standard error, unnamed.
     """
     command, folder = own_command()
     kills_before = oom_kills()
@@ -95,6 +95,10 @@ def _watch(
             report = json.loads(line)
             at, failed = report.get("at", at), report.get("failed", failed)
             on_report(report)
+            if "needs" in report:  # it waits for this
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(b"\n")
+                    process.stdin.flush()
     try:
         process.wait(time_limit_s)
     except subprocess.TimeoutExpired:
