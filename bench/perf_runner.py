@@ -8,6 +8,7 @@ within a round, and the median over the rounds counts. ``litert-benchmark`` roun
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from bench.asked import Asked
@@ -138,24 +140,32 @@ def _beside(artifact: ArtifactEntry, rounds: Sequence[tuple[dict[str, float], di
             percentile=each,
             ours_ms=statistics.median(ours[each] for ours, _ in rounds),
             theirs_ms=statistics.median(theirs[each] for _, theirs in rounds),
-            ratios=tuple(ours[each] / theirs[each] for ours, theirs in rounds),
+            ratios=tuple(ours[each] / (theirs[each] or math.inf) for ours, theirs in rounds),  # 0.00: below .005 ms
         )
         for each in shared
     ]
 
 
 def runner_table(found: Sequence[Beside]) -> Table:
-    """What was found, for a terminal."""
-    drawn = Table(Column("file", overflow="fold"), "referee", "what", "ours", "theirs", "ratio", "range", "held")
-    for one in found:
+    """What was found, for a terminal: a line a file. Of a p95 or p99 the ratio alone."""
+    names = ("file", "ours, ms", "referee", "ratio (range)", "p95, p99", "held")
+    drawn = Table(
+        *(Column(each, no_wrap=True) for each in names), box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for name in dict.fromkeys(one.artifact for one in found):
+        of_file = {one.percentile: one for one in found if one.artifact == name}
+        p50 = of_file["p50"]
         drawn.add_row(
-            one.artifact,
-            one.referee,
-            one.percentile,
-            f"{one.ours_ms:.3f} ms",
-            f"{one.theirs_ms:.3f} ms",
-            f"{one.ratio:.2f}",
-            f"{min(one.ratios):.2f} to {max(one.ratios):.2f}",
-            ("yes" if one.held else "NO") if one.claimed else "-",
+            name,
+            f"{p50.ours_ms:.3f}",
+            f"{p50.theirs_ms:.3f}",
+            f"{p50.ratio:.2f} ({min(p50.ratios):.2f}-{max(p50.ratios):.2f})",
+            ", ".join(f"{of_file[each].ratio:.2f}" if each in of_file else "-" for each in ("p95", "p99")),
+            "yes" if p50.held else "NO",
         )
+    drawn.caption = (
+        "p50 of alternating rounds, medians; ratios: ours to the referee's. TFLite: litert-benchmark; ONNX: MLPerf's "
+        f"load generator. Held: p50 within {RELATIVE:.0%}, or {1000 * ABSOLUTE_MS:.0f} us below {SHORT_MS:g} ms."
+    )
+    drawn.caption_justify = "left"
     return drawn
