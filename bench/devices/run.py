@@ -73,6 +73,15 @@ class Session:
     def device(self) -> DeviceSpec:
         return self.connection.device
 
+    @property
+    def venv(self) -> str:
+        """Where --setup puts a virtual environment; all studies there share it."""
+        return f"{self.device.folder}/venv"
+
+    @property
+    def venv_python(self) -> str:
+        return f"{self.venv}/bin/python"
+
     def runner(self, *arguments: str) -> list[str]:
         """A command of the runner there."""
         return [self.python, f"{self.home}/bundle/runner.pyz", *arguments]
@@ -117,6 +126,10 @@ def look(session: Session, say: Callable[[str], None], setup: bool) -> None:
     """Check that the device can run the bundle. Raises InputError that says what is missing and how to get it."""
     found = _look(session)
     missing = _missing(session, found)
+    if missing and _is_set_up(session):
+        session.python = session.venv_python
+        found = _look(session)
+        missing = _missing(session, found)
     if missing and setup:
         _set_up(session, say)
         found = _look(session)
@@ -169,13 +182,19 @@ def _missing(session: Session, found: dict[str, Any]) -> list[str]:
     return missing if able else [*missing, *(f"engine for .{each} files ({ENGINES[each][0]})" for each in formats)]
 
 
+def _is_set_up(session: Session) -> bool:
+    """True when an earlier --setup made a virtual environment there."""
+    arguments = ["test", "-x", session.venv_python]
+    return session.connection.patiently(lambda: session.connection.run(arguments, b""), "looking at it")[0] == 0
+
+
 def _set_up(session: Session, say: Callable[[str], None]) -> None:
     """Make a virtual environment in our folder there, with numpy and the engines."""
-    place = f"{session.device.folder}/venv"
-    python = f"{place}/bin/python"
+    python = session.venv_python
     commands = [
-        [session.python, "-m", "venv", place],
+        [session.device.python, "-m", "venv", session.venv],
         [python, "-m", "pip", "install", "--only-binary", ":all:", *PACKAGES],
+        ["touch", f"{session.venv}/{MARKER}"],
     ]
     for command in commands:
         say(f"there: {shlex.join(command)}")
@@ -335,11 +354,13 @@ def accept(bundle: Path, incoming: Path, target: Path) -> None:
 
 
 def forget(device: DeviceSpec, bundle: Path, say: Callable[[str], None]) -> None:
-    """Remove what was put there for this study, and the virtual environment that --setup made."""
+    """Remove what was put there for this study; with the last study, the virtual environment that --setup made."""
     session = Session(Connection(device, say), bundle, bundle.parent / "results")
     mine = f"{session.home}/{MARKER}"
     script = f"if test -f {shlex.quote(mine)}; then rm -rf {shlex.quote(session.home)}; echo removed; "
     script += f"elif test -e {shlex.quote(session.home)}; then echo no; else echo nothing; fi"
+    folder, venv = shlex.quote(session.device.folder), shlex.quote(f"{session.venv}/{MARKER}")
+    script += f"; if test -f {venv} && ! ls -d {folder}/*/{MARKER} | grep -qv {venv}; then rm -rf {folder}/venv; fi"
     said = session.ask(["sh", "-c", script], b"", "cleaning").decode("ascii", "replace").strip()
     if said == "no":
         raise InputError(f"{device.address}: {session.home} there has no {MARKER}", "it is not ours: remove it by hand")

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -147,6 +148,30 @@ def test_a_device_without_an_engine(server: Server, device: DeviceSpec, tmp_path
     with pytest.raises(InputError, match=r"has no numpy and no engine for \.onnx files \(onnxruntime\)") as raised:
         go(device.model_copy(update={"python": str(bare)}), write_bundle(tmp_path / "bundle"), tmp_path / "results")
     assert "--setup" in raised.value.mend
+
+
+def test_the_environment_of_an_earlier_setup_is_found_and_goes_with_the_last_study(
+    server: Server, device: DeviceSpec, tmp_path: Path
+) -> None:
+    place = server.home / device.folder / "venv"
+    (place / "bin").mkdir(parents=True)
+    (place / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (place / "bin/python").chmod(0o755)
+    (place / device_run.MARKER).touch()
+    bundle, bare = write_bundle(tmp_path / "bundle"), server.home / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {shutil.which("python3", path="/usr/bin") or "python3"} -I -S "$@"\n')
+    bare.chmod(0o755)
+    go(device.model_copy(update={"python": str(bare)}), bundle, tmp_path / "results")
+    assert len(list((tmp_path / "results/board").glob("*/[!_]*.json"))) == 8
+    other = server.home / device.folder / "another"
+    other.mkdir()
+    (other / device_run.MARKER).touch()
+    forget(device, bundle, print)
+    assert place.exists()
+    (other / device_run.MARKER).unlink()
+    forget(device, bundle, print)
+    assert not place.exists()
+    assert other.exists()
 
 
 PTB_XL = """
