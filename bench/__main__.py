@@ -155,6 +155,57 @@ def arm(
 
 
 @app.command()
+def gate(
+    study: StudyOption,
+    build: BuildOption = None,
+    artifact: Annotated[list[str] | None, typer.Option(help="Only these artifacts, as 'cnn/*'.")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="Only these devices.")] = None,
+    min_auc: Annotated[float | None, typer.Option(min=0, max=1, help="Clean macro AUC.")] = None,
+    max_auc_drop: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Clean macro AUC lost by a quantized file to its float parent.")
+    ] = None,
+    max_p50_ms: Annotated[float | None, typer.Option(min=0, help="Median latency.")] = None,
+    max_p99_ms: Annotated[float | None, typer.Option(min=0, help="Latency of all but one in a hundred.")] = None,
+    max_size_bytes: Annotated[int | None, typer.Option(min=0, help="Size of the file.")] = None,
+    min_attacked_auc: Annotated[
+        list[str] | None, typer.Option(help="The lowest macro AUC under attack at a budget, as .6@0.01mV.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Take the unfavourable end of each AUC's 95 % interval.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.", metavar="FILE")] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(help="Add Markdown there.", metavar="FILE", envvar="GITHUB_STEP_SUMMARY"),
+    ] = None,
+) -> None:
+    """Hold every file against bounds, for a team's CI. Status 1, and a line each, for those that it does not keep.
+
+    Example: `python -m bench gate --study mine.toml --max-auc-drop .01 --max-p99-ms 20 --min-attacked-auc .6@0.01mV`
+    """
+    from bench import gate_report
+    from bench.gate import Bounds, attacked_bound, gate
+    from runtime.files import write_text
+
+    attacked = tuple(map(attacked_bound, min_attacked_auc or ()))
+    bounds = Bounds(min_auc, max_auc_drop, max_p50_ms, max_p99_ms, max_size_bytes, attacked, strict)
+    loaded, _, where = load(study, None, build)
+    checks = gate(_evaluation(loaded, where), bounds, artifact or (), device or ())
+    if junit is not None:
+        write_text(junit, gate_report.as_junit(checks, loaded.title))
+    if summary is not None:
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(gate_report.as_summary(checks, loaded.title))
+    for check in checks:
+        typer.echo(
+            f"{'ok    ' if check.held else 'FAILED'} {check.artifact} on {check.device}: {check.bound}: {check.found}"
+        )
+    failed = [check for check in checks if not check.held]
+    if failed:
+        raise NotHeldError(f"{len(failed)} of {len(checks)} checks do not hold")
+
+
+@app.command()
 def report(study: StudyOption, build: BuildOption = None) -> None:
     """Write the pictures, the rows and a page to read them on, into the study's report folder.
 
