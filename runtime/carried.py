@@ -60,7 +60,10 @@ def _run(asked: argparse.Namespace) -> int:
     asked.bundle = asked.out / ".bundle"
     _put(asked.bundle)
     asked.limit = asked.limit or _records(asked.bundle)
-    status = commands.run(asked)
+    try:
+        status = commands.run(asked)
+    except BundleError as error:
+        raise BundleError(f"{error}; delete {asked.bundle}: the same command unpacks it again") from None
     if status in (0, 1):
         packed = pack(asked.out)
         print(f"{packed}: carry it home, and there: make take STUDY=... RESULTS={packed.name}")

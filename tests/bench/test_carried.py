@@ -86,6 +86,17 @@ def test_it_goes_on_where_it_was(carried: Path, results: Path) -> None:
     assert {path.parent.name for path in changed if ".bundle" not in path.parts} == {"one__onnx-fp32"}
 
 
+def test_a_card_that_lost_a_bit(carried: Path, tmp_path: Path) -> None:
+    assert on_device(carried, tmp_path / "b", "unpack", "results/.bundle").returncode == 0
+    path = tmp_path / "b/results/.bundle/signals/clean.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    done = on_device(carried, tmp_path / "b", "run")
+    assert done.returncode == 2
+    assert done.stderr.endswith("in bundle.json; delete results/.bundle: the same command unpacks it again\n")
+    shutil.rmtree(tmp_path / "b/results/.bundle")
+    assert on_device(carried, tmp_path / "b", "run", "--only", "one/*", "--sets", "clean").returncode == 0
+
+
 def test_its_other_commands_are_the_runners(carried: Path, tmp_path: Path) -> None:
     assert "engines" in json.loads(on_device(carried, tmp_path, "probe").stdout)
     assert on_device(carried, tmp_path, "unpack", "here").returncode == 0
