@@ -42,7 +42,7 @@ def write_files(study: Study, build: Path, folder: Path) -> Path:
 
 def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     """Write the measured results of one study into ``folder``; returns the files."""
-    evaluation = evaluate(build / study.name, study.bench.bootstrap, study.seed)
+    evaluation = evaluate(build / study.name, study.bench.bootstrap, study.seed, study.bench.delta)
     note = f"**{evaluation.note}**\n\n" if evaluation.note else ""
     written = {
         f"{study.name}.md": as_markdown(evaluation),
