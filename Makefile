@@ -18,6 +18,7 @@ SCHEDULER ?=
 DEVICE ?=
 DEVICES ?=
 RESULTS ?=
+COMPARE ?=
 PIP_FLAGS ?=
 DOCS_STUDIES ?= studies/ptb-xl.toml studies/ptb-xl-lead-i.toml studies/mit-bih.toml
 VENV ?= .venv
@@ -103,18 +104,21 @@ bench: setup
 table: setup
 	$(RUN) bench table --study $(STUDY) --build $(BUILD)
 
+# COMPARE="build/demo/results/host build/demo/results/pi4" lays two runs of one study side by side
 report: setup
-	$(RUN) bench report --study $(STUDY) --build $(BUILD)
+	$(RUN) bench report --study $(STUDY) --build $(BUILD) $(foreach folder,$(COMPARE),--compare $(folder))
 
 # The tables of README.md, docs/export.md and docs/attacks.md, from studies that were exported or run: make docs BUILD=build
 docs: setup
 	$(RUN) bench docs $(DOCS_STUDIES) --build $(BUILD)
 
 # The latency and size ratios that are claimed, artifacts alternating in one run, on a study that was run; then the runner
-# beside the field's load generators, and our attacks beside ART's, foolbox's and a plain loop
+# beside the field's load generators, the bootstrap beside a loop over scikit-learn, and our attacks beside ART's, foolbox's
+# and a plain loop
 perf: setup
 	@held=0; $(RUN) bench perf --study $(STUDY) --build $(BUILD) || held=$$?; \
 		$(RUN) bench perf-runner --study $(STUDY) --build $(BUILD) || held=$$?; \
+		$(RUN) bench perf-statistics || held=$$?; \
 		$(RUN) bench perf-attacks $(OPTIONS) || held=$$?; exit $$held
 
 test: setup

@@ -206,15 +206,33 @@ def gate(
 
 
 @app.command()
-def report(study: StudyOption, build: BuildOption = None) -> None:
+def report(
+    study: StudyOption,
+    build: BuildOption = None,
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Twice: the folders of two runs of the study, laid side by side instead.")
+    ] = None,
+) -> None:
     """Write the pictures, the rows and a page to read them on, into the study's report folder.
 
     Example: `python -m bench report --study studies/demo.toml`
     """
+    from bench.answers import answers
     from bench.report import write_report
+    from bench.report.side_by_side_page import write_comparison
 
     loaded, _, where = load(study, None, build)
-    page = write_report(_evaluation(loaded, where), _home(loaded, where) / "report")
+    home, bench = _home(loaded, where), loaded.bench
+    if compare:
+        if len(compare) != 2:
+            raise InputError(
+                f"--compare: {len(compare)} folders", "name two: --compare results/host --compare results/pi4"
+            )
+        folder = home / "report" / "side-by-side"
+        page = write_comparison(home, compare[0], compare[1], folder, bench.bootstrap, loaded.seed, bench.delta)
+    else:
+        evaluation = _evaluation(loaded, where)
+        page = write_report(evaluation, home / "report", home, answers(evaluation))
     say(f"open {page}")
 
 
@@ -279,6 +297,22 @@ def perf_runner(
         raise NotHeldError("; ".join(missed))
 
 
+@app.command("perf-statistics")
+def perf_statistics() -> None:
+    """Hold the bootstrap against a plain loop over scikit-learn, and its time for a study. Status 1 if a claim is
+    missed.
+
+    Example: `python -m bench perf-statistics`
+    """
+    from bench.perf_statistics import measure_statistics, statistics_table
+
+    outcomes = measure_statistics()
+    Console().print(statistics_table(outcomes))
+    missed = [one.what for one in outcomes if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(missed))
+
+
 @app.command("perf-attacks")
 def perf_attacks(
     study: StudyOption,
@@ -332,7 +366,7 @@ def _say_expected(home: Path, head: BundleHead) -> None:
 def _evaluation(study: Study, build: Path) -> Evaluation:
     from bench.evaluation import evaluate
 
-    return evaluate(_home(study, build), study.bench.bootstrap, study.seed)
+    return evaluate(_home(study, build), study.bench.bootstrap, study.seed, study.bench.delta)
 
 
 def _print(study: Study, build: Path, format: Format, budget: float | None = None) -> None:

@@ -57,7 +57,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
     rows = recordings.sample("test", study.test_records, study.seed)
     entries = [entry for entry in manifest.entries if _is_measured(study, entry)]
     artifacts = [entry for entry in entries if entry.status == "ok"]
-    thresholds = {name: each.get("thresholds") for name, each in load_metrics(study, build).items()}
+    known = load_metrics(study, build)
     links = {str(entry.file): home / str(entry.file) for entry in artifacts}
     links |= {f"signals/{each.name}.npy": home / "signals" / f"{each.name}.npy" for each in signals.sets}
     head: dict[str, Any] = {
@@ -84,7 +84,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
                 "note": entry.note,
                 "not_on": entry.not_on,
                 "input_step_mv": entry.calibration.input_step_mv if entry.calibration else None,
-                "thresholds": thresholds.get(entry.model),
+                **_thresholds(known.get(entry.model, {})),
             }
             for entry in artifacts
         ],
@@ -119,6 +119,12 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
     head["digest"] = wanted
     write_json(folder / "bundle.json", head)  # last: a folder without it is no bundle
     return folder
+
+
+def _thresholds(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What validation recordings gave a model to decide by; those at fixed specificities where it has them."""
+    fixed = metrics.get("specificity_thresholds")
+    return {"thresholds": metrics.get("thresholds")} | ({"specificity_thresholds": fixed} if fixed else {})
 
 
 def _described(each: SignalSet) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def write_files(study: Study, build: Path, folder: Path) -> Path:
 
 def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     """Write the measured results of one study into ``folder``; returns the files."""
-    whole = evaluate(build / study.name, study.bench.bootstrap, study.seed)
+    whole = evaluate(build / study.name, study.bench.bootstrap, study.seed, study.bench.delta)
     evaluation = _of_this_machine(whole)
     note = f"**{evaluation.note}**\n\n" if evaluation.note else ""
     written = {

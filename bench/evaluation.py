@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attacks.audit_file import Audit
 from bench.flagged import audit_of
-from bench.resampled import Resampled, resampled_aucs
-from bench.results import DeviceResults, Stale, read_bundle, read_results
-from bench.rows import Row, is_quantized, known, parent_of, rows_of
+from bench.resampled import Kept, Resampled, kept_numbers
+from bench.results import Bundle, DeviceResults, Stale, read_bundle, read_results
+from bench.rows import HOST, Row, is_quantized, known, parent_of, rows_of
 from bench.schema import BundleHead, Device
 from bench.score_difference import host_of, score_differences
 from core.statistics import Interval, percentiles
@@ -38,9 +39,21 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class ClassCount:
+    """One class among the recordings of a bundle: how many have it, and of how many patients they are."""
+
+    name: str
+    recordings: int
+    patients: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that is said about one bundle. ``note`` is what must stand beside every number of it. ``audit`` is
-    None when none was made of these attacks; ``no_audit`` then says so. Intervals are made from ``resampled``."""
+    None when none was made of these attacks; ``no_audit`` then says so. Intervals are made from ``kept``. ``delta`` is
+    the study's largest difference of AUC that does not matter; ``recordings`` and ``patients`` are those of the bundle,
+    ``patients_of`` the patients of the first n recordings by n, for every n that was run.
+    """
 
     head: BundleHead
     note: str | None
@@ -52,26 +65,45 @@ class Evaluation:
     patients: int
     audit: Audit | None = None
     no_audit: str | None = None
-    resampled: Resampled = field(default_factory=dict, compare=False, repr=False)
+    delta: float = 0.01
+    recordings: int = 0
+    class_counts: tuple[ClassCount, ...] = ()
+    patients_of: dict[int, int] = field(default_factory=dict, compare=False)
+    kept: Kept = field(default_factory=Kept, compare=False, repr=False)
+
+    @property
+    def resampled(self) -> Resampled:
+        """The macro AUC of all recordings and of every resample, by device, artifact and signal set."""
+        return self.kept.aucs
+
+    def paired(self, row: Row | None, other: Row | None) -> NDArray[np.float64] | None:
+        """AUC of ``row`` minus that of ``other`` on the same recordings, float64 (1 + resamples,): of all, then of each
+        resample. This machine's AUC is that on the recordings that the other device ran, where these are fewer. None
+        where one was not measured or they have other recordings."""
+        if row is None or other is None or row.auc is None or other.auc is None:
+            return None
+        sides = [self.resampled.get(_key(each)) for each in (row, other)]
+        if row.n != other.n:
+            same_run = (row.artifact, row.signals) == (other.artifact, other.signals)
+            sides[1] = self.kept.on_host.get(_key(row)) if same_run and other.evidence == HOST else None
+        return None if sides[0] is None or sides[1] is None else sides[0] - sides[1]  # the same resamples on both sides
 
     def difference(self, row: Row | None, other: Row | None) -> Interval | None:
-        """AUC of ``row`` minus that of ``other`` on the same recordings, in pairs; None where one was not measured."""
-        if row is None or other is None or row.auc is None or other.auc is None or row.n != other.n:
-            return None
-        values = self.resampled[_key(row)] - self.resampled[_key(other)]  # the same resamples on both sides
-        return Interval(float(values[0]), *percentiles(values[1:]))
+        """:meth:`paired` as an estimate with its 95 % interval."""
+        values = self.paired(row, other)
+        return None if values is None else Interval(float(values[0]), *percentiles(values[1:]))
 
 
-def evaluate(build: Path, resamples: int = 1000, seed: int = 1) -> Evaluation:
+def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0.01) -> Evaluation:
     """Turn ``build/<study>/bundle`` and ``build/<study>/results`` into rows.
 
-    ``resamples`` and ``seed`` are the study's ``bench.bootstrap`` and ``bench.seed``. Raises InputError for a damaged
-    file; a missing or stale result is a row with nothing measured.
+    ``resamples``, ``seed`` and ``delta`` are the study's ``bench.bootstrap``, ``seed`` and ``bench.delta``. Raises
+    InputError for a damaged file; a missing or stale result is a row with nothing measured.
     """
     build = Path(build)
     bundle = read_bundle(build / "bundle")
     devices = read_results(bundle, build / "results")
-    resampled = resampled_aucs(bundle, devices, build / "rows", resamples, seed)
+    kept = kept_numbers(bundle, devices, build / "rows", resamples, seed)
     audit, no_audit = audit_of(bundle.head, build)
     note = _note(bundle.head)
     host = host_of(devices)
@@ -80,7 +112,7 @@ def evaluate(build: Path, resamples: int = 1000, seed: int = 1) -> Evaluation:
         row
         for each in devices
         for artifact in bundle.head.artifacts
-        for row in rows_of(bundle.head, each, artifact, resampled, audit, note, apart[each.name])
+        for row in rows_of(bundle.head, each, artifact, kept, audit, note, apart[each.name])
     ]
     rows += [
         Row(model=each.model, recipe=each.recipe, not_applicable=each.reason, note=note)
@@ -91,13 +123,24 @@ def evaluate(build: Path, resamples: int = 1000, seed: int = 1) -> Evaluation:
         note=note,
         devices=tuple(each.device for each in devices if each.device is not None),
         rows=tuple(rows),
-        differences=tuple(_differences(bundle.head, devices, resampled)),
+        differences=tuple(_differences(bundle.head, devices, kept.aucs)),
         stale=tuple(stale for each in devices for stale in each.stale),
         resamples=resamples,
         patients=len(np.unique(bundle.patients)),
         audit=audit,
         no_audit=no_audit,
-        resampled=resampled,
+        delta=delta,
+        recordings=len(bundle.labels),
+        class_counts=_class_counts(bundle),
+        patients_of={n: len(np.unique(bundle.patients[:n])) for n in {row.n for row in rows if row.n is not None}},
+        kept=kept,
+    )
+
+
+def _class_counts(bundle: Bundle) -> tuple[ClassCount, ...]:
+    return tuple(
+        ClassCount(name, int(has.sum()), len(np.unique(bundle.patients[has])))
+        for name, has in zip(bundle.head.task.classes, bundle.labels.T.astype(bool), strict=True)
     )
 
 

@@ -1,17 +1,20 @@
-"""Macro AUCs on bootstrap resamples, of every result and of the worst case over the attacks, kept between two looks.
+"""All that is computed from scores, of every result and of the worst case over the attacks, kept between two looks.
 
 In come a bundle and the results of its devices (:mod:`bench.results`); out comes, for every artifact and signal set,
-the macro AUC of all recordings that were run and that of each resample. All that were run on as many recordings share
-one set of resamples, so any two of them can be compared in pairs. They are kept under ``build/<study>/rows/``, one step
-an artifact, so that a second look computes nothing.
+the macro AUC of all recordings that were run and that of each resample, each class's AUC with its interval, and the
+metrics of its decisions (:mod:`bench.metrics`). All that were run on as many recordings share one set of resamples, so
+any two of them can be compared in pairs; where a device ran fewer recordings than this machine, this machine's AUCs on
+those few are computed too. All are kept under ``build/<study>/rows/``, one step an artifact, so that a second look
+computes nothing.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +22,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.worst import worst_case
+from bench.metrics import Metrics, Rules, metrics, rules_of
 from bench.results import Bundle, DeviceResults, Measured
 from bench.schema import SignalEntry
+from bench.score_difference import host_of
 from core.console import follow
-from core.statistics import Resamples, draw_resamples, resampled_macro_auc
+from core.errors import InputError
+from core.statistics import draw_resamples, macro, percentiles, resampled_aucs
 from core.steps import Step
-from runtime.auc import macro_auc
+from runtime.auc import auc, macro_auc
 from runtime.files import read_array, write_array
 
-STATISTICS = 2  # raise it when core.statistics or attacks.worst gives other numbers, so that kept ones are not used
+STATISTICS = 3  # raise it when core.statistics or attacks.worst gives other numbers, so that kept ones are not used
 WORST = "worst-case"  # as a method: the attack that hurts most, recording by recording
 
 # By device, artifact and signal set: the macro AUC of all recordings first, then that of every resample.
-Resampled = dict[tuple[str, str, str], NDArray[np.float64]]
+Key = tuple[str, str, str]
+Resampled = dict[Key, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was computed, by device, artifact and signal set. ``aucs`` float64 (1 + resamples,); ``classes`` float64
+    (classes, 3): AUC, low and high of each; ``on_host`` like ``aucs``: this machine's on the recordings that the device
+    ran, where these are fewer than its own."""
+
+    aucs: Resampled = field(default_factory=dict)
+    classes: Resampled = field(default_factory=dict)
+    metrics: dict[Key, Metrics] = field(default_factory=dict)
+    on_host: Resampled = field(default_factory=dict)
 
 
 def worst_name(epsilon_mv: float) -> str:
@@ -47,45 +66,60 @@ def attacks_at(signals: Sequence[SignalEntry]) -> dict[float, list[SignalEntry]]
 
 @dataclass(frozen=True)
 class _Job:
-    """One artifact on one device: its measured sets, and those behind the worst case of each budget."""
+    """One artifact on one device: its measured sets, those behind the worst case of each budget, and this machine's
+    scores ``on_host`` of sets of which the device ran fewer recordings. ``clean`` are its clean scores (n, classes)."""
 
     step: Step
-    file: Path
     device: str
     artifact: str
+    rules: Rules
+    clean: NDArray[Any] | None
     measured: Mapping[str, Measured]
     worst: Mapping[str, Sequence[str]]
+    on_host: Mapping[str, NDArray[Any]]
 
-    @property
-    def lines(self) -> list[str]:
-        """What each line of the file is about."""
-        return [*self.measured, *self.worst]
+    def file(self, kind: str) -> Path:
+        return self.step.folder / f"{self.step.name}.{kind}.npy"
 
-    def scores(self, line: str, labels: NDArray[Any]) -> NDArray[Any]:
-        """The scores (n, classes) behind one line."""
-        if line in self.worst:
-            found = [_known(self.measured[name]) for name in self.worst[line]]
-            n = min(map(len, found))  # a device may have run fewer recordings of one set than of another
-            return worst_case(np.stack([scores[:n] for scores in found]), labels[:n]).scores
-        return _known(self.measured[line])
+    def lines(self, labels: NDArray[Any]) -> list[Callable[[], NDArray[Any]]]:
+        """What gives the scores (n, classes) of each line of the files: the measured sets, the worst cases, and this
+        machine's."""
+        found = [partial(_known, each) for each in self.measured.values()]
+        found += [partial(self._worst, names, labels) for names in self.worst.values()]
+        return [*found, *(partial(np.asarray, scores) for scores in self.on_host.values())]
+
+    def _worst(self, names: Sequence[str], labels: NDArray[Any]) -> NDArray[Any]:
+        sets = [_known(self.measured[name]) for name in names]
+        n = min(map(len, sets))  # a device may have run fewer recordings of one set than of another
+        return worst_case(np.stack([scores[:n] for scores in sets]), labels[:n]).scores
 
 
-def resampled_aucs(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: int, seed: int) -> Resampled:
-    """The AUCs of every measured result, and of the worst case at each budget, on all resamples; read from ``cache``
-    where the scores are unchanged."""
+def kept_numbers(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: int, seed: int) -> Kept:
+    """The numbers of every measured result, and of the worst case at each budget; read from ``cache`` where the scores
+    are unchanged."""
     jobs = _jobs(bundle, devices, cache, count, seed)
     _fill([job for job in jobs if not job.step.fresh()], bundle, count, seed)
-    return {
-        (job.device, job.artifact, line): values
-        for job in jobs
-        for line, values in zip(job.lines, read_array(job.file), strict=True)
-    }
+    kept = Kept()
+    for job in jobs:
+        aucs, classes, numbers = (read_array(job.file(kind)) for kind in ("aucs", "classes", "metrics"))
+        keys = [(job.device, job.artifact, line) for line in (*job.measured, *job.worst)]
+        if {len(aucs), len(classes), len(numbers)} != {len(keys) + len(job.on_host)} or aucs.shape[1:] != (1 + count,):
+            raise InputError(
+                f"{job.file('aucs')}: written by another evaluation of this study meanwhile", "run this one again alone"
+            )
+        for at, key in enumerate(keys):
+            kept.aucs[key], kept.classes[key], kept.metrics[key] = aucs[at], classes[at], Metrics(*numbers[at])
+        on_host = [(job.device, job.artifact, line) for line in job.on_host]
+        kept.on_host.update(zip(on_host, aucs[len(keys) :], strict=True))
+    return kept
 
 
 def _jobs(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: int, seed: int) -> list[_Job]:
     files = bundle.head.files
     data = {"labels": files["labels.npy"].sha256, "patients": files["patients.npy"].sha256}
     settings = {"resamples": count, "seed": seed, "statistics": STATISTICS, **data}
+    host = host_of(tuple(devices))
+    clean_sets = [each.name for each in bundle.head.signals if each.method == "clean"]
     jobs = []
     for device in devices:
         for artifact in bundle.head.artifacts:
@@ -95,31 +129,62 @@ def _jobs(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: 
                 continue
             there = [each for each in bundle.head.signals if each.name in measured]
             worst = {worst_name(budget): [each.name for each in sets] for budget, sets in attacks_at(there).items()}
-            hashes = [[name, each.result.scores.sha256] for name, each in measured.items() if each.result.scores]
-            name = artifact.name.replace("/", "__")
-            step = Step(cache / device.name, name, {**settings, "scores": hashes, "worst": worst})
-            jobs.append(_Job(step, step.folder / f"{name}.npy", device.name, artifact.name, measured, worst))
+            on_host = _on_host(host, device, artifact.name, measured)
+            rules = rules_of(bundle.head.task, artifact)
+            inputs = {
+                **settings,
+                "scores": [_hash(name, each) for name, each in measured.items()],
+                "worst": worst,
+                "rules": asdict(rules),
+                "on_host": [_hash(name, host.results[artifact.name, name]) for name in on_host] if host else [],
+            }
+            step = Step(cache / device.name, artifact.name.replace("/", "__"), inputs)
+            clean = next((_known(measured[name]) for name in clean_sets if name in measured), None)
+            jobs.append(_Job(step, device.name, artifact.name, rules, clean, measured, worst, on_host))
     return jobs
 
 
+def _on_host(
+    host: DeviceResults | None, device: DeviceResults, artifact: str, measured: Mapping[str, Measured]
+) -> dict[str, NDArray[Any]]:
+    """This machine's scores on the recordings that a device ran, where it ran fewer of a set."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, each in measured.items():
+        here = host.results.get((artifact, name)) if host is not None and host.name != device.name else None
+        if here is not None and here.scores is not None and len(here.scores) > len(_known(each)):
+            found[name] = here.scores[: len(_known(each))]
+    return found
+
+
+def _hash(name: str, measured: Measured) -> list[str]:
+    return [name, measured.result.scores.sha256 if measured.result.scores else ""]
+
+
 def _fill(jobs: Sequence[_Job], bundle: Bundle, count: int, seed: int) -> None:
-    """Compute and keep float64 (lines, 1 + resamples) of each artifact; all on as many recordings share one set of
-    resamples."""
+    """Compute and keep the numbers of each artifact; all on as many recordings share one set of resamples."""
     if not jobs:
         return
     numbers = {len(_known(each)) for job in jobs for each in job.measured.values()}
-    resamples: dict[int, Resamples] = {n: draw_resamples(bundle.patients[:n], count, seed) for n in numbers}
+    resamples = {n: draw_resamples(bundle.patients[:n], count, seed) for n in numbers}
+    for each in resamples.values():
+        _ = each.blocks  # made here once, not by several threads
 
-    def aucs(scores: NDArray[Any]) -> NDArray[np.float64]:
+    def line(scores: NDArray[Any], job: _Job) -> tuple[NDArray[np.float64], ...]:
         n, labels = len(scores), bundle.labels[: len(scores)]
-        return np.concatenate([[macro_auc(scores, labels)], resampled_macro_auc(scores, labels, resamples[n])])
+        by_class = resampled_aucs(scores, labels, resamples[n])
+        intervals = [(auc(scores[:, k], labels[:, k]), *percentiles(by_class[k])) for k in range(labels.shape[1])]
+        clean = job.clean if job.clean is not None and len(job.clean) >= n else None
+        decided = metrics(scores, labels, job.rules, clean)
+        return np.concatenate([[macro_auc(scores, labels)], macro(by_class)]), np.array(intervals), decided.as_array()
 
     # Threads suffice: sorting and sums leave Python's lock alone.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for job in follow(jobs, "intervals"):
-            lines = pool.map(lambda line, job=job: aucs(job.scores(line, bundle.labels)), job.lines)
-            write_array(job.file, np.stack(list(lines)))
-            job.step.done([job.file])
+            found = list(pool.map(lambda scores, job=job: line(scores(), job), job.lines(bundle.labels)))
+            paths = [job.file(kind) for kind in ("aucs", "classes", "metrics")]
+            for path, values in zip(paths, zip(*found, strict=True), strict=True):
+                write_array(path, np.stack(values))
+            job.step.done(paths)
 
 
 def _known(measured: Measured) -> NDArray[Any]:

@@ -3,12 +3,15 @@
 In come a bundle (its head, labels and patients) and the results folder of one or several devices, both laid out as
 ``docs/formats.md`` says. Out come frozen objects: the bundle, and for each device the results that belong to it. A
 result made from other bytes (another artifact, another signal set) is *stale*: it is listed with its reason and never
-used. A damaged one is an :class:`~core.errors.InputError`. Nothing is unpickled and no link is followed.
+used; so is one of another engine version or another processor than most of its device: numbers of two versions are
+never mixed under one name. A damaged one is an :class:`~core.errors.InputError`. Nothing is unpickled and no link is
+followed.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bench.schema import BundleHead, Device, Result, Wire
+from bench.schema import BundleHead, Device, Result, Wire, plain
 from core.errors import InputError
 from runtime.untrusted import BundleError, read_npy
 
@@ -101,6 +104,7 @@ def read_device(bundle: Bundle, folder: Path) -> DeviceResults:
     if folder.is_symlink():
         raise InputError(f"{folder}: a link", "put the device's results themselves there")
     results: dict[tuple[str, str], Measured] = {}
+    paths: dict[tuple[str, str], Path] = {}
     stale: list[Stale] = []
     device: Device | None = None
     for path in sorted(folder.glob("*/*.json")):
@@ -128,7 +132,31 @@ def read_device(bundle: Bundle, folder: Path) -> DeviceResults:
             )
         device = device or result.device
         results[key] = _with_scores(bundle, result, path)
-    return DeviceResults(folder.name, device, results, tuple(stale))
+        paths[key] = path
+    for key, reason in _mixed(results).items():
+        del results[key]
+        stale.append(Stale(paths[key], key, reason))
+    return DeviceResults(folder.name, device if results else None, results, tuple(stale))
+
+
+def _mixed(results: dict[tuple[str, str], Measured]) -> dict[tuple[str, str], str]:
+    """Why results are not of the same run as most of their device: measured with another version of an engine, or on
+    another processor under the same name. Of versions with equally many results the last by name stays, so that the
+    answer does not depend on the order of files. A failed run carries no number and is left alone."""
+    found: dict[tuple[str, str], str] = {}
+    measured = {key: each.result for key, each in results.items() if each.result.status == "ok"}
+    facts = {key: {f"engine {r.engine.name}": str(r.engine.version)} if r.engine else {} for key, r in measured.items()}
+    for key, result in measured.items():
+        fingerprint = result.device.fingerprint
+        facts[key]["processor"] = " ".join(str(fingerprint.get(name, "unknown")) for name in ("machine", "cpu"))
+    for fact in sorted({name for each in facts.values() for name in each}):
+        values = Counter(each[fact] for each in facts.values() if fact in each)
+        usual = max(values, key=lambda value: (values[value], value))
+        for key, each in facts.items():
+            if each.get(fact, usual) != usual:
+                what = fact.removeprefix("engine ")
+                found[key] = f"measured with {what} {plain(each[fact])}, most of this device with {plain(usual)}"
+    return found
 
 
 def _staleness(bundle: Bundle, result: Result) -> str | None:
@@ -141,12 +169,18 @@ def _staleness(bundle: Bundle, result: Result) -> str | None:
     if artifact is None or signals is None or not signals.is_for(artifact):
         return GONE
     threads = result.engine.threads if result.engine else None
+    asked = result.asked
+    told = () if asked is None else (asked.warmup_s, asked.min_runs, asked.min_s)
+    rules = (head.run.warmup_s, head.run.min_runs, head.run.min_s)
     differs = {
         "on another version of the artifact": result.artifact.sha256 != head.files[artifact.file].sha256,
         "on another version of the signal set": result.signals.sha256 != head.files[signals.file].sha256,
-        "with another recorder step": result.asked is not None and result.asked.adc_step_mv != head.task.adc_step_mv,
+        "with another recorder step": asked is not None and asked.adc_step_mv != head.task.adc_step_mv,
         "on more recordings than there are": result.status == "ok" and (result.n or 0) > len(bundle.labels),
         "with another number of threads": threads is not None and threads != head.run.threads,
+        "for another time or number of runs": any(
+            said not in (None, rule) for said, rule in zip(told, rules, strict=False)
+        ),
     }
     return next((f"measured {what}" for what, true in differs.items() if true), None)
 

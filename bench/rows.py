@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from attacks.audit_file import Audit
 from bench.flagged import concerns
-from bench.resampled import WORST, Resampled, attacks_at, worst_name
+from bench.metrics import decisions, flipped, rules_of
+from bench.resampled import WORST, Kept, attacks_at, worst_name
 from bench.results import DeviceResults
 from bench.schema import ArtifactEntry, BundleHead, SignalEntry, Task, within
 from bench.score_difference import ScoreDifference
@@ -43,6 +44,9 @@ class Row(BaseModel):
     ``throttled``. ``instructions`` is the median count of one inference, from an
     emulator; ``score_difference`` the largest absolute difference of any score from this machine's, on the recordings
     that both ran: one that is larger than arithmetic explains is said in the note.
+
+    ``accuracy`` and all from there to ``flipped`` are of decisions (:class:`bench.metrics.Metrics`), by thresholds from
+    validation recordings; ``auc_lost`` is the clean AUC of the same artifact and device less ``auc``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -83,6 +87,17 @@ class Row(BaseModel):
     instructions: float | None = None
     score_difference: float | None = None
     marks: str | None = None
+    accuracy: float | None = None
+    label_accuracy: float | None = None
+    f1: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    specificity: float | None = None
+    sensitivity_90: float | None = None
+    sensitivity_95: float | None = None
+    calibration_error: float | None = None
+    flipped: float | None = None
+    auc_lost: float | None = None
 
     @property
     def artifact(self) -> str:
@@ -113,7 +128,7 @@ def rows_of(
     head: BundleHead,
     device: DeviceResults,
     artifact: ArtifactEntry,
-    resampled: Resampled,
+    kept: Kept,
     audit: Audit | None,
     note: str | None,
     apart: Mapping[tuple[str, str], ScoreDifference] | None = None,
@@ -125,20 +140,28 @@ def rows_of(
     for each in signals:
         disagreement = _disagreement(head.task, device, artifact, each)
         far = (apart or {}).get((artifact.name, each.name))
-        rows.append(_row(device, artifact, each, resampled, note, disagreement, far))
+        rows.append(_row(device, artifact, each, kept, note, disagreement, far))
     if device.device is not None and device.device.evidence != HOST:
         # It gets a part of the bundle: only what another file of this model was run on can be missing.
         ran = {signals for name, signals in device.results if name.partition("/")[0] == artifact.model}
         rows = [row for row in rows if row.evidence is not None or row.signals in ran]
-    rows += _worst_rows(device, artifact, signals, rows, resampled)
-    return [_flagged(row, audit) for row in rows]
+    rows += _worst_rows(device, artifact, signals, rows, kept)
+    clean = next((row for row in rows if row.method == "clean"), None)
+    return [_flagged(_with_loss(row, clean), audit) for row in rows]
+
+
+def _with_loss(row: Row, clean: Row | None) -> Row:
+    """The row with what its AUC lost of the clean one on as many recordings of the same artifact."""
+    if row.auc is None or clean is None or clean.auc is None or row.n != clean.n or row is clean:
+        return row
+    return row.model_copy(update={"auc_lost": clean.auc - row.auc})
 
 
 def _row(
     device: DeviceResults,
     artifact: ArtifactEntry,
     signals: SignalEntry,
-    resampled: Resampled,
+    kept: Kept,
     note: str | None,
     disagreement: float | None,
     apart: ScoreDifference | None,
@@ -178,14 +201,10 @@ def _row(
     }
     if measured.failure is not None:
         return Row(**facts, not_applicable=f"failed: {measured.failure}")
-    values = resampled[(device.name, *key)]
-    low, high = percentiles(values[1:])
     return Row(
         **facts,
+        **_numbers(kept, device.name, *key),
         n=result.n,
-        auc=known(values[0]),
-        auc_low=known(low),
-        auc_high=known(high),
         latency_p50_ms=latency.p50 if latency else None,
         latency_p99_ms=latency.p99 if latency else None,
         load_ms=result.load_ms,
@@ -195,6 +214,14 @@ def _row(
         instructions=result.instructions.p50 if result.instructions else None,
         score_difference=apart.largest if apart else None,
     )
+
+
+def _numbers(kept: Kept, device: str, artifact: str, signals: str) -> dict[str, float | None]:
+    """What was computed from the scores of one signal set: the AUC with its interval, and the metrics."""
+    values = kept.aucs[device, artifact, signals]
+    low, high = percentiles(values[1:])
+    aucs = {"auc": values[0], "auc_low": low, "auc_high": high}
+    return {name: known(value) for name, value in (aucs | asdict(kept.metrics[device, artifact, signals])).items()}
 
 
 def parent_of(artifact: ArtifactEntry) -> str:
@@ -209,13 +236,8 @@ def _disagreement(task: Task, device: DeviceResults, artifact: ArtifactEntry, si
     scores = [each.scores for each in found if each is not None and each.scores is not None]
     if not is_quantized(artifact.recipe) or len(scores) < 2 or len(scores[0]) != len(scores[1]):
         return None
-    if task.exclusive:
-        decided = [each.argmax(axis=1)[:, np.newaxis] for each in scores]
-    elif artifact.thresholds is not None:
-        decided = [each >= np.array(artifact.thresholds, np.float32) for each in scores]
-    else:
-        return None
-    return float((decided[0] != decided[1]).any(axis=1).mean())
+    rules = rules_of(task, artifact)
+    return known(flipped(*(decisions(each, rules) for each in scores)))
 
 
 def _worst_rows(
@@ -223,16 +245,14 @@ def _worst_rows(
     artifact: ArtifactEntry,
     signals: Sequence[SignalEntry],
     rows: Sequence[Row],
-    resampled: Resampled,
+    kept: Kept,
 ) -> list[Row]:
     """The worst case of one artifact at every budget at which an attack was measured."""
     found = []
     for budget, asked in attacks_at(signals).items():
-        values = resampled.get((device.name, artifact.name, worst_name(budget)))
         measured = [row for row in rows if row.attack and row.epsilon_mv == budget and row.auc is not None]
-        if values is None or not measured:
+        if (device.name, artifact.name, worst_name(budget)) not in kept.aucs or not measured:
             continue
-        low, high = percentiles(values[1:])
         missing = f"over {len(measured)} of {len(asked)} attacks" if len(measured) < len(asked) else None
         facts = {key: getattr(measured[0], key) for key in ("device", "evidence", "model", "recipe")}
         facts["n"] = min(row.n for row in measured if row.n is not None)
@@ -241,10 +261,8 @@ def _worst_rows(
             Row(
                 **facts,
                 method=WORST,
+                **_numbers(kept, device.name, artifact.name, worst_name(budget)),
                 epsilon_mv=budget,
-                auc=known(values[0]),
-                auc_low=known(low),
-                auc_high=known(high),
                 note="; ".join(part for part in (measured[0].note, missing) if part) or None,
                 signals=worst_name(budget),
                 sigma=measured[0].sigma,

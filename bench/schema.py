@@ -52,7 +52,8 @@ class Task(Wire):
 
 class ArtifactEntry(Wire):
     """``input_step_mv``: the step to which the file rounds the signal before all else; null where it does not.
-    ``thresholds``: the score of each class from which its model says yes, from validation recordings."""
+    ``thresholds``: the score of each class from which its model says yes, from validation recordings;
+    ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``)."""
 
     name: ArtifactName
     model: Name
@@ -63,6 +64,7 @@ class ArtifactEntry(Wire):
     not_on: dict[Name, Words] = {}
     input_step_mv: Positive | None = None
     thresholds: tuple[float, ...] | None = None
+    specificity_thresholds: dict[Words, tuple[float, ...]] | None = None
 
 
 def within(linf_mv: float | None, epsilon_mv: float) -> bool:
@@ -163,8 +165,12 @@ class BundleHead(Wire):
             raise ValueError("a name occurs twice under artifacts, not_applicable or signals")
         stated = [(each.name, each.model, each.recipe) for each in self.artifacts]
         stated += [(each.name, each.model, each.recipe) for each in self.not_applicable]
+        classes = len(self.task.classes)
         short = [
-            each.name for each in self.artifacts if len(each.thresholds or self.task.classes) != len(self.task.classes)
+            each.name
+            for each in self.artifacts
+            for given in (each.thresholds, *(each.specificity_thresholds or {}).values())
+            if given is not None and len(given) != classes
         ]
         if short:
             raise ValueError(f"thresholds of {short[0]}: not one a class")
@@ -198,7 +204,12 @@ class Engine(Wire):
 
 
 class Asked(Wire):
+    """By which rules a result was measured; null where an older runner did not say."""
+
     adc_step_mv: float
+    warmup_s: Positive | None = None
+    min_runs: int | None = None
+    min_s: Positive | None = None
 
 
 class ScoresFile(Wire):

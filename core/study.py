@@ -294,12 +294,14 @@ ON_A_DEVICE = ("clean", "random-sign-*", "pgd-{model}-*", "twin-{model}.*")
 
 class BenchSpec(Strict):
     """How the bundle is run and read: which recipes it holds (default: all that were made but those in
-    :data:`UNMEASURED`), threads of the engine, bootstrap resamples of an interval; what a device that is reached over
-    ssh gets of it, so that it ends within an hour, and what an emulated core, which takes .1 to 1 s an inference."""
+    :data:`UNMEASURED`), threads of the engine, bootstrap resamples of an interval, ``delta``, the largest difference of
+    AUC that does not matter (a verdict of no difference means: none as large); what a device that is reached over ssh
+    gets of it, so that it ends within an hour, and what an emulated core, which takes .1 to 1 s an inference."""
 
     recipes: tuple[Recipe, ...] | None = None
     threads: int = Field(1, ge=1)
-    bootstrap: int = Field(1000, ge=100)
+    bootstrap: int = Field(2000, ge=100)
+    delta: float = Field(0.01, gt=0, lt=0.5)
     device: PartSpec = PartSpec(sets=ON_A_DEVICE)
     emulated: PartSpec = PartSpec(records=64)
 

@@ -58,6 +58,25 @@ def best_thresholds(labels: Labels, scores: Scores) -> NDArray[np.float32]:
     return np.array(thresholds, np.float32)
 
 
+SPECIFICITIES = ("0.90", "0.95")
+
+
+def specificity_thresholds(labels: Labels, scores: Scores) -> dict[str, list[float]]:
+    """By specificity, one of :data:`SPECIFICITIES`: for each class the lowest score at and above which no larger share
+    of the negatives lies than it allows. A class without negatives has the lowest score there is."""
+    found: dict[str, list[float]] = {}
+    for at in SPECIFICITIES:
+        found[at] = []
+        for column in range(labels.shape[1]):
+            negatives = np.sort(scores[labels[:, column] == 0, column])
+            kept_out = int(np.ceil(float(at) * len(negatives) - 1e-9))  # so many negatives must stay below
+            highest = (
+                negatives[kept_out - 1] if kept_out else np.nextafter(scores[:, column].min(), np.float32(-np.inf))
+            )
+            found[at].append(float(np.nextafter(np.float32(highest), np.float32(np.inf))))
+    return found
+
+
 def paper_row(labels: Labels, scores: Scores, thresholds: NDArray[np.float32]) -> PaperRow:
     """The row of one system on one set of recordings."""
     said = scores >= thresholds

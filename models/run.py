@@ -34,7 +34,7 @@ from models.brought import ESTIMATOR, KEPT, WEIGHTS, save_weights
 from models.classical import FeatureModel, head_of, load_estimator, save_estimator
 from models.estimators import fit_estimator
 from models.features import Features
-from models.metrics import best_thresholds, paper_row
+from models.metrics import best_thresholds, paper_row, specificity_thresholds
 from models.modules import build_net
 from models.nets import Normalise
 from models.systems import System, Task, resolve
@@ -231,7 +231,12 @@ def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
         scores[split], labels[split] = scores_of(module, recordings, rows), recordings.labels[rows]
     thresholds = best_thresholds(labels["validation"], scores["validation"])
     rows_of = {split: asdict(paper_row(labels[split], scores[split], thresholds)) for split in scores}
-    return {**rows_of, "thresholds": [float(value) for value in thresholds]}
+    fixed = specificity_thresholds(labels["validation"], scores["validation"])
+    return {
+        **rows_of,
+        "thresholds": [float(value) for value in thresholds],
+        "specificity_thresholds": fixed,
+    }
 
 
 def _published(spec: ModelSpec, recordings: Recordings) -> bool:

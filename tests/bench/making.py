@@ -41,6 +41,8 @@ def make_bundle(
     budgets: Sequence[float] = BUDGETS,
     n: int = 60,
     patients: int = 40,
+    leads: Sequence[str] = ("I",),
+    samples: int = 4,
     synthetic: bool = True,
     note: str | None = "SYNTHETIC",
     seed: int = 1,
@@ -57,7 +59,7 @@ def make_bundle(
         asked = [("pgd", source) for source in sources] + list(further) + [(control, None) for control in controls]
         signals += [_signal_set(method, source, budget) for method, source in asked]
     for each in signals:
-        write_array(folder / each["file"], rng.integers(-500, 500, (n, 1, 4)).astype(np.int16))
+        write_array(folder / each["file"], rng.integers(-500, 500, (n, len(leads), samples)).astype(np.int16))
     artifacts, left_out = [], []
     for model in models:
         for recipe in recipes:
@@ -78,7 +80,8 @@ def make_bundle(
         "title": "A made study",
         "note": note,
         "synthetic": synthetic,
-        "task": {"classes": list(CLASSES), "leads": ["I"], "fs_hz": 100.0, "samples": 4, "adc_step_mv": 0.001},
+        "task": {"classes": list(CLASSES), "leads": list(leads), "fs_hz": 100.0, "samples": samples}
+        | {"adc_step_mv": 0.001},
         "files": {name: entry(folder / name) for name in names},
         "artifacts": artifacts,
         "signals": signals,

@@ -1,16 +1,24 @@
-"""The page: whole, self-contained, and nothing in it that a result file could smuggle in."""
+"""The page as a file: whole, self-contained, its outline in order, and nothing in it that a result could smuggle in."""
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
+from bench.answers_types import Answers, Comparison, FrontPoint, Question, Recommendation, Sentence
 from bench.evaluation import evaluate
 from bench.report import write_report
+from bench.report.answered import NONE, SILENT
+from core.errors import InputError
 from tests.bench.making import audit, change_json, flag, make_build
+from tests.bench.making_report import OTHER, evaluated, make_study
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "wbr", "input"}
+QUESTIONS = ("ship", "quantization", "transfer", "classical", "doubt")
 
 
 class Balance(HTMLParser):
@@ -26,40 +34,128 @@ class Balance(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
 
-def report(folder: Path, **options) -> str:  # type: ignore[no-untyped-def]
-    make_build(folder / "made", **options)
-    return write_report(evaluate(folder / "made", 100), folder / "made" / "report").read_text()
-
-
-def test_the_page_stands_alone_and_is_well_formed(tmp_path: Path) -> None:
-    page = report(tmp_path, models=("cnn", "decision-tree"))
+def parsed(page: str) -> list[tuple[str, dict[str, str | None]]]:
     parser = Balance()
     parser.feed(page)
     assert parser.open == []
-    for tag, attributes in parser.seen:
-        assert tag != "script"
+    return parser.seen
+
+
+def data(page: str, anchor: str) -> dict:  # type: ignore[type-arg]
+    """A block of data as the page's script reads it."""
+    found = re.search(rf'<script type="application/json" id="{anchor}">(.*?)</script>', page, re.S)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+def comparison(estimate: float, low: float, high: float, verdict: str, **changed: object) -> Comparison:
+    facts: dict[str, object] = {
+        "kind": "quantized-minus-float",
+        "device": "host",
+        "a": "cnn/onnx-int8-static",
+        "b": "cnn/onnx-fp32",
+        "signals": "clean",
+        "p": 0.01,
+        "p_adjusted": 0.02,
+        "low90": low,
+        "high90": high,
+        "p_equivalence": 0.5,
+        "n": 60,
+        "patients": 40,
+    }
+    return Comparison(estimate=estimate, low=low, high=high, verdict=verdict, **(facts | changed))  # type: ignore[arg-type]
+
+
+def recommendation(reason: str = "It is the fastest of those.") -> Recommendation:
+    points = (
+        FrontPoint("cnn/onnx-int8-static", 0.5, 400, 0.9, 0.6, True),
+        FrontPoint("cnn/onnx-fp32", 0.9, 1300, 0.91, 0.58, True),
+        FrontPoint("lstm/onnx-fp32", 2.0, 1300, 0.8, None, False),
+    )
+    return Recommendation("cnn/onnx-int8-static", "host", reason, points, 0.02, "latency_p50_ms")
+
+
+def questions(**sentences: Sentence) -> tuple[Question, ...]:
+    return tuple(
+        Question(name, f"About {name}?", (sentences[name],) if name in sentences else ())  # type: ignore[arg-type]
+        for name in QUESTIONS
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "made"
+    make_study(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(home: Path) -> str:
+    evaluation, answered = evaluated(home)
+    return write_report(evaluation, home / "report", home, answered).read_text()
+
+
+def test_the_page_stands_alone_and_is_well_formed(page: str, home: Path) -> None:
+    seen = parsed(page)
+    for tag, attributes in seen:
+        assert not (set(attributes) & {"style", "onclick", "onload", "srcset"}), tag
         for name in ("src", "href"):
-            assert (attributes.get(name) or "data:").startswith("data:")
-        if tag == "img":
-            assert attributes["alt"]
-    assert not re.search(r"url\(|@import|https?:", page)
-    assert "SYNTHETIC" in page
-    assert "decision-tree/onnx-int8-static" in page
+            value = attributes.get(name) or "data:"
+            assert value.startswith(("data:", "#"))
+            if value.startswith("#"):
+                assert f'id="{value[1:]}"' in page
+    assert not re.search(r"url\(|@import|https?:(?!//www\.w3\.org/2000/svg)", page)
+    assert "default-src 'none'" in page
+    ids = [attributes["id"] for _, attributes in seen if "id" in attributes]
+    assert len(ids) == len(set(ids))
     pictures = ("auc-vs-budget-host.png", "latency-vs-auc-host.png", "matrix-host.png")
     for name in ("results.json", "results.csv", *pictures):
-        assert (tmp_path / "made" / "report" / name).stat().st_size > 500
+        assert (home / "report" / name).stat().st_size > 500
+
+
+def test_the_outline_is_in_order(page: str) -> None:
+    levels = [int(tag[1]) for tag, _ in parsed(page) if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    anchors = re.findall(r'<section id="(\w+)"', page)
+    assert anchors == (
+        "answers results budgets cost transfer differences latency devices recordings audit missing origin".split()
+    )
+
+
+def test_everything_that_is_drawn_is_said(page: str) -> None:
+    for tag, attributes in parsed(page):
+        if tag == "svg":
+            assert attributes.get("aria-hidden") == "true" or attributes.get("aria-label")
+        if tag == "table":
+            assert "<caption" in page
+    assert page.count("<table") == page.count("<caption>")
+    assert re.search(r'aria-label="cnn: clean \.\d{3}', page)
+    assert "SYNTHETIC recordings: nothing here is about patients" in page
+    assert "! unsettled: cnn, pgd from cnn: about cnn." in page
+    assert OTHER in page
 
 
 def test_text_from_files_is_text(tmp_path: Path) -> None:
     make_build(tmp_path / "made")
-    change_json(tmp_path / "made" / "bundle" / "bundle.json", title="<script>alert(1)</script> & more")
-    page = write_report(evaluate(tmp_path / "made", 100), tmp_path / "report").read_text()
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
+    bad = "</script><script>alert(1)</script> & more"
+    change_json(tmp_path / "made" / "bundle" / "bundle.json", title=bad, note=bad, task__classes=[bad, "MI", "STTC"])
+    evaluation = evaluate(tmp_path / "made", 100)
+    said = Sentence(bad, bad)
+    answered = Answers(recommendation(bad), questions(doubt=said), (comparison(0.1, 0.0, 0.2, "better", a=bad, b=bad),))
+    page = write_report(evaluation, tmp_path / "report", tmp_path / "made", answered).read_text()
+    assert "alert(1)" in page
+    assert "<script>alert" not in page
+    assert page.count("<script") == page.count("</script>") == 4  # two blocks of data, two scripts
+    assert data(page, "viewer-data")["classes"][0] == bad
 
 
 def test_the_page_says_what_the_audit_says(tmp_path: Path) -> None:
@@ -74,9 +170,102 @@ def test_the_page_says_what_the_audit_says(tmp_path: Path) -> None:
 
 
 def test_a_study_without_attacks_or_results_has_a_page(tmp_path: Path) -> None:
-    assert "clean AUC" in report(tmp_path / "a", budgets=())
-    make_build(tmp_path / "b" / "made")
-    for path in (tmp_path / "b" / "made" / "results").rglob("*.json"):
+    make_build(tmp_path / "a", budgets=())
+    evaluation, answered = evaluated(tmp_path / "a")
+    page = write_report(evaluation, tmp_path / "a" / "report", tmp_path / "a", answered).read_text()
+    assert "clean AUC" in page
+    assert 'id="transfer"' not in page
+    parsed(page)
+    make_build(tmp_path / "b")
+    for path in (tmp_path / "b" / "results").rglob("*.json"):
         path.unlink()
-    page = write_report(evaluate(tmp_path / "b" / "made", 100), tmp_path / "b" / "report").read_text()
+    evaluation, answered = evaluated(tmp_path / "b")
+    page = write_report(evaluation, tmp_path / "b" / "report", tmp_path / "b", answered).read_text()
     assert "make bench" in page
+    assert NONE in page
+    parsed(page)
+
+
+def test_the_answers_stand_on_top_and_say_no_more_than_they_were_given(tmp_path: Path) -> None:
+    make_build(tmp_path / "made")
+    evaluation = evaluate(tmp_path / "made", 100)
+    shared = Sentence("Ship it. It is the fastest of those.", "60 recordings")
+    answered = Answers(recommendation(), questions(ship=shared, quantization=Sentence("No.", "p = .5")), ())
+    page = write_report(evaluation, tmp_path / "report", answers=answered).read_text()
+    assert page.index('id="answers"') < page.index('id="results"')
+    assert page.count("It is the fastest of those.") == 1  # the sentence that repeats the reason is not repeated
+    assert "Ship it." not in page
+    assert "60 recordings" in page
+    assert page.count(SILENT) == 4
+    assert [page.index(f"About {name}?") for name in QUESTIONS] == sorted(
+        page.index(f"About {name}?") for name in QUESTIONS
+    )
+
+
+def test_the_front_is_drawn_with_what_was_measured_alone(tmp_path: Path) -> None:
+    make_build(tmp_path / "made")
+    answered = Answers(recommendation(), questions(), ())
+    page = write_report(evaluate(tmp_path / "made", 100), tmp_path / "report", answers=answered).read_text()
+    cost = page[page.index('id="cost"') : page.index("</section>", page.index('id="cost"'))]
+    assert "2 files, 2 on the front" in cost
+    assert "lstm" not in cost  # its attacked AUC is not known
+    assert cost.count('class="ring"') == 2  # once for a wide, once for a narrow screen
+
+
+VERDICTS = [
+    (0.03, 0.01, 0.05, "better", "better"),
+    (-0.03, -0.05, -0.01, "worse", "worse"),
+    (0.001, -0.002, 0.004, "no-difference", "no difference"),
+    (0.02, -0.02, 0.06, "undecided", "undecided"),
+]
+
+
+@pytest.mark.parametrize(("estimate", "low", "high", "verdict", "word"), VERDICTS)
+def test_a_difference_is_drawn_where_it_lies(
+    tmp_path: Path, estimate: float, low: float, high: float, verdict: str, word: str
+) -> None:
+    make_build(tmp_path / "made", budgets=())
+    answered = Answers(None, questions(), (comparison(estimate, low, high, verdict),))
+    page = write_report(evaluate(tmp_path / "made", 100), tmp_path / "report", answers=answered).read_text()
+    drawn = page[page.index('id="differences"') :]
+    row = re.search(r"<tbody>(.*?)</tbody>", drawn, re.S)
+    assert row is not None
+    band = re.search(r'class="band" x="([\d.]+)" y="0.0" width="([\d.]+)"', row[1])
+    zero = re.search(r'class="zero" d="M([\d.]+),', row[1])
+    bar = re.search(r'class="interval" d="M([\d.]+),[\d.]+L([\d.]+),', row[1])
+    dot = re.search(r'cx="([\d.]+)"', row[1])
+    assert band and zero and bar and dot
+    origin = float(zero[1])
+    unit = (float(band[1]) + float(band[2]) - origin) / 0.01  # px of one, as the band is plus and minus .01
+    for value, at in ((estimate, dot[1]), (low, bar[1]), (high, bar[2])):
+        assert float(at) == pytest.approx(origin + unit * value, abs=0.3)
+    assert ("hollow" in row[1]) == (low <= 0 <= high)
+    assert f">{word}</span>" in row[1]
+    assert "1 comparisons" in drawn
+
+
+def test_the_rows_of_the_page_are_the_rows_of_the_file(page: str, home: Path) -> None:
+    given = data(page, "rows-data")
+    rows = [row for row in json.loads((home / "report" / "results.json").read_text()) if row["device"] is not None]
+    assert given["count"] == len(rows)
+    for key, column in given["columns"].items():
+        for at, row in enumerate(rows):
+            value = column[at] if isinstance(column, list) else None
+            if isinstance(column, dict):
+                value = None if column["at"][at] < 0 else column["texts"][column["at"][at]]
+            expected = row[key]
+            if isinstance(expected, float):
+                assert value == pytest.approx(expected, rel=1e-5, abs=1e-12)
+            else:
+                assert value == expected
+    assert all(key in given["columns"] for key, *_ in given["show"])
+
+
+def test_a_damaged_file_is_a_sentence(home: Path, tmp_path: Path) -> None:
+    head = make_study(tmp_path / "made", models=("cnn",), sources=("cnn",), further=())
+    evaluation, answered = evaluated(tmp_path / "made")
+    attacked = next(each for each in head["signals"] if each["method"] == "pgd")
+    path = tmp_path / "made" / "bundle" / attacked["file"]
+    path.write_bytes(path.read_bytes()[:-2] + b"\x01\x02")
+    with pytest.raises(InputError, match="not the bytes that bundle.json lists"):
+        write_report(evaluation, tmp_path / "report", tmp_path / "made", answered)

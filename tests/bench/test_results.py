@@ -236,6 +236,8 @@ STALE: dict[str, tuple[Callable[[Made], object], str]] = {
     "step": (lambda m: change_json(m.json, asked={"adc_step_mv": 0.005}), "another recorder step"),
     "n": (lambda m: change_json(m.json, n=61), "more recordings than there are"),
     "threads": (lambda m: change_json(m.json, engine__threads=4), "another number of threads"),
+    "warm-up": (lambda m: change_json(m.json, asked={"adc_step_mv": 0.001, "warmup_s": 0.0}), "another time or number"),
+    "runs": (lambda m: change_json(m.json, asked={"adc_step_mv": 0.001, "min_runs": 20}), "another time or number"),
     "scores of another n": (
         lambda m: (put_scores(m, npy(np.zeros((61, 3), np.float32))), change_json(m.json, n=61)),
         "more recordings than there are",
@@ -294,6 +296,54 @@ def test_what_is_no_longer_for_this_artifact_is_stale(made: Made) -> None:
     assert {each.key[1] for each in device.stale} == {"pgd-cnn-0.02mV"}
     assert {each.reason for each in device.stale} == {"no longer in the bundle"}
     assert len(device.results) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"engine__version": "1.30.0"}, "measured with onnxruntime 1.30.0, most of this device with 1.31.1"),
+        (
+            {"device__fingerprint": {"machine": "aarch64", "cpu": "Cortex-A72"}},
+            "measured with processor aarch64 Cortex-A72, most of this device with x86_64 Test CPU",
+        ),
+    ],
+)
+def test_results_of_another_version_than_most_are_not_mixed_in(made: Made, changed: dict[str, Any], said: str) -> None:
+    change_json(made.json, **changed)
+    device = made.read()
+    assert [(each.path, each.key, each.reason) for each in device.stale] == [(made.json, FLOAT, said)]
+    assert FLOAT not in device.results
+    assert len(device.results) == 5
+
+
+def test_of_two_versions_with_as_many_results_one_stays_whatever_the_order(made: Made) -> None:
+    paths = sorted(made.results.glob("*/*.json"))
+    for path in paths[:3]:
+        change_json(path, engine__version="1.9.9")
+    device = made.read()
+    versions = {each.result.engine.version for each in device.results.values() if each.result.engine}
+    assert versions == {"1.9.9"}  # the last by name
+    assert {each.path for each in device.stale} == set(paths[3:])
+
+
+def test_a_failed_run_of_another_version_carries_no_number_and_stays(made: Made) -> None:
+    change_json(made.json, status="failed", reason="crashed", scores=None, engine__version="1.0")
+    device = made.read()
+    assert device.stale == ()
+    assert device.results[FLOAT].failure == "crashed"
+
+
+def test_a_result_by_the_same_rules_and_one_that_does_not_say_are_used(made: Made) -> None:
+    change_json(made.json, asked={"adc_step_mv": 0.001, "warmup_s": 0.2, "min_runs": 200, "min_s": 2.0})
+    assert made.read().stale == ()
+    change_json(made.json, asked={"adc_step_mv": 0.001})
+    assert made.read().stale == ()
+
+
+def test_each_engine_has_its_own_version(made: Made) -> None:
+    for path in made.results.glob("*int8*/*.json"):
+        change_json(path, engine={"name": "ai_edge_litert", "version": "2.3.0", "threads": 1})
+    assert made.read().stale == ()
 
 
 def test_a_device_of_stale_results_alone_is_no_device(made: Made) -> None:
@@ -417,6 +467,11 @@ BUNDLE_DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "queries of text": (lambda b: change_entry(b, "signals", facts={"q": "1"}), "bundle.json", "signals.0.facts"),
     "thresholds of two": (
         lambda b: change_entry(b, "artifacts", thresholds=[0.5, 0.5]),
+        "bundle.json",
+        "thresholds of cnn/onnx-fp32: not one a class",
+    ),
+    "thresholds at a specificity of two": (
+        lambda b: change_entry(b, "artifacts", specificity_thresholds={"0.90": [0.5, 0.5]}),
         "bundle.json",
         "thresholds of cnn/onnx-fp32: not one a class",
     ),

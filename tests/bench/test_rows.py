@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 
 import bench.resampled
 from attacks.worst import worst_case
+from bench.class_aucs import as_csv, class_aucs
 from bench.evaluation import Evaluation, evaluate
+from bench.metrics import Rules, metrics
 from bench.rows import Row, is_quantized
 from core.errors import InputError
-from core.statistics import difference, interval, resampled_macro_auc
+from core.statistics import difference, interval, resampled_aucs
 from runtime.auc import macro_auc
 from runtime.files import write_array
 from tests.bench.making import audit, change_json, entry, flag, make_build, make_scores, write_result
@@ -25,7 +28,8 @@ KEYS = [  # tools outside read these: the names and their order stay
     *("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb"),
     *("size_bytes", "runtime", "not_applicable", "note", "signals", "linf_mv", "l2_mv", "rms_mv", "snr_db", "sigma"),
     *("outside_band", "second_difference", "queries", "input_step_uv", "disagreement", "sets", "unreliable", "flags"),
-    *("instructions", "score_difference", "marks"),
+    *("instructions", "score_difference", "marks", "accuracy", "label_accuracy", "f1", "precision", "recall"),
+    *("specificity", "sensitivity_90", "sensitivity_95", "calibration_error", "flipped", "auc_lost"),
 ]
 MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
 
@@ -117,6 +121,11 @@ def test_the_clean_row(tmp_path: Path) -> None:
         "instructions": None,
         "score_difference": None,
         "marks": None,
+        **asdict(metrics(scores, labels, Rules(False, (0.5, 0.6, 0.7), {}), scores)),
+        "sensitivity_90": None,  # no thresholds of that specificity are in this bundle
+        "sensitivity_95": None,
+        "flipped": 0.0,
+        "auc_lost": None,
     }
     assert expected.low < expected.estimate < expected.high
     assert (evaluation.resamples, evaluation.patients) == (200, len(np.unique(patients)))
@@ -253,7 +262,7 @@ def fail(*_: object) -> None:
 def test_a_second_look_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_build(tmp_path)
     first = evaluate(tmp_path, 100)
-    monkeypatch.setattr(bench.resampled, "resampled_macro_auc", fail)
+    monkeypatch.setattr(bench.resampled, "resampled_aucs", fail)
     assert evaluate(tmp_path, 100) == first
 
 
@@ -271,7 +280,7 @@ def test_intervals_are_made_again_when_what_they_depend_on_changed(
     elif change == "statistics":
         monkeypatch.setattr(bench.resampled, "STATISTICS", bench.resampled.STATISTICS + 1)
     elif change == "kept file":
-        path = tmp_path / "rows" / "host" / "cnn__onnx-fp32.npy"
+        path = tmp_path / "rows" / "host" / "cnn__onnx-fp32.aucs.npy"
         data = path.read_bytes()
         path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     else:
@@ -279,11 +288,80 @@ def test_intervals_are_made_again_when_what_they_depend_on_changed(
         write_array(path, np.roll(np.load(path), 1, axis=0))
         change_json(tmp_path / "bundle" / "bundle.json", files=head["files"] | {path.name: entry(path)})
     calls = []
-    monkeypatch.setattr(bench.resampled, "resampled_macro_auc", lambda *a: calls.append(1) or resampled_macro_auc(*a))
+    monkeypatch.setattr(bench.resampled, "resampled_aucs", lambda *a: calls.append(1) or resampled_aucs(*a))
     again = evaluate(tmp_path, resamples, seed)
     lines = 5 + 2  # signal sets, and a worst case a budget
     assert len(calls) == (lines if change == "kept file" else 2 * lines)
     assert (again.rows == first.rows) == (change in ("kept file", "statistics"))
+
+
+def test_kept_numbers_of_another_evaluation_are_not_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two evaluations of one study at a time, with another number of resamples: the later one's files are refused."""
+    make_build(tmp_path)
+    evaluate(tmp_path, 100)
+    monkeypatch.setattr(bench.resampled.Step, "fresh", lambda _: True)  # as if they were written after this look
+    with pytest.raises(InputError, match=r"onnx-fp32\.aucs\.npy: written by another evaluation"):
+        evaluate(tmp_path, 200)
+
+
+def test_decisions_are_counted_again_when_a_threshold_changed(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    first = clean_row(evaluate(tmp_path, 100))
+    artifacts = [each | {"thresholds": [9.0, 9.0, 9.0]} for each in head["artifacts"]]
+    change_json(tmp_path / "bundle" / "bundle.json", artifacts=artifacts)
+    again = clean_row(evaluate(tmp_path, 100))
+    assert (again.recall, again.specificity) == (0.0, 1.0)
+    assert first.recall is not None and first.recall > 0
+    assert (again.auc, again.auc_low) == (first.auc, first.auc_low)
+
+
+def test_sensitivity_is_given_where_the_bundle_has_its_thresholds(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    fixed = {"0.90": [1.5, 1.5, 1.5]}
+    artifacts = [each | {"specificity_thresholds": fixed} for each in head["artifacts"]]
+    change_json(tmp_path / "bundle" / "bundle.json", artifacts=artifacts)
+    labels, _, by_name, signals = parts(tmp_path, head)
+    scores = make_scores(labels, by_name["cnn/onnx-fp32"], signals["clean"])
+    row = clean_row(evaluate(tmp_path, 100))
+    assert row.sensitivity_90 == pytest.approx(
+        np.mean([(scores[labels[:, k] == 1, k] >= 1.5).mean() for k in range(3)])
+    )
+    assert row.sensitivity_95 is None
+
+
+def test_attacked_rows_say_what_was_lost_and_how_many_recordings_flipped(tmp_path: Path) -> None:
+    head = make_build(tmp_path, further=(("apgd", "cnn"),))
+    labels, _, artifacts, signals = parts(tmp_path, head)
+    artifact = artifacts["cnn/onnx-fp32"]
+    evaluation = evaluate(tmp_path, 100)
+    before = make_scores(labels, artifact, signals["clean"])
+    attacked = [make_scores(labels, artifact, signals[f"{method}-cnn-0.02mV"]) for method in ("pgd", "apgd")]
+    worst = worst_case(np.stack(attacked), labels).scores
+    rules = Rules(False, (0.5, 0.6, 0.7), {})
+    for method, after in (("pgd", attacked[0]), ("worst-case", worst)):
+        row = row_of(evaluation, "cnn/onnx-fp32", method, 0.02, "host")
+        flips = ((before >= (0.5, 0.6, 0.7)) != (after >= (0.5, 0.6, 0.7))).any(axis=1).mean()
+        assert row.flipped == pytest.approx(flips)
+        assert row.flipped > 0
+        assert row.auc_lost == pytest.approx(macro_auc(before, labels) - macro_auc(after, labels))
+        assert row.f1 == pytest.approx(metrics(after, labels, rules).f1)
+    assert clean_row(evaluation).flipped == 0.0
+
+
+def test_each_class_has_its_auc_and_interval(tmp_path: Path) -> None:
+    head = make_build(tmp_path)
+    labels, patients, artifacts, signals = parts(tmp_path, head)
+    evaluation = evaluate(tmp_path, 150, seed=2)
+    found = class_aucs(evaluation, [clean_row(evaluation)])
+    scores = make_scores(labels, artifacts["cnn/onnx-fp32"], signals["clean"])
+    assert [each.name for each in found] == list(head["task"]["classes"])
+    for k, each in enumerate(found):
+        expected = interval(scores[:, [k]], labels[:, [k]], patients, count=150, seed=2)
+        assert (each.auc, each.auc_low, each.auc_high) == (expected.estimate, expected.low, expected.high)
+        assert each.recordings == labels[:, k].sum()
+        assert each.patients == len(np.unique(patients[labels[:, k] == 1]))
+    assert len(class_aucs(evaluation)) == 3 * sum(row.auc is not None for row in evaluation.rows)
+    assert as_csv(found).count("\n") == 4
 
 
 def test_a_new_result_makes_only_its_own_artifact_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +372,7 @@ def test_a_new_result_makes_only_its_own_artifact_again(tmp_path: Path, monkeypa
     scores = make_scores(labels, artifacts["cnn/onnx-int8-static"], signals["clean"], strength=0.5)
     write_result(tmp_path / "results" / "host", head, artifacts["cnn/onnx-int8-static"], signals["clean"], scores)
     calls = []
-    monkeypatch.setattr(bench.resampled, "resampled_macro_auc", lambda *a: calls.append(1) or resampled_macro_auc(*a))
+    monkeypatch.setattr(bench.resampled, "resampled_aucs", lambda *a: calls.append(1) or resampled_aucs(*a))
     again = evaluate(tmp_path, 100)
     assert len(calls) == 5 + 2
     assert {path: path.read_bytes() for path in kept} == kept

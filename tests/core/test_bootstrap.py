@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from core.statistics import (
+    BLOCK,
     Resamples,
     draw_resamples,
     interval,
     macro_auc,
     percentiles,
+    resampled_aucs,
     resampled_macro_auc,
     weighted_auc,
 )
@@ -47,6 +49,29 @@ def test_weighted_auc_is_that_of_the_repeated_recordings(seed: int, n: int, leve
         for each, value in enumerate(ours):
             times = resamples.counts[resamples.rows, each].astype(int)
             np.testing.assert_allclose(value, repeated(scores[:, column], positive, times), rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "levels"), [(700, None), (700, 40), (9000, None)])
+def test_many_thresholds_and_sums_beyond_float32_are_exact_too(n: int, levels: int | None) -> None:
+    """700 recordings have several groups of thresholds; the pairs of 9,000 are more than float32 can count in
+    halves."""
+    scores, labels, patients = drawn(4, n, classes=2, levels=levels)
+    labels[:, 0] = np.arange(n) % 2
+    resamples = draw_resamples(patients, BLOCK + 3, 4)
+    found = resampled_aucs(scores, labels, resamples)
+    assert found.shape == (2, BLOCK + 3)
+    for each in (0, 1, BLOCK - 1, BLOCK, BLOCK + 2):
+        times = resamples.counts[resamples.rows, each].astype(int)
+        for column in (0, 1):
+            expected = repeated(scores[:, column], labels[:, column], times)
+            np.testing.assert_allclose(found[column, each], expected, rtol=0, atol=1e-12)
+
+
+def test_more_pairs_than_float32_counts_in_one_gap_are_exact() -> None:
+    positive = np.arange(9002) % 3 == 1
+    found = weighted_auc(positive.astype(np.float32), positive, draw_resamples(np.arange(9002), 40, 1))
+    assert (found == 1).all()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""Which numbers of a study not to believe, and why: a sentence for each reason that is there.
+
+In come an :class:`~bench.evaluation.Evaluation`, the comparisons made from it and the recommendation; out come
+sentences, the weightiest reason first. Reasons: synthetic or partial data, few patients, rare or empty classes, the
+audit's flags or its absence, restless or throttled latencies, results that were not used or are missing, scores that
+another processor does not reproduce, and comparisons that nothing decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.answers_types import Comparison, Recommendation, Sentence
+from bench.evaluation import Evaluation
+from bench.resampled import WORST
+from bench.results import GONE
+
+FEW_PATIENTS = 50  # below, 95 % intervals were simulated to hold the truth less often than 93 % (docs/numbers.md)
+RARE = 10  # positive recordings or patients of a class, below which its AUC is a few recordings' luck
+MARKS = {"noisy": "the machine was restless while it was measured", "throttled": "its clock was held down meanwhile"}
+
+
+def doubts(
+    evaluation: Evaluation, comparisons: Sequence[Comparison], recommended: Recommendation | None
+) -> list[Sentence]:
+    """The sentences; none where there is no reason for doubt."""
+    return [
+        *_data(evaluation),
+        *_classes(evaluation),
+        *_audit(evaluation),
+        *_latency(evaluation, recommended),
+        *_runs(evaluation),
+        *_undecided(comparisons),
+    ]
+
+
+def _data(evaluation: Evaluation) -> list[Sentence]:
+    said = []
+    if evaluation.head.synthetic:
+        said.append(
+            Sentence("The recordings are synthetic: no number here is about patients.", "bundle.json: synthetic")
+        )
+    elif evaluation.head.note:
+        said.append(
+            Sentence(
+                f"The data are part of a database ({evaluation.head.note}): numbers on the whole one will differ.",
+                "bundle.json: note",
+            )
+        )
+    if evaluation.patients < FEW_PATIENTS:
+        text = f"Intervals and verdicts are surer than they should be: there are only {evaluation.patients} patients."
+        said.append(Sentence(text, f"fewer than {FEW_PATIENTS}; recordings of one patient are not independent"))
+    return said
+
+
+def _classes(evaluation: Evaluation) -> list[Sentence]:
+    said = []
+    for each in evaluation.class_counts:
+        others = evaluation.recordings - each.recordings
+        if each.recordings == 0 or others == 0:
+            side = "no recording of it" if each.recordings == 0 else "no recording without it"
+            text = f"The macro AUC says nothing about {each.name}: the test side has {side}."
+        elif min(each.recordings, each.patients, others) < RARE:
+            text = f"The AUC of {each.name}, and with it the macro AUC, hangs on few recordings."
+        else:
+            continue
+        counted = f"{each.recordings:,} of {evaluation.recordings:,} recordings have it, of {each.patients} patients"
+        said.append(Sentence(text, counted))
+    return said
+
+
+def _audit(evaluation: Evaluation) -> list[Sentence]:
+    if evaluation.audit is None:
+        if evaluation.no_audit is None:
+            return []
+        return [Sentence(f"Attacked AUCs were not audited. {evaluation.no_audit}", "audit.json")]
+    said = []
+    for name in dict.fromkeys(flag.name for flag in evaluation.audit.flags):
+        targets = list(dict.fromkeys(flag.target for flag in evaluation.audit.flags if flag.name == name))
+        rows = sum(name in (row.flags or "").split(", ") for row in evaluation.rows)
+        said.append(
+            Sentence(
+                f"Attacked AUCs of {', '.join(targets)} may show the weakness of an attack, not the strength of the "
+                f"model ({name}).",
+                f"audit of the attacks: {rows} rows flagged",
+            )
+        )
+    return said
+
+
+def _latency(evaluation: Evaluation, recommended: Recommendation | None) -> list[Sentence]:
+    said = []
+    for mark, why in MARKS.items():
+        for device in evaluation.devices:
+            rows = [row for row in evaluation.rows if row.device == device.name and row.method == "clean"]
+            timed = [row for row in rows if row.latency_p50_ms is not None]
+            marked = [row.artifact for row in timed if mark in (row.marks or "").split(", ")]
+            if not marked:
+                continue
+            which = "all files" if len(marked) == len(timed) else ", ".join(marked)
+            also = recommended is not None and recommended.device == device.name and recommended.artifact in marked
+            text = f"Do not believe the latencies of {which} on {device.name}: {why}."
+            if also:
+                text += " The recommended file is one of them."
+            said.append(Sentence(text, f"{len(marked)} of {len(timed)} clean runs marked {mark}"))
+    return said
+
+
+def _runs(evaluation: Evaluation) -> list[Sentence]:
+    said = []
+    reasons: dict[str, int] = {}
+    for each in evaluation.stale:
+        if each.reason != GONE:  # what the study no longer asks for is nobody's number
+            reasons[each.reason] = reasons.get(each.reason, 0) + 1
+    said += [
+        Sentence(f"{count} result{'s' * (count != 1)} left out: {reason}.", "bytes and versions that the results name")
+        for reason, count in reasons.items()
+    ]
+    for device in evaluation.devices:
+        rows = [row for row in evaluation.rows if row.device == device.name and row.method != WORST]
+        failed = [row for row in rows if row.failed]
+        missing = [row for row in rows if row.auc is None and not row.failed]
+        for some, what in ((failed, "failed"), (missing, "left no result")):
+            if some:
+                text = f"{len(some)} of {len(rows)} runs on {device.name} {what}; a worst case lacks them."
+                said.append(Sentence(text, "results of the device"))
+        apart = sorted({row.artifact for row in rows if "its scores differ from this machine's" in (row.note or "")})
+        if apart:
+            text = f"On {device.name} {', '.join(apart)} give other scores than on this machine, by more than rounding."
+            said.append(Sentence(text, "scores of the same file on the same recordings"))
+    return said
+
+
+def _undecided(comparisons: Sequence[Comparison]) -> list[Sentence]:
+    count = sum(each.verdict == "undecided" for each in comparisons)
+    if not count:
+        return []
+    return [
+        Sentence(
+            f"{count} of {len(comparisons)} differences are undecided: too few patients to call them a difference or "
+            "none.",
+            "95 % and 90 % intervals, p-values by Holm",
+        )
+    ]

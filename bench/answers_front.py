@@ -1,0 +1,124 @@
+"""Which file to ship: the Pareto front of cost, size, clean and attacked AUC, and one recommendation.
+
+In comes an :class:`~bench.evaluation.Evaluation`; out comes a :class:`~bench.answers_types.Recommendation`, or None
+where no file has a cost, a size and a clean AUC. A choice must be made also where the statistics decide nothing, so it
+goes by the measured numbers; what is *said* of it goes by tests (:mod:`bench.answers`).
+
+The rule: of the files whose clean AUC is within the study's delta of the best, keep those whose worst case at the
+budget is within delta of the best of them, and take the cheapest (of equally cheap ones the smallest). What it picks
+always lies on the front: a file that is as good in everything passes the same filters and would be cheaper or smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.answers_types import Cost, FrontPoint, Recommendation
+from bench.compare import Rows, devices_by_weight
+from bench.evaluation import Evaluation
+from bench.texts import auc_text, budget_text, milliseconds, size_text
+
+
+def recommend(evaluation: Evaluation, budget: float | None) -> Recommendation | None:
+    """The recommendation on the device that weighs most of those that have one; ``budget`` in mV, None without
+    attacks."""
+    for device in devices_by_weight(evaluation):
+        rows = Rows(evaluation, device)
+        has_latency = any(row.latency_p50_ms is not None for row in rows.by_key.values())
+        cost: Cost = "latency_p50_ms" if has_latency else "instructions"
+        points = [_point(evaluation, rows, artifact, budget, cost) for artifact in rows.artifacts]
+        chosen = choose([point for point in points if _complete(point, budget)], evaluation.delta)
+        if chosen is None:
+            continue
+        front = pareto(points, budget)
+        return Recommendation(
+            artifact=chosen.artifact,
+            device=device,
+            reason=_reason(evaluation, points, chosen, device, budget, cost),
+            front=tuple(front),
+            budget_mv=budget,
+            cost=cost,
+        )
+    return None
+
+
+def choose(points: list[FrontPoint], delta: float) -> FrontPoint | None:
+    """The file to ship of complete points; None without any. Attacked AUCs are None throughout where there is no
+    budget."""
+    kept = _within(points, delta, "auc_clean")
+    kept = _within(kept, delta, "auc_attacked")
+    return min(kept, key=lambda point: (*_values(point), point.artifact), default=None)
+
+
+def pareto(points: list[FrontPoint], budget: float | None) -> list[FrontPoint]:
+    """The points, those marked that no other is as good as in cost, size, clean and attacked AUC, and better in one. A
+    point that lacks one of these is not on the front."""
+    complete = [point for point in points if _complete(point, budget)]
+    return [
+        replace(point, on_front=point in complete and not any(_dominates(other, point) for other in complete))
+        for point in points
+    ]
+
+
+def _dominates(one: FrontPoint, other: FrontPoint) -> bool:
+    mine, theirs = _values(one), _values(other)
+    return all(a <= b for a, b in zip(mine, theirs, strict=True)) and mine != theirs
+
+
+def _values(point: FrontPoint) -> tuple[float, ...]:
+    """What is to be small."""
+    return (point.cost or 0.0, point.size_bytes or 0, -(point.auc_clean or 0.0), -(point.auc_attacked or 0.0))
+
+
+def _complete(point: FrontPoint, budget: float | None) -> bool:
+    known = point.cost is not None and point.size_bytes is not None and point.auc_clean is not None
+    return known and (budget is None or point.auc_attacked is not None)
+
+
+def _within(points: list[FrontPoint], delta: float, name: str) -> list[FrontPoint]:
+    best = max((getattr(point, name) or 0.0 for point in points), default=0.0)
+    return [point for point in points if (getattr(point, name) or 0.0) >= best - delta]
+
+
+def _point(evaluation: Evaluation, rows: Rows, artifact: str, budget: float | None, cost: Cost) -> FrontPoint:
+    clean = rows.clean(artifact)
+    worst = None if budget is None else rows.worst(artifact, budget)
+    # A worst case of fewer attacks than the study asked of this machine is not comparable to a whole one.
+    return FrontPoint(
+        artifact=artifact,
+        cost=None if clean is None else getattr(clean, cost),
+        size_bytes=None if clean is None else clean.size_bytes,
+        auc_clean=None if clean is None else clean.auc,
+        auc_attacked=worst.auc if worst is not None and not _short(evaluation, rows, artifact, budget) else None,
+        on_front=False,
+    )
+
+
+def _short(evaluation: Evaluation, rows: Rows, artifact: str, budget: float | None) -> bool:
+    """True when another file of the same model had its worst case from more attacks on this device."""
+    model = artifact.partition("/")[0]
+    counts = {
+        name: row.sets or 0
+        for name in rows.artifacts
+        if name.partition("/")[0] == model and budget is not None and (row := rows.worst(name, budget)) is not None
+    }
+    return counts.get(artifact, 0) < max(counts.values(), default=0)
+
+
+def _reason(
+    evaluation: Evaluation, points: list[FrontPoint], chosen: FrontPoint, device: str, budget: float | None, cost: Cost
+) -> str:
+    """Two sentences: what the rule kept, and by what the chosen one won."""
+    complete = [point for point in points if _complete(point, budget)]
+    clean = _within(complete, evaluation.delta, "auc_clean")
+    kept = _within(clean, evaluation.delta, "auc_attacked")
+    best = max(clean, key=lambda point: point.auc_clean or 0.0)
+    said = f"Of {len(complete)} files measured on {device}, {len(clean)} have a clean AUC within {evaluation.delta:g} "
+    said += f"of the best ({auc_text(best.auc_clean)}, {best.artifact})"
+    if budget is not None:
+        of_these = "all of these" if len(kept) == len(clean) else f"{len(kept)} of these"
+        said += f"; {of_these} have a worst-case AUC at {budget_text(budget)} within {evaluation.delta:g} of their best"
+    least, price = "fastest", f"{milliseconds(chosen.cost)} ms at the median"
+    if cost == "instructions":
+        least, price = "one of the fewest instructions", f"{(chosen.cost or 0) / 1e6:.3g} million"
+    return f"{said}. {chosen.artifact} is the {least} of those: {price}, {size_text(chosen.size_bytes)}."

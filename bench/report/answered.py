@@ -1,0 +1,66 @@
+"""The answers on top of the page: the recommendation, and the questions in words.
+
+In come :class:`~bench.answers_types.Answers`; out comes HTML. Nothing is concluded here: a question for which the
+statistics carry no sentence says just that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.answers_types import Answers, Question, Recommendation
+from bench.report.cost_chart import cost_text
+from bench.report.markup import Section, esc, paragraph
+from bench.texts import auc_text, budget_text, size_text
+
+SILENT = "The results carry no sentence about this."
+NONE = "No file has all that a recommendation needs (a cost, a size and a clean AUC), so none is given."
+
+
+def answers_section(answers: Answers) -> Section:
+    """What the study answers, one question after the other."""
+    recommendation = answers.recommendation
+    if recommendation is None:
+        return Section("answers", "The answer", paragraph(NONE) + "".join(map(_question, answers.questions)))
+    # The reason stands in large letters already: the sentence that repeats it is not written twice.
+    said = [each for question in answers.questions for each in question.sentences if recommendation.reason in each.text]
+    rest = [
+        replace(question, sentences=tuple(each for each in question.sentences if each not in said))
+        for question in answers.questions
+    ]
+    top = _recommended(recommendation, said[0].evidence if said else "")
+    return Section("answers", "The answer", top + "".join(map(_question, rest)))
+
+
+def _recommended(recommendation: Recommendation, evidence: str) -> str:
+    """The file to ship, in large letters, why, and its numbers."""
+    point = next((each for each in recommendation.front if each.artifact == recommendation.artifact), None)
+    facts: list[tuple[str, str]] = []
+    if point is not None:
+        name = "latency, median" if recommendation.cost == "latency_p50_ms" else "cost"
+        facts = [
+            (name, cost_text(point.cost, recommendation)),
+            ("size", size_text(point.size_bytes)),
+            ("clean AUC", auc_text(point.auc_clean)),
+        ]
+        if recommendation.budget_mv is not None:
+            facts.append((f"worst-case AUC at {budget_text(recommendation.budget_mv)}", auc_text(point.auc_attacked)))
+    numbers = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in facts)
+    return (
+        '<div class="answer"><p class="kicker">Recommended file, judged on '
+        f'{esc(recommendation.device)}</p><p class="chosen">{esc(recommendation.artifact)}</p>'
+        f"<p>{esc(recommendation.reason)}</p><dl>{numbers}</dl>{paragraph(evidence, 'evidence')}</div>"
+    )
+
+
+def _question(question: Question) -> str:
+    said = []
+    for at, each in enumerate(question.sentences):
+        following = question.sentences[at + 1].evidence if at + 1 < len(question.sentences) else None
+        # Sentences that rest on the same are followed by it once.
+        evidence = (
+            f' <span class="evidence">{esc(each.evidence)}</span>' if each.evidence not in ("", following) else ""
+        )
+        said.append(f"<li>{esc(each.text)}{evidence}</li>")
+    body = f"<ul>{''.join(said)}</ul>" if said else paragraph(SILENT, "dim")
+    return f'<div class="question"><h3>{esc(question.title)}</h3>{body}</div>'

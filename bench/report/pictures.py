@@ -1,0 +1,38 @@
+"""The pictures of a report as PNG files, for a paper or a slide.
+
+In comes an :class:`~bench.evaluation.Evaluation`; out come the files of :mod:`bench.figures` and :mod:`bench.heatmap`,
+a set a device. What was not measured has no picture, and one of an earlier run is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from bench.evaluation import Evaluation
+from bench.figures import auc_against_budget, latency_against_auc
+from bench.heatmap import draw_matrix
+from bench.matrix import matrices
+from bench.pivot import by_device, fullest_budget, middle_budget
+
+
+def write_pictures(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Write ``auc-vs-budget-``, ``latency-vs-auc-`` and ``matrix-<device>.png``; return those that were drawn."""
+    fullest = fullest_budget(evaluation.rows)
+    found = {} if fullest is None else {each.device: each for each in matrices(evaluation, fullest)}
+    drawn = []
+    for name, lines in by_device(evaluation).items():
+        budget = middle_budget([row for row in evaluation.rows if row.device == name])
+        pictures: dict[str, Callable[[Path], bool]] = {
+            "auc-vs-budget": partial(auc_against_budget, evaluation, lines),
+            "latency-vs-auc": partial(latency_against_auc, evaluation, lines, budget),
+        }
+        if name in found:
+            pictures["matrix"] = partial(draw_matrix, evaluation, found[name])
+        for stem, draw in pictures.items():
+            path = folder / f"{stem}-{name}.png"
+            path.unlink(missing_ok=True)
+            if draw(path):
+                drawn.append(path)
+    return drawn
