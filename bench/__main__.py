@@ -262,6 +262,18 @@ def docs(
 
 
 @app.command()
+def schema() -> None:
+    """Write the JSON schemas of the rows, of a device's result and of a bundle to docs/schema.
+
+    Example: `python -m bench schema`
+    """
+    from bench.published import write_schemas
+
+    for written in write_schemas():
+        say(f"wrote {written}")
+
+
+@app.command()
 def perf(study: StudyOption, build: BuildOption = None) -> None:
     """Hold the latency and size ratios that are claimed, artifacts alternating in one run. Status 1 if one is missed.
 
