@@ -120,6 +120,11 @@ def _runs(evaluation: Evaluation) -> list[Sentence]:
         rows = [row for row in evaluation.rows if row.device == device.name and row.method != WORST]
         failed = [row for row in rows if row.failed]
         missing = [row for row in rows if row.auc is None and not row.failed]
+        if evaluation.runners.get(device.name, 0) > 1:
+            text = f"Latencies on {device.name} were measured by different versions of the runner."
+            said.append(
+                Sentence(text, f"{evaluation.runners[device.name]} versions; delete its results to run it again")
+            )
         for some, what in ((failed, "failed"), (missing, "left no result")):
             if some:
                 text = f"{len(some)} of {len(rows)} runs on {device.name} {what}; a worst case lacks them."

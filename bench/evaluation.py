@@ -52,7 +52,8 @@ class Evaluation:
     """Everything that is said about one bundle. ``note`` is what must stand beside every number of it. ``audit`` is
     None when none was made of these attacks; ``no_audit`` then says so. Intervals are made from ``kept``. ``delta`` is
     the study's largest difference of AUC that does not matter; ``recordings`` and ``patients`` are those of the bundle,
-    ``patients_of`` the patients of the first n recordings by n, for every n that was run.
+    ``patients_of`` the patients of the first n recordings by n, for every n that was run; ``runners`` how many versions
+    of the runner measured the results of each device.
     """
 
     head: BundleHead
@@ -69,6 +70,7 @@ class Evaluation:
     recordings: int = 0
     class_counts: tuple[ClassCount, ...] = ()
     patients_of: dict[int, int] = field(default_factory=dict, compare=False)
+    runners: dict[str, int] = field(default_factory=dict)
     kept: Kept = field(default_factory=Kept, compare=False, repr=False)
 
     @property
@@ -132,6 +134,7 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
         delta=delta,
         recordings=len(bundle.labels),
         class_counts=_class_counts(bundle),
+        runners={each.name: len(each.runners) for each in devices},
         patients_of={n: len(np.unique(bundle.patients[:n])) for n in {row.n for row in rows if row.n is not None}},
         kept=kept,
     )

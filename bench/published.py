@@ -23,7 +23,11 @@ FOLDER = Path("docs/schema")
 def schemas() -> dict[str, dict[str, Any]]:
     """The documents by file name: ``rows`` is what ``bench table --format json`` prints and ``report/results.json``
     holds, ``result`` one JSON beside its scores, ``bundle`` is ``bundle.json``."""
-    models = {"rows": TypeAdapter(list[Row]), "result": TypeAdapter(Result), "bundle": TypeAdapter(BundleHead)}
+    models: dict[str, TypeAdapter[Any]] = {
+        "rows": TypeAdapter(list[Row]),
+        "result": TypeAdapter(Result),
+        "bundle": TypeAdapter(BundleHead),
+    }
     return {f"{name}.schema.json": {"$schema": DRAFT, **model.json_schema()} for name, model in models.items()}
 
 

@@ -71,6 +71,11 @@ class DeviceResults:
     results: dict[tuple[str, str], Measured]
     stale: tuple[Stale, ...]
 
+    @property
+    def runners(self) -> Counter[str]:
+        """How many of the results were measured by each version of the runner, those that do not say left out."""
+        return Counter(each.result.runner for each in self.results.values() if each.result.runner is not None)
+
 
 def read_bundle(folder: Path) -> Bundle:
     """Read ``bundle.json``, ``labels.npy`` and ``patients.npy``. Raises InputError that names the file."""

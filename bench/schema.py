@@ -267,6 +267,7 @@ class Result(Wire):
     artifact: ArtifactTag
     signals: SignalTag
     engine: Engine | None = None
+    runner: Sha256 | None = None
     status: Literal["ok", "failed"]
     reason: Words | None = None
     asked: Asked | None = None

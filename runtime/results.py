@@ -54,8 +54,10 @@ def wanted(
     n: int,
     rules: RunRules,
     affinity: str = "auto",
+    runner: str | None = None,
 ) -> Wanted:
-    """Describe one result: ``device`` and ``engine`` as the result holds them, ``n`` recordings under ``rules``."""
+    """Describe one result: ``device`` and ``engine`` as the result holds them, ``n`` recordings under ``rules``;
+    ``runner`` is :func:`runtime.version.runner_sha256`."""
     head = {
         "format": FORMAT,
         "study": bundle.study,
@@ -75,6 +77,7 @@ def wanted(
             "sha256": signals.sha256,
         },
         "engine": engine,
+        "runner": runner,
         "asked": {
             "adc_step_mv": bundle.adc_step_mv,
             "labels_sha256": bundle.sha256["labels.npy"],
@@ -153,7 +156,7 @@ def _identity(result: dict[str, Any]) -> dict[str, Any]:
 
 def _ordered(head: dict[str, Any], filled: dict[str, Any]) -> dict[str, Any]:
     """The keys of a result in the order of docs/formats.md, null where nothing was measured."""
-    first = {key: head[key] for key in ("format", "study", "device", "artifact", "signals", "engine")}
+    first = {key: head[key] for key in ("format", "study", "device", "artifact", "signals", "engine", "runner")}
     rest = {key: filled.get(key) for key in MEASURED}
     state = {"status": filled["status"], "reason": filled["reason"]}
     return {**first, **state, "asked": head["asked"], "n": head["n"], **rest}

@@ -23,6 +23,7 @@ from runtime.probe import fingerprint
 from runtime.progress import Progress
 from runtime.results import Wanted, read_good, sweep, wanted, write_failed
 from runtime.supervise import run_child
+from runtime.version import runner_sha256
 
 Named = TypeVar("Named", Artifact, SignalSet)
 
@@ -45,7 +46,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """One run: ``n`` recordings of each set, under ``rules``, into ``out``; ``device`` as a result holds it."""
+    """One run: ``n`` recordings of each set, under ``rules``, into ``out``; ``device`` and ``runner`` as a result holds
+    them."""
 
     bundle: Bundle
     out: Path
@@ -54,6 +56,7 @@ class Plan:
     device: dict[str, Any]
     options: Options
     processors: list[int] | None
+    runner: str
 
     @property
     def counted(self) -> bool:
@@ -77,6 +80,7 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
         device={"name": options.device, "evidence": options.evidence, "fingerprint": fingerprint()},
         options=options,
         processors=_processors(options, options.threads or bundle.run.threads),
+        runner=runner_sha256(),
     )
     failures = 0
     with locked(plan.out) as lock:
@@ -113,7 +117,7 @@ def _asked(plan: Plan, artifact: Artifact, signals: list[SignalSet]) -> list[Wan
     name, version = _engine_for(artifact)
     engine = {"name": name, "version": version, "threads": plan.rules.threads}
     about: dict[str, Any] = {"device": plan.device, "engine": engine, "n": plan.n, "rules": plan.rules}
-    about["affinity"] = plan.options.affinity
+    about |= {"affinity": plan.options.affinity, "runner": plan.runner}
     return [wanted(plan.out, plan.bundle, artifact, one, **about) for one in signals]
 
 

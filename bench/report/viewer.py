@@ -190,7 +190,9 @@ def _read(bundle: Bundle, signals: SignalEntry) -> NDArray[np.int16]:
     except (OSError, ValueError) as error:
         raise InputError(str(error), "make it again: make bundle") from None
     if sha256_file(path) != bundle.head.files[signals.file].sha256:
-        raise InputError(f"{path}: not the bytes that bundle.json lists (SHA-256 differs)", "make it again: make bundle")
+        raise InputError(
+            f"{path}: not the bytes that bundle.json lists (SHA-256 differs)", "make it again: make bundle"
+        )
     if array.dtype != np.int16 or array.shape != (n, len(task.leads), task.samples):
         wanted = (n, len(task.leads), task.samples)
         raise InputError(f"{path}: {array.dtype} {array.shape}, not int16 {wanted}", "make it again: make bundle")

@@ -279,6 +279,14 @@ DOUBTS: dict[str, tuple[dict[str, Any], Any, str]] = {
         lambda f: change_json(_first_signals(f, "clean"), engine__version="1.0"),
         "1 result left out: measured with onnxruntime 1.0, most of this device with 1.31.1",
     ),
+    "runners": (
+        {},
+        lambda f: [
+            change_json(_first_signals(f, name), runner=letter * 64)
+            for name, letter in (("clean", "a"), ("pgd-cnn-0.02mV", "b"))
+        ],
+        "Latencies on host were measured by different versions of the runner",
+    ),
     "missing": ({}, lambda f: _first_signals(f, "clean").unlink(), "1 of 6 runs on host left no result"),
     "failed": (
         {},

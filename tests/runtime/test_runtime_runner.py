@@ -24,6 +24,7 @@ import pytest
 from runtime.auc import macro_auc
 from runtime.progress import Progress
 from runtime.runner import main
+from runtime.version import runner_sha256
 from tests.runtime import tiny_bundle as tiny
 
 GOOD = {
@@ -123,6 +124,7 @@ def wait_for(what: Any, seconds: float = 60) -> Any:
 
 def test_results_hold_what_the_format_says(undisturbed: Path) -> None:
     found = results(undisturbed)
+    assert {one["runner"] for one in found.values()} == {runner_sha256()}  # packed as in the checkout
     sets = ("clean", "pgd-0.01mV")
     assert set(found) == {f"{name.replace('/', '__')}/{one}" for name in GOOD for one in sets}
     weights, biases = tiny.linear_weights()
