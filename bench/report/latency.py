@@ -106,7 +106,8 @@ def _distributions(timed: Sequence[Timed], device: str) -> str:
         f'<span class="unseen">picture</span><svg class="chart" viewBox="0 0 {WIDTH} 16" width="{WIDTH}" height="16" '
         f'aria-hidden="true">{ticks}</svg>'
     )
-    heads = ["artifact", "calls", "p50, ms", "p90", "p99", "p99 / p50", axis, "remarks"]
+    doubtful = any(each.marks for each in timed)
+    heads = ["artifact", "calls", "p50, ms", "p90", "p99", "p99 / p50", axis, *(["remarks"] if doubtful else [])]
     rows = []
     for each in timed:
         latency = each.latency
@@ -119,7 +120,7 @@ def _distributions(timed: Sequence[Timed], device: str) -> str:
                 Cell(milliseconds(latency.p99), latency.p99),
                 Cell(f"{latency.p99 / latency.p50:.2f}" if latency.p50 else "-", latency.p99 / (latency.p50 or 1)),
                 Cell(_shape(each, scale)),
-                Cell(esc(", ".join(f"{mark}: not to be believed" for mark in each.marks))),
+                *([Cell(esc(", ".join(f"{mark}: not to be believed" for mark in each.marks)))] if doubtful else []),
             ]
         )
     without = sum(each.samples_ms is None for each in timed)
@@ -168,7 +169,7 @@ def _over_time(timed: Sequence[Timed]) -> str:
         windows = each.sustained.windows
         windows = windows[:: -(-len(windows) // MOST_WINDOWS)]
         across = Scale(0, windows[-1].t_s, 44, 340)
-        up = Scale(0, 1.1 * max(window.p90 for window in windows) or 1, 170, 10)
+        up = Scale(0, 1.1 * max(max(one.p50, one.p90) for one in windows) or 1, 170, 10)
         parts = []
         for value in linear_ticks(0, up.high, 4):
             parts.append(line((44, up(value)), (340, up(value)), "grid"))

@@ -69,8 +69,10 @@ def weighed(evaluation: Evaluation) -> dict[str, list[Line]]:
 
 
 def rows_data(evaluation: Evaluation) -> str:
-    """Every row as a block of data, a list a column; texts once, and a number of each in the rows."""
-    rows = [row for row in evaluation.rows if row.device is not None]
+    """Every row as a block of data, the weightiest device first: a list a column, where each text stands once and the
+    rows hold its number."""
+    order = {name: at for at, name in enumerate(weighed(evaluation))}
+    rows = sorted((row for row in evaluation.rows if row.device is not None), key=lambda row: order[str(row.device)])
     keys = [key for key, *_ in COLUMNS] + list(HIDDEN)
     columns: dict[str, Any] = {}
     for key in keys:
@@ -174,10 +176,10 @@ def _every(evaluation: Evaluation) -> str:
         '<table class="rows" id="rows"><caption>Every row, one an artifact and signal set.</caption></table>',
     )
     return (
-        "<h3>All rows</h3>"
+        '<div class="every"><h3>All rows</h3>'
         '<p class="without-script">Without a script: all rows are in results.csv beside this page.</p>'
         f'<div class="needs-script"><p id="rows-count" role="status">{count:,} rows</p>{place}'
-        '<p><button type="button" id="rows-more">Show 100 more</button></p></div>'
+        '<p><button type="button" id="rows-more">Show 100 more</button></p></div></div>'
     )
 
 

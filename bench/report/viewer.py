@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bench.pivot import budgets as budgets_of
 from bench.pivot import middle_budget
 from bench.report.markup import data_block
-from bench.results import Bundle, DeviceResults
+from bench.results import REMAKE, Bundle, DeviceResults
 from bench.rows import HOST, Row
 from bench.schema import SignalEntry
 from core.errors import InputError
@@ -188,12 +188,10 @@ def _read(bundle: Bundle, signals: SignalEntry) -> NDArray[np.int16]:
     try:
         array = read_array(path, mapped=True)
     except (OSError, ValueError) as error:
-        raise InputError(str(error), "make it again: make bundle") from None
+        raise InputError(str(error), REMAKE) from None
     if sha256_file(path) != bundle.head.files[signals.file].sha256:
-        raise InputError(
-            f"{path}: not the bytes that bundle.json lists (SHA-256 differs)", "make it again: make bundle"
-        )
+        raise InputError(f"{path}: not the bytes that bundle.json lists (SHA-256 differs)", REMAKE)
     if array.dtype != np.int16 or array.shape != (n, len(task.leads), task.samples):
         wanted = (n, len(task.leads), task.samples)
-        raise InputError(f"{path}: {array.dtype} {array.shape}, not int16 {wanted}", "make it again: make bundle")
+        raise InputError(f"{path}: {array.dtype} {array.shape}, not int16 {wanted}", REMAKE)
     return array

@@ -19,7 +19,7 @@ from tests.bench.making_report import make_study
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    make_study(tmp_path, models=("cnn",), sources=("cnn",), further=())
+    make_study(tmp_path, models=("cnn",), recipes=("onnx-fp32", "onnx-int8-static"), sources=("cnn",), further=())
     return tmp_path
 
 

@@ -33,8 +33,8 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[Open]:
-    """Open a file: ``open_page(path, width=1440, dark=False)``. At the end of the test, nothing was asked of a network and
-    nothing was written to the console."""
+    """Open a file: ``open_page(path, width=1440, dark=False)``. At the end of the test, nothing was asked of a network
+    and nothing was written to the console."""
     contexts, asked, said = [], [], []
 
     def opened(path: Path, width: int = 1440, dark: bool = False, **options: Any) -> Any:
@@ -52,7 +52,8 @@ def open_page(chromium: Any) -> Iterator[Open]:
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(address)
-        page.wait_for_function("!document.querySelector('#viewer') || document.querySelector('#viewer-paper svg')")
+        if page.locator("#viewer").count():
+            page.locator("#viewer-paper svg").wait_for()
         return page
 
     yield opened

@@ -30,7 +30,7 @@ def head(page: Any, table: str, name: str) -> Any:
 
 
 def number(text: str) -> float:
-    return float(text.split()[0].rstrip("wgpqfet!").replace("<=", ""))
+    return float(text.split(maxsplit=1)[0].rstrip("wgpqfet!").replace("<=", ""))
 
 
 def test_a_header_sorts_up_and_down_and_says_so(page_file: Path, open_page: Any) -> None:
@@ -77,7 +77,7 @@ def test_all_rows_are_filtered_by_text_and_by_select(page_file: Path, open_page:
     assert page.locator("#rows tbody tr").count() == 0
     assert count.inner_text().startswith("0 of ")
     page.get_by_role("button", name="show all").click()
-    page.wait_for_function("document.querySelectorAll('#rows tbody tr').length === 100")
+    page.locator("#rows tbody tr").nth(99).wait_for()
 
 
 def test_the_filters_hold_for_the_artifacts_too(page_file: Path, open_page: Any) -> None:
@@ -99,7 +99,7 @@ def test_all_rows_sort_by_number_with_the_unmeasured_last(page_file: Path, open_
     page = open_page(page_file)
     for click in range(2):
         head(page, "#rows", "AUC").locator("button").click()
-        values = [text for text in column(page, "#rows", 7)]
+        values = column(page, "#rows", 7)
         measured = [float(text) for text in values if text != "-"]
         assert measured == sorted(measured, reverse=click == 1)
         assert "-" not in values[: len(measured)]

@@ -30,7 +30,7 @@ def steps(home: Path, name: str, row: int, lead: str = "II") -> Any:
 
 
 def wait(page: Any, text: str) -> None:
-    page.wait_for_function("(text) => document.getElementById('viewer-said').textContent.includes(text)", arg=text)
+    page.locator("#viewer-said", has_text=text).wait_for()
 
 
 def name_of(page: Any) -> str:
@@ -80,7 +80,7 @@ def test_record_budget_and_method_can_be_chosen(home: Path, page_file: Path, ope
     said = page.locator("#viewer-said").inner_text()
     page.locator("#viewer-record").focus()
     page.keyboard.press("ArrowDown")
-    page.wait_for_function("(said) => document.getElementById('viewer-said').textContent !== said", arg=said)
+    page.locator("#viewer-said").filter(has_not_text=said).wait_for()
     second = recording(page)
     assert second != first
     for budget in ("0.005", "0.02"):
@@ -94,7 +94,7 @@ def test_record_budget_and_method_can_be_chosen(home: Path, page_file: Path, ope
     page.select_option("#viewer-method", "random-sign")
     wait(page, "random-sign at 0.02 mV")
     page.select_option("#viewer-lead", "all")
-    page.wait_for_function("document.querySelectorAll('#viewer-paper .trace.clean').length === 3")
+    page.locator("#viewer-paper .trace.clean").nth(2).wait_for()
     label = page.locator("#viewer-paper svg").get_attribute("aria-label")
     assert label.startswith(f"ECG, lead all. Recording {second}")
 
