@@ -154,6 +154,24 @@ def arm(
         typer.echo((as_csv if format == "csv" else as_markdown)(lines), nl=False)
 
 
+@app.command("answers")
+def answers_command(
+    study: StudyOption,
+    build: BuildOption = None,
+    format: Annotated[Literal["terminal", "markdown"], typer.Option(help="How to print it.")] = "terminal",
+) -> None:
+    """The answers in words: which file to ship, quantization, transfer, deep against classical, what not to believe.
+
+    Example: `python -m bench answers --study studies/ptb-xl.toml`
+    """
+    from bench.answers import answers
+    from bench.answers_text import as_markdown, as_text
+
+    loaded, _, where = load(study, None, build)
+    found = answers(_evaluation(loaded, where))
+    typer.echo((as_markdown if format == "markdown" else as_text)(found), nl=False)
+
+
 @app.command()
 def gate(
     study: StudyOption,

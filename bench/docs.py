@@ -1,8 +1,8 @@
 """The tables and pictures of the docs, written from result files and from nothing else.
 
 ``python -m bench docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv, the table,
-the paper's rows, the files with their prices, the tables of the attacks and the emulated ARM cores as Markdown, the
-pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown between the markers of pages:
+the paper's rows, the files with their prices, the tables of the attacks and the emulated ARM cores, the answers in
+words, as Markdown, the pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown between the markers of pages:
 
     <!-- docs/results/ptb-xl.md -->
     <!-- end -->
@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import arm, matrix
+from bench.answers import answers
+from bench.answers_text import as_markdown as answers_markdown
 from bench.attack_tables import controls_markdown, methods_markdown, twins_markdown
 from bench.evaluation import Evaluation, evaluate
 from bench.figures import auc_against_budget
@@ -51,6 +53,7 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
         f"{study.name}.md": as_markdown(evaluation),
         f"{study.name}-paper.md": f"{note}{paper_table(load_metrics(study, build))}",
     }
+    written[f"{study.name}-answers.md"] = note + answers_markdown(answers(whole))
     budget = fullest_budget(evaluation.rows)
     if budget is not None:
         written |= {

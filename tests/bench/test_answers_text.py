@@ -1,0 +1,29 @@
+"""The answers as text."""
+
+from __future__ import annotations
+
+from bench.answers_text import NOTHING, as_markdown, as_text
+from bench.answers_types import Answers, Question, Sentence
+
+FOUND = Answers(
+    None,
+    (
+        Question("ship", "Which file?", (Sentence("Ship a|b.", "AUC .9 [.8, .95]"), Sentence("It is *fast*.", "1 ms"))),
+        Question("doubt", "What not to believe?", ()),
+    ),
+    (),
+)
+
+
+def test_text() -> None:
+    assert as_text(FOUND) == (
+        "Which file?\n  - Ship a|b.\n    (AUC .9 [.8, .95])\n  - It is *fast*.\n    (1 ms)\n\n"
+        f"What not to believe?\n  {NOTHING}\n"
+    )
+
+
+def test_markdown_shows_what_it_was_given() -> None:
+    assert as_markdown(FOUND) == (
+        "**Which file?**\n\n- Ship a\\|b. *(AUC .9 [.8, .95])*\n- It is \\*fast\\*. *(1 ms)*\n\n"
+        f"**What not to believe?**\n\n{NOTHING}\n"
+    )
