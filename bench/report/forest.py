@@ -16,7 +16,7 @@ from bench.report.markup import Cell, Section, breakable, details, esc, paragrap
 from bench.report.svg import Scale, line, linear_ticks, rectangle, words
 from bench.texts import signed, span
 
-WIDTH, HEIGHT, MARGIN = 270, 24, 12
+WIDTH, HEIGHT, MARGIN = 240, 24, 12
 TITLES = {
     "quantized-minus-float": "Quantized minus float",
     "tflite-minus-onnx": "TFLite minus ONNX",
