@@ -94,7 +94,20 @@ def _load(path: Path, what: str) -> onnx.ModelProto:
         raise _damaged(what, f"{type(error).__name__}") from None
     if not model.graph.node or not model.opset_import:
         raise _damaged(what, "there is no graph in it")
+    if not _is_text(model):
+        raise _damaged(what, "a name in it is not UTF-8")
     return model
+
+
+def _is_text(message: Any) -> bool:
+    """False when a string field, at any depth, is not UTF-8: protobuf's parser then gives bytes in its place."""
+    for field, value in message.ListFields():
+        each = value if field.is_repeated else (value,)
+        if field.type == field.TYPE_STRING and not all(isinstance(text, str) for text in each):
+            return False
+        if field.type == field.TYPE_MESSAGE and not all(map(_is_text, each)):
+            return False
+    return True
 
 
 def _damaged(what: str, said: str) -> InputError:

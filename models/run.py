@@ -6,9 +6,11 @@ In: a study and its recordings. Out: ``build/<study>/models/<name>/``, one folde
     weights.safetensors   a net's weights, or
     estimator.skops       a fitted scikit-learn estimator, or
     given.onnx            a file that was brought (or given.tflite)
-    metrics.json          validation and test rows, thresholds, history
+    history.json          a net's epochs
+    metrics.json          validation and test rows, thresholds
 
-A model that came trained (:mod:`models.brought`) is checked and measured, and kept like the others.
+A model that came trained (:mod:`models.brought`) is checked and measured, and kept like the others. Measuring is a step
+of its own: a later version that measures more measures again, and trains nothing.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ from runtime.files import read_json, write_json
 
 # Bump when the same settings would train another model: it makes every trained model of this kind stale.
 VERSION = 1
+# Bump when metrics.json would hold something else of the same model: it is measured again.
+METRICS_VERSION = 2
 NORMALISE_RECORDS = 2000
 CHECK_RECORDS = 24  # a brought model is tried on so many before it is taken
 
@@ -99,7 +103,25 @@ def train_study(study: Study, recordings: Recordings, build: Path, only: str | N
         made = {file: sha256 for file, sha256 in step.outputs().items() if file in KEPT}
         identity = digest([name, step.digest, made])
         trained[name] = load_model(step.folder, identity, spec.recipes or systems[name].recipes)
+        _measure_one(trained[name], recordings, spec)
     return trained
+
+
+def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> None:
+    """Leave ``metrics.json``, unless this model was measured so before."""
+    assert trained.folder is not None
+    path = trained.folder / "metrics.json"
+    published = _published(spec, recordings)
+    inputs = {"version": METRICS_VERSION, "model": trained.digest, "published": published}
+
+    def measure() -> list[Path]:
+        metrics = _measure(trained.module, recordings)
+        write_json(path, metrics | {"published": published})
+        auc = {side: metrics[side]["auc"] for side in ("validation", "test")}
+        say(f"  {trained.name}: macro AUC {auc['validation']:.3f} validation, {auc['test']:.3f} test")
+        return [path]
+
+    Step(trained.folder, "measure", inputs).run(measure)
 
 
 def _step(study: Study, recordings: Recordings, build: Path, name: str, system: System) -> Step:
@@ -134,8 +156,7 @@ def _take_one(study: Study, recordings: Recordings, name: str, system: System, s
     say(f"taking {name} ({system.says}) as it is")
     signals = recordings.signals(recordings.sample("validation", CHECK_RECORDS, study.seed))
     kept, described = brought.take(name, spec, system, task, signals, step.folder)
-    module = brought.load(name, spec, system, task, step.folder, described)
-    _end(recordings, spec, step, module, head | described, kept, [])
+    _end(step, head | described, kept, [])
 
 
 def _begin(recordings: Recordings, name: str, spec: ModelSpec, step: Step) -> dict[str, Any]:
@@ -148,25 +169,14 @@ def _begin(recordings: Recordings, name: str, spec: ModelSpec, step: Step) -> di
     return head | {"threads": torch.get_num_threads(), "torch": torch.__version__, "sklearn": sklearn.__version__}
 
 
-def _end(
-    recordings: Recordings,
-    spec: ModelSpec,
-    step: Step,
-    module: nn.Module,
-    head: dict[str, Any],
-    kept: Path,
-    history: list[dict[str, float]],
-) -> None:
-    """Measure the module, and leave its step done."""
+def _end(step: Step, head: dict[str, Any], kept: Path, history: list[dict[str, float]]) -> None:
+    """Say how the model is built again, and leave its step done."""
     folder = step.folder
     write_json(folder / "model.json", head)
-    metrics = _measure(module, recordings) | {"history": history, "published": _published(spec, recordings)}
-    write_json(folder / "metrics.json", metrics)
-    step.done([kept, folder / "model.json", folder / "metrics.json"])
+    write_json(folder / "history.json", history)
+    step.done([kept, folder / "model.json", folder / "history.json"])
     for leftover in folder.glob("unfinished-*.safetensors"):
         leftover.unlink()
-    auc = {side: metrics[side]["auc"] for side in ("validation", "test")}
-    say(f"  {head['name']}: macro AUC {auc['validation']:.3f} validation, {auc['test']:.3f} test")
 
 
 def _train_one(study: Study, recordings: Recordings, name: str, system: System, spec: ModelSpec, step: Step) -> None:
@@ -197,14 +207,14 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         history = train_net(net, recordings, plan, checkpoint, name)
         made = folder / WEIGHTS
         save_weights(net, made)
-        head["origin"], module = "net", net
+        head["origin"] = "net"
     else:
         features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
         estimator = fit_estimator(name, system, spec, recordings, features, seed)
         made = folder / ESTIMATOR
         save_estimator(estimator, made)
-        head["origin"], module = "estimator", FeatureModel(features, head_of(estimator))
-    _end(recordings, spec, step, module, head, made, history)
+        head["origin"] = "estimator"
+    _end(step, head, made, history)
 
 
 def _fit_normalisation(net: nn.Module, recordings: Recordings, seed: int) -> dict[str, float]:

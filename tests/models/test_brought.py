@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -342,6 +342,7 @@ def test_what_is_right_is_taken_with_the_same_scores(name: str, tmp_path: Path) 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1), byte=st.integers(0, 255))
+@example(at=0.005859375, byte=128)  # the name of an operator is no longer text
 def test_one_changed_byte_is_taken_or_refused_but_never_escapes(tmp_path: Path, at: float, byte: int) -> None:
     """Whatever a damaged protobuf says, it ends in an InputError or in a file that gives finite scores."""
     from models.onnx_checks import check_onnx
@@ -378,7 +379,7 @@ def test_a_study_takes_a_file_measures_it_and_notices_when_it_changes(
     folder = tmp_path / "small" / "models" / "mine"
     assert (folder / f"given{suffix}").read_bytes() == path.read_bytes()
     found = load_metrics(asked, tmp_path)["mine"]
-    assert 0 < found["test"]["auc"] < 1 and found["history"] == []
+    assert 0 < found["test"]["auc"] < 1 and not found["published"]
     stamp = (folder / "train.stamp.json").stat().st_mtime_ns
     assert train_study(asked, recordings, tmp_path)["mine"].digest == trained.digest
     assert (folder / "train.stamp.json").stat().st_mtime_ns == stamp

@@ -90,6 +90,26 @@ def test_the_identity_holds_the_bytes_of_the_weights(tmp_path: Path) -> None:
     assert train_study(asked, recordings, tmp_path)["cnn"].digest != trained["cnn"].digest
 
 
+def test_a_lost_or_older_metrics_file_is_measured_again_and_nothing_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = small_recordings(tmp_path / "recordings", 60)
+    asked = study(logistic_regression={})
+    first = train_study(asked, recordings, tmp_path)["logistic-regression"]
+    folder = tmp_path / "small" / "models" / "logistic-regression"
+    stamp, metrics = (folder / "train.stamp.json").read_bytes(), (folder / "metrics.json").read_bytes()
+
+    def stays() -> bool:
+        again = train_study(asked, recordings, tmp_path)["logistic-regression"]
+        return again.digest == first.digest and (folder / "train.stamp.json").read_bytes() == stamp
+
+    (folder / "metrics.json").unlink()
+    assert stays() and (folder / "metrics.json").read_bytes() == metrics
+    (folder / "metrics.json").write_text("{}\n")
+    monkeypatch.setattr("models.run.METRICS_VERSION", 1_000)
+    assert stays() and (folder / "metrics.json").read_bytes() == metrics
+
+
 def plan(seed: int = 1) -> Plan:
     return Plan(
         5,
