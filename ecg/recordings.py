@@ -75,7 +75,7 @@ class Recordings:
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process goes the name of the folder, not a copy of what is mapped from it."""
         folder = Path(self.steps.filename).parent  # type: ignore[attr-defined]
-        return _reopened, (folder, self.about, self.lead_rows, self.window)
+        return _reopened, (folder, self.about, self.lead_rows, self.window, self.fingerprint)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -132,8 +132,11 @@ class Recordings:
         return replace(self, about=about, lead_rows=rows, window=(first, last))
 
 
-def _reopened(folder: Path, about: About, lead_rows: tuple[int, ...], window: tuple[int, int]) -> Recordings:
-    return replace(open_recordings(folder), about=about, lead_rows=lead_rows, window=window)
+def _reopened(folder: Path, *seen: Any) -> Recordings:
+    """``seen``: what a study sees of the folder. Its fingerprint is not the folder's, and steps are known by it."""
+    about, lead_rows, window, fingerprint = seen
+    whole = open_recordings(folder)
+    return replace(whole, about=about, lead_rows=lead_rows, window=window, fingerprint=fingerprint)
 
 
 def to_millivolts(steps: NDArray[np.int16], adc_step_mv: float) -> NDArray[np.float32]:

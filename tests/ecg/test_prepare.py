@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,14 @@ def test_other_files_are_read_again_and_the_old_cache_stays(root: Path, tmp_path
     assert np.array_equal(old.steps[3], ptbxl_digital(4).T)
     assert old.fingerprint != new.fingerprint
     assert len(list((tmp_path / "build" / "recordings").iterdir())) == 2
+
+
+@pytest.mark.parametrize("study", [PTBXL, BEATS], ids=["ptb-xl", "beats"])
+def test_another_process_gets_the_same_recordings(root: Path, tmp_path: Path, study: Any) -> None:
+    here = prepare(study, root, tmp_path)
+    there = pickle.loads(pickle.dumps(here))
+    for field in fields(here):
+        assert np.array_equal(getattr(there, field.name), getattr(here, field.name)), field.name
 
 
 def test_copied_data_have_the_same_fingerprint(root: Path, tmp_path: Path) -> None:

@@ -40,13 +40,16 @@ def by_name(build: Path, recordings: Recordings, trained: dict[str, Trained], jo
 
 @pytest.mark.slow
 def test_side_by_side_gives_what_one_after_the_other_gives(
-    trained: dict[str, Trained], recordings: Recordings, tmp_path: Path
+    trained: dict[str, Trained], recordings: Recordings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    recordings = replace(recordings, fingerprint="of what a study sees of them")
     three = {name: replace(trained[name], recipes=None) for name in ("decision-tree", "cnn", "lstm")}
     alone = by_name(tmp_path / "alone", recordings, three, 1)
+    assert "cnn/onnx-fp32" in "".join(capsys.readouterr())
     beside = by_name(tmp_path / "beside", recordings, three, 2)
     assert beside == alone and list(beside) == list(alone)
     assert sum(entry.status == "ok" for entry in beside.values()) >= 4
+    assert "cnn/onnx-fp32" not in "".join(capsys.readouterr())  # made by the others, and not once more here
 
 
 @pytest.mark.slow

@@ -1,0 +1,64 @@
+"""The docs as a site: it builds strictly, its links lead somewhere, and its pages ask no network for anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Addresses(HTMLParser):
+    """What a page loads, what it links to, and the places in it that a link can name."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.linked: list[str] = []
+        self.places: set[str] = set()
+        self.feed(page.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value or "" for key, value in attrs}
+        self.places |= {given[key] for key in ("id", "name") if key in given}
+        if tag == "a" and "href" in given:
+            self.linked.append(given["href"])
+        elif tag == "link" and given.get("rel") == "canonical":
+            pass
+        else:
+            self.loaded += [given[key] for key in ("src", "href", "srcset", "poster", "data") if given.get(key)]
+
+
+def test_every_page_of_the_docs_is_on_it(site: Path) -> None:
+    expected = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "CHANGELOG", "CONTRIBUTING"}
+    assert {path.stem for path in site.glob("*.html")} - {"404"} == expected
+
+
+def test_nothing_comes_from_a_network_and_every_link_leads_somewhere(site: Path) -> None:
+    pages = {path: Addresses(path) for path in site.glob("*.html") if path.name != "404.html"}
+    for page, found in pages.items():
+        for address in found.loaded + found.linked:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                assert address not in found.loaded, f"{page.name} loads {address}"
+                continue
+            target = page.parent / unquote(parts.path) if parts.path else page
+            assert target.exists(), f"{page.name} links to {address}"
+            if parts.fragment and target in pages:
+                assert parts.fragment in pages[target].places, f"{page.name} links to {address}"
+    for sheet in site.rglob("*.css"):
+        assert "url(http" not in sheet.read_text("utf-8") and "@import" not in sheet.read_text("utf-8"), sheet
