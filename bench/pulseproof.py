@@ -8,7 +8,8 @@ from __future__ import annotations
 import typer
 
 from attacks.__main__ import attack, audit, wfdb
-from bench.__main__ import bundle, report, run, table
+from bench.__main__ import bundle, run
+from bench.reading import report, table
 from core.console import run_app
 from ecg.__main__ import download, prepare
 from export.__main__ import export

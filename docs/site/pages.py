@@ -1,7 +1,7 @@
 """What the docs as a site need beyond mkdocs.yml: the pages that lie beside docs/, and links that fit the site.
 
-In: the files of docs/, README.md, CHANGELOG.md, CONTRIBUTING.md and CITATION.cff. Out: one flat folder of pages. In the
-repository a link from README.md says ``docs/studies.md`` and one from docs/ says ``../README.md``; on the site all pages
+In: the files of docs/, README.md, CHANGELOG.md, CONTRIBUTING.md and CITATION.cff. Out: one flat folder of pages. In
+the repository a link from README.md says ``docs/studies.md`` and one from docs/ ``../README.md``; on the site all pages
 are beside each other and README.md is the first.
 """
 

@@ -1,0 +1,100 @@
+"""The commands of ``python -m bench`` that hold our claims of speed and strength against others, side by side.
+
+In: a study that was run, or recordings. Out: a table on the terminal; status 1 when a claim is missed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench.reading import home_of
+from core.errors import InputError, NotHeldError
+from core.options import BuildOption, DataOption, StudyOption, load
+
+app = typer.Typer()
+
+
+@app.command()
+def perf(study: StudyOption, build: BuildOption = None) -> None:
+    """Hold the latency and size ratios that are claimed, artifacts alternating in one run. Status 1 if one is missed.
+
+    Example: `python -m bench perf --study studies/ptb-xl.toml`
+    """
+    from bench.perf import measure, perf_table
+
+    loaded, _, where = load(study, None, build)
+    outcomes = measure(loaded, where)
+    Console().print(perf_table(outcomes))
+    missed = [one.claim for one in outcomes if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(f"{one.artifact} against {one.other} ({one.what})" for one in missed))
+
+
+@app.command("perf-runner")
+def perf_runner(
+    study: StudyOption,
+    build: BuildOption = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating runs.")] = 5,
+) -> None:
+    """Hold the runner's latencies against litert-benchmark and MLPerf's load generator. Status 1 if a claim is missed.
+
+    Example: `python -m bench perf-runner --study studies/ptb-xl.toml`
+    """
+    from bench.perf_runner import measure_runner, runner_table
+
+    loaded, _, where = load(study, None, build)
+    found = measure_runner(home_of(loaded, where) / "bundle", rounds=rounds)
+    Console().print(runner_table(found))
+    missed = [f"{one.artifact} against {one.referee}" for one in found if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(missed))
+
+
+@app.command("perf-statistics")
+def perf_statistics() -> None:
+    """Hold the bootstrap against a plain loop over scikit-learn, and its time for a study. Status 1 if a claim is
+    missed.
+
+    Example: `python -m bench perf-statistics`
+    """
+    from bench.perf_statistics import measure_statistics, statistics_table
+
+    outcomes = measure_statistics()
+    Console().print(statistics_table(outcomes))
+    missed = [one.what for one in outcomes if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(missed))
+
+
+@app.command("perf-attacks")
+def perf_attacks(
+    study: StudyOption,
+    data: DataOption = None,
+    build: BuildOption = None,
+    model: Annotated[list[str] | None, typer.Option(help="A net to attack. [default: cnn and ecg-lens]")] = None,
+) -> None:
+    """Hold our attacks against ART's, foolbox's and a plain loop, in one process. Status 1 if a claim is missed.
+
+    Example: `python -m bench perf-attacks --study studies/ptb-xl.toml --data recordings`
+    """
+    from bench.perf_attacks import attacks_table, claims_table, measure_attacks
+    from ecg.prepare import prepare
+
+    loaded, root, where = load(study, data, build)
+    recordings = prepare(loaded, root, where)
+    from models.run import train_study
+
+    trained = train_study(loaded, recordings, where)
+    nets = model or ["cnn", "ecg-lens"]
+    missing = [name for name in nets if name not in trained]
+    if missing:
+        raise InputError(f"{study}: no model {', '.join(missing)}", f"models there: {', '.join(trained)}")
+    reached, outcomes = measure_attacks(loaded, recordings, [trained[name] for name in nets])
+    Console().print(attacks_table(reached))
+    Console().print(claims_table(outcomes))
+    failed = [f"{one.model} against {one.against} ({one.claim.what})" for one in outcomes if not one.held]
+    if failed:
+        raise NotHeldError("; ".join(failed))
