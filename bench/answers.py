@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from bench.answers_doubt import doubts
 from bench.answers_front import recommend
 from bench.answers_types import Answers, Comparison, Question, Recommendation, Sentence
-from bench.answers_words import auc_words, conjunction, interval_of, is_attacked, it, listed, tested, undecided
+from bench.answers_words import NAMED, auc_words, conjunction, interval_of, is_attacked, it, listed, tested, undecided
 from bench.compare import CLASSICAL, Rows, comparisons, with_recommended
 from bench.evaluation import Evaluation
 from bench.pivot import QUERIES, fullest_budget
@@ -108,10 +108,34 @@ def _quantization(evaluation: Evaluation, found: Sequence[Comparison], budget: f
                 parts.append(f"{verdict} than their float file {'is' if len(apart) == 1 else 'are'} {listed(apart)}")
         if parts:
             said.append(Sentence(f"{where}, {'; '.join(parts)}{undecided(some)}.", tested(found)))
-        if attacked:
+        if attacked and some:
+            if parts:
+                said += _through_its_parent(evaluation, some, budget)
             named = [each.a for each in some if each.verdict == "better"]
-            said += _flagged(evaluation, some[0].device if some else "", named, budget)
+            said += _flagged(evaluation, some[0].device, named, budget)
     return said
+
+
+def _through_its_parent(evaluation: Evaluation, some: Sequence[Comparison], budget: float | None) -> list[Sentence]:
+    """Which quantized files no attack followed through their own graph: what looks like robustness may be a weaker
+    attack. Those that look better than their float file come first."""
+    met = {
+        f"{row.model}/{row.recipe}"
+        for row in evaluation.rows
+        if row.device == some[0].device
+        and row.epsilon_mv == budget
+        and row.method not in QUERIES
+        and row.source == f"{row.model}/{row.recipe}"
+    }
+    left = [each.a for each in sorted(some, key=lambda each: each.verdict != "better") if each.a not in met]
+    if not left:
+        return []
+    named = conjunction([*left[:NAMED], *([f"{len(left) - NAMED} more"] if len(left) > NAMED else [])])
+    text = (
+        f"{len(left)} of {len(some)} were not attacked through their own graph, only through their float file, other "
+        f"models or queries: the worst case of {named} may be lower."
+    )
+    return [Sentence(text, "the methods and sources of the signal sets")]
 
 
 def _flagged(evaluation: Evaluation, device: str, artifacts: Sequence[str], budget: float | None) -> list[Sentence]:

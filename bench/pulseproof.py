@@ -8,8 +8,8 @@ from __future__ import annotations
 import typer
 
 from attacks.__main__ import attack, audit, wfdb
-from bench.__main__ import bundle, run
-from bench.reading import report, table
+from bench.__main__ import bundle, run, take
+from bench.reading import answers_command, arm, gate, report, table
 from core.console import run_app
 from ecg.__main__ import download, prepare
 from export.__main__ import export
@@ -33,7 +33,11 @@ app.command("audit")(audit)
 app.command("wfdb")(wfdb)
 app.command("bundle")(bundle)
 app.command("bench")(run)
+app.command("take")(take)
 app.command("table")(table)
+app.command("arm")(arm)
+app.command("answers")(answers_command)
+app.command("gate")(gate)
 app.command("report")(report)
 
 

@@ -180,6 +180,14 @@ def test_a_quantized_file_that_looks_robust_is_doubted_when_the_audit_doubts_its
     assert doubt in said(answers(evaluated(tmp_path)), "quantization")
 
 
+@pytest.mark.parametrize("itself", [False, True])
+def test_a_file_that_was_not_attacked_itself_is_said_to_be_so(tmp_path: Path, itself: bool) -> None:
+    study(tmp_path, by({"cnn": 2.0}, {"cnn": 1.0}), sources=("cnn", *(["cnn/onnx-int8-static"] if itself else [])))
+    text = said(answers(evaluated(tmp_path)), "quantization")
+    assert "In the worst case at 0.02 mV, 1 of 1 quantized files have no difference" in text
+    assert ("1 of 1 were not attacked through their own graph" in text) == (not itself)
+
+
 # --- transfer
 
 

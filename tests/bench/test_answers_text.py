@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.answers_text import NOTHING, as_markdown, as_text
+from bench.answers_text import NOTHING, SAME, as_markdown, as_text
 from bench.answers_types import Answers, Question, Sentence
 
 FOUND = Answers(
@@ -13,6 +13,12 @@ FOUND = Answers(
     ),
     (),
 )
+
+
+def test_evidence_is_said_once_where_it_is_the_same() -> None:
+    three = tuple(Sentence(text, evidence) for text, evidence in [("A.", "x"), ("B.", "x"), ("C.", "y")])
+    found = Answers(None, (Question("ship", "Which?", three),), ())
+    assert as_text(found) == f"Which?\n  - A.\n    (x)\n  - B.\n    ({SAME})\n  - C.\n    (y)\n"
 
 
 def test_text() -> None:
