@@ -90,7 +90,7 @@ def no_better_than_noise(rows: Sequence[Measured]) -> Iterable[Flag]:
     for one in rows:
         control = noise.get((one.row.target, one.row.budget_mv))
         if control is not None and one.kind != "control" and one.of_its_own and not below(one, control, matters=0):
-            sentence = f"{one.auc:.3f} is not below the {control.auc:.3f} of random signs at {_mv(one)}"
+            sentence = f"{one.auc:.3f} is not surely below the {control.auc:.3f} of random signs at {_mv(one)}"
             yield Flag("no-better-than-noise", sentence, one.row)
 
 

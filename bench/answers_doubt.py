@@ -76,12 +76,15 @@ def _audit(evaluation: Evaluation) -> list[Sentence]:
         return [Sentence(f"Attacked AUCs were not audited. {evaluation.no_audit}", "audit.json")]
     said = []
     for name in dict.fromkeys(flag.name for flag in evaluation.audit.flags):
-        targets = list(dict.fromkeys(flag.target for flag in evaluation.audit.flags if flag.name == name))
+        flags = [flag for flag in evaluation.audit.flags if flag.name == name]
+        targets = ", ".join(dict.fromkeys(flag.target for flag in flags))
+        methods = dict.fromkeys(flag.method for flag in flags)
+        under = "" if None in methods else f" under {', '.join(sorted(filter(None, methods)))}"
         rows = sum(name in (row.flags or "").split(", ") for row in evaluation.rows)
         said.append(
             Sentence(
-                f"Attacked AUCs of {', '.join(targets)} may show the weakness of an attack, not the strength of the "
-                f"model ({name}).",
+                f"Attacked AUCs of {targets}{under} may show the weakness of an attack, not the strength of the model "
+                f"({name}).",
                 f"audit of the attacks: {rows} rows flagged",
             )
         )

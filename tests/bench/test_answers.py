@@ -274,7 +274,12 @@ DOUBTS: dict[str, tuple[dict[str, Any], Any, str]] = {
     "subset": ({"note": "subset of 600 records"}, None, "part of a database (subset of 600 records)"),
     "few patients": ({"patients": 20}, None, "only 20 patients"),
     "no audit": ({"audited": False}, None, "Attacked AUCs were not audited"),
-    "a flag": ({}, lambda f: audit(f, flag("zero-gradient", "cnn")), "weakness of an attack"),
+    "a flag": ({}, lambda f: audit(f, flag("zero-gradient", "cnn")), "Attacked AUCs of cnn may show the weakness"),
+    "a flag on a method": (
+        {},
+        lambda f: audit(f, flag("no-better-than-noise", "cnn", method="universal")),
+        "Attacked AUCs of cnn under universal may show the weakness",
+    ),
     "noisy": ({}, lambda f: change_json(_first_signals(f, "clean"), marks=["noisy"]), "restless"),
     "throttled": ({}, lambda f: change_json(_first_signals(f, "clean"), marks=["throttled"]), "held down"),
     "stale": (
