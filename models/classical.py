@@ -6,6 +6,9 @@ unpickled) and :class:`FeatureModel`, features and head in one module, which the
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 from core.errors import InputError
 from models.scalers import SCALERS, affine
 from models.trees import PER_CLASS, NotTreesError, TreeWalk, decision_threshold, is_trees, tree_arrays
+from runtime import zipped
 from runtime.files import replacing
 
 # scikit-learn's own parts that skops does not trust by itself, name by name: a prefix would also let in whatever
@@ -35,6 +39,7 @@ TRUSTED = (
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
 )
+SKOPS_SCHEMA = "schema.json"
 NO_EXPORTER = "trees, forests, boosted trees and logistic regressions have exporters"
 
 
@@ -168,10 +173,38 @@ def probabilities(estimator: Any, features: NDArray[np.float32]) -> NDArray[np.f
 
 
 def save_estimator(estimator: Any, path: Path) -> None:
-    """Write a fitted estimator as skops."""
+    """Write a fitted estimator as skops; equal estimators give equal bytes."""
     with replacing(path) as temporary:
-        skops.io.dump(estimator, temporary)
+        temporary.write_bytes(_renumbered(skops.io.dumps(estimator)))
         load_estimator(temporary)  # what could not be read back must not be kept
+
+
+def _renumbered(content: bytes) -> bytes:
+    """A skops file with its parts numbered as they come. skops names them by their addresses in memory and stamps them
+    with the time, so that each training of the same model would give another file, and all that is made of it anew."""
+    ids: dict[int, int] = {}
+    files: dict[str, str] = {}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as given, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        names = set(given.namelist()) - {SKOPS_SCHEMA}
+
+        def renumber(node: Any) -> Any:
+            if isinstance(node, list):
+                return [renumber(each) for each in node]
+            if not isinstance(node, dict):
+                return node
+            node = {key: renumber(value) for key, value in node.items()}
+            if isinstance(node.get("__id__"), int):
+                node["__id__"] = ids.setdefault(node["__id__"], len(ids))
+            if isinstance(name := node.get("file"), str) and name in names:
+                node["file"] = files.setdefault(name, f"{len(files)}{Path(name).suffix}")
+            return node
+
+        schema = json.dumps(renumber(json.loads(given.read(SKOPS_SCHEMA))), indent=1).encode()
+        parts = {SKOPS_SCHEMA: schema, **{new: given.read(old) for old, new in files.items()}}
+        for name, part in parts.items():
+            made.writestr(zipfile.ZipInfo(name, date_time=zipped.TIME), part, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
 
 
 def load_estimator(path: Path, mend: str = "train the model again") -> Any:
