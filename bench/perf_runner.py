@@ -148,9 +148,13 @@ def _beside(artifact: ArtifactEntry, rounds: Sequence[tuple[dict[str, float], di
 
 def runner_table(found: Sequence[Beside]) -> Table:
     """What was found, for a terminal: a line a file. Of a p95 or p99 the ratio alone."""
-    names = ("file", "ours, ms", "referee", "ratio (range)", "p95, p99", "held")
+    names = ("file", "ours ms", "theirs", "ratio (range)", "p95, p99", "held")
     drawn = Table(
-        *(Column(each, no_wrap=True) for each in names), box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        *(Column(each, no_wrap=True) for each in names),
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     for name in dict.fromkeys(one.artifact for one in found):
         of_file = {one.percentile: one for one in found if one.artifact == name}
