@@ -22,6 +22,7 @@ from bench.answers_text import as_markdown as answers_markdown
 from bench.attack_tables import controls_markdown, methods_markdown, twins_markdown
 from bench.evaluation import Evaluation, evaluate
 from bench.figures import auc_against_budget
+from bench.forest_figure import draw_forest
 from bench.heatmap import draw_matrix
 from bench.local import DEVICE
 from bench.pivot import by_device, fullest_budget
@@ -54,7 +55,8 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
         f"{study.name}.md": as_markdown(evaluation),
         f"{study.name}-paper.md": f"{note}{paper_table(load_metrics(study, build))}",
     }
-    written[f"{study.name}-answers.md"] = note + answers_markdown(answers(whole))
+    found = answers(whole)
+    written[f"{study.name}-answers.md"] = note + answers_markdown(found)
     budget = fullest_budget(evaluation.rows)
     if budget is not None:
         written |= {
@@ -71,6 +73,7 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     write_bytes(rows, gzip.compress(as_csv(whole.rows).encode(), mtime=0))  # of equal rows, equal bytes
     for lines in by_device(evaluation).values():
         auc_against_budget(evaluation, lines, folder / f"{study.name}-auc.png")
+    draw_forest(evaluation, found.comparisons, DEVICE, folder / f"{study.name}-forest.png")
     for each in matrix.matrices(evaluation, budget) if budget is not None else []:
         draw_matrix(evaluation, each, folder / f"{study.name}-matrix.png")
     return [rows, *(folder / name for name in written)]

@@ -69,7 +69,7 @@ def write_report(
     ]
     write_text(folder / "results.json", as_json(evaluation.rows))
     write_text(folder / "results.csv", as_csv(evaluation.rows))
-    write_pictures(evaluation, folder)
+    write_pictures(evaluation, answers.comparisons if answers else (), folder)
     data = [rows_data(evaluation), *([viewer.data] if viewer else [])]
     path = folder / "index.html"
     head, shown = evaluation.head, [each for each in sections if each is not None]

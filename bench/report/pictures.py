@@ -1,24 +1,28 @@
 """The pictures of a report as PNG files, for a paper or a slide.
 
-In comes an :class:`~bench.evaluation.Evaluation`; out come the files of :mod:`bench.figures` and :mod:`bench.heatmap`,
-a set a device. What was not measured has no picture, and one of an earlier run is removed.
+In come an :class:`~bench.evaluation.Evaluation` and its comparisons; out come the files of :mod:`bench.figures`,
+:mod:`bench.heatmap` and :mod:`bench.forest_figure`, a set a device. What was not measured has no picture, and one of an
+earlier run is removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from bench.answers_types import Comparison
 from bench.evaluation import Evaluation
 from bench.figures import auc_against_budget, latency_against_auc
+from bench.forest_figure import draw_forest
 from bench.heatmap import draw_matrix
 from bench.matrix import matrices
 from bench.pivot import by_device, fullest_budget, middle_budget
 
 
-def write_pictures(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write ``auc-vs-budget-``, ``latency-vs-auc-`` and ``matrix-<device>.png``; return those that were drawn."""
+def write_pictures(evaluation: Evaluation, comparisons: Sequence[Comparison], folder: Path) -> list[Path]:
+    """Write ``auc-vs-budget-``, ``latency-vs-auc-``, ``quantized-minus-float-`` and ``matrix-<device>.png``; return
+    those that were drawn."""
     fullest = fullest_budget(evaluation.rows)
     found = {} if fullest is None else {each.device: each for each in matrices(evaluation, fullest)}
     drawn = []
@@ -27,6 +31,7 @@ def write_pictures(evaluation: Evaluation, folder: Path) -> list[Path]:
         pictures: dict[str, Callable[[Path], bool]] = {
             "auc-vs-budget": partial(auc_against_budget, evaluation, lines),
             "latency-vs-auc": partial(latency_against_auc, evaluation, lines, budget),
+            "quantized-minus-float": partial(draw_forest, evaluation, comparisons, name),
         }
         if name in found:
             pictures["matrix"] = partial(draw_matrix, evaluation, found[name])

@@ -88,7 +88,7 @@ def test_a_study_that_was_run_gives_its_tables_and_pictures(tmp_path: Path, monk
     assert {path.name for path in written} == {"made.csv.gz", "made.md"} | {
         f"made-{name}.md" for name in ("paper", "answers", "matrix", "twins", "controls", "methods")
     }
-    assert {path.name for path in folder.glob("*.png")} == {"made-auc.png", "made-matrix.png"}
+    assert {path.name for path in folder.glob("*.png")} == {"made-auc.png", "made-forest.png", "made-matrix.png"}
     for path in written:
         text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
         assert "SYNTHETIC" in text
