@@ -134,8 +134,13 @@ def outside(evaluation: Evaluation, matrix: Matrix) -> list[str]:
         if not target.outside or target.strongest is None:
             continue
         best = lowest([target.rows[name] for name in target.own])
-        by = difference_text(evaluation.difference(target.rows[target.strongest], best))
-        said.append(f"{target.artifact}: {target.strongest} is stronger than what was made on it, by {by}.")
+        difference = evaluation.difference(target.rows[target.strongest], best)
+        by = difference_text(difference)
+        if difference is not None and difference.high >= 0:
+            told = f"{target.strongest} reaches the lowest AUC, within chance of what was made on it ({by})"
+        else:
+            told = f"{target.strongest} is stronger than what was made on it, by {by}"
+        said.append(f"{target.artifact}: {told}.")
     return said
 
 

@@ -25,7 +25,7 @@ from bench.report.cost_chart import cost_against_auc
 from bench.report.forest import forest_section
 from bench.report.heat import heat_section
 from bench.report.latency import latency_section, read_latencies
-from bench.report.markup import Section, esc
+from bench.report.markup import Section, details, esc
 from bench.report.page import page
 from bench.report.pictures import write_pictures
 from bench.report.provenance import arm_section, audit_section, missing_section, origin_section
@@ -87,9 +87,13 @@ def _subtitle(evaluation: Evaluation) -> str:
 
 
 def _budgets(evaluation: Evaluation) -> Section | None:
+    """A set of pictures a device; all but the first set folded away: they tell much the same."""
     body = ""
     lines = weighed(evaluation)
     for name, own in lines.items():
         drawn = auc_against_budget(own)
-        body += (f"<h3>On {esc(name)}</h3>" if drawn and len(lines) > 1 else "") + drawn
+        if not drawn or len(lines) == 1:
+            body += drawn
+        else:
+            body += details(f"On {name}", drawn) if body else f"<h3>On {esc(name)}</h3>{drawn}"
     return Section("budgets", "How the AUC falls with the budget", body) if body else None

@@ -115,6 +115,20 @@ def test_the_strongest_attack_is_marked_and_told_when_it_is_off_the_diagonal(
         assert about == []
 
 
+def test_a_difference_within_chance_is_not_called_stronger(tmp_path: Path) -> None:
+    head = make_build(tmp_path, models=("cnn", "lstm"), sources=("cnn", "lstm"), budgets=(0.02,))
+    give(tmp_path, head, "cnn/onnx-fp32", "pgd-cnn-0.02mV", 0.41)
+    give(tmp_path, head, "cnn/onnx-fp32", "pgd-lstm-0.02mV", 0.4)
+    evaluation = evaluate(tmp_path, 100)
+    target = target_of(tmp_path, "cnn/onnx-fp32")
+    difference = evaluation.difference(target.rows["lstm"], target.rows["cnn"])
+    (said,) = [each for each in outside(evaluation, matrices(evaluation, 0.02)[0]) if each.startswith("cnn/onnx-fp32:")]
+    assert target.strongest == "lstm" and difference is not None and difference.low < 0 <= difference.high
+    assert said.endswith(
+        f"lstm reaches the lowest AUC, within chance of what was made on it ({difference_text(difference)})."
+    )
+
+
 def test_a_model_that_is_no_source_has_no_diagonal(tmp_path: Path) -> None:
     make_build(tmp_path, models=("cnn", "decision-tree"), sources=("cnn",))
     target = target_of(tmp_path, "decision-tree/onnx-fp32")
