@@ -10,30 +10,8 @@ from attacks import cluster
 from attacks.cluster import check_worker, versions
 from core.errors import InputError
 from ecg.recordings import Recordings
-from models.run import Trained, train_study
-from tests.attacks.grid_making import dask_cluster, hashes, study
-from tests.models.making import small_recordings
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("grid")
-
-
-@pytest.fixture(scope="module")
-def recordings(home: Path) -> Recordings:
-    return small_recordings(home / "recordings")
-
-
-@pytest.fixture(scope="module")
-def trained(home: Path, recordings: Recordings) -> dict[str, Trained]:
-    return train_study(study(), recordings, home)
-
-
-@pytest.fixture(scope="module")
-def expected(home: Path, recordings: Recordings, trained: dict[str, Trained]) -> dict[str, str]:
-    """The hashes that one process gives."""
-    return hashes(recordings, trained, home / "one", workers=0)
+from models.run import Trained
+from tests.attacks.grid.making import dask_cluster, hashes
 
 
 def test_two_worker_processes_give_the_same_bytes(

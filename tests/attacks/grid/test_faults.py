@@ -19,31 +19,8 @@ from attacks.run import _Work
 from attacks.tasks import PREPARE, Job
 from core.errors import InputError
 from ecg.recordings import Recordings
-from models.run import Trained, train_study
-from tests.attacks.grid_making import dask_cluster, hashes, study
-from tests.models.making import small_recordings
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("faults")
-
-
-@pytest.fixture(scope="module")
-def recordings(home: Path) -> Recordings:
-    return small_recordings(home / "recordings")
-
-
-@pytest.fixture(scope="module")
-def trained(home: Path, recordings: Recordings) -> dict[str, Trained]:
-    return train_study(study(), recordings, home)
-
-
-@pytest.fixture(scope="module")
-def expected(home: Path, recordings: Recordings, trained: dict[str, Trained]) -> dict[str, str]:
-    """The hashes of a run that nothing happened to."""
-    return hashes(recordings, trained, home / "one", workers=0)
-
+from models.run import Trained
+from tests.attacks.grid.making import dask_cluster, hashes, study
 
 SCRIPT = """
 import sys
@@ -51,7 +28,7 @@ from pathlib import Path
 from attacks.run import attack_study
 from ecg.recordings import open_recordings
 from models.run import train_study
-from tests.attacks.grid_making import study
+from tests.attacks.grid.making import study
 
 if __name__ == "__main__":
     home, build, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
