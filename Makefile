@@ -34,11 +34,11 @@ OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help setup demo data train export attack audit bundle take bench report table docs site perf test check clean
+.PHONY: help setup demo data train export attack audit bundle take bench report table docs site picture perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack audit bundle take bench report table docs site perf test check clean"
+	@echo "targets: setup demo data train export attack audit bundle take bench report table docs site picture perf test check clean"
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
@@ -115,6 +115,10 @@ docs: setup
 # The docs as a site, build/site/index.html: every link checked, nothing from a network
 site: setup
 	$(RUN) mkdocs build --strict --quiet --site-dir $(abspath $(BUILD))/site
+
+# The picture of the demo's report in README.md, by Chromium: after make demo
+picture: setup
+	$(VENV)/bin/python docs/site/picture.py $(BUILD)/demo/report/index.html docs/results/demo-report.png
 
 # The latency and size ratios that are claimed, artifacts alternating in one run, on a study that was run; then the runner
 # beside the field's load generators, the bootstrap beside a loop over scikit-learn, and our attacks beside ART's, foolbox's
