@@ -105,6 +105,7 @@ def test_all_rows_sort_by_number_with_the_unmeasured_last(page_file: Path, open_
         assert "-" not in values[: len(measured)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_anyone_can_read_it(page_file: Path, open_page: Any, width: int, dark: bool) -> None:

@@ -78,6 +78,7 @@ def go(device: DeviceSpec, bundle: Path, results: Path, said: list[str] | None =
     run_on_device(device, bundle, results, lines.append, connection=connection)
 
 
+@pytest.mark.slow
 def test_end_to_end_and_again(server: Server, device: DeviceSpec, tmp_path: Path) -> None:
     bundle, said = write_bundle(tmp_path / "s" / "bundle"), list[str]()
     results = tmp_path / "s" / "results"
@@ -150,6 +151,7 @@ def test_a_device_without_an_engine(server: Server, device: DeviceSpec, tmp_path
     assert "--setup" in raised.value.mend
 
 
+@pytest.mark.slow
 def test_the_environment_of_an_earlier_setup_is_found_and_goes_with_the_last_study(
     server: Server, device: DeviceSpec, tmp_path: Path
 ) -> None:
