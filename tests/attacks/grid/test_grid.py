@@ -14,6 +14,7 @@ from models.run import Trained
 from tests.attacks.grid.making import dask_cluster, hashes
 
 
+@pytest.mark.slow
 def test_two_worker_processes_give_the_same_bytes(
     home: Path, recordings: Recordings, trained: dict[str, Trained], expected: dict[str, str]
 ) -> None:

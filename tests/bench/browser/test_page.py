@@ -12,6 +12,7 @@ from bench.report import write_report
 from tests.bench.making import change_json
 from tests.bench.making_report import evaluated, make_study
 
+pytestmark = pytest.mark.slow  # together; test_viewer_page.py opens the page in make check
 NARROW, WIDE = 390, 1440
 
 
@@ -105,7 +106,6 @@ def test_all_rows_sort_by_number_with_the_unmeasured_last(page_file: Path, open_
         assert "-" not in values[: len(measured)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_anyone_can_read_it(page_file: Path, open_page: Any, width: int, dark: bool) -> None:

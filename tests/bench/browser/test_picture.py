@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.image
+import pytest
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "site" / "picture.py"
 
 
+@pytest.mark.slow
 def test_it_is_a_picture_of_the_page(page_file: Path, chromium: Any, tmp_path: Path) -> None:
     out = tmp_path / "report.png"
     subprocess.run([sys.executable, str(SCRIPT), str(page_file), str(out)], check=True, timeout=120)
