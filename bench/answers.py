@@ -18,6 +18,7 @@ from bench.answers_words import NAMED, auc_words, conjunction, interval_of, is_a
 from bench.compare import CLASSICAL, Rows, comparisons, with_recommended
 from bench.evaluation import Evaluation
 from bench.pivot import QUERIES, fullest_budget
+from bench.rows import Row
 from bench.texts import budget_text, difference_text
 
 TITLES = {
@@ -43,7 +44,7 @@ def answers(evaluation: Evaluation) -> Answers:
         return [each for each in found if each.kind == kind]
 
     sentences = {
-        "ship": [] if recommended is None else _ship(evaluation, recommended, against),
+        "ship": [] if recommended is None else _ship(evaluation, recommended, against, of("attacked-minus-clean")),
         "quantization": _quantization(evaluation, of("quantized-minus-float"), budget),
         "transfer": _transfer(evaluation, of("attack-minus-control"), budget),
         "classical": _classical(evaluation, of("deep-minus-classical"), budget),
@@ -53,8 +54,11 @@ def answers(evaluation: Evaluation) -> Answers:
     return Answers(recommended, questions, (*found, *against))
 
 
-def _ship(evaluation: Evaluation, chosen: Recommendation, against: Sequence[Comparison]) -> list[Sentence]:
-    """The recommendation; what of the other files is surely different; and whether the budget breaks the chosen one."""
+def _ship(
+    evaluation: Evaluation, chosen: Recommendation, against: Sequence[Comparison], losses: Sequence[Comparison]
+) -> list[Sentence]:
+    """The recommendation; what attacks take off it, and whether they break it; what of the other files is surely
+    different."""
     rows = Rows(evaluation, chosen.device)
     point = next(each for each in chosen.front if each.artifact == chosen.artifact)
     evidence = f"clean {auc_words(rows.clean(chosen.artifact))}"
@@ -62,11 +66,20 @@ def _ship(evaluation: Evaluation, chosen: Recommendation, against: Sequence[Comp
     if worst is not None:
         evidence += f"; worst case of {worst.sets} attacks at {budget_text(worst.epsilon_mv or 0)} {auc_words(worst)}"
     device = next(each for each in evaluation.devices if each.name == chosen.device)
-    evidence += f"; {device.evidence} {chosen.device}; {sum(each.on_front for each in chosen.front)} files on the front"
+    evidence += f"; {device.evidence}; {sum(each.on_front for each in chosen.front)} of {len(chosen.front)} files are "
+    evidence += "on the front: none is as good as they in cost, size, clean and attacked AUC at once"
     said = [Sentence(f"Ship {point.artifact}. {chosen.reason}", evidence)]
-    if worst is not None and worst.auc_high is not None and worst.auc_high < 0.5:
+    lost = next((each for each in losses if each.a == chosen.artifact and each.device == chosen.device), None)
+    if lost is not None and lost.verdict != "undecided" and chosen.budget_mv is not None:
+        change = difference_text(interval_of(lost))
+        text = f"The worst case at {budget_text(chosen.budget_mv)} changes its AUC by {change}."
+        said.append(Sentence(text, tested(losses)))
+    if worst is not None and _is_broken(worst):
         where = budget_text(worst.epsilon_mv or 0)
         text = f"It does not withstand {where}: attacks of this size make its ranking worse than chance."
+        every = [rows.worst(each.artifact, chosen.budget_mv or 0) for each in chosen.front]
+        if all(each is not None and _is_broken(each) for each in every):
+            text += f" Nor does any other of the {len(every)} files."
         said.append(Sentence(text, f"worst case {auc_words(worst)}"))
     said += _flagged(evaluation, chosen.device, [chosen.artifact], chosen.budget_mv)
     for attacked, verb in ((False, "has a higher clean AUC than it"), (True, "withstands attacks better than it")):
@@ -80,6 +93,10 @@ def _ship(evaluation: Evaluation, chosen: Recommendation, against: Sequence[Comp
             if attacked:
                 said += _unfollowed(evaluation, [best.a.partition("/")[0]])
     return said
+
+
+def _is_broken(worst: Row) -> bool:
+    return worst.auc_high is not None and worst.auc_high < 0.5
 
 
 def _elsewhere(best: Comparison, against: Sequence[Comparison]) -> str:
@@ -165,13 +182,13 @@ def _transfer(evaluation: Evaluation, found: Sequence[Comparison], budget: float
             parts.append(f"transfer to {listed(hurt, models=True)}, beyond random signs of the same size")
         spared = [each for each in some if each.verdict == "no-difference"]
         if spared:
-            names = ", ".join(each.a.partition("/")[0] for each in spared)
-            parts.append(f"do no more than random signs to {names}")
+            names = conjunction(each.a.partition("/")[0] for each in spared)
+            parts.append(f"harm {names} by less than {evaluation.delta:g} more than random signs do")
         if parts:
             text = (
                 f"PGD attacks made on {source} at {budget_text(budget or 0)} {'; they '.join(parts)}{undecided(some)}."
             )
-            said.append(Sentence(text, tested(found)))
+            said.append(Sentence(text, f"{tested(found)}; against one draw of random signs"))
     return said
 
 

@@ -48,7 +48,10 @@ def _data(evaluation: Evaluation) -> list[Sentence]:
             )
         )
     if evaluation.patients < FEW_PATIENTS:
-        text = f"Intervals and verdicts are surer than they should be: there are only {evaluation.patients} patients."
+        text = (
+            f"There are only {evaluation.patients} patients: the 95 % interval of an AUC holds the truth less often "
+            "than that, and where few of them have a class neither intervals nor verdicts can be relied on."
+        )
         said.append(Sentence(text, f"fewer than {FEW_PATIENTS}; recordings of one patient are not independent"))
     return said
 
@@ -61,7 +64,8 @@ def _classes(evaluation: Evaluation) -> list[Sentence]:
             side = "no recording of it" if each.recordings == 0 else "no recording without it"
             text = f"The macro AUC says nothing about {each.name}: the test side has {side}."
         elif min(each.recordings, each.patients, others) < RARE:
-            text = f"The AUC of {each.name}, and with it the macro AUC, hangs on few recordings."
+            few = "recordings" if min(each.recordings, others) < RARE else "patients"
+            text = f"The AUC of {each.name}, and with it the macro AUC, hangs on few {few}."
         else:
             continue
         counted = f"{each.recordings:,} of {evaluation.recordings:,} recordings have it, of {each.patients} patients"
@@ -145,8 +149,8 @@ def _undecided(comparisons: Sequence[Comparison]) -> list[Sentence]:
         return []
     return [
         Sentence(
-            f"{count} of {len(comparisons)} differences are undecided: too few patients to call them a difference or "
-            "none.",
+            f"{count} of {len(comparisons)} differences are undecided: after correction for all comparisons, the data "
+            "show neither a difference nor that there is none that matters.",
             "95 % and 90 % intervals, p-values by Holm",
         )
     ]

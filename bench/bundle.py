@@ -64,7 +64,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
         "format": FORMAT,
         "study": study.name,
         "title": study.title,
-        "note": recordings.about.note,
+        "note": _note(recordings, len(rows)),
         "synthetic": recordings.about.synthetic,
         "task": {
             "classes": list(recordings.about.classes),
@@ -119,6 +119,13 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
     head["digest"] = wanted
     write_json(folder / "bundle.json", head)  # last: a folder without it is no bundle
     return folder
+
+
+def _note(recordings: Recordings, n: int) -> str:
+    """What of a database the numbers are of, where it is not all of it."""
+    whole = len(recordings.indices("test"))
+    sample = "" if n == whole else f"sample of {n:,} of {whole:,} test recordings"
+    return "; ".join(part for part in (recordings.about.note, sample) if part)
 
 
 def _thresholds(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ScoreDifference:
         if self.step is None or self.largest <= FLOAT:
             return f"{self.largest:.1e}"
         steps = f"{self.largest / self.step:.3g}"
-        return f"{steps} step{'s' * (steps != '1')}, {100 * self.share:.2g} %"
+        return f"{steps} step{'s' * (steps != '1')}, {100 * self.share:.3g} %"
 
     @property
     def note(self) -> str | None:
@@ -60,8 +60,8 @@ class ScoreDifference:
             return None
         steps = "" if self.step is None else f" ({self.largest / self.step:.1f} steps)"
         return (
-            f"its scores differ from this machine's by up to {self.largest:.2g}{steps}, in {100 * self.share:.2g} % of "
-            f"{self.n} recordings"
+            f"its scores differ from this machine's by up to {self.largest:.2g}{steps}, in "
+            f"{round(self.share * self.n)} of {self.n} recordings"
         )
 
 

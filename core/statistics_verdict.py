@@ -23,6 +23,7 @@ from scipy.stats import t as student
 from core.statistics import percentiles
 
 ALPHA = 0.05
+ROUNDING = 1e-12  # resamples that are no further apart are equal
 Verdict = Literal["better", "worse", "no-difference", "undecided"]
 
 
@@ -30,8 +31,8 @@ Verdict = Literal["better", "worse", "no-difference", "undecided"]
 class PairedTest:
     """One difference before any correction. ``low`` and ``high``: 95 % percentile interval; ``low90`` and ``high90``:
     90 %; ``p``: two-sided, of no difference; ``p_equivalence``: the larger of the two one-sided ones, of a difference
-    of at least delta in either direction. All but the estimate are NaN where no resample is defined, or all patients
-    are one."""
+    of at least delta in either direction. All but the estimate are NaN where no resample is defined, where all
+    patients are one, or where a difference has no spread."""
 
     estimate: float
     low: float
@@ -48,7 +49,9 @@ def paired_test(values: NDArray[np.float64], patients: int, delta: float) -> Pai
     estimate, resampled = float(values[0]), values[1:][np.isfinite(values[1:])]
     if not np.isfinite(estimate) or len(resampled) < 2 or patients < 2:
         return PairedTest(estimate, *[float("nan")] * 6)
-    deviation = float(resampled.std(ddof=1))
+    deviation = float(resampled.std(ddof=1)) if np.ptp(resampled) > ROUNDING else 0.0
+    if deviation == 0 and abs(estimate) > ROUNDING:  # so few patients that nothing is known of the spread
+        return PairedTest(estimate, *[float("nan")] * 6)
 
     def tail(distance: float) -> float:
         """P of a t beyond ``distance``; without any spread (equal rankings) the distance alone decides."""

@@ -82,6 +82,17 @@ def test_that_a_budget_breaks_the_file_is_said_only_when_its_interval_lies_below
     assert ("worse than chance" in said(found, "ship")) == broken
     assert found.recommendation is not None
     assert ((found.recommendation.front[0].auc_attacked or 0) < 0.5) == (attacked < 0)  # which alone does not say it
+    assert ("Nor does any other of the 2 files" in said(found, "ship")) == broken
+    assert "The worst case at 0.02 mV changes its AUC by -." in said(found, "ship")  # broken or not
+
+
+def test_what_attacks_take_is_not_said_where_it_is_not_decided(tmp_path: Path) -> None:
+    study(tmp_path, by({"cnn": 2.0}, {"cnn": 1.95}), jitter=0.6, n=60, patients=60)
+    found = answers(evaluated(tmp_path))
+    lost = [each for each in found.comparisons if each.kind == "attacked-minus-clean"]
+    assert found.recommendation is not None
+    (own,) = [each for each in lost if each.a == found.recommendation.artifact]
+    assert own.verdict == "undecided" and "changes its AUC" not in said(found, "ship")
 
 
 @pytest.mark.parametrize(("forest", "better"), [(1.2, True), (0.2, False)])
@@ -206,7 +217,7 @@ def transferring(effect: float) -> Strength:
     ("effect", "jitter", "n", "words"),
     [
         (0.8, 0.02, 600, "PGD attacks made on cnn at 0.02 mV transfer to lstm (-"),
-        (0.0, 0.02, 600, "PGD attacks made on cnn at 0.02 mV do no more than random signs to lstm"),
+        (0.0, 0.02, 600, "PGD attacks made on cnn at 0.02 mV harm lstm by less than 0.01 more than random signs do"),
         (0.05, 0.6, 60, None),
     ],
 )

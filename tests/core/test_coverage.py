@@ -107,3 +107,10 @@ def test_holm_keeps_a_whole_family_to_5_percent() -> None:
 def alone(test: PairedTest, delta: float) -> str:
     """The verdict of a comparison that is made by itself: nothing to correct for."""
     return verdict(test, test.p, test.p_equivalence, delta)
+
+
+@pytest.mark.parametrize(("difference", "known"), [(0.0, True), (-0.016, False)])
+def test_a_difference_without_spread_is_no_finding(difference: float, known: bool) -> None:
+    """Equal rankings differ by nothing, surely; two patients whose resamples are all alike say nothing."""
+    test = paired_test(np.full(401, difference), 2, 0.01)
+    assert test.estimate == difference and np.isfinite([test.p, test.low, test.p_equivalence]).all() == known
