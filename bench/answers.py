@@ -15,7 +15,7 @@ from bench.answers_doubt import doubts
 from bench.answers_front import recommend
 from bench.answers_types import Answers, Comparison, Question, Recommendation, Sentence
 from bench.answers_words import NAMED, auc_words, conjunction, interval_of, is_attacked, it, listed, tested, undecided
-from bench.compare import CLASSICAL, Rows, comparisons, with_recommended
+from bench.compare import Rows, comparisons, models_of, with_recommended
 from bench.evaluation import Evaluation
 from bench.pivot import QUERIES, fullest_budget
 from bench.rows import Row
@@ -214,7 +214,7 @@ def _classical(evaluation: Evaluation, found: Sequence[Comparison], budget: floa
                 said.append(Sentence(f"{model} {where} {'; it '.join(parts)}{undecided(own)}.", tested(found)))
                 told = True
         if attacked and told:
-            said += _unfollowed(evaluation, CLASSICAL)
+            said += _unfollowed(evaluation, models_of(evaluation, "classical"))
             higher = [
                 each.b if each.verdict == "worse" else each.a for each in some if each.verdict in ("better", "worse")
             ]

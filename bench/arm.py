@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.results import Bundle, DeviceResults, read_bundle, read_results
-from bench.rows import known
+from bench.rows import known, parent_of
 from bench.schema import ArtifactEntry
 from bench.score_difference import HOST, ScoreDifference, host_of, score_differences
 from bench.texts import auc_text, markdown_table
@@ -85,7 +85,7 @@ def _line(
     n = len(scores) if here is None else min(len(scores), len(here))
     labels = bundle.labels[:n]
     count = instructions(device, artifact.name, signals)
-    parent = instructions(device, f"{artifact.model}/{artifact.format}-fp32", signals)
+    parent = instructions(device, parent_of(artifact), signals)
     return ArmLine(
         device=device.name,
         model=artifact.model,

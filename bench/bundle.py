@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 import runtime
 from attacks.run import Made, SignalSet
+from core.recipes import base_of, recipe_of
 from core.steps import digest
-from core.study import UNMEASURED, Study
+from core.study import Study
 from ecg.recordings import Recordings
-from export.manifest import Entry, Manifest, base_of
+from export.manifest import Entry, Manifest
 from models.run import load_metrics
+from models.systems import kind_of
 from runtime import zipped
 from runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
 
@@ -80,6 +82,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
                 "model": entry.model,
                 "recipe": entry.recipe,
                 "format": entry.format,
+                "kind": kind_of(entry.model, study.models[entry.model]),
                 "file": entry.file,
                 "note": entry.note,
                 "not_on": entry.not_on,
@@ -157,8 +160,9 @@ def _described(each: SignalSet) -> dict[str, Any]:
 
 def _is_measured(study: Study, entry: Entry) -> bool:
     """True for a file (or the lack of one) that the study's bundle is to hold."""
-    recipe = base_of(entry.recipe)
-    return recipe not in UNMEASURED if study.bench.recipes is None else recipe in study.bench.recipes
+    if study.bench.recipes is None:
+        return recipe_of(entry.recipe).measured
+    return base_of(entry.recipe) in study.bench.recipes
 
 
 def _why(entry: Entry) -> str:

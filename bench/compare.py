@@ -16,12 +16,11 @@ from bench.answers_types import Comparison, Kind
 from bench.evaluation import Evaluation
 from bench.resampled import worst_name
 from bench.rows import HOST, Row, is_quantized, parent_of
+from core.recipes import sibling_of
 from core.statistics_verdict import holm, paired_test, verdict
+from core.study import Kind as SystemKind
 
 ON_DEVICE = "measured-on-device"
-# The seed question is about these systems by their names; a model of another name is in neither group.
-DEEP = ("ecg-lens", "lstm", "cnn")
-CLASSICAL = ("random-forest", "decision-tree", "logistic-regression")
 TRANSFERRED = "pgd"  # the method whose transfer from model to model is looked at
 CONTROL = "random-sign"  # noise within the same bound
 
@@ -75,6 +74,11 @@ def float_files(evaluation: Evaluation, rows: Rows) -> dict[str, str]:
         if not is_quantized(each.recipe) and rows.clean(each.name) is not None:
             found.setdefault(each.model, each.name)
     return found
+
+
+def models_of(evaluation: Evaluation, kind: SystemKind) -> list[str]:
+    """The models of one kind, in the order of the bundle."""
+    return list(dict.fromkeys(each.model for each in evaluation.head.artifacts if each.system_kind == kind))
 
 
 def comparisons(evaluation: Evaluation, budget: float | None) -> list[Comparison]:
@@ -156,9 +160,9 @@ def _quantized(evaluation: Evaluation, rows: Rows, budget: float | None) -> Iter
 def _formats(evaluation: Evaluation, rows: Rows, budget: float | None) -> Iterator[Pair]:
     """The TFLite and the ONNX file of the same model and recipe."""
     for each in evaluation.head.artifacts:
-        format_, _, rest = each.recipe.partition("-")
-        if format_ == "tflite":
-            yield from _both("tflite-minus-onnx", rows, each.name, f"{each.model}/onnx-{rest}", budget)
+        if each.format == "tflite":
+            sibling = f"{each.model}/{sibling_of(each.recipe, 'onnx')}"
+            yield from _both("tflite-minus-onnx", rows, each.name, sibling, budget)
 
 
 def _attacked(evaluation: Evaluation, rows: Rows, budget: float | None) -> Iterator[Pair]:
@@ -170,8 +174,8 @@ def _attacked(evaluation: Evaluation, rows: Rows, budget: float | None) -> Itera
 
 def _deep(evaluation: Evaluation, rows: Rows, budget: float | None) -> Iterator[Pair]:
     files = float_files(evaluation, rows)
-    for deep in DEEP:
-        for classical in CLASSICAL:
+    for deep in models_of(evaluation, "deep"):
+        for classical in models_of(evaluation, "classical"):
             if deep in files and classical in files:
                 yield from _both("deep-minus-classical", rows, files[deep], files[classical], budget)
 

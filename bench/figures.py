@@ -25,27 +25,11 @@ from bench.evaluation import Evaluation
 from bench.pivot import Line
 from bench.remarks import banner
 from bench.texts import budget_text, milliseconds
+from core.recipes import recipe_of
 from runtime.files import replacing
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 FORMATS = {"onnx": BLUE, "tflite": VERMILION}
-MARKERS = {
-    "onnx-fp32": "o",
-    "onnx-fp16": "p",
-    "onnx-int8-static": "s",
-    "onnx-int8-static-s8s8": "8",
-    "onnx-int8-dynamic": "^",
-    "onnx-int8-mixed": "d",
-    "tflite-fp32": "D",
-    "tflite-fp16": "h",
-    "tflite-int8-static": "X",
-    "tflite-int8-full": ">",
-    "tflite-int8-dynamic": "<",
-    "tflite-int8-mixed": "v",
-    "tflite-int16x8": "P",
-    "onnx-as-given": "H",
-    "tflite-as-given": "*",
-}
 PANELS_PER_LINE = 3
 DPI = 150
 BAND = "0.85"
@@ -207,7 +191,8 @@ def _named(lines: Sequence[Line]) -> str:
 
 def _style(recipe: str) -> dict[str, Any]:
     """Color by format, marker by recipe."""
-    return {"color": FORMATS.get(recipe.partition("-")[0], GREEN), "marker": MARKERS.get(recipe, ".")}
+    declared = recipe_of(recipe)
+    return {"color": FORMATS[declared.format], "marker": declared.marker}
 
 
 def _recipe_entries(lines: Sequence[Line]) -> list[tuple[Artist, str]]:

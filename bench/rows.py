@@ -21,6 +21,7 @@ from bench.resampled import WORST, Kept, attacks_at, worst_name
 from bench.results import DeviceResults
 from bench.schema import ArtifactEntry, BundleHead, SignalEntry, Task, within
 from bench.score_difference import ScoreDifference
+from core.recipes import FLOAT, recipe_of
 from core.statistics import percentiles
 
 HOST = "measured-on-host"
@@ -121,7 +122,7 @@ class Row(BaseModel):
 
 def is_quantized(recipe: str) -> bool:
     """True for a recipe with narrower numbers than its float parent's (``onnx-int8-static``, ``tflite-fp16``)."""
-    return "-int" in recipe or recipe.endswith("fp16")
+    return recipe_of(recipe).quantized
 
 
 def rows_of(
@@ -226,7 +227,7 @@ def _numbers(kept: Kept, device: str, artifact: str, signals: str) -> dict[str, 
 
 def parent_of(artifact: ArtifactEntry) -> str:
     """The float file of the same model and format."""
-    return f"{artifact.model}/{artifact.format}-fp32"
+    return f"{artifact.model}/{FLOAT[recipe_of(artifact.recipe).format]}"
 
 
 def _disagreement(task: Task, device: DeviceResults, artifact: ArtifactEntry, signals: SignalEntry) -> float | None:

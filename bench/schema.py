@@ -6,9 +6,13 @@ relative, hashes are SHA-256, numbers are finite.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from core.recipes import RECIPES, find_recipe
+from core.study import Kind
 
 PART = "[A-Za-z0-9][A-Za-z0-9._+-]*"
 Name = Annotated[str, Field(pattern=f"^{PART}$", max_length=120)]
@@ -50,21 +54,35 @@ class Task(Wire):
     exclusive: bool = False
 
 
+# The systems that there were when a bundle did not say which kind they are.
+OLD_KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("ecg-lens", "lstm", "cnn"), "deep"),
+    **dict.fromkeys(("random-forest", "decision-tree", "logistic-regression"), "classical"),
+}
+
+
 class ArtifactEntry(Wire):
-    """``input_step_mv``: the step to which the file rounds the signal before all else; null where it does not.
-    ``thresholds``: the score of each class from which its model says yes, from validation recordings;
-    ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``)."""
+    """``kind``: whether its model is among the deep or the classical systems; null in bundles of an older version (read
+    it by :attr:`system_kind`). ``input_step_mv``: the step to which the file rounds the signal before all else; null
+    where it does not. ``thresholds``: the score of each class from which its model says yes, from validation
+    recordings; ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``)."""
 
     name: ArtifactName
     model: Name
     recipe: Name
     format: Name
+    kind: Kind | None = None
     file: FileName
     note: Words | None = None
     not_on: dict[Name, Words] = {}
     input_step_mv: Positive | None = None
     thresholds: tuple[float, ...] | None = None
     specificity_thresholds: dict[Words, tuple[float, ...]] | None = None
+
+    @property
+    def system_kind(self) -> Kind | None:
+        """``kind``, or what an older bundle means: the built-in system of the model's name, and none of another."""
+        return self.kind or OLD_KINDS.get(self.model)
 
 
 def within(linf_mv: float | None, epsilon_mv: float) -> bool:
@@ -175,6 +193,8 @@ class BundleHead(Wire):
         if short:
             raise ValueError(f"thresholds of {short[0]}: not one a class")
         for name, model, recipe in stated:
+            if find_recipe(recipe) is None:
+                raise ValueError(f"no recipe {recipe!r} in this version, which has {', '.join(RECIPES)}")
             if name != f"{model}/{recipe}":
                 raise ValueError(f"{name} is not {model}/{recipe}")
         return self

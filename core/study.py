@@ -10,66 +10,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import InputError
+from core.recipes import STANDARD, expect_name
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-Recipe = Literal[
-    "onnx-fp32",
-    "onnx-fp16",
-    "onnx-int8-dynamic",
-    "onnx-int8-static",
-    "onnx-int8-static-s8s8",
-    "onnx-int8-mixed",
-    "onnx-as-given",
-    "tflite-fp32",
-    "tflite-fp16",
-    "tflite-int8-dynamic",
-    "tflite-int8-static",
-    "tflite-int8-full",
-    "tflite-int16x8",
-    "tflite-int8-mixed",
-    "tflite-as-given",
-]
-# Made for every system unless a study says otherwise: what a team chooses among.
-STANDARD: tuple[Recipe, ...] = (
-    "onnx-fp32",
-    "onnx-fp16",
-    "onnx-int8-dynamic",
-    "onnx-int8-static",
-    "onnx-int8-static-s8s8",
-    "tflite-fp32",
-    "tflite-fp16",
-    "tflite-int8-dynamic",
-    "tflite-int8-static",
-    "tflite-int8-full",
-    "tflite-int16x8",
-)
-# Made on demand: int8-static with some layers left in float.
-MIXED: tuple[Recipe, ...] = ("onnx-int8-mixed", "tflite-int8-mixed")
-# A file that came in quantized already is taken as it is.
-GIVEN: tuple[Recipe, ...] = ("onnx-as-given", "tflite-as-given")
-RECIPES: tuple[Recipe, ...] = (*STANDARD, *MIXED, *GIVEN)
-# Ranges of their activations are read off calibration recordings.
-CALIBRATED: tuple[Recipe, ...] = (
-    "onnx-int8-static",
-    "onnx-int8-static-s8s8",
-    "onnx-int8-mixed",
-    "tflite-int8-static",
-    "tflite-int8-full",
-    "tflite-int16x8",
-    "tflite-int8-mixed",
-)
-# What a bundle leaves out unless a study names it: the same scores as a file that is in it, or no kernel made for
-# speed (half floats and signed activations on x86, int16 activations in LiteRT).
-UNMEASURED: tuple[Recipe, ...] = (
-    "onnx-fp16",
-    "onnx-int8-static-s8s8",
-    "tflite-fp16",
-    "tflite-int8-full",
-    "tflite-int16x8",
-)
+RecipeName = Annotated[str, AfterValidator(expect_name)]
+Kind = Literal["deep", "classical"]
 
 
 class Strict(BaseModel):
@@ -151,12 +99,15 @@ class ModelSpec(Strict):
     """One system. ``system`` names a built-in one; ``factory`` or ``estimator`` (``package.module:name``) a user's own
     torch module or scikit-learn estimator, called with ``options``. With ``trained`` it is what the callable returns,
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
-    or .skops file. What is left out is the system's own default, printed by ``python -m models list``."""
+    or .skops file. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's
+    module and a .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says
+    otherwise. What is left out is the system's own default, printed by ``python -m models list``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     estimator: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     file: str | None = Field(None, pattern=r"\.(onnx|tflite|skops)$")
+    kind: Kind | None = None
     trained: bool = False
     weights: str | None = Field(None, pattern=r"\.safetensors$")
     options: dict[str, Any] = {}
@@ -169,7 +120,7 @@ class ModelSpec(Strict):
     augment: AugmentSpec = AugmentSpec()
     segments: int = Field(0, ge=0, le=200)
     seed: int | None = Field(None, ge=0)
-    recipes: tuple[Recipe, ...] | None = None
+    recipes: tuple[RecipeName, ...] | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
@@ -194,7 +145,7 @@ class ExportSpec(Strict):
     ``keep_float`` (layers by the names that the manifest gives them) in float, or, when none is named, the
     ``sensitive_layers`` layers that cost most when they alone are int8."""
 
-    recipes: tuple[Recipe, ...] = STANDARD
+    recipes: tuple[RecipeName, ...] = STANDARD
     calibration_records: int = Field(256, ge=8)
     calibration_method: Literal["minmax", "percentile", "entropy"] = "minmax"
     calibration_seed: int = Field(1, ge=0)
@@ -245,7 +196,7 @@ class AttackSpec(Strict):
     budgets_mv: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
     further_methods: tuple[Method, ...] = ()
     further_budgets_mv: tuple[float, ...] | None = None
-    deployed: tuple[Recipe, ...] = ("onnx-int8-static", "tflite-int8-static")
+    deployed: tuple[RecipeName, ...] = ("onnx-int8-static", "tflite-int8-static")
     steps: int = Field(20, ge=1)
     temperature: float = Field(0.2, gt=0)
     references: int = Field(128, ge=16)
@@ -293,12 +244,13 @@ ON_A_DEVICE = ("clean", "random-sign-*", "pgd-{model}-*", "twin-{model}.*")
 
 
 class BenchSpec(Strict):
-    """How the bundle is run and read: which recipes it holds (default: all that were made but those in
-    :data:`UNMEASURED`), threads of the engine, bootstrap resamples of an interval, ``delta``, the largest difference of
-    AUC that does not matter (a verdict of no difference means: none as large); what a device that is reached over ssh
-    gets of it, so that it ends within an hour, and what an emulated core, which takes .1 to 1 s an inference."""
+    """How the bundle is run and read: which recipes it holds (default: all that were made and are
+    :attr:`~core.recipes.Recipe.measured`), threads of the engine, bootstrap resamples of an interval, ``delta``, the
+    largest difference of AUC that does not matter (a verdict of no difference means: none as large); what a device that
+    is reached over ssh gets of it, so that it ends within an hour, and what an emulated core, which takes .1 to 1 s an
+    inference."""
 
-    recipes: tuple[Recipe, ...] | None = None
+    recipes: tuple[RecipeName, ...] | None = None
     threads: int = Field(1, ge=1)
     bootstrap: int = Field(2000, ge=100)
     delta: float = Field(0.01, gt=0, lt=0.5)

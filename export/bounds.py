@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from core.recipes import recipe_of
+
 FLOAT_TOLERANCE = 1e-4
 
 
@@ -50,26 +52,11 @@ INT8 = Bound(noise=0.5, auc_refused=0.02, auc_noted=0.01)
 # and not of seconds, so that the same file gets the same figures on a busy machine.
 INT16X8 = Bound(noise=0.5, auc_refused=0.01, auc_noted=0.005, records=128)
 
-BOUNDS: Mapping[str, Bound] = {
-    "onnx-fp32": FP32,
-    "onnx-fp16": FP16,
-    "onnx-int8-dynamic": INT8,
-    "onnx-int8-static": INT8,
-    "onnx-int8-static-s8s8": INT8,
-    "onnx-int8-mixed": INT8,
-    "onnx-as-given": INT8,
-    "tflite-fp32": FP32,
-    "tflite-fp16": FP16,
-    "tflite-int8-dynamic": INT8,
-    "tflite-int8-static": INT8,
-    "tflite-int8-full": INT8,
-    "tflite-int16x8": INT16X8,
-    "tflite-int8-mixed": INT8,
-    "tflite-as-given": INT8,
-}
+# By the name that a recipe gives (core.recipes).
+BOUNDS: Mapping[str, Bound] = {"fp32": FP32, "fp16": FP16, "int8": INT8, "int16x8": INT16X8}
 
 
 def bound_of(recipe: str, steps: bool) -> Bound:
     """What a file of this recipe may differ from its source by; ``steps``: the scores come from trees."""
-    bound = BOUNDS[recipe]
+    bound = BOUNDS[recipe_of(recipe).bound]
     return STEPS if steps and bound is FP32 else bound

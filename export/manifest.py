@@ -12,28 +12,23 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import InputError
-from core.study import CALIBRATED, RECIPES, Study
+from core.recipes import RECIPES, SEED, Format, recipe_of
+from core.study import Study
 from runtime.files import read_json
 
 Status = Literal["ok", "not-applicable", "refused"]
-SEED = "+seed"  # after a recipe: the same with another draw of calibration recordings
 
 
 def _known(recipe: str) -> str:
     base, _, seed = recipe.partition(SEED)
-    if base not in RECIPES or (recipe != base and (base not in CALIBRATED or not seed.isdecimal())):
+    if base not in RECIPES or (recipe != base and (not RECIPES[base].calibrated or not seed.isdecimal())):
         raise ValueError(f"no recipe {recipe!r}")
     return recipe
 
 
-def base_of(recipe: str) -> str:
-    """The recipe without its calibration seed: ``onnx-int8-static`` of ``onnx-int8-static+seed2``."""
-    return recipe.partition(SEED)[0]
-
-
-def format_of(recipe: str) -> str:
-    """The file format that a recipe's name begins with: ``onnx`` or ``tflite``."""
-    return recipe.partition("-")[0]
+def format_of(recipe: str) -> Format:
+    """The file format of a recipe: ``onnx`` or ``tflite``."""
+    return recipe_of(recipe).format
 
 
 class _Frozen(BaseModel):
@@ -158,7 +153,7 @@ class Entry(_Frozen):
     name: str
     model: str
     recipe: str
-    format: Literal["onnx", "tflite"]
+    format: Format
     status: Status
     reason: str | None = None
     file: str | None = None
@@ -175,7 +170,7 @@ class Entry(_Frozen):
     @model_validator(mode="after")
     def _whole(self) -> Entry:
         _known(self.recipe)
-        if self.name != f"{self.model}/{self.recipe}" or not self.recipe.startswith(self.format):
+        if self.name != f"{self.model}/{self.recipe}" or format_of(self.recipe) != self.format:
             raise ValueError(f"{self.name!r} is not {self.model}/{self.recipe} as {self.format}")
         described = (self.file, self.sha256, self.size_bytes, self.operators, self.price)
         if self.status == "ok" and (None in described or not self.parity or self.reason is not None):

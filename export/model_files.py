@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 from core.console import say
 from core.engines import engines_of, here
 from core.errors import InputError
+from core.recipes import FLOAT, RECIPES, SEED, base_of, recipe_of
 from core.steps import Step
-from core.study import CALIBRATED, GIVEN, MIXED, Study
+from core.study import Study
 from ecg.recordings import Recordings
 from export import flatbuffer, onnx_files, parity
 from export.job import Job, Made, RefusedError, sentence
-from export.manifest import SEED, Calibration, Entry, LayerError, base_of, format_of
+from export.manifest import Calibration, Entry, LayerError, format_of
 from export.price import price
 from export.quiet import quiet
-from export.recipes import SOURCES, Write, cell_of, kind_of
+from export.recipes import Write, cell_of, kind_of
 from models.run import Trained
 from runtime.files import read_json, replacing, sha256_file, write_json
 
@@ -63,7 +64,8 @@ class ModelFiles:
         """What is asked for: the study's recipes or the model's own, each calibrated one once a seed."""
         asked = self.study.export.recipes if self.trained.recipes is None else self.trained.recipes
         if self.kind in ("onnx-quantized-file", "tflite-file"):
-            asked = (*asked, *(recipe for recipe in GIVEN if not isinstance(cell_of(self.trained.module, recipe), str)))
+            given = (name for name, recipe in RECIPES.items() if recipe.given)
+            asked = (*asked, *(name for name in given if not isinstance(cell_of(self.trained.module, name), str)))
         seeds = range(self.study.export.calibration_seed + 1, self.study.export.calibration_seed + self._seeds())
         return tuple(
             name
@@ -75,7 +77,7 @@ class ModelFiles:
         return self.study.export.calibration_seeds
 
     def _is_calibrated(self, recipe: str) -> bool:
-        return recipe in CALIBRATED and not isinstance(cell_of(self.trained.module, recipe), str)
+        return recipe_of(recipe).calibrated and not isinstance(cell_of(self.trained.module, recipe), str)
 
     @functools.cached_property
     def reference(self) -> parity.Reference:
@@ -127,7 +129,7 @@ class ModelFiles:
         return Step(self.folder, recipe, self._inputs(recipe))
 
     def _inputs(self, recipe: str) -> dict[str, Any]:
-        spec, base = self.study.export, base_of(recipe)
+        spec, declared = self.study.export, recipe_of(recipe)
         calibration = {**spec.model_dump(include=_CALIBRATION, mode="json"), "seed": self._seed(recipe)}
         return {
             "version": VERSION,
@@ -138,8 +140,8 @@ class ModelFiles:
             "window": self.recordings.window,
             "leads": self.recordings.about.leads,
             "parity": [spec.parity_records, self.study.seed],
-            "calibration": calibration if base in CALIBRATED else None,
-            "mixed": spec.model_dump(include=_MIXED, mode="json") if base in MIXED else None,
+            "calibration": calibration if declared.calibrated else None,
+            "mixed": spec.model_dump(include=_MIXED, mode="json") if declared.mixed else None,
             "libraries": _versions(format_of(recipe)),
             "engines": {name: here()[name] for name in engines_of(format_of(recipe))},
         }
@@ -203,10 +205,10 @@ class ModelFiles:
     def _describe(self, recipe: str, path: Path, made: Made) -> dict[str, Any]:
         """What an entry says of a file that passed. Raises RefusedError for an int8 file that holds no int8."""
         tools = onnx_files if path.suffix == ".onnx" else flatbuffer
-        if "int8" in recipe and tools.int8_share(path) == 0:
+        if recipe_of(recipe).int8 and tools.int8_share(path) == 0:
             raise RefusedError("the quantizer found nothing in it that it can quantize")
         calibration = None
-        if base_of(recipe) in CALIBRATED:
+        if recipe_of(recipe).calibrated:
             spec = self.study.export
             calibration = Calibration(
                 records=len(self.calibration(self._seed(recipe))),
@@ -224,8 +226,8 @@ class ModelFiles:
 
     def _source(self, recipe: str) -> Path | None:
         """The float file that a smaller one is made from; made now if the study does not ask for it."""
-        base = SOURCES[format_of(recipe)]
-        if recipe == base or recipe in GIVEN:
+        base = FLOAT[format_of(recipe)]
+        if recipe == base or recipe_of(recipe).given:
             return None
         entry = self.export(base)
         if entry.file is None:
@@ -234,7 +236,7 @@ class ModelFiles:
 
     def _job(self, recipe: str, out: Path, source: Path) -> Job:
         shape, spec = self.recordings.shape, self.study.export
-        calibrated = base_of(recipe) in CALIBRATED
+        calibrated = recipe_of(recipe).calibrated
         return Job(
             module=self.trained.module,
             shape=shape,

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from core.engines import engines_of, here, score
+from core.recipes import recipe_of
 from core.statistics import difference
-from core.study import GIVEN
 from ecg.recordings import Recordings
 from export.bounds import STEPS, Bound, bound_of
 from export.job import RefusedError
@@ -116,7 +116,7 @@ def check(path: Path, recipe: str, reference: Reference, module: nn.Module, floa
         return _refused(unmeasured(reference, bound, deciding, told))
     except EngineError as error:
         return _refused(unmeasured(reference, bound, deciding, str(error)))
-    if recipe in GIVEN:
+    if recipe_of(recipe).given:
         reference = replace(reference, scores=scores, source=f"itself on {deciding}")
         parities, notes = [measure(scores, reference, bound, deciding)], []
     else:

@@ -1,6 +1,6 @@
 """The explicit table: which function makes which recipe of which kind of system, or why there is no such file.
 
-A new recipe is a name in :data:`core.study.RECIPES` and a line here for every kind; a new kind of system is a line in
+A new recipe is a name in :data:`core.recipes.RECIPES` and a line here for every kind; a new kind of system is a line in
 :func:`kind_of` and a column here. Where a cell holds several functions they are tried in turn: the first whose file
 passes the gate is kept.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from core.study import RECIPES
+from core.recipes import RECIPES, Format
 from export import lstm_flatbuffer, lstm_int8, onnx_files, tflite_files, tree_files
 from export.job import Job, Made
 from models.brought import FileModel
@@ -24,9 +24,6 @@ from models.trees import TreeWalk
 Kind = Literal["net", "lstm", "recurrent", "trees", "logistic", "onnx-file", "onnx-quantized-file", "tflite-file"]
 Write = Callable[[Job], Made]
 Cell = tuple[Write, ...] | str
-
-# Which float file a smaller one is made from.
-SOURCES: Mapping[str, str] = {"onnx": "onnx-fp32", "tflite": "tflite-fp32"}
 
 NO_STATIC_LSTM_ONNX = (
     "ONNX Runtime has no recurrent kernel with static int8 activations, the layer would stay float; onnx-int8-dynamic "
@@ -56,6 +53,11 @@ NO_ONNX_FROM_TFLITE = "no converter here makes ONNX of a TFLite file: bring the 
 TAKEN_AS_IT_IS = "the file is taken as it is (recipe {}-as-given): what was quantized or converted is not undone"
 IS_FLOAT = "its weights are float: it is the {}-fp32 file"
 ONLY_A_FILE = "only a model that came as a file is taken as it is"
+
+
+def _of(file_format: Format) -> list[str]:
+    return [name for name, recipe in RECIPES.items() if recipe.format == file_format]
+
 
 # kind -> recipe -> the functions that make the file, tried in turn, or the reason why there is none.
 TABLE: Mapping[Kind, Mapping[str, Cell]] = {
@@ -152,16 +154,16 @@ TABLE: Mapping[Kind, Mapping[str, Cell]] = {
         "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8,),
         "onnx-int8-mixed": (onnx_files.write_mixed,),
         "onnx-as-given": IS_FLOAT.format("onnx"),
-        **{recipe: NO_TFLITE_FROM_ONNX for recipe in RECIPES if recipe.startswith("tflite")},
+        **dict.fromkeys(_of("tflite"), NO_TFLITE_FROM_ONNX),
     },
     "onnx-quantized-file": {
-        **{recipe: TAKEN_AS_IT_IS.format("onnx") for recipe in RECIPES if recipe.startswith("onnx")},
-        **{recipe: NO_TFLITE_FROM_ONNX for recipe in RECIPES if recipe.startswith("tflite")},
+        **{recipe: TAKEN_AS_IT_IS.format("onnx") for recipe in _of("onnx")},
+        **dict.fromkeys(_of("tflite"), NO_TFLITE_FROM_ONNX),
         "onnx-as-given": (onnx_files.write_given,),
     },
     "tflite-file": {
-        **{recipe: NO_ONNX_FROM_TFLITE for recipe in RECIPES if recipe.startswith("onnx")},
-        **{recipe: TAKEN_AS_IT_IS.format("tflite") for recipe in RECIPES if recipe.startswith("tflite")},
+        **dict.fromkeys(_of("onnx"), NO_ONNX_FROM_TFLITE),
+        **{recipe: TAKEN_AS_IT_IS.format("tflite") for recipe in _of("tflite")},
         "tflite-as-given": (tflite_files.write_given,),
     },
 }

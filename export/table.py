@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from core.study import RECIPES
-from export.bounds import BOUNDS, STEPS, Bound
-from export.manifest import Entry, Manifest, Price, base_of
+from core.recipes import RECIPES, base_of
+from export.bounds import STEPS, Bound, bound_of
+from export.manifest import Entry, Manifest, Price
 from export.recipes import TABLE, Kind
 
 # Column of the docs -> kind of system.
@@ -64,8 +64,8 @@ def recipe_table() -> str:
 def bounds_table() -> str:
     """Markdown: how far the scores of each recipe may be from its source's, as :mod:`export.bounds` has it."""
     rows: dict[str, list[str]] = {}
-    for recipe, bound in BOUNDS.items():
-        rows.setdefault(_bound_text(bound), []).append(f"`{recipe}`")
+    for recipe in RECIPES:
+        rows.setdefault(_bound_text(bound_of(recipe, steps=False)), []).append(f"`{recipe}`")
     rows[_bound_text(STEPS)] = ["`onnx-fp32`, `tflite-fp32` of trees"]
     lines = ["| recipe | refused when | noted when |", "| --- | --- | --- |"]
     return "\n".join([*lines, *(f"| {', '.join(names)} | {text} |" for text, names in rows.items())])

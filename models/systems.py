@@ -2,7 +2,7 @@
 
 A system is built as a torch module from raw millivolts to scores, whatever it is inside: the neural nets directly,
 the classical ones as features followed by a head made from the fitted scikit-learn estimator. A new system is a
-function here (or in a file of its own) and a line in :data:`SYSTEMS`.
+net in a file of its own or a function in :mod:`models.built_in`, and a line in :data:`SYSTEMS`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,15 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 from core.errors import InputError
-from core.study import ModelSpec
+from core.study import Kind, ModelSpec
+from models.built_in import decision_tree, logistic_regression, random_forest
 from models.nets import Cnn, EcgLens, Lstm
 from runtime.files import sha256_file
 
@@ -53,44 +48,63 @@ class Training:
 class System:
     """One line of the table. ``net(leads, samples, classes, **options)`` or ``estimator(seed, **options)``.
 
+    ``kind``: whether it stands among the deep or the classical systems where the two are compared. ``normalised_into``:
+    the part of a net (its attribute) that alone sees the signal as its ``normalise`` gives it, and begins with a
+    convolution: the scale of the normalisation is folded into that one's weights when it is exported. Batch norms are
+    folded away wherever they stand after a convolution, and need no word here.
+
     ``source`` is the SHA-256 of a user's own module file, so that an edited net is trained again; None for ours."""
 
     says: str
+    kind: Kind
     net: Callable[..., nn.Module] | None = None
     estimator: Callable[..., Any] | None = None
     training: Training = field(default_factory=Training)
     recipes: tuple[str, ...] | None = None
     source: str | None = None
-
-
-def decision_tree(seed: int, max_depth: int = 6, min_samples_leaf: int = 20) -> DecisionTreeClassifier:
-    """CART, one tree for all labels."""
-    return DecisionTreeClassifier(max_depth=max_depth, min_samples_leaf=min_samples_leaf, random_state=seed)
-
-
-def random_forest(
-    seed: int, trees: int = 100, max_depth: int = 8, min_samples_leaf: int = 3, class_weight: str | None = None
-) -> RandomForestClassifier:
-    """Breiman's forest, each tree for all labels."""
-    return RandomForestClassifier(
-        trees, max_depth=max_depth, min_samples_leaf=min_samples_leaf, class_weight=class_weight, random_state=seed
-    )
-
-
-def logistic_regression(seed: int, C: float = 0.03, class_weight: str | None = None) -> Any:
-    """One L2-regularised logistic regression a label, on standardised features."""
-    one = LogisticRegression(C=C, max_iter=3000, class_weight=class_weight, random_state=seed)
-    return make_pipeline(StandardScaler(), OneVsRestClassifier(one))
+    normalised_into: str | None = None
 
 
 SYSTEMS: Mapping[str, System] = {
-    "decision-tree": System("one CART tree on features", estimator=decision_tree),
-    "random-forest": System("100 trees of depth 8 on features", estimator=random_forest),
-    "logistic-regression": System("one logistic regression a label on features", estimator=logistic_regression),
-    "cnn": System("five convolutions", net=Cnn),
-    "lstm": System("one LSTM over patches of the signal", net=Lstm),
-    "ecg-lens": System("deep residual CNN, wavelet augmentation", net=EcgLens, training=Training(wavelet=0.3)),
+    "decision-tree": System("one CART tree on features", "classical", estimator=decision_tree),
+    "random-forest": System("100 trees of depth 8 on features", "classical", estimator=random_forest),
+    "logistic-regression": System(
+        "one logistic regression a label on features", "classical", estimator=logistic_regression
+    ),
+    "cnn": System("five convolutions", "deep", net=Cnn, normalised_into="body"),
+    "lstm": System("one LSTM over patches of the signal", "deep", net=Lstm),
+    "ecg-lens": System(
+        "deep residual CNN, wavelet augmentation",
+        "deep",
+        net=EcgLens,
+        training=Training(wavelet=0.3),
+        normalised_into="body",
+    ),
 }
+
+
+def kind_of(name: str, spec: ModelSpec) -> Kind:
+    """Whether the model of a study's ``[models.<name>]`` is deep or classical; nothing is imported for that.
+
+    Raises InputError for a name that is in no table.
+    """
+    if spec.kind is not None:
+        return spec.kind
+    if spec.file is not None:
+        return "classical" if spec.file.endswith(".skops") else "deep"
+    if spec.factory is not None or spec.estimator is not None:
+        return "deep" if spec.factory is not None else "classical"
+    return _built_in(name, spec).kind
+
+
+def _built_in(name: str, spec: ModelSpec) -> System:
+    system = SYSTEMS.get(spec.system or name)
+    if system is None:
+        raise InputError(
+            f"[models.{name}]: no system named {spec.system or name!r}",
+            f"built in are {', '.join(SYSTEMS)}; your own: factory or estimator = 'package.module:name'",
+        )
+    return system
 
 
 def resolve(name: str, spec: ModelSpec) -> System:
@@ -98,22 +112,17 @@ def resolve(name: str, spec: ModelSpec) -> System:
 
     Raises InputError for a name that is in no table, or a ``package.module:name`` that cannot be imported.
     """
+    kind = kind_of(name, spec)
     if spec.file is not None:
-        return System(f"the file {spec.file}")
+        return System(f"the file {spec.file}", kind)
     own = spec.factory or spec.estimator
     if own is None:
-        system = SYSTEMS.get(spec.system or name)
-        if system is None:
-            raise InputError(
-                f"[models.{name}]: no system named {spec.system or name!r}",
-                f"built in are {', '.join(SYSTEMS)}; your own: factory or estimator = 'package.module:name'",
-            )
-        return system
+        return replace(_built_in(name, spec), kind=kind)
     made, source = import_callable(own, f"[models.{name}]")
     if spec.factory:
-        return System(f"torch module from {own}", net=made, source=source)
+        return System(f"torch module from {own}", kind, net=made, source=source)
     return System(
-        f"scikit-learn estimator from {own}", estimator=lambda seed, **options: made(**options), source=source
+        f"scikit-learn estimator from {own}", kind, estimator=lambda seed, **options: made(**options), source=source
     )
 
 

@@ -2,7 +2,7 @@
 
 In come numbers; out come SVG elements as text. Colors are classes, which the page's style sheet gives a light, a dark
 and a printed form. Nothing is told by color alone: recipes have markers of their own, the same as in the PNG files
-(:data:`bench.figures.MARKERS`).
+(:attr:`core.recipes.Recipe.marker`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.figures import MARKERS
 from bench.report.markup import esc
+from core.recipes import recipe_of
 
 Point = tuple[float, float]
 
@@ -87,16 +87,15 @@ def words(point: Point, content: str, classes: str = "", anchor: str = "middle")
 
 def mark(point: Point, recipe: str, says: str, classes: str = "", size: float = 1.0) -> str:
     """The marker of a recipe, ``size`` times as large as usual; ``says`` is shown where the pointer rests on it."""
-    shape = SHAPES.get(MARKERS.get(recipe, "."), SHAPES["."])
+    shape = SHAPES.get(recipe_of(recipe).marker, SHAPES["."])
     told = f"<title>{esc(says)}</title>" if says else ""
     place = f'transform="translate({_at(point)}){"" if size == 1 else f" scale({size:g})"}"'
     return f'<path class="mark {color_class(recipe)} {classes}" d="{shape}" {place}>{told}</path>'
 
 
 def color_class(recipe: str) -> str:
-    """The class of a recipe's format: ``onnx``, ``tflite``, or ``other``."""
-    format_ = recipe.partition("-")[0]
-    return format_ if format_ in ("onnx", "tflite") else "other"
+    """The class of a recipe's format: ``onnx`` or ``tflite``."""
+    return recipe_of(recipe).format
 
 
 def legend_mark(recipe: str) -> str:

@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 import bench.figures
 import bench.heatmap
 from bench.evaluation import Evaluation, evaluate
-from bench.figures import DPI, FORMATS, MARKERS, _tick_factors, auc_against_budget, latency_against_auc
+from bench.figures import DPI, FORMATS, _tick_factors, auc_against_budget, latency_against_auc
 from bench.heatmap import draw_matrix
 from bench.matrix import matrices
 from bench.pivot import lines_of
+from bench.report.svg import SHAPES
 from bench.texts import auc_text
-from core.study import RECIPES
+from core.recipes import RECIPES
 from tests.bench.making import change_json, give, make_build, write_result
 
 MODELS = ("decision-tree", "random-forest", "logistic-regression", "cnn", "lstm", "ecg-lens")
@@ -219,9 +220,9 @@ def test_a_matrix_without_numbers_is_no_picture(tmp_path: Path) -> None:
 
 
 def test_every_recipe_has_a_marker_of_its_own_and_every_format_a_color() -> None:
-    assert set(RECIPES) <= set(MARKERS)
-    assert len(set(MARKERS.values())) == len(MARKERS)
-    assert {recipe.partition("-")[0] for recipe in RECIPES} == set(FORMATS)
+    markers = [recipe.marker for recipe in RECIPES.values()]
+    assert len(set(markers)) == len(markers) and set(markers) <= set(SHAPES)
+    assert {recipe.format for recipe in RECIPES.values()} == set(FORMATS)
     assert len(set(FORMATS.values())) == len(FORMATS)
 
 

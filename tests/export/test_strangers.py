@@ -24,7 +24,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch import Tensor, nn
 
 from core.engines import score
-from core.study import STANDARD, Study
+from core.recipes import STANDARD
+from core.study import Study
 from ecg.recordings import Recordings
 from export.manifest import Entry, Manifest
 from export.quiet import quiet

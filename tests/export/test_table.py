@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from core.engines import engines_of
-from core.study import CALIBRATED, MIXED, STANDARD
+from core.recipes import RECIPES, STANDARD
 from ecg.recordings import Recordings
 from export.manifest import Entry, Manifest
 from export.run import export_study
 from models.run import Trained
 from tests.export.making import CLASSICAL, NETS, small_study
 
+MIXED = [name for name, recipe in RECIPES.items() if recipe.mixed]
 ASKED = (*STANDARD, *MIXED)
 # Systems and the recipes that mean nothing for them; the table of the docs says why.
 NO_FILE = {
@@ -58,7 +59,7 @@ def test_every_cell_is_a_file_or_a_reason(system: str, recipe: str, manifest: tu
             assert parity.max_difference <= 1e-4 and parity.label_agreement == 1
         assert parity.label_agreement > 0.9
         assert parity.auc_change_low <= parity.auc_change <= parity.auc_change_high
-    assert (entry.calibration is not None) == (recipe in CALIBRATED)
+    assert (entry.calibration is not None) == (RECIPES[recipe].calibrated)
     assert (len(entry.layers) > 0) == (recipe in MIXED)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.study import RECIPES
+from core.recipes import RECIPES
 from export.manifest import Entry, Manifest
 from export.recipes import TABLE
 from export.table import COLUMNS, files_markdown, manifest_table, recipe_table, spreads
