@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from attacks.band import Band
+from attacks.ball import Norm
 from attacks.gradient import Attack, Pgd, evaluate
 from attacks.method import Perturbed, Predict, Scene
 from attacks.objectives import AucObjective, Bce, Linear, Objective
@@ -37,6 +37,16 @@ class Aimed:
     attack: Attack
     aim: Aim = "auc"
     feature_effort: int = 2
+
+    @property
+    def norm(self) -> Norm:
+        """That of the attack's ball."""
+        return self.attack.norm
+
+    @property
+    def bounded(self) -> bool:
+        """Every attack keeps inside its ball."""
+        return True
 
     def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
         """The spread of the scores, the share of references without gradient and, for the AUC, the references' walk."""
@@ -72,10 +82,8 @@ class Aimed:
         return Perturbed(delta, {"no_gradient": prepared["no_gradient"].expand(len(victims))})
 
     def _attack(self, model: nn.Module, scene: Scene) -> Attack:
-        if isinstance(self.attack, Band):
-            return replace(self.attack, fs_hz=scene.fs_hz)
         if not isinstance(self.attack, Pgd):
-            return self.attack
+            return self.attack.at_rate(scene.fs_hz)
         if isinstance(model, FeatureModel) and self.attack.start == "random" and not self.attack.momentum:
             steps = self.feature_effort * self.attack.steps
             if has_soft_trees(model):

@@ -22,7 +22,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, Ball
+from attacks.ball import LINF, Ball, Norm
 from attacks.gradient import BATCH, BudgetByBudget, evaluate
 from attacks.objectives import Objective, Watch
 from attacks.references import clean_scores
@@ -109,6 +109,11 @@ class Apgd(BudgetByBudget):
     momentum: float = 0.75
     rising: float = 0.75
     batch_size: int = BATCH
+
+    @property
+    def norm(self) -> Norm:
+        """That of its ball."""
+        return self.ball.norm
 
     def one(
         self,

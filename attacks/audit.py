@@ -20,10 +20,10 @@ from attacks.audit_file import Audit, audit_path, cell_of, flag_entry, recheck_o
 from attacks.audit_runs import OwnRuns, some_of
 from attacks.audit_scores import ScoreBook, Target, file_target, model_target
 from attacks.audit_tables import tables
-from attacks.ball import LINF
+from attacks.ball import BallNorm
 from attacks.flags import find_flags
 from attacks.gradient import NoGradientError
-from attacks.measured import Again, Kind, Measured, Norm, Row, measure
+from attacks.measured import Again, Kind, Measured, Row, measure
 from attacks.methods import METHODS
 from attacks.recorder import Recorder
 from attacks.run import Made, attack_study
@@ -216,16 +216,14 @@ def _concerns(target: str, one: SignalSet) -> bool:
     return not recipe or one.source == model
 
 
-def _kind(study: Study, method: str) -> tuple[Kind, Norm | None]:
+def _kind(study: Study, method: str) -> tuple[Kind, BallNorm | None]:
     """What a method knows of its source, and the ball that bounds it."""
     if method == "clean":
         return "control", "linf"
     entry = METHODS[cast(Method, method)]
     made = entry.make(study.attacks)
     kind: Kind = "control" if entry.control else "queries" if entry.way == "queries" else "gradient"
-    if not getattr(made, "bounded", True):
-        return kind, None
-    return kind, getattr(getattr(made, "attack", None), "ball", LINF).norm
+    return kind, made.norm if made.bounded and made.norm != "none" else None
 
 
 def _file(entry: Entry) -> Path:

@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from attacks.audit_scores import ScoreBook
+from attacks.code import ENSEMBLES, GRID, TABLE
 from attacks.rechecks import RECHECKS, Recheck, run_again
 from attacks.recorder import Recorder
 from attacks.sets import SignalSet
 from attacks.sources import model_source, open_source
 from attacks.tasks import make_scene, reference_rows, victims_of
+from core.code_digest import code_of
 from core.study import Study
 from ecg.recordings import Recordings
 from models.run import Trained
@@ -90,7 +92,8 @@ class OwnRuns:
             return run_again(recheck, model, source.module, scene, recorder, clean, labels, generator)
 
         path = self.book.folder / "again" / source.name / f"{recheck.name}-{one.epsilon_mv:g}mV.npy"
-        return self.book.kept(path, inputs, compute)
+        own = code_of(("attacks.rechecks", GRID), without=(TABLE, ENSEMBLES))
+        return self.book.kept(path, inputs, compute, (own, code_of(("models.fold",))))
 
 
 def _seed(seed: int, name: str) -> int:

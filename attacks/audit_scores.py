@@ -6,15 +6,17 @@ In: a trained model or a deployed file, and a signal set. Out: float32 ``(n, cla
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.code import ENSEMBLES, TABLE
 from attacks.rechecks import scores_of
 from attacks.sets import SignalSet
+from core.code_digest import Code, code_of
 from core.engines import engines_of, score
 from core.steps import Step
 from ecg.recordings import to_millivolts
@@ -72,13 +74,15 @@ class ScoreBook:
             return np.concatenate(parts)
 
         inputs = {"version": VERSION, "target": target.digest, "engine": target.engine, "signals": one.sha256}
-        return self.kept(self.folder / target.name / f"{one.name}.npy", inputs, compute)
+        path = self.folder / target.name / f"{one.name}.npy"
+        own = code_of(("attacks.audit_scores",), without=(TABLE, ENSEMBLES, "attacks.sets"))
+        return self.kept(path, inputs, compute, (own, code_of(("models.fold",))))
 
     def kept(
-        self, path: Path, inputs: dict[str, object], compute: Callable[[], NDArray[np.float32]]
+        self, path: Path, inputs: dict[str, object], compute: Callable[[], NDArray[np.float32]], code: Sequence[Code]
     ) -> NDArray[np.float32]:
-        """The array at ``path``, computed when its ``inputs`` changed."""
-        step = Step(path.parent, path.stem, inputs)
+        """The array at ``path``, computed when its ``inputs`` or the ``code`` that computes it changed."""
+        step = Step(path.parent, path.stem, inputs, code)
         self._used |= {path, step.stamp}
         if not step.fresh():
             path.parent.mkdir(parents=True, exist_ok=True)

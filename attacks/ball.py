@@ -1,57 +1,97 @@
 """The budget of a perturbation as a ball: what is inside it, the way back into it, and the steepest step.
 
-Both balls measure in millivolts. ``LINF`` bounds the largest change of any sample. ``L2`` bounds the root mean square
-of the change over all leads and samples of a recording, so that a budget has the energy of random signs of that height
-(an L2 norm of ``epsilon * sqrt(leads * samples)``) and the two stand on one axis.
+All balls measure in millivolts, and random signs of the height of the budget lie on the surface of each, so that they
+stand on one axis. ``LINF`` bounds the largest change of any sample. ``L2`` bounds the root mean square of the change
+over all leads and samples of a recording: its energy is that of random signs (an L2 norm of ``epsilon * sqrt(leads *
+samples)``). ``L1`` bounds the mean of the absolute change: its total is that of random signs (an L1 norm of ``epsilon *
+leads * samples``), which may stand in a few samples alone. Each ball holds the one before it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 TINY = 1e-30
+BallNorm = Literal["linf", "l2", "l1"]
+# What a method can say that its budget bounds; "none": no norm at all.
+Norm = Literal["linf", "l2", "l1", "none"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
+# The share of the samples that one step in the L1 ball changes. The steepest step of all changes a single one, and
+# hundreds of them would be needed; Tramer and Boneh (2019, SLIDE) take the 1 % of the largest gradients.
+SPARSITY = 0.01
 
 
 @dataclass(frozen=True)
 class Ball:
-    """``norm`` is ``"linf"`` or ``"l2"``. Every tensor is (n, leads, samples); sizes are in mV, one a recording."""
+    """``norm`` is ``"linf"``, ``"l2"`` or ``"l1"``. Every tensor is (n, leads, samples); sizes are in mV, one a
+    recording."""
 
-    norm: Literal["linf", "l2"]
+    norm: BallNorm
 
     def size(self, delta: Tensor) -> Tensor:
         """The size (n,) of each perturbation."""
-        return delta.abs().amax(dim=(1, 2)) if self.norm == "linf" else _rms(delta)
+        if self.norm == "linf":
+            return delta.abs().amax(dim=(1, 2))
+        return _rms(delta) if self.norm == "l2" else delta.abs().mean(dim=(1, 2))
 
     def project(self, delta: Tensor, epsilon_mv: float) -> Tensor:
         """The nearest perturbation inside the ball."""
         if self.norm == "linf":
             return delta.clamp(-epsilon_mv, epsilon_mv)
-        return delta * (epsilon_mv / _rms(delta).clamp_min(epsilon_mv)).reshape(-1, 1, 1)
+        if self.norm == "l2":
+            return delta * (epsilon_mv / _rms(delta).clamp_min(epsilon_mv)).reshape(-1, 1, 1)
+        return _into_l1(delta, epsilon_mv * delta[0].numel()) if len(delta) else delta
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        """The perturbation of size 1 mV along which a linear objective with this gradient grows most.
+        """The perturbation of size 1 mV along which a linear objective with this gradient grows most; in the L1 ball,
+        of those that change :data:`SPARSITY` of the samples alike (at least one).
 
         Zero where the gradient of a whole recording is zero.
         """
         if self.norm == "linf":
             return gradient.sign()
-        return gradient / _rms(gradient).clamp_min(TINY).reshape(-1, 1, 1)
+        if self.norm == "l2":
+            return gradient / _rms(gradient).clamp_min(TINY).reshape(-1, 1, 1)
+        flat = gradient.flatten(1)
+        changed = max(1, round(SPARSITY * flat.shape[1]))
+        places = flat.abs().topk(changed, dim=1).indices
+        step = torch.zeros_like(flat).scatter(1, places, flat.gather(1, places).sign() * flat.shape[1] / changed)
+        return step.reshape(gradient.shape)
 
     def random(self, like: Tensor, epsilon_mv: float, generator: torch.Generator) -> Tensor:
-        """A random perturbation of the shape of ``like``: uniform in the L-infinity ball, on the L2 ball's surface."""
+        """A random perturbation of the shape of ``like``: uniform in the L-infinity ball, on the surface of the L2 and
+        of the L1 ball."""
         if self.norm == "linf":
             return epsilon_mv * (2 * torch.rand(like.shape, generator=generator, dtype=like.dtype) - 1)
-        return epsilon_mv * self.steepest(torch.randn(like.shape, generator=generator, dtype=like.dtype))
+        drawn = torch.randn(like.shape, generator=generator, dtype=like.dtype)
+        if self.norm == "l2":
+            return epsilon_mv * self.steepest(drawn)
+        height = torch.empty_like(drawn).exponential_(generator=generator)
+        return epsilon_mv * drawn.sign() * height / height.mean(dim=(1, 2), keepdim=True)
 
 
-LINF, L2 = Ball("linf"), Ball("l2")
+LINF, L2, L1 = Ball("linf"), Ball("l2"), Ball("l1")
+BALLS: dict[BallNorm, Ball] = {"linf": LINF, "l2": L2, "l1": L1}
 
 
 def _rms(values: Tensor) -> Tensor:
     # Divided by the largest first: the squares of a tiny gradient (1e-25) would be zero in float32.
     largest = values.abs().amax(dim=(1, 2), keepdim=True).clamp_min(TINY)
     return ((values / largest) ** 2).mean(dim=(1, 2)).sqrt() * largest.reshape(-1)
+
+
+def _into_l1(delta: Tensor, total: float) -> Tensor:
+    """The nearest perturbations whose absolute values sum to at most ``total``: all values shrink by one threshold, and
+    those below it vanish (Duchi, Shalev-Shwartz, Singer and Chandra 2008, figure 1)."""
+    flat = delta.flatten(1).double()
+    falling = flat.abs().sort(dim=1, descending=True).values
+    beyond = falling.cumsum(dim=1) - total
+    counts = torch.arange(1, flat.shape[1] + 1, dtype=flat.dtype)
+    last = (falling * counts > beyond).sum(dim=1, keepdim=True).clamp_min(1)
+    threshold = (beyond.gather(1, last - 1) / last).clamp_min(0)
+    inside = flat.sign() * (flat.abs() - threshold).clamp_min(0)
+    return inside.to(delta.dtype).reshape(delta.shape)

@@ -9,12 +9,12 @@ set's description says how much energy is outside the band in the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, TINY
+from attacks.ball import LINF, TINY, Norm
 from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
 from attacks.objectives import Objective, Watch
 from attacks.plausibility import HIGH_HZ, LOW_HZ
@@ -32,6 +32,15 @@ class Band(BudgetByBudget):
     fs_hz: float = 100.0
     rounds: int = 8
     batch_size: int = BATCH
+
+    @property
+    def norm(self) -> Norm:
+        """That of its ball."""
+        return "linf"
+
+    def at_rate(self, fs_hz: float) -> Band:
+        """The same band at another rate."""
+        return replace(self, fs_hz=fs_hz)
 
     def one(
         self,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from attacks.tasks import Job, run_task
+from core.code_digest import Code
 from core.console import say
 from core.errors import InputError
 
@@ -27,13 +28,21 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("pulseproof", "torch", "numpy")}
 
 
-def check_worker(token: Path, expected: dict[str, str]) -> str | None:
-    """What is wrong with a worker that is to write beside ``token``, with these :func:`versions`; or None."""
+def check_worker(token: Path, expected: dict[str, str], codes: Sequence[Code]) -> str | None:
+    """What is wrong with a worker that is to write beside ``token``, with these :func:`versions` and this code; or
+    None."""
     if not token.exists():
         return f"it does not see {token.parent}"
     here = versions()
     other = [f"{name} {here[name]}, not {version}" for name, version in expected.items() if here[name] != version]
-    return f"it has {', '.join(other)}" if other else None
+    if other:
+        return f"it has {', '.join(other)}"
+    try:
+        for code in codes:
+            code.check("it has other code")
+    except (InputError, ValueError) as error:  # a module that is not there at all
+        return str(error)
+    return None
 
 
 class Cluster:
@@ -69,7 +78,8 @@ class Cluster:
         token = folder / f".{uuid.uuid4().hex}.token"
         token.touch()
         try:
-            answers = self._client.run(check_worker, token, versions(), on_error="return")
+            codes = list(dict.fromkeys(code for job in jobs for code in job.code))
+            answers = self._client.run(check_worker, token, versions(), codes, on_error="return")
         finally:
             token.unlink()
         if not answers:
@@ -78,7 +88,8 @@ class Cluster:
             if answer is not None:
                 raise InputError(
                     f"--scheduler {self._address}: worker {worker} cannot be used: {answer}",
-                    "install the same Pulseproof there, and give it the build folder under the same path",
+                    "install the same Pulseproof there, start it again after an edit, and give it the build folder "
+                    "under the same path",
                 )
 
     def submit(self, job: Job, part: str) -> Any:

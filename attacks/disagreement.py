@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks.ball import LINF
+from attacks.ball import LINF, Norm
 from attacks.gradient import BATCH, NoGradientError
 from attacks.method import Perturbed, Predict, Scene
 from attacks.recorder import Recorder
@@ -152,6 +153,8 @@ class DisagreementMethod:
     every reference has exactly one label, the task is exclusive and the highest score decides."""
 
     attack: Disagreement = Disagreement()
+    norm: ClassVar[Norm] = "linf"
+    bounded: ClassVar[bool] = True
 
     @classmethod
     def of(cls, asked: AttackSpec) -> DisagreementMethod:

@@ -1,4 +1,4 @@
-"""Gradient attacks of a fixed number of steps: FGSM, PGD, momentum and Nesterov, in an L-infinity or L2 ball.
+"""Gradient attacks of a fixed number of steps: FGSM, PGD, momentum and Nesterov, in any :class:`~attacks.ball.Ball`.
 
 In: a differentiable module from millivolts ``(n, leads, samples)`` to scores ``(n, classes)``, recordings with their
 labels, an objective a budget. Out: perturbations in millivolts, one tensor a budget. A module that stands for one
@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, TINY, Ball
+from attacks.ball import LINF, TINY, Ball, Norm
 from attacks.objectives import Objective, Watch
 from attacks.victims import Victims
 
@@ -31,7 +31,14 @@ class Attack(Protocol):
     ``objectives``: one a budget. Returns one perturbation (n, leads, samples) mV a budget, inside its ball. All
     recordings take step k before any takes step k + 1, and ``watch`` sees their scores before each. Equal generators
     give equal bytes. Raises NoGradientError when no gradient reaches the signal.
+
+    ``norm``: that of its ball. ``at_rate``: the same attack on recordings of ``fs_hz`` samples a second.
     """
+
+    @property
+    def norm(self) -> Norm: ...
+
+    def at_rate(self, fs_hz: float) -> Attack: ...
 
     def __call__(
         self,
@@ -93,7 +100,13 @@ def anneal(module: nn.Module, progress: float) -> None:
 
 
 class BudgetByBudget:
-    """An attack that takes each budget by itself: what its :meth:`one` does for one, for all of a list."""
+    """An attack that takes each budget by itself: what its :meth:`one` does for one, for all of a list. Its ``norm`` is
+    for each to say."""
+
+    def at_rate(self, fs_hz: float) -> Attack:
+        """The attack itself: most know no frequencies."""
+        del fs_hz
+        return self
 
     def __call__(
         self,
@@ -142,6 +155,11 @@ class Pgd(BudgetByBudget):
     start: Literal["random", "zero"] = "random"
     half: bool = False
     batch_size: int = BATCH
+
+    @property
+    def norm(self) -> Norm:
+        """That of its ball."""
+        return self.ball.norm
 
     def one(
         self,

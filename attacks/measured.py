@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.ball import BallNorm
 from core.statistics import Resamples, percentiles, resampled_macro_auc
 from runtime.auc import macro_auc
 
@@ -21,7 +22,6 @@ from runtime.auc import macro_auc
 MATTERS = 0.005
 
 Kind = Literal["gradient", "queries", "control"]
-Norm = Literal["linf", "l2"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Measured:
     kind: Kind
     auc: float
     resampled: NDArray[np.float64]
-    norm: Norm | None = "linf"
+    norm: BallNorm | None = "linf"
     facts: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -76,7 +76,7 @@ def measure(
     scores: NDArray[np.float32],
     labels: NDArray[Any],
     resamples: Resamples,
-    norm: Norm | None = "linf",
+    norm: BallNorm | None = "linf",
     facts: Mapping[str, float] | None = None,
 ) -> Measured:
     """``scores`` and ``labels`` (n, classes) as a measured row; all rows of one audit share ``resamples``."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from attacks.ball import BALLS, NORMS, Norm
 from attacks.victims import Victims
+from core.errors import InputError
 from core.study import AttackSpec
 
 # Scores float32 (n, classes) of signals float32 (n, leads, samples) mV, by whatever runs the file; one at a time.
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+ROUNDING = 1e-3  # of a budget: what float32 may leave a projected perturbation beyond it
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,20 @@ class Perturbed:
 class Method(Protocol):
     """``model`` is the source: a module that gives gradients, a :data:`Predict`, or None for a control.
 
+    ``norm``: in which norm the budget is meant (:mod:`attacks.ball` says how each is measured), or ``"none"``.
+    ``bounded``: whether what it makes keeps within the budget in that norm. Both are declared by every method; what
+    goes beyond what it declares is refused, never clipped into it.
+
     :meth:`prepare` is done once and its arrays are handed to every shard, perhaps in another process; equal generators
     give equal bytes in both. ``settings`` (in the study's own words) are all that the bytes depend on beside the model,
     the recordings and the generator.
     """
+
+    @property
+    def norm(self) -> Norm: ...
+
+    @property
+    def bounded(self) -> bool: ...
 
     def prepare(
         self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator
@@ -70,3 +83,29 @@ class Method(Protocol):
         victims: Victims,
         generator: torch.Generator,
     ) -> Perturbed: ...
+
+
+def expect_declared(name: str, method: Any) -> None:
+    """Raises InputError, which names the method, unless it says its norm and its bound in words that are known here."""
+    norm, bounded = getattr(method, "norm", None), getattr(method, "bounded", None)
+    mend = f"norm is one of {', '.join(NORMS)}, bounded is True or False: attacks/method.py says what they mean"
+    if norm not in NORMS:
+        raise InputError(f"method {name}: {'declares no norm' if norm is None else f'there is no norm {norm!r}'}", mend)
+    if not isinstance(bounded, bool):
+        raise InputError(f"method {name}: does not declare whether it is bounded", mend)
+    if bounded and norm == "none":
+        raise InputError(f"method {name}: says that it is bounded, and in no norm", mend)
+
+
+def expect_inside(name: str, method: Method, delta: Tensor, epsilon_mv: float) -> None:
+    """Raises InputError, which names the method, for a perturbation (n, leads, samples) mV beyond the bound that it
+    declares: to cut it back would be another attack than the one that was made."""
+    if not method.bounded or method.norm == "none" or not len(delta):
+        return
+    size = float(BALLS[method.norm].size(delta).max())
+    if not size <= epsilon_mv * (1 + ROUNDING):
+        raise InputError(
+            f"method {name}: made a perturbation of {size:.4g} mV in the norm that it declares, {method.norm}, beyond "
+            f"the budget of {epsilon_mv:g} mV",
+            "let it keep inside that ball, or declare the norm that bounds it, or bounded = False (attacks/method.py)",
+        )

@@ -31,13 +31,15 @@ AIMED = ("steps", "temperature", "references")
 @dataclass(frozen=True)
 class Entry:
     """``made_on``: each model, the ensemble of the others, each deployed file, or nothing (a control). ``way``: what it
-    asks of its source. ``settings``: the fields of the study's attacks on which its bytes depend."""
+    asks of its source. ``settings``: the fields of the study's attacks on which its bytes depend. ``noise``: the
+    recorded noise that it takes, a record under ``noise_path``."""
 
     says: str
     made_on: Literal["model", "others", "file", "nothing"]
     way: Way | None
     settings: tuple[str, ...]
     make: Callable[[AttackSpec], Method]
+    noise: str | None = None
 
     @property
     def control(self) -> bool:
@@ -49,8 +51,12 @@ def _model(says: str, make: Callable[[AttackSpec], Method], settings: tuple[str,
     return Entry(says, "model", "gradient", settings, make)
 
 
-def _control(says: str, make: Callable[[AttackSpec], Method], settings: tuple[str, ...] = ()) -> Entry:
-    return Entry(says, "nothing", None, settings, make)
+def _control(says: str, make: Callable[[AttackSpec], Method]) -> Entry:
+    return Entry(says, "nothing", None, (), make)
+
+
+def _recorded(says: str, kind: str) -> Entry:
+    return Entry(says, "nothing", None, ("noise_path",), lambda asked: RecordedNoise(kind), noise=kind)
 
 
 METHODS: dict[Name, Entry] = {
@@ -86,11 +92,7 @@ METHODS: dict[Name, Entry] = {
     ),
     "random-sign": _control("every sample up or down by the budget", lambda asked: RandomSign()),
     "gaussian": _control("white noise of equal energy", lambda asked: Gaussian()),
-    "noise-bw": _control(
-        "recorded baseline wander of equal energy", lambda asked: RecordedNoise("bw"), ("noise_path",)
-    ),
-    "noise-em": _control(
-        "recorded electrode motion of equal energy", lambda asked: RecordedNoise("em"), ("noise_path",)
-    ),
-    "noise-ma": _control("recorded muscle noise of equal energy", lambda asked: RecordedNoise("ma"), ("noise_path",)),
+    "noise-bw": _recorded("recorded baseline wander of equal energy", "bw"),
+    "noise-em": _recorded("recorded electrode motion of equal energy", "em"),
+    "noise-ma": _recorded("recorded muscle noise of equal energy", "ma"),
 }

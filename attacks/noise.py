@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks.ball import L2
+from attacks.ball import L2, Norm
 from attacks.method import Perturbed, Predict, Scene
 from attacks.victims import Victims
 from core.errors import InputError
@@ -49,10 +49,8 @@ def recorded_noise(
 
 @dataclass(frozen=True)
 class Control:
-    """What all controls share: nothing is prepared. ``bounded``: whether the budget bounds every sample; where it does
+    """What all controls share: nothing is prepared. Each says its norm, and whether the budget bounds it; where it does
     not, a recorder rounds and clips to its range alone."""
-
-    bounded: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
         """Nothing."""
@@ -63,6 +61,9 @@ class Control:
 @dataclass(frozen=True)
 class RandomSign(Control):
     """See :func:`random_sign`."""
+
+    norm: ClassVar[Norm] = "linf"
+    bounded: ClassVar[bool] = True
 
     def perturb(
         self,
@@ -82,6 +83,7 @@ class RandomSign(Control):
 class Gaussian(Control):
     """White noise, normally distributed: RMS ``epsilon_mv`` of each recording."""
 
+    norm: ClassVar[Norm] = "l2"
     bounded: ClassVar[bool] = False
 
     def perturb(
@@ -102,6 +104,7 @@ class RecordedNoise(Control):
     """Noise that was recorded on people (:mod:`ecg.noise_records`): ``kind`` is one of ``scene.noise``."""
 
     kind: str
+    norm: ClassVar[Norm] = "l2"
     bounded: ClassVar[bool] = False
 
     def perturb(

@@ -69,7 +69,7 @@ def run_again(
     kept: Tensor | None = None
     for _ in range(recheck.starts):
         delta = method.perturb(model, scene, prepared, victims, generator).delta
-        recorded = recorder.record(clean, delta.numpy(), scene.epsilon_mv)
+        recorded = recorder.record(clean, delta.numpy(), scene.epsilon_mv, method.norm, method.bounded)
         scores = scores_of(judge, recorded, recorder.step_mv)
         if kept is not None:
             better = objective(scores, truth, 1.0) > objective(kept, truth, 1.0)

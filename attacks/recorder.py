@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.ball import LINF, Ball
+from attacks.ball import NORMS, Norm
 
 Steps = NDArray[np.int16]
 
@@ -29,21 +29,34 @@ class Recorder:
         return int(np.floor(epsilon_mv / self.step_mv * (1 + 1e-9) + 1e-9))
 
     def record(
-        self, clean: Steps, delta_mv: NDArray[np.float32], epsilon_mv: float, ball: Ball = LINF, bounded: bool = True
+        self,
+        clean: Steps,
+        delta_mv: NDArray[np.float32],
+        epsilon_mv: float,
+        norm: Norm = "linf",
+        bounded: bool = True,
     ) -> Steps:
         """Clean steps plus a perturbation: rounded to steps, kept within the budget (an L-infinity budget that is no
         whole number of steps is rounded towards the clean sample), clipped to the recorder's range.
 
-        ``bounded`` is False for noise that has the energy of the budget and no bound: it is only rounded and clipped.
-        A clean sample outside the range (there is none in a well-read database) keeps its value.
+        ``norm`` and ``bounded`` are what the method declares (:class:`attacks.method.Method`). ``bounded`` is False for
+        noise that has the energy of the budget and no bound: it is only rounded and clipped. A clean sample outside the
+        range (there is none in a well-read database) keeps its value. Raises ValueError for a norm that is not known
+        here, and for a bound in no norm.
         """
+        if norm not in NORMS:
+            raise ValueError(f"no norm {norm!r}; there are {', '.join(NORMS)}")
+        if bounded and norm == "none":
+            raise ValueError("bounded, and in no norm: what bounds it?")
         exact = delta_mv / np.float32(self.step_mv)
         steps = np.rint(exact).astype(np.int32)
-        if bounded and ball.norm == "linf":
+        if bounded and norm == "linf":
             most = self.budget_steps(epsilon_mv)
             steps = np.clip(steps, -most, most)
-        elif bounded:
+        elif bounded and norm == "l2":
             steps = _within_energy(steps, exact, (epsilon_mv / self.step_mv) ** 2 * steps[0].size)
+        elif bounded:
+            steps = _within_total(steps, exact, epsilon_mv / self.step_mv * steps[0].size)
         wide = clean.astype(np.int32)
         low, high = np.minimum(wide, self.lowest), np.maximum(wide, self.highest)
         return np.clip(wide + steps, low, high).astype(np.int16)
@@ -63,6 +76,21 @@ def _within_energy(steps: NDArray[np.int32], exact: NDArray[np.float32], energy:
             order = order[flat[order] != 0]
             saved = np.cumsum(2 * np.abs(flat[order]).astype(np.int64) - 1)
             back = order[: int(np.searchsorted(saved, excess)) + 1]
+            flat[back] -= np.sign(flat[back])
+        steps[row] = flat.reshape(steps[row].shape)
+    return steps
+
+
+def _within_total(steps: NDArray[np.int32], exact: NDArray[np.float32], total: float) -> NDArray[np.int32]:
+    """``steps`` whose absolute values sum to at most ``total``, recording by recording, mended as those of
+    :func:`_within_energy`."""
+    steps = steps.copy()
+    most = int(np.floor(total * (1 + 1e-9)))
+    for row in np.flatnonzero(np.abs(steps).astype(np.int64).sum(axis=(1, 2)) > most):
+        flat, wanted = steps[row].reshape(-1), np.abs(exact[row].reshape(-1))
+        while (excess := int(np.abs(flat).astype(np.int64).sum()) - most) > 0:
+            order = np.argsort(wanted - np.abs(flat), kind="stable")
+            back = order[flat[order] != 0][:excess]
             flat[back] -= np.sign(flat[back])
         steps[row] = flat.reshape(steps[row].shape)
     return steps

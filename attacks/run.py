@@ -20,17 +20,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attacks.code import code_of_clean, code_of_set
 from attacks.grid import open_pool, parts_left, run_jobs
+from attacks.method import expect_declared
 from attacks.methods import METHODS
 from attacks.recorder import Recorder
 from attacks.sets import CHUNK, NotApplicable, SignalSet, Wanted, measured, wanted_sets
 from attacks.tasks import Job, reference_rows
+from core.code_digest import Code
 from core.console import follow, say
 from core.errors import InputError
 from core.steps import Step
 from core.study import Study
 from ecg.recordings import Recordings
 from export.manifest import Manifest
+from models.given_files import FileModel
 from models.run import Trained
 from runtime.files import read_array, read_json, replacing, sha256_file, write_json
 
@@ -119,7 +123,7 @@ class _Work:
         manifest: Manifest | None,
         data: Path | None,
     ) -> None:
-        self.study, self.recordings = study, recordings
+        self.study, self.recordings, self.trained = study, recordings, trained
         about = recordings.about
         self.recorder = Recorder(about.adc_step_mv, *about.adc_range)
         self.home = build.absolute() / study.name
@@ -132,9 +136,9 @@ class _Work:
 
     def _is_missing(self, want: Wanted) -> bool:
         """Recorded noise that is not there is not applicable; all that is wrong with what is there is an error."""
-        if not want.method.startswith("noise-"):
+        kind = _noise_kind(want)
+        if kind is None:
             return False
-        kind = want.method.removeprefix("noise-")
         if self.noise is not None and any(self.noise.glob(f"{kind}.*")):
             return False
         where = "no data folder was given" if self.noise is None else f"there is no {kind} in {self.noise.name}/"
@@ -168,8 +172,9 @@ class _Work:
             inputs |= {"settings": self.settings(want), "shard": self.study.attacks.shard, "torch": torch.__version__}
         if want.source is not None:
             inputs["source"] = want.source.digest
-        if want.method.startswith("noise-") and self.noise is not None:
-            inputs["noise"] = self._noise_of(want.method.removeprefix("noise-"))
+        kind = _noise_kind(want)
+        if kind is not None and self.noise is not None:
+            inputs["noise"] = self._noise_of(kind)
         return inputs
 
     def _noise_of(self, kind: str) -> str:
@@ -188,10 +193,20 @@ class _Work:
         return chosen | {"attack": repr(entry.make(self.study.attacks))}
 
     def step(self, want: Wanted) -> Step:
-        return Step(self.folder, want.name, self.inputs(want))
+        return Step(self.folder, want.name, self.inputs(want), self.code(want))
+
+    def code(self, want: Wanted) -> tuple[Code, ...]:
+        """The code that makes a set."""
+        if want.method == "clean":
+            return code_of_clean()
+        entry, source = METHODS[want.method], want.source
+        files = () if source is None else (self.trained[place.name].module for place in source.models)
+        through_twin = entry.way == "twin" or any(isinstance(module, FileModel) for module in files)
+        return code_of_set(entry.make(self.study.attacks), source, through_twin)
 
     def job(self, want: Wanted) -> Job:
         assert want.method != "clean"
+        expect_declared(want.method, METHODS[want.method].make(self.study.attacks))
         return Job(
             name=want.name,
             method=want.method,
@@ -203,7 +218,8 @@ class _Work:
             rows=self.rows,
             inputs=self.inputs(want),
             folder=self.folder / "shards" / want.name,
-            noise=self.noise if want.method.startswith("noise-") else None,
+            noise=None if _noise_kind(want) is None else self.noise,
+            code=self.code(want),
         )
 
     def clean_parts(self) -> Any:
@@ -257,6 +273,11 @@ class _Work:
         for shards in (self.folder / "shards").glob("*"):
             if shards.name not in keep:
                 shutil.rmtree(shards, ignore_errors=True)
+
+
+def _noise_kind(want: Wanted) -> str | None:
+    """Which recorded noise a set needs, if any."""
+    return None if want.method == "clean" else METHODS[want.method].noise
 
 
 def _read_all(files: list[Path]) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF
+from attacks.ball import LINF, Norm
 from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
 from attacks.objectives import Objective, Watch
 from attacks.victims import Victims
@@ -31,6 +31,11 @@ class Smooth(BudgetByBudget):
     sizes: tuple[int, ...] = SIZES
     sigmas: tuple[float, ...] = SIGMAS
     batch_size: int = BATCH
+
+    @property
+    def norm(self) -> Norm:
+        """That of its ball."""
+        return "linf"
 
     def one(
         self,

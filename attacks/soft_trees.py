@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, Ball
+from attacks.ball import LINF, Ball, Norm
 from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
 from attacks.objectives import Objective, Watch
 from attacks.recorder import Recorder
@@ -160,6 +160,11 @@ class TreeAttack(BudgetByBudget):
     last: float = 0.02
     ball: Ball = LINF
     batch_size: int = BATCH
+
+    @property
+    def norm(self) -> Norm:
+        """That of its ball."""
+        return self.ball.norm
 
     def one(
         self,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 from torch import Tensor, nn
 
+from attacks.ball import Norm
 from attacks.method import Perturbed, Predict, Scene
 from attacks.objectives import AucObjective, Objective, Watch
 from attacks.recorder import Recorder
@@ -175,6 +177,8 @@ class SquareMethod:
 
     attack: Square = Square()
     reference_queries: int = 100
+    norm: ClassVar[Norm] = "linf"
+    bounded: ClassVar[bool] = True
 
     @classmethod
     def of(cls, asked: AttackSpec) -> SquareMethod:

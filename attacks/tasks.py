@@ -23,13 +23,13 @@ from safetensors.torch import load_file, save_file
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from attacks.ball import LINF
 from attacks.gradient import NoGradientError, anneal
-from attacks.method import Predict, Scene
+from attacks.method import Predict, Scene, expect_inside
 from attacks.methods import METHODS
 from attacks.recorder import Recorder
 from attacks.sources import Source, open_source, parent_module
 from attacks.victims import Victims
+from core.code_digest import Code
 from core.errors import InputError
 from core.steps import Step
 from core.study import AttackSpec, Method
@@ -49,7 +49,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Job:
     """One signal set. ``rows``: its recordings; ``inputs``: all that its bytes depend on; ``folder``: of its shards;
-    ``noise``: the folder of recorded noise."""
+    ``noise``: the folder of recorded noise; ``code``: what makes it, of which a worker must have the same."""
 
     name: str
     method: Method
@@ -62,6 +62,7 @@ class Job:
     inputs: dict[str, Any]
     folder: Path
     noise: Path | None = None
+    code: tuple[Code, ...] = ()
 
     @property
     def shards(self) -> list[str]:
@@ -75,7 +76,7 @@ class Job:
 
     def step(self, part: str) -> Step:
         """The step of one part: :data:`PREPARE` or a shard."""
-        return Step(self.folder, part, {**self.inputs, "part": part})
+        return Step(self.folder, part, {**self.inputs, "part": part}, self.code)
 
     def generator(self, part: str) -> torch.Generator:
         """The random numbers of one part: its own, wherever and in whatever order parts are made."""
@@ -88,7 +89,10 @@ class Job:
 
 
 def run_task(job: Job, part: str) -> str | None:
-    """Do one part of a job. None, or the reason why this set cannot be made of this source."""
+    """Do one part of a job. None, or the reason why this set cannot be made of this source. Raises InputError
+    where this process has other code than the one that asks."""
+    for code in job.code:
+        code.check(f"signal set {job.name}, part {part}")
     step = job.step(part)
     with _one_at_a_time, one_thread():
         try:
@@ -123,10 +127,8 @@ def _shard(job: Job, shard: str) -> list[Path]:
     made = method.perturb(model, _scene(job), prepared, victims, job.generator(shard))
     about = job.recordings.about
     recorder = Recorder(about.adc_step_mv, *about.adc_range)
-    ball = getattr(getattr(method, "attack", None), "ball", LINF)
-    steps = recorder.record(
-        job.recordings.adc(rows), made.delta.numpy(), job.epsilon_mv, ball, getattr(method, "bounded", True)
-    )
+    expect_inside(job.method, method, made.delta, job.epsilon_mv)
+    steps = recorder.record(job.recordings.adc(rows), made.delta.numpy(), job.epsilon_mv, method.norm, method.bounded)
     array = job.folder / f"{shard}.npy"
     write_array(array, steps)
     return [array, _write_tensors(job.folder / f"{shard}.safetensors", dict(made.facts))]

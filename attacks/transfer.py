@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from attacks.aimed import Aimed
+from attacks.ball import Norm
 from attacks.gradient import Pgd
 from attacks.method import Perturbed, Predict, Scene
 from attacks.victims import Victims
@@ -85,6 +87,12 @@ class DiverseMethod:
     shift: float = 0.05
     scale: float = 0.1
     drift_mv: float = 0.2
+    bounded: ClassVar[bool] = True
+
+    @property
+    def norm(self) -> Norm:
+        """That of the attack's ball."""
+        return self.attack.norm
 
     @classmethod
     def of(cls, asked: AttackSpec) -> DiverseMethod:

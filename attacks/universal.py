@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, TINY
+from attacks.ball import LINF, TINY, Norm
 from attacks.gradient import BATCH, NoGradientError, anneal
 from attacks.method import Perturbed, Predict, Scene
 from attacks.objectives import AucObjective, Objective
@@ -35,6 +36,8 @@ class UniversalMethod:
     momentum: float = 0.75
     lead: int | None = None
     batch_size: int = BATCH
+    norm: ClassVar[Norm] = "linf"
+    bounded: ClassVar[bool] = True
 
     @classmethod
     def of(cls, asked: AttackSpec) -> UniversalMethod:

@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from core.code_digest import code_of
 from core.console import say
 from core.errors import InputError
 from core.steps import Step, digest
@@ -38,13 +39,14 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
     leads: tuple[str, ...] | None = None
     window_s: tuple[float, float] | None = None
     if isinstance(data, SyntheticData):
-        recordings = _kept(build, "synthetic", *_synthetic(data))
+        recordings = _kept(build, "synthetic", "ecg.synthetic", *_synthetic(data))
         leads, window_s = data.leads, data.window_s
     elif isinstance(data, PtbXlData):
         source = ptbxl.survey(data, _folder(data_root, data.path))
         recordings = _kept(
             build,
             "ptb-xl",
+            "ecg.ptbxl",
             {"source": source.fingerprint},
             lambda folder, key: ptbxl.read(source, folder, key),
         )
@@ -64,7 +66,7 @@ def _synthetic(data: SyntheticData) -> tuple[dict[str, Any], Callable[[Path, str
 def _beats(data: BeatData, data_root: Path | None, build: Path) -> Recordings:
     source = beats.survey(data, _folder(data_root, data.path))
     inputs = data.model_dump(mode="json", exclude={"path"}) | {"source": source.fingerprint}
-    return _kept(build, source.database, inputs, lambda folder, key: beats.read(source, folder, key))
+    return _kept(build, source.database, "ecg.beats", inputs, lambda folder, key: beats.read(source, folder, key))
 
 
 def _folder(data_root: Path | None, path: str) -> Path:
@@ -77,12 +79,15 @@ def _folder(data_root: Path | None, path: str) -> Path:
     return folder
 
 
-def _kept(build: Path, database: str, inputs: dict[str, Any], write: Callable[[Path, str], list[Path]]) -> Recordings:
-    """The recordings that ``write(folder, key)`` makes for these inputs, made now or kept from an earlier start."""
+def _kept(
+    build: Path, database: str, reader: str, inputs: dict[str, Any], write: Callable[[Path, str], list[Path]]
+) -> Recordings:
+    """The recordings that ``write(folder, key)`` makes for these inputs, made now or kept from an earlier start.
+    ``reader``: the module that reads them; they are read again when it, or what it imports of this room, is edited."""
     inputs = {**inputs, "format": FORMAT, "readers": READERS}
     key = digest(inputs)
     folder = build / "recordings" / f"{re.sub(r'[^a-z0-9.-]+', '-', database.lower())}-{key[:12]}"
-    step = Step(folder, "recordings", inputs)
+    step = Step(folder, "recordings", inputs, [code_of((reader,))])
     try:
         made = step.run(lambda: write(folder, key))
     except OSError as error:

@@ -23,6 +23,7 @@ from core.steps import Step
 from core.study import Study
 from ecg.recordings import Recordings
 from export import flatbuffer, onnx_files, parity
+from export.code import code_of_file
 from export.job import Job, Made, RefusedError, sentence
 from export.manifest import Calibration, Entry, LayerError, format_of
 from export.price import price
@@ -126,7 +127,7 @@ class ModelFiles:
         _announce(entry)
 
     def _step(self, recipe: str) -> Step:
-        return Step(self.folder, recipe, self._inputs(recipe))
+        return Step(self.folder, recipe, self._inputs(recipe), code_of_file(self.trained.module, recipe))
 
     def _inputs(self, recipe: str) -> dict[str, Any]:
         spec, declared = self.study.export, recipe_of(recipe)

@@ -19,13 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sklearn
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from core.code_digest import Code, code_of, module_of, ours
 from core.console import say
 from core.errors import InputError
 from core.steps import Step, digest
@@ -38,16 +38,15 @@ from models.estimators import fit_estimator
 from models.features import Features
 from models.metrics import best_thresholds, paper_row, specificity_thresholds
 from models.modules import build_net
-from models.nets import Normalise
 from models.systems import System, Task, resolve
-from models.train import Plan, scores_of, train_net
+from models.train import Plan, fit_normalisation, scores_of, train_net
 from runtime.files import read_json, write_json
 
 # Bump when the same settings would train another model: it makes every trained model of this kind stale.
 VERSION = 1
 # Bump when metrics.json would hold something else of the same model: it is measured again.
 METRICS_VERSION = 2
-NORMALISE_RECORDS = 2000
+TABLE = "models.systems"
 CHECK_RECORDS = 24  # a brought model is tried on so many before it is taken
 
 
@@ -121,7 +120,7 @@ def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> N
         say(f"  {trained.name}: macro AUC {auc['validation']:.3f} validation, {auc['test']:.3f} test")
         return [path]
 
-    Step(trained.folder, "measure", inputs).run(measure)
+    Step(trained.folder, "measure", inputs, [code_of(("models.metrics",))]).run(measure)
 
 
 def _step(study: Study, recordings: Recordings, build: Path, name: str, system: System) -> Step:
@@ -144,7 +143,21 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
             "source": system.source,
             "library": torch.__version__ if system.net else sklearn.__version__,
         }
-    return Step(folder_of(study, build, name), "train", inputs)
+    # An older version did not say by which code; its models were trained by that of VERSION, and take hours to train.
+    return Step(folder_of(study, build, name), "train", inputs, _code(system, spec), unsaid_is_fresh=not spec.brought)
+
+
+def _code(system: System, spec: ModelSpec) -> tuple[Code, ...]:
+    """The code that trains a model, or takes one that came trained: an edit of it makes the model anew. The table of
+    systems is none of it."""
+    if spec.brought:
+        return (code_of(("models.brought",), without=(TABLE,)),)
+    made = system.net or system.estimator
+    assert made is not None
+    own = code_of(ours([module_of(made)]), without=(TABLE,))
+    if system.net:
+        return own, code_of(("models.train",), without=(TABLE,))
+    return own, code_of(("models.estimators", "models.features"), without=(TABLE, "models.nets", "models.augment"))
 
 
 def _seed(study: Study, spec: ModelSpec) -> int:
@@ -187,7 +200,7 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
     if system.net is not None:
         torch.manual_seed(seed)
         net = build_net(f"[models.{name}]", system, spec, task)
-        head["normalise"] = _fit_normalisation(net, recordings, seed)
+        head["normalise"] = fit_normalisation(net, recordings, seed)
         defaults = system.training
         augment = spec.augment
         if augment.wavelet is None:
@@ -202,8 +215,8 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
             balanced=spec.balanced,
             seed=seed,
         )
-        # The checkpoint's name carries the settings: an unfinished training of other settings is not gone on with.
-        checkpoint = folder / f"unfinished-{step.digest[:12]}.safetensors"
+        # The checkpoint's name carries the settings and the code: an unfinished training of others is not gone on with.
+        checkpoint = folder / f"unfinished-{digest([step.digest, step.code])[:12]}.safetensors"
         history = train_net(net, recordings, plan, checkpoint, name)
         made = folder / WEIGHTS
         save_weights(net, made)
@@ -215,22 +228,6 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         save_estimator(estimator, made)
         head["origin"] = "estimator"
     _end(step, head, made, history)
-
-
-def _fit_normalisation(net: nn.Module, recordings: Recordings, seed: int) -> dict[str, float]:
-    """Set every Normalise of the net from training recordings; a user's own net normalises as it likes."""
-    rows = recordings.sample("train", NORMALISE_RECORDS, seed)
-    total = squares = 0.0
-    for first in range(0, len(rows), 100):
-        signals = recordings.signals(rows[first : first + 100]).astype(np.float64)
-        total, squares = total + signals.mean() * len(signals), squares + (signals**2).mean() * len(signals)
-    mean = total / len(rows)
-    sigma = float(np.sqrt(squares / len(rows) - mean**2))
-    for module in net.modules():
-        if isinstance(module, Normalise):
-            module.mean.fill_(mean)
-            module.scale.fill_(1 / sigma)
-    return {"mean_mv": mean, "sigma_mv": sigma}
 
 
 def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:

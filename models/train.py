@@ -26,10 +26,12 @@ from core.console import follow
 from core.study import AugmentSpec
 from ecg.recordings import Recordings
 from models.augment import disturb
+from models.nets import Normalise
 from runtime.auc import macro_auc
 from runtime.files import replacing
 
 WARM_UP = 0.15  # share of all steps in which the learning rate rises
+NORMALISE_RECORDS = 2000
 VALIDATION_RECORDS = 4000  # more than these are not needed to choose an epoch
 
 
@@ -186,3 +188,19 @@ class _Progress:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def fit_normalisation(net: nn.Module, recordings: Recordings, seed: int) -> dict[str, float]:
+    """Set every Normalise of the net from training recordings; a user's own net normalises as it likes."""
+    rows = recordings.sample("train", NORMALISE_RECORDS, seed)
+    total = squares = 0.0
+    for first in range(0, len(rows), 100):
+        signals = recordings.signals(rows[first : first + 100]).astype(np.float64)
+        total, squares = total + signals.mean() * len(signals), squares + (signals**2).mean() * len(signals)
+    mean = total / len(rows)
+    sigma = float(np.sqrt(squares / len(rows) - mean**2))
+    for module in net.modules():
+        if isinstance(module, Normalise):
+            module.mean.fill_(mean)
+            module.scale.fill_(1 / sigma)
+    return {"mean_mv": mean, "sigma_mv": sigma}

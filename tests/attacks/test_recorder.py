@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from attacks.ball import L2, LINF, Ball
+from attacks.ball import L1, L2, LINF, Ball
 from attacks.noise import random_sign
 from attacks.recorder import Recorder, distances
 
 
-@pytest.mark.parametrize("ball", [LINF, L2], ids=lambda ball: ball.norm)
+@pytest.mark.parametrize("ball", [LINF, L2, L1], ids=lambda ball: ball.norm)
 @settings(max_examples=200, deadline=None)
 @given(
     clean=hnp.arrays(np.int16, (2, 3, 5), elements=st.integers(-1024, 1023)),
@@ -23,13 +23,17 @@ from attacks.recorder import Recorder, distances
 )
 def test_budget_step_and_range_hold(ball: Ball, clean, delta, epsilon_mv, step_mv) -> None:  # type: ignore[no-untyped-def]
     recorder = Recorder(step_mv, -1024, 1023)
-    other = recorder.record(clean, delta, epsilon_mv, ball)
+    other = recorder.record(clean, delta, epsilon_mv, ball.norm)
     assert other.dtype == np.int16
     assert other.min() >= -1024
     assert other.max() <= 1023
     moved = (other.astype(int) - clean) * step_mv
-    size = np.abs(moved).max() if ball.norm == "linf" else np.sqrt((moved**2).mean(axis=(1, 2))).max()
-    assert size <= epsilon_mv * (1 + 1e-6)
+    sizes = {
+        "linf": np.abs(moved).max(),
+        "l2": np.sqrt((moved**2).mean(axis=(1, 2))).max(),
+        "l1": np.abs(moved).mean(axis=(1, 2)).max(),
+    }
+    assert sizes[ball.norm] <= epsilon_mv * (1 + 1e-6)
 
 
 @settings(max_examples=100, deadline=None)
@@ -37,7 +41,7 @@ def test_budget_step_and_range_hold(ball: Ball, clean, delta, epsilon_mv, step_m
 def test_an_l2_perturbation_inside_its_ball_loses_little_by_rounding(delta: np.ndarray) -> None:
     clean = np.zeros((1, 2, 50), np.int16)
     budget = float(np.sqrt((delta.astype(np.float64) ** 2).mean())) + 1e-9
-    other = Recorder(0.001, -1024, 1023).record(clean, delta, budget, L2)
+    other = Recorder(0.001, -1024, 1023).record(clean, delta, budget, "l2")
     assert np.abs(other * 0.001 - delta).max() <= 0.0015 + 1e-6  # the nearest step, or the one before it
 
 

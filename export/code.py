@@ -1,0 +1,30 @@
+"""Which code makes a file: the functions that write its recipe, the float file's that it is made of, and the gate.
+
+In: a trained module and a recipe. Out: the :class:`~core.code_digest.Code` that its step keeps. The table of recipes
+counts for none: a line more in it changes no file.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from core.code_digest import Code, code_of, module_of
+from core.recipes import FLOAT, base_of, recipe_of
+from export.recipes import cell_of
+
+TABLE = "export.recipes"
+# What counts operators and reads steps off a file of each format: of no concern to the other one.
+TOOLS = {"onnx": "export.onnx_files", "tflite": "export.flatbuffer"}
+GATE = "export.model_files"
+
+
+def code_of_file(module: nn.Module, recipe: str) -> tuple[Code, ...]:
+    """The code behind one file of this module, or behind the reason why there is none."""
+    declared = recipe_of(recipe)
+    writers = {TOOLS[declared.format], "models.fold"}
+    for name in (base_of(recipe), FLOAT[declared.format]):
+        cell = cell_of(module, name)
+        writers |= set() if isinstance(cell, str) else {module_of(write) for write in cell}
+    rooms = ("export", "twins")
+    gate = code_of((GATE,), rooms=rooms, without=(TABLE, "export.code", *TOOLS.values()))
+    return code_of(tuple(sorted(writers)), rooms=rooms, without=(TABLE,)), gate
