@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from attacks.ball import BallNorm
 from attacks.flags import Flag
-from attacks.measured import Again, Kind, Measured, Norm
+from attacks.measured import Again, Kind, Measured
 from core.errors import InputError
 from core.statistics import percentiles
 from core.study import Study
@@ -36,7 +37,7 @@ class Cell(_Frozen):
     method: str
     budget_mv: float
     kind: Kind
-    norm: Norm | None
+    norm: BallNorm | None
     auc: float | None
     low: float | None
     high: float | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +103,7 @@ class BudgetByBudget:
     """An attack that takes each budget by itself: what its :meth:`one` does for one, for all of a list. Its ``norm`` is
     for each to say."""
 
-    def at_rate(self, fs_hz: float) -> Attack:
+    def at_rate(self, fs_hz: float) -> Self:
         """The attack itself: most know no frequencies."""
         del fs_hz
         return self

@@ -2,9 +2,9 @@
 
 In: names of modules (``attacks.apgd``). Out: a :class:`Code`, which a step keeps beside its inputs
 (:class:`core.steps.Step`): when the code is edited the step is stale. Imports are found by parsing, and nothing is
-executed; those inside functions count, those by a computed name cannot be seen. What counts are the bytes of the sources with
-their line ends made alike, so that a checkout and an installed wheel, and every machine and Python, give one digest: an
-edited comment makes work, and editing nothing makes none.
+executed; those inside functions count, those by a computed name cannot be seen. What counts are the bytes of the
+sources with their line ends made alike, so that a checkout and an installed wheel, and every machine and Python, give
+one digest: an edited comment makes work, and editing nothing makes none.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from attacks.ball import L2, LINF, Ball
+from attacks.ball import L1, L2, LINF, Ball
 from attacks.gradient import NoGradientError, Pgd, evaluate, fgsm, mi_fgsm, ni_fgsm
 from attacks.objectives import AucObjective, Bce, Linear, Objective
 from attacks.references import auc_objective, clean_scores, spread_of
@@ -21,7 +21,7 @@ from models.nets import Cnn
 from models.trees import TreeWalk, tree_arrays
 from runtime.auc import macro_auc
 
-BALLS = pytest.mark.parametrize("ball", [LINF, L2], ids=["linf", "l2"])
+BALLS = pytest.mark.parametrize("ball", [LINF, L2, L1], ids=["linf", "l2", "l1"])
 ATTACKS: dict[str, Callable[[Ball], Pgd]] = {
     "fgsm": fgsm,
     "pgd": lambda ball: Pgd(6, ball),

@@ -1,0 +1,141 @@
+"""A method declares its norm and its bound: PGD in L1, added as docs/ADDING.md says, reaches what it reaches unclipped;
+what declares nothing, or something that is not so, is refused by its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.adding.following import copied, follow, run
+
+# Trains a small net, makes the sets of the methods named, and gives for each budget the AUC on the recordings as they
+# were recorded, and on the perturbations as the method made them.
+ATTACK = """
+import json, sys
+import numpy as np, torch
+from pathlib import Path
+import attacks.tasks
+from attacks.run import attack_study
+from attacks.recorder import Recorder
+from core.errors import InputError
+from core.study import Study
+from models.run import train_study
+from runtime.auc import macro_auc
+from tests.models.making import small_recordings
+
+home, method = Path(sys.argv[1]), sys.argv[2]
+study = Study.model_validate({
+    "name": "s", "title": "s", "data": {"source": "synthetic"},
+    "models": {"cnn": {"epochs": 6, "batch_size": 16, "options": {"width": 4}}},
+    "attacks": {"methods": [method], "budgets_mv": [0.001, 0.002, 0.005], "steps": 10, "references": 16},
+})
+recordings = small_recordings(home / "recordings")
+trained = train_study(study, recordings, home)
+made = {}
+whole = Recorder.record
+
+def record(self, clean, delta, epsilon, *declared):
+    made[f"{epsilon:g}"] = clean, delta, declared[0]
+    return whole(self, clean, delta, epsilon, *declared)
+
+attacks.tasks.Recorder.record = record
+try:
+    attack_study(study, recordings, trained, home, workers=0)
+except InputError as error:
+    print(json.dumps({"refused": str(error)}))
+    raise SystemExit(0)
+module, labels = trained["cnn"].module, recordings.labels[recordings.indices("test")]
+
+def auc(millivolts):
+    with torch.no_grad():
+        return macro_auc(module(torch.from_numpy(millivolts.astype(np.float32))).numpy(), labels)
+
+found = {}
+for budget, (clean, delta, norm) in made.items():
+    step = recordings.about.adc_step_mv
+    recorded = np.load(home / "s" / "signals" / f"{method}-cnn-{budget}mV.npy")
+    moved = (recorded.astype(int) - clean) * step
+    cut = np.clip(delta, -float(budget), float(budget))
+    found[budget] = {
+        "norm": norm, "clean": auc(clean * step), "truth": auc(clean * step + delta), "recorded": auc(recorded * step),
+        "clipped": auc(clean * step + cut), "size": float(np.abs(moved).mean(axis=(1, 2)).max()),
+    }
+print(json.dumps(found))
+"""
+
+
+def attacked(home: Path, folder: Path, method: str) -> dict[str, dict[str, float]]:
+    answer: dict[str, dict[str, float]] = json.loads(run(home, ATTACK, str(folder), method).splitlines()[-1])
+    return answer
+
+
+def test_pgd_in_l1_as_the_page_says_is_recorded_as_it_was_made(tmp_path: Path) -> None:
+    home = copied(tmp_path / "copy")
+    follow(home, "An attack")
+    found = attacked(home, tmp_path, "pgd-l1")
+    assert set(found) == {"0.001", "0.002", "0.005"}
+    for budget, one in found.items():
+        assert one["norm"] == "l1"
+        assert one["recorded"] == pytest.approx(one["truth"], abs=0.01)
+        assert one["size"] <= float(budget) * (1 + 1e-6)
+    assert found["0.005"]["recorded"] < found["0.005"]["clean"] - 0.2
+    # What was recorded when the norm was guessed: another attack altogether.
+    assert found["0.005"]["clipped"] > found["0.005"]["recorded"] + 0.1
+
+
+OWN = '''
+"""Steepest steps in L1, by a stranger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attacks.ball import L1
+from attacks.gradient import BudgetByBudget, evaluate
+
+
+@dataclass(frozen=True)
+class Sparse(BudgetByBudget):
+    steps: int = 5
+{declared}
+    def one(self, module, victims, objective, epsilon_mv, generator, watch):
+        delta = L1.random(victims.signals, epsilon_mv, generator)
+        for step in range(self.steps):
+            seen = evaluate(module, victims, delta, objective, 0.0)
+            if watch is not None:
+                watch(step / self.steps, seen.scores)
+            delta = L1.project(delta + epsilon_mv * L1.steepest(seen.gradient), epsilon_mv)
+        return delta
+'''
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ("", "method sparse: declares no norm"),
+        ('    norm = "linf"\n', "method sparse: made a perturbation of"),
+        ('    norm = "l7"\n', "method sparse: there is no norm 'l7'"),
+        ('    norm = "l1"\n', None),
+    ],
+    ids=["nothing", "another", "unknown", "right"],
+)
+def test_what_an_attack_of_ones_own_does_not_declare_is_refused_by_name(
+    tmp_path: Path, declared: str, said: str | None
+) -> None:
+    home = copied(tmp_path / "copy")
+    (home / "attacks" / "sparse.py").write_text(OWN.format(declared=declared), encoding="utf-8")
+    study, table = home / "core" / "study.py", home / "attacks" / "methods.py"
+    study.write_text(study.read_text().replace("Method = Literal[\n", 'Method = Literal[\n    "sparse",\n'))
+    line = '    "sparse": _model("sparse steps", lambda asked: Aimed(Sparse())),\n'
+    table.write_text(
+        table.read_text()
+        .replace("from attacks.aimed", "from attacks.sparse import Sparse\nfrom attacks.aimed")
+        .replace('    "pgd": _model(', line + '    "pgd": _model(', 1)
+    )
+    found = attacked(home, tmp_path, "sparse")
+    if said is None:
+        assert all(one["recorded"] == pytest.approx(one["truth"], abs=0.01) for one in found.values())
+    else:
+        assert said in str(found["refused"])
