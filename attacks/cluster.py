@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("pulseproof", "torch", "numpy")}
 
 
-def check_worker(token: Path, expected: dict[str, str], codes: Sequence[Code]) -> str | None:
+def check_worker(token: Path, expected: dict[str, str], codes: Sequence[Code] = ()) -> str | None:
     """What is wrong with a worker that is to write beside ``token``, with these :func:`versions` and this code; or
     None."""
     if not token.exists():

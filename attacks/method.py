@@ -7,7 +7,7 @@ sets. The table of all methods is :mod:`attacks.methods`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -97,15 +97,23 @@ def expect_declared(name: str, method: Any) -> None:
         raise InputError(f"method {name}: says that it is bounded, and in no norm", mend)
 
 
-def expect_inside(name: str, method: Method, delta: Tensor, epsilon_mv: float) -> None:
-    """Raises InputError, which names the method, for a perturbation (n, leads, samples) mV beyond the bound that it
-    declares: to cut it back would be another attack than the one that was made."""
+def expect_inside(name: str, method: Method, delta: Tensor, epsilon_mv: float, ids: Sequence[str]) -> None:
+    """Raises InputError, which names the method and a recording of ``ids`` (n,), for a perturbation (n, leads, samples)
+    mV that is not finite, or beyond the bound that the method declares: to cut it back would be another attack than the
+    one that was made."""
+    strange = torch.nonzero(~torch.isfinite(delta).flatten(1).all(dim=1)).flatten()
+    if len(strange):
+        raise InputError(
+            f"method {name}: its perturbation of recording {ids[int(strange[0])]} is not finite",
+            "look at the model's scores and gradients on that recording: one of them is not a number",
+        )
     if not method.bounded or method.norm == "none" or not len(delta):
         return
-    size = float(BALLS[method.norm].size(delta).max())
-    if not size <= epsilon_mv * (1 + ROUNDING):
+    sizes = BALLS[method.norm].size(delta)
+    at = int(sizes.argmax())
+    if sizes[at] > epsilon_mv * (1 + ROUNDING):
         raise InputError(
-            f"method {name}: made a perturbation of {size:.4g} mV in the norm that it declares, {method.norm}, beyond "
-            f"the budget of {epsilon_mv:g} mV",
+            f"method {name}: made a perturbation of {float(sizes[at]):.4g} mV (recording {ids[at]}) in the norm that "
+            f"it declares, {method.norm}, beyond the budget of {epsilon_mv:g} mV",
             "let it keep inside that ball, or declare the norm that bounds it, or bounded = False (attacks/method.py)",
         )

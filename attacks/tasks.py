@@ -127,7 +127,7 @@ def _shard(job: Job, shard: str) -> list[Path]:
     made = method.perturb(model, _scene(job), prepared, victims, job.generator(shard))
     about = job.recordings.about
     recorder = Recorder(about.adc_step_mv, *about.adc_range)
-    expect_inside(job.method, method, made.delta, job.epsilon_mv)
+    expect_inside(job.method, method, made.delta, job.epsilon_mv, [str(job.recordings.ids[row]) for row in rows])
     steps = recorder.record(job.recordings.adc(rows), made.delta.numpy(), job.epsilon_mv, method.norm, method.bounded)
     array = job.folder / f"{shard}.npy"
     write_array(array, steps)

@@ -63,11 +63,12 @@ def list_systems() -> None:
     """The built-in systems and their training defaults."""
     from models.systems import SYSTEMS
 
-    drawn = Table("system", "what it is", "training defaults")
+    drawn = Table("system", "kind", "what it is", "training defaults")
     for name, system in SYSTEMS.items():
         plan = system.training
         drawn.add_row(
             name,
+            system.kind,
             system.says,
             f"{plan.epochs} epochs of batches of {plan.batch_size}, AdamW {plan.learning_rate:g}"
             if system.net
