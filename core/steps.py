@@ -61,14 +61,16 @@ class Step:
             stamp = read_json(self.stamp)
             if stamp["digest"] != self.digest or not self._by_this_code(stamp):
                 return False
-            unchanged = True
+            unchanged = "code" in stamp or self.code is None
             for name, seen in stamp["outputs"].items():
                 status = (self.folder / name).stat()
                 if (status.st_size, status.st_mtime_ns) != (seen["size"], seen["mtime_ns"]):
                     unchanged = False
                     if status.st_size != seen["size"] or sha256_file(self.folder / name) != seen["sha256"]:
                         return False
-            if not unchanged:  # only touched or copied: remember the new times, so that it is not hashed again
+            # Only touched or copied, or an older version's: remember the new times and the code, so that it is not
+            # hashed again, and an edit from here on is seen.
+            if not unchanged:
                 self.done(self.folder / name for name in stamp["outputs"])
             return True
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -71,6 +71,7 @@ def attacked(home: Path, folder: Path, method: str) -> dict[str, dict[str, float
     return answer
 
 
+@pytest.mark.slow
 def test_pgd_in_l1_as_the_page_says_is_recorded_as_it_was_made(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
     follow(home, "An attack")
@@ -111,6 +112,7 @@ class Sparse(BudgetByBudget):
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("declared", "said"),
     [

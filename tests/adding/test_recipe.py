@@ -57,6 +57,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_new_recipe_is_compared_with_its_float_file(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
     follow(home, "A recipe")

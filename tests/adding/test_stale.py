@@ -10,6 +10,8 @@ import pytest
 from core.code_digest import code_of
 from tests.adding.following import copied, run
 
+pytestmark = pytest.mark.slow  # each test runs a process or several
+
 # Goes the way from recordings to signal sets, and says which steps it did, by the names of their stamps.
 WORK = """
 import json, sys

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from bench.answers import answers
 from bench.evaluation import evaluate
 from core.study import ModelSpec
@@ -49,6 +51,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_new_net_is_folded_and_stands_among_the_deep(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
     follow(home, "A built-in system")
