@@ -25,7 +25,7 @@ from core.console import follow, say
 from core.errors import InputError
 from core.steps import digest
 from core.study import BeatData
-from ecg.beats_facts import Seen, facts, note_on, side_lines
+from ecg.beats_facts import Seen, doubts, facts, note_on, side_lines
 from ecg.beats_scale import Scale, bridged, common, ratio, resampled, scale_of, touched
 from ecg.origin import Bad, database_names, refuse, without
 from ecg.recordings import SPLITS, About, RecordingsWriter, Split
@@ -139,8 +139,8 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
     for line in side_lines(spec.classes, seen):
         say(f"{name}: {line}")
     bad_note, bad_facts = without(list(bad.values()), len(found.sources), found.folder)
-    counted = (*facts(spec, seen), *bad_facts)
-    for sentence in counted:
+    counted, granted = (*facts(spec, seen), *bad_facts), doubts(spec, seen)
+    for sentence in (*granted, *counted):
         say(f"{name}: {sentence}")
     before, after = _window(spec)
     about = About(
@@ -155,6 +155,7 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
         note="; ".join(part for part in (bad_note, note_on(spec, seen)) if part),
         part=bad_note,
         facts=(*(f"{line[:1].upper()}{line[1:]}." for line in found.left_out), *counted),
+        doubts=granted,
     )
     writer = RecordingsWriter(target, about, sum(len(beats.at) for _, beats in good), before + after)
     one_hot = np.eye(len(spec.classes), dtype=np.uint8)

@@ -72,8 +72,8 @@ def note_on(spec: BeatData, seen: Sequence[Seen]) -> str:
     return "; ".join(said)
 
 
-def facts(spec: BeatData, seen: Sequence[Seen]) -> tuple[str, ...]:
-    """A sentence on everything that was left out, set right or taken for granted."""
+def doubts(spec: BeatData, seen: Sequence[Seen]) -> tuple[str, ...]:
+    """A sentence on everything that was taken for granted, or looks wrong."""
     said = []
     if spec.same_patient is None:
         said.append(
@@ -81,7 +81,23 @@ def facts(spec: BeatData, seen: Sequence[Seen]) -> tuple[str, ...]:
             " not in the study."
         )
     if assumed := [each.name for each in seen if each.assumed]:
-        said.append(f"Not calibrated (gain 0), {spec.default_gain:g} ADC units a millivolt assumed: {_named(assumed)}.")
+        said.append(f"Not calibrated (gain 0), {spec.default_gain:g} ADC units a mV assumed: {_named(assumed)}.")
+    suspicious = []
+    for each in seen:
+        outside = each.marks.before + each.marks.behind
+        if outside > max(1, SUSPICIOUS * (len(each.marks.at) + outside)):
+            suspicious.append(each.name)
+    if suspicious:
+        said.append(
+            f"More than a tenth of the annotations are outside {_named(suspicious)}: are they of another record, or of"
+            " another sampling rate?"
+        )
+    return tuple(said)
+
+
+def facts(spec: BeatData, seen: Sequence[Seen]) -> tuple[str, ...]:
+    """A sentence on everything that was left out or set right."""
+    said = []
     for place, lead in enumerate(spec.leads):
         others = Counter(each.taken[place] for each in seen if each.taken[place].upper() != lead.upper())
         said += [f"Lead {lead} was read from {other} in {_records(count)}." for other, count in sorted(others.items())]
@@ -117,17 +133,6 @@ def _outside(seen: Sequence[Seen]) -> list[str]:
         if counted:
             count = sum(counted.values())
             said.append(f"Annotations {where}, dropped: {count:,} in {_named(list(counted))}.")
-    doubtful = [
-        each.name
-        for each in seen
-        if each.marks.before + each.marks.behind > SUSPICIOUS * (len(each.marks.at) + each.marks.behind)
-        and each.marks.before + each.marks.behind > 1
-    ]
-    if doubtful:
-        said.append(
-            f"Warning: a tenth of the annotations or more are outside {_named(doubtful)}: are they of another record,"
-            " or of another sampling rate?"
-        )
     return said
 
 

@@ -143,9 +143,9 @@ def _told(found: Survey, about: About, added: list[Row], bad: list[Bad], own: bo
     """``about`` with the name that the recordings deserve, and with what must be said of them."""
     bad_note, bad_facts = without(bad, found.present, found.folder)
     nobody = sum(row.patient < 0 for row in added)
-    facts = []
+    facts, doubts = [], []
     if not own:
-        facts.append(
+        doubts.append(
             f"In PTB-XL's layout, but the {'signals' if found.own else 'rows of the table'} are not PTB-XL's:"
             f" called by the folder's name, {found.folder.name}."
         )
@@ -155,15 +155,15 @@ def _told(found: Survey, about: About, added: list[Row], bad: list[Bad], own: bo
     if without_class:
         facts.append(f"Without a diagnostic superclass and left out: {without_class:,} of {found.present:,} records.")
     if nobody:
-        facts.append(f"Of nobody known, each taken as its own patient: {nobody:,} of {len(added):,} records.")
+        doubts.append(f"Of nobody known, each taken as its own patient: {nobody:,} of {len(added):,} records.")
     facts += bad_facts
-    for sentence in facts:
+    for sentence in (*doubts, *facts):
         say(f"{'PTB-XL' if own else found.folder.name}: {sentence}")
     part = "; ".join(each for each in (found.part(own), bad_note) if each)
     taken = f"records of nobody known ({nobody:,}) each taken as its own patient" if nobody else ""
     database = DATABASE if own else f"{database_names(found.folder, found.spec.path, [])} (in PTB-XL's layout)"
     note = "; ".join(each for each in (part, taken) if each)
-    return replace(about, database=database, note=note, part=part, facts=tuple(facts))
+    return replace(about, database=database, note=note, part=part, facts=tuple(facts), doubts=tuple(doubts))
 
 
 def microvolts(record: Record) -> NDArray[np.int16]:

@@ -39,7 +39,7 @@ class About:
     ``adc_range``: lowest and highest legal step; ``note``: what a table must say beside a number made from these
     recordings ("SYNTHETIC", "subset of 2,943 records"); ``exclusive``: every recording has exactly one class.
     ``part`` is that of the note which says that a database is not here as a whole; ``facts`` are sentences on what was
-    left out, counted, and on what was taken for granted.
+    left out, counted, and ``doubts`` on what was taken for granted.
     """
 
     database: str
@@ -53,10 +53,11 @@ class About:
     note: str = ""
     part: str = ""
     facts: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """What a fingerprint covers: all but sentences, which an edit of their words must not change."""
-        return {key: value for key, value in asdict(self).items() if key not in ("part", "facts")}
+        return {key: value for key, value in asdict(self).items() if key not in ("part", "facts", "doubts")}
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ class Record:
     float64 (leads, 1) ADC units a mV, ``baselines`` int64 (leads, 1). ``low`` and ``high``, int64 (leads, 1), are
     the lowest and the highest value that the recorder's converter can give. ``missing`` is bool (leads, samples),
     True where the recorder has no sample. ``fs_hz`` is the rate of these samples, ``frame`` of which make a frame of
-    the record. ``files``: the signal file of each lead; ``taken``: the leads as the header calls them; ``assumed``: those whose gain is a default;
-    ``shared``: those whose name several signals of the record have.
+    the record. ``files``: the signal file of each lead; ``taken``: the leads as the header calls them; ``assumed``:
+    those whose gain is a default; ``shared``: those whose name several signals of the record have.
     """
 
     path: Path

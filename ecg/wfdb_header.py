@@ -146,8 +146,8 @@ def _record_line(path: Path, line: str) -> tuple[int, float, int | None]:
     return int(fields[1]), fs_hz, samples or None  # header(5): 0 is unspecified
 
 
-def _signal_line(line: str, place: int) -> Signal:
-    """One signal line with the defaults of header(5); ``place`` is its number. Raises ValueError in words."""
+def _signal_line(line: str, number: int) -> Signal:
+    """One signal line with the defaults of header(5); ``number`` is its place. Raises ValueError in words."""
     file, rest = _field(line)
     field, rest = _field(rest)
     form = FORMAT_FIELD.fullmatch(field)
@@ -165,16 +165,16 @@ def _signal_line(line: str, place: int) -> Signal:
     numbers: list[int] = []  # resolution, zero, initial value, checksum, block size
     while len(numbers) < 5:
         field, after = _field(rest)
-        number = WHOLE.fullmatch(field)
-        if number is None:
+        whole = WHOLE.fullmatch(field)
+        if whole is None:
             break
-        numbers.append(int(number[1]))
+        numbers.append(int(whole[1]))
         rest = after
-    bits, zero, _, checksum, _ = (*numbers, *[None] * (5 - len(numbers)))
+    bits, zero, checksum = (numbers[place] if place < len(numbers) else None for place in (0, 1, 3))
     if bits is not None and not 0 <= bits <= 32:
         raise ValueError(f"a converter of {bits} bits")
     most = FORMATS[form["format"]][0] if form["format"] in FORMATS else DEFAULT_BITS
-    described = rest.strip() or f"signal {place}"
+    described = rest.strip() or f"signal {number}"
     return Signal(
         lead=described,
         described=described,
