@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from attacks.sets import SignalSet
 from core.errors import InputError
 from ecg.recordings import About
-from ecg.wfdb_files import read_header, read_record
+from ecg.wfdb_files import read_record
+from ecg.wfdb_header import read_header
 
 UNIT = "mV"
 REMAKE = "write it again: python -m attacks wfdb"

@@ -40,13 +40,13 @@ def _data(evaluation: Evaluation) -> list[Sentence]:
         said.append(
             Sentence("The recordings are synthetic: no number here is about patients.", "bundle.json: synthetic")
         )
-    elif evaluation.head.note:
-        said.append(
-            Sentence(
-                f"The data are part of a database ({evaluation.head.note}): numbers on the whole one will differ.",
-                "bundle.json: note",
-            )
-        )
+    else:
+        origin = evaluation.head.origin
+        part = origin.part if origin else evaluation.head.note  # older bundles had nothing else to note
+        if part:
+            text = f"The data are part of a database ({part}): numbers on the whole one will differ."
+            said.append(Sentence(text, "bundle.json: origin" if origin else "bundle.json: note"))
+        said += [Sentence(doubt, "bundle.json: origin") for doubt in (origin.doubts if origin else ())]
     if evaluation.patients < FEW_PATIENTS:
         text = (
             f"There are only {evaluation.patients} patients: the 95 % interval of an AUC holds the truth less often "

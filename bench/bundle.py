@@ -66,8 +66,14 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
         "format": FORMAT,
         "study": study.name,
         "title": study.title,
-        "note": _note(recordings, len(rows)),
+        "note": _joined(recordings.about.note, _sample(recordings, len(rows))),
         "synthetic": recordings.about.synthetic,
+        "origin": {
+            "database": recordings.about.database,
+            "part": _joined(recordings.about.part, _sample(recordings, len(rows))),
+            "facts": list(recordings.about.facts),
+            "doubts": list(recordings.about.doubts),
+        },
         "task": {
             "classes": list(recordings.about.classes),
             "leads": list(recordings.about.leads),
@@ -124,11 +130,14 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
     return folder
 
 
-def _note(recordings: Recordings, n: int) -> str:
-    """What of a database the numbers are of, where it is not all of it."""
+def _sample(recordings: Recordings, n: int) -> str:
+    """What of the test side the numbers are of, where it is not all of it."""
     whole = len(recordings.indices("test"))
-    sample = "" if n == whole else f"sample of {n:,} of {whole:,} test recordings"
-    return "; ".join(part for part in (recordings.about.note, sample) if part)
+    return "" if n == whole else f"sample of {n:,} of {whole:,} test recordings"
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 def _thresholds(metrics: dict[str, Any]) -> dict[str, Any]:

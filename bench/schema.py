@@ -151,14 +151,25 @@ class Part(Wire):
     only: tuple[Words, ...] = ()
 
 
+class Origin(Wire):
+    """Where the recordings come from: the name of the database (or databases), what of it they are where they are not
+    all of it, sentences on what was left out, counted (``facts``), and on what was taken for granted (``doubts``)."""
+
+    database: Words
+    part: Words = ""
+    facts: tuple[Words, ...] = ()
+    doubts: tuple[Words, ...] = ()
+
+
 class BundleHead(Wire):
-    """``bundle.json``."""
+    """``bundle.json``. ``origin`` is null in bundles of before it was written."""
 
     format: Literal[1]
     study: Name
     title: Words
     note: Words | None = None
     synthetic: bool
+    origin: Origin | None = None
     task: Task
     files: dict[FileName, FileEntry]
     artifacts: tuple[ArtifactEntry, ...]

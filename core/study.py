@@ -36,9 +36,11 @@ class SyntheticData(Strict):
 
 
 class PtbXlData(Strict):
-    """PTB-XL's 100 Hz part in PhysioNet's layout under ``DATA/path``.
+    """PTB-XL's 100 Hz part, or other recordings in its layout, under ``DATA/path``.
 
-    ``missing = "skip"`` says that the folder is known to hold only some of the records its csv lists.
+    ``missing = "skip"`` says that the folder is known to hold only some of the records its csv lists, ``bad_records =
+    "skip"`` leaves out those that cannot be read, counted and named. ``default_gain``: ADC units a millivolt of leads
+    whose header says gain 0 (None: such a record cannot be read).
     """
 
     source: Literal["ptb-xl"]
@@ -46,6 +48,8 @@ class PtbXlData(Strict):
     leads: tuple[str, ...] | None = None
     window_s: tuple[float, float] | None = None
     missing: Literal["error", "skip"] = "error"
+    bad_records: Literal["error", "skip"] = "error"
+    default_gain: float | None = Field(None, gt=0)
 
 
 class BeatData(Strict):
@@ -53,7 +57,9 @@ class BeatData(Strict):
 
     A recording is ``before_s`` to ``after_s`` seconds around the annotated beat, resampled to ``fs_hz``. Records are
     named for each side; those that share a patient (``same_patient``) with the test or the validation side are left
-    out of training.
+    out of training; None, unlike an empty list, says that nobody knows who is who. ``other_names``: what a lead may be
+    called where a record has none of its name; ``default_gain``: ADC units a millivolt of leads whose header says gain
+    0; ``bad_records = "skip"`` leaves out records that cannot be read, counted and named.
     """
 
     source: Literal["beats"]
@@ -67,7 +73,10 @@ class BeatData(Strict):
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
-    same_patient: tuple[tuple[str, ...], ...] = ()
+    same_patient: tuple[tuple[str, ...], ...] | None = None
+    other_names: dict[str, tuple[str, ...]] = {}
+    default_gain: float | None = Field(None, gt=0)
+    bad_records: Literal["error", "skip"] = "error"
 
     @model_validator(mode="after")
     def _sides_differ(self) -> BeatData:
@@ -76,6 +85,9 @@ class BeatData(Strict):
             shared = sorted(set(sides[one]) & set(sides[other]))
             if shared:
                 raise ValueError(f"records {', '.join(shared)} are named under both {one} and {other}")
+        strange = sorted(set(self.other_names) - set(self.leads))
+        if strange:
+            raise ValueError(f"other_names: {', '.join(strange)} is not among leads")
         return self
 
 

@@ -11,7 +11,6 @@ From: Moody, Muldrow and Mark, "A noise stress test for arrhythmia detectors", C
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from core.errors import InputError
-from ecg.wfdb_files import read_header, read_record
+from ecg.wfdb_files import check_whole, read_record
+from ecg.wfdb_header import read_header
 
 NOISES = {"bw": "baseline wander", "em": "electrode motion", "ma": "muscle noise"}
 # The headers of these records say gain 0, not calibrated: WFDB's default then holds (header(5), DEFGAIN).
@@ -38,8 +38,8 @@ def read_noise_records(folder: Path, fs_hz: float) -> dict[str, NDArray[np.float
 
 def _read(stem: Path, fs_hz: float) -> NDArray[np.float32]:
     header = read_header(stem)
-    calibrated = tuple(replace(signal, gain=signal.gain or DEFAULT_GAIN) for signal in header.signals)
-    record = read_record(stem, header.leads, replace(header, signals=calibrated))
+    record = read_record(stem, header.leads, header, default_gain=DEFAULT_GAIN)
+    check_whole(record)
     millivolts = (record.digital - record.baselines) / record.gains
     millivolts -= millivolts.mean(axis=1, keepdims=True)
     ratio = Fraction(str(fs_hz)) / Fraction(str(record.fs_hz))

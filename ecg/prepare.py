@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from core.study import BeatData, PtbXlData, Study, SyntheticData
 from ecg import beats, ptbxl
 from ecg.recordings import FORMAT, Recordings, open_recordings
 
-READERS = 1  # raise it when a reader makes other arrays of the same files: older caches are then not taken
+READERS = 2  # raise it when a reader makes other arrays of the same files: older caches are then not taken
 
 
 def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
@@ -43,11 +43,12 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
         leads, window_s = data.leads, data.window_s
     elif isinstance(data, PtbXlData):
         source = ptbxl.survey(data, _folder(data_root, data.path))
+        inputs = data.model_dump(mode="json", exclude={"path", "leads", "window_s", "missing"})
         recordings = _kept(
             build,
-            "ptb-xl",
+            source.name,
             "ecg.ptbxl",
-            {"source": source.fingerprint},
+            inputs | {"source": source.fingerprint},
             lambda folder, key: ptbxl.read(source, folder, key),
         )
         leads, window_s = data.leads, data.window_s
@@ -98,4 +99,4 @@ def _kept(
     recordings = open_recordings(folder)
     say(f"{database}: {len(recordings):,} recordings {'kept in' if made else 'as read before, in'} {folder}")
     arrays = {name: sha256 for name, sha256 in step.outputs().items() if name.endswith(".npy")}
-    return replace(recordings, fingerprint=digest({"about": asdict(recordings.about), "arrays": arrays}))
+    return replace(recordings, fingerprint=digest({"about": recordings.about.identity(), "arrays": arrays}))

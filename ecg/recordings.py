@@ -38,6 +38,8 @@ class About:
 
     ``adc_range``: lowest and highest legal step; ``note``: what a table must say beside a number made from these
     recordings ("SYNTHETIC", "subset of 2,943 records"); ``exclusive``: every recording has exactly one class.
+    ``part`` is that of the note which says that a database is not here as a whole; ``facts`` are sentences on what was
+    left out, counted, and ``doubts`` on what was taken for granted.
     """
 
     database: str
@@ -49,6 +51,13 @@ class About:
     synthetic: bool
     exclusive: bool
     note: str = ""
+    part: str = ""
+    facts: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    def identity(self) -> dict[str, Any]:
+        """What a fingerprint covers: all but sentences, which an edit of their words must not change."""
+        return {key: value for key, value in asdict(self).items() if key not in ("part", "facts", "doubts")}
 
 
 @dataclass(frozen=True)
@@ -183,10 +192,15 @@ class RecordingsWriter:
         self._ids.append(name)
 
     def close(self, fingerprint: str) -> list[Path]:
-        """Publish the folder; ``fingerprint`` identifies the source files it was read from. Returns its files."""
-        if len(self._labels) != len(self._signals):
+        """Publish the folder; ``fingerprint`` identifies the source files it was read from. Returns its files.
+
+        Fewer recordings than announced may have been added: bad ones are only found when they are read.
+        """
+        if len(self._labels) > len(self._signals):
             raise AssertionError(f"{len(self._labels)} recordings were added, {len(self._signals)} announced")
         self._signals.flush()
+        if len(self._labels) < len(self._signals):
+            self._shorten()
         del self._signals
         self._partial.replace(self.folder / "signals.npy")
         write_array(self.folder / "labels.npy", np.stack(self._labels))
@@ -199,9 +213,20 @@ class RecordingsWriter:
         names = ("signals.npy", "labels.npy", "patients.npy", "splits.npy", "ids.npy", "recordings.json")
         return [self.folder / name for name in names]
 
+    def _shorten(self) -> None:
+        """Leave only the recordings that were added."""
+        shorter = self._partial.with_name(".signals.shorter.npy")
+        kept = len(self._labels)
+        target = np.lib.format.open_memmap(shorter, mode="w+", dtype=np.int16, shape=(kept, *self._signals.shape[1:]))
+        for first in range(0, kept, 256):
+            target[first : first + 256] = self._signals[first : min(first + 256, kept)]
+        target.flush()
+        shorter.replace(self._partial)
+
     def discard(self) -> None:
         """Remove what was written so far; for the reader that met a damaged file."""
         self._partial.unlink(missing_ok=True)
+        self._partial.with_name(".signals.shorter.npy").unlink(missing_ok=True)
 
 
 def open_recordings(folder: Path) -> Recordings:

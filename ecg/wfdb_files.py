@@ -1,78 +1,25 @@
 """One WFDB record in, its samples as the recorder stored them out, with every doubt about them raised as an error.
 
-:mod:`wfdb` decodes the signal files; this module checks what ``wfdb`` lets pass: a gain of 0 (read as 200), a signal
-file shorter or other than its header says, a checksum that does not match, samples marked as missing. In comes the
-path of a record without suffix, out come integer samples of the named leads, their gains and their legal ranges, or
-its annotations.
+In comes the path of a record without suffix, out come integer samples of the named leads, their gains and their legal
+ranges, and which of them the recorder marked as missing. What a header means is decided in :mod:`ecg.wfdb_header`, the
+bytes of a signal file are read in :mod:`ecg.wfdb_signals`; here a lead is found by its name, brought to its place in
+time (samples a frame, skew) and to millivolts, and held against length and checksum of the header.
 
 The format of the header is header(5), of the signal files signal(5) of the WFDB Applications Guide (PhysioNet).
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
-from wfdb.io.header import parse_header_content, rx_record, rx_signal
 
 from core.errors import InputError
-
-AGAIN = "fetch the record again and compare it with the database's own SHA256SUMS.txt, or leave it out of the study"
-RECORD_NAME = re.compile(r"[\w-]+(/[\w-]+)*")  # a relative path that cannot climb out of its folder
-
-# Format: bits of one sample, bytes it takes in the file (None where the file is FLAC and its size says nothing).
-FORMATS: dict[str, tuple[int, Fraction | None]] = {
-    "16": (16, Fraction(2)),
-    "24": (24, Fraction(3)),
-    "32": (32, Fraction(4)),
-    "61": (16, Fraction(2)),
-    "80": (8, Fraction(1)),
-    "160": (16, Fraction(2)),
-    "212": (12, Fraction(3, 2)),
-    "310": (10, Fraction(4, 3)),
-    "311": (10, Fraction(4, 3)),
-    "508": (8, None),
-    "516": (16, None),
-    "524": (24, None),
-}
-
-
-@dataclass(frozen=True)
-class Signal:
-    """One signal line of a header. ``gain`` is ADC units a ``units``, 0 when the signal was never calibrated."""
-
-    lead: str
-    file: str
-    format: str
-    gain: float
-    baseline: int
-    units: str
-    bits: int
-    zero: int
-    checksum: int | None
-    byte_offset: int
-
-
-@dataclass(frozen=True)
-class Header:
-    """A header file. ``samples`` is None where it leaves the length to the signal file."""
-
-    path: Path
-    fs_hz: float
-    samples: int | None
-    signals: tuple[Signal, ...]
-
-    @property
-    def leads(self) -> tuple[str, ...]:
-        return tuple(signal.lead for signal in self.signals)
+from ecg.wfdb_header import AGAIN, FORMATS, OUT, Header, Signal, read_header
+from ecg.wfdb_signals import bytes_of, read_samples
 
 
 @dataclass(frozen=True)
@@ -81,167 +28,146 @@ class Record:
 
     ``digital`` is int64 (leads, samples) in ADC units; a sample is ``(digital - baselines) / gains`` mV, ``gains``
     float64 (leads, 1) ADC units a mV, ``baselines`` int64 (leads, 1). ``low`` and ``high``, int64 (leads, 1), are
-    the lowest and the highest value that the recorder's converter can give.
+    the lowest and the highest value that the recorder's converter can give. ``missing`` is bool (leads, samples),
+    True where the recorder has no sample. ``fs_hz`` is the rate of these samples, ``frame`` of which make a frame of
+    the record. ``files``: the signal file of each lead; ``taken``: the leads as the header calls them; ``assumed``:
+    those whose gain is a default; ``shared``: those whose name several signals of the record have.
     """
 
     path: Path
+    files: tuple[Path, ...]
     fs_hz: float
+    frame: int
     digital: NDArray[np.int64]
     gains: NDArray[np.float64]
     baselines: NDArray[np.int64]
     low: NDArray[np.int64]
     high: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+    taken: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
-def read_header(stem: Path) -> Header:
-    """Read ``stem.hea``. Raises InputError when it is missing, unreadable, or not one record's own header."""
-    path = stem.with_name(stem.name + ".hea")
-    try:
-        text = path.read_text(encoding="ascii", errors="replace")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such header file", AGAIN) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", AGAIN) from None
-    lines, _ = parse_header_content(text)
-    record = rx_record.match(lines[0]) if lines else None
-    if record is None:
-        raise InputError(f"{path}: damaged header, its first line is not a WFDB record line", AGAIN)
-    if record["n_seg"]:
-        raise InputError(
-            f"{path}: a record of several segments is not read", "join them (WFDB's xform), or leave it out"
-        )
-    announced = int(record["n_sig"])
-    if announced != len(lines) - 1:
-        raise InputError(
-            f"{path}: damaged header, it announces {announced} signals and describes {len(lines) - 1}", AGAIN
-        )
-    signals = []
-    for number, line in enumerate(lines[1:], start=2):
-        matched = rx_signal.match(line)
-        try:
-            if matched is None:
-                raise ValueError("not a WFDB signal line")
-            signals.append(_signal(matched))
-        except ValueError as error:
-            raise InputError(f"{path}: damaged header, line {number} {line[:60]!r}: {error}", AGAIN) from None
-    fs_hz = float(record["fs"] or 250)  # header(5): 250 Hz when left out
-    if not fs_hz > 0:
-        raise InputError(f"{path}: damaged header, its sampling rate is {record['fs']}", AGAIN)
-    return Header(path, fs_hz, int(record["sig_len"]) if record["sig_len"] else None, tuple(signals))
-
-
-def _signal(line: re.Match[str]) -> Signal:
-    """One signal line with the defaults of header(5). Raises ValueError in words."""
-    if line["fmt"] not in FORMATS:
-        raise ValueError(f"signal format {line['fmt']} is not read, only {', '.join(FORMATS)}")
-    if int(line["samps_per_frame"] or 1) != 1:
-        raise ValueError("several samples a frame are not read")
-    if int(line["skew"] or 0) != 0:
-        raise ValueError("skewed signals are not read")
-    gain = float(line["adc_gain"] or 0)
-    if not (math.isfinite(gain) and gain >= 0):
-        raise ValueError(f"gain {line['adc_gain']} is not a positive number")
-    zero = int(line["adc_zero"] or 0)
-    return Signal(
-        lead=line["sig_name"].strip(),
-        file=line["file_name"],
-        format=line["fmt"],
-        gain=gain,
-        baseline=int(line["baseline"]) if line["baseline"] else zero,
-        units=line["units"] or "mV",
-        bits=int(line["adc_res"] or 0) or FORMATS[line["fmt"]][0],
-        zero=zero,
-        checksum=int(line["checksum"]) if line["checksum"] else None,
-        byte_offset=int(line["byte_offset"] or 0),
-    )
-
-
-def read_record(stem: Path, leads: Sequence[str], header: Header | None = None) -> Record:
+def read_record(
+    stem: Path,
+    leads: Sequence[str],
+    header: Header | None = None,
+    other_names: Mapping[str, Sequence[str]] | None = None,
+    default_gain: float | None = None,
+) -> Record:
     """Read the named leads (any case, in the order asked for, wherever the record has them) of the record ``stem``.
 
-    Raises InputError when a file is missing, damaged or too short, a lead is not there or there twice, is not
-    calibrated in millivolts, has missing samples, or does not add up to the checksum in the header.
+    ``other_names``: what a lead may be called as well, the first that the record has is taken. ``default_gain``: ADC
+    units a mV of leads that were never calibrated; None refuses them. Raises InputError when a file is missing,
+    damaged or too short, a lead is not there, not a voltage, or does not add up to the checksum in the header, and
+    for what is not supported.
     """
     header = header or read_header(stem)
-    rows = [_row_of(header, lead) for lead in leads]
-    for row in rows:
-        _check_unit(header.path, header.signals[row])
-    _check_sizes(header)
-    try:
-        # Integer samples: physical=True would hide missing samples, and rounds gains away.
-        decoded: Any = wfdb.rdrecord(str(stem), physical=False, channels=rows)
-        digital = np.ascontiguousarray(decoded.d_signal.T, dtype=np.int64)
-    except Exception as error:  # wfdb raises bare Exception, IndexError and others for damaged files
-        raise InputError(f"{header.path}: the signals cannot be decoded ({error})", AGAIN) from None
-    expected = (len(rows), digital.shape[-1] if header.samples is None else header.samples)
-    if digital.shape != expected or digital.size == 0:
-        raise InputError(f"{header.path}: {digital.shape} samples were read, the header says {expected}", AGAIN)
+    rows = [_row_of(header, lead, (other_names or {}).get(lead, ())) for lead in leads]
     signals = [header.signals[row] for row in rows]
-    for signal, samples in zip(signals, digital, strict=True):
-        _check_samples(header, signal, samples)
+    gains = [_gain(header.path, signal, default_gain) for signal in signals]
+    for signal in signals:
+        _check_supported(header.path, signal)
+    frames_of = {signal.lead: signal.frame for signal in signals}
+    if len(set(frames_of.values())) > 1:
+        rates = ", ".join(f"{lead} {header.fs_hz * frame:g} Hz" for lead, frame in frames_of.items())
+        raise InputError(
+            f"{header.path}: leads of different rates ({rates}) are not supported together",
+            f"name leads of one rate, or {OUT}",
+        )
+    frame = next(iter(frames_of.values()), 1)
+    frames = _frames(header, signals)
+    stored = {name: _stored(header, name, frames) for name in dict.fromkeys(signal.file for signal in signals)}
+    placed = []
+    for signal in signals:
+        samples = stored[signal.file][signal.lead]
+        _check_sum(header, signal, samples)
+        placed.append(_in_place(signal, samples))
     return Record(
         path=stem,
-        fs_hz=header.fs_hz,
-        digital=digital,
-        gains=np.array([[signal.gain] for signal in signals]),
+        files=tuple(header.path.parent / signal.file for signal in signals),
+        fs_hz=header.fs_hz * frame,
+        frame=frame,
+        digital=np.stack([samples for samples, _ in placed]),
+        gains=np.array(gains, np.float64).reshape(-1, 1),
         baselines=np.array([[signal.baseline] for signal in signals], np.int64),
         low=np.array([[signal.zero - 2 ** (signal.bits - 1)] for signal in signals], np.int64),
         high=np.array([[signal.zero + 2 ** (signal.bits - 1) - 1] for signal in signals], np.int64),
+        missing=np.stack([gone for _, gone in placed]),
+        taken=tuple(signal.lead for signal in signals),
+        assumed=tuple(signal.lead for signal in signals if signal.gain == 0),
+        shared=tuple(signal.lead for signal in signals if _alike(header, signal) > 1),
     )
 
 
-def read_annotations(stem: Path, annotator: str, length: int) -> tuple[NDArray[np.int64], list[str]]:
-    """int64 (k,) samples and the k WFDB codes of every annotation of ``stem``, in order of time.
+def check_whole(record: Record) -> None:
+    """Raises InputError when a sample of the record is missing."""
+    for path, lead, gone in zip(record.files, record.taken, record.missing, strict=True):
+        if gone.any():
+            raise InputError(
+                f"{path}: lead {lead!r} has {int(gone.sum()):,} missing samples, the first at"
+                f" {int(gone.argmax()) / record.fs_hz:.2f} s",
+                f"a gap cannot be evaluated: {OUT}",
+            )
 
-    ``length`` is the record's own, in samples. Raises InputError for a file that is missing or damaged.
-    """
-    path = stem.with_name(f"{stem.name}.{annotator}")
-    try:
-        raw = path.read_bytes()
-        # annot(5) ends a file with a zero word; wfdb reads one cut short as if it were whole.
-        if len(raw) % 2 or raw[-2:] != b"\0\0":
-            raise ValueError("it does not end as an annotation file does: cut short")
-        read: Any = wfdb.rdann(str(stem), annotator)
-        at, symbols = np.asarray(read.sample, np.int64), list(read.symbol)
-    except Exception as error:  # wfdb raises bare Exception, IndexError and others for damaged files
-        raise InputError(f"{path}: damaged annotations ({error})", AGAIN) from None
-    if len(at) and (at.min() < 0 or at.max() >= length or (np.diff(at) < 0).any()):
+
+def _alike(header: Header, signal: Signal) -> int:
+    return sum(other.described.upper() == signal.described.upper() for other in header.signals)
+
+
+def _row_of(header: Header, lead: str, others: Sequence[str]) -> int:
+    names = [name.upper() for name in header.leads]
+    for name in (lead, *others):
+        if name.upper() in names:
+            return names.index(name.upper())
+    called = f" (nor {', '.join(map(repr, others))})" if others else ""
+    raise InputError(
+        f"{header.path}: the record has no lead {lead!r}{called}",
+        f"leads there: {', '.join(header.leads) or 'none'}; name one of them in leads, or in other_names what it is"
+        " called there, or leave the record out",
+    )
+
+
+def _gain(path: Path, signal: Signal, default: float | None) -> float:
+    """ADC units a millivolt. Raises InputError for a lead that cannot be brought to millivolts."""
+    unit = signal.millivolts
+    if unit is None:
         raise InputError(
-            f"{path}: damaged annotations (not in order, or beyond the record's {length:,} samples)", AGAIN
+            f"{path}: lead {signal.lead!r} is in {signal.units}, which is no voltage (mV, uV, V)",
+            f"name another lead, or {OUT}",
         )
-    return at, symbols
-
-
-def _row_of(header: Header, lead: str) -> int:
-    rows = [row for row, name in enumerate(header.leads) if name.upper() == lead.upper()]
-    if not rows:
-        raise InputError(
-            f"{header.path}: the record has no lead {lead!r}",
-            f"leads there: {', '.join(header.leads) or 'none'}; name one of them, or leave the record out",
-        )
-    if len(rows) > 1:
-        raise InputError(f"{header.path}: the record has {len(rows)} leads named {lead!r}", AGAIN)
-    return rows[0]
-
-
-def _check_unit(path: Path, signal: Signal) -> None:
-    if signal.gain == 0:
+    if signal.gain < 0:
+        raise InputError(f"{path}: lead {signal.lead!r}: a negative gain ({signal.gain:g}) is not supported", OUT)
+    if signal.gain == 0 and default is None:
         raise InputError(
             f"{path}: lead {signal.lead!r} is not calibrated (gain 0), so its millivolts are unknown",
-            "write its gain (ADC units a millivolt) into the header if you know it, or leave the record out",
+            "set default_gain in the study's [data] to the ADC units a millivolt if you know them (header(5) lets 200"
+            f" be assumed), or {OUT}",
         )
-    if signal.units.lower() != "mv":
+    return signal.gain / unit if signal.gain else float(default or 0)
+
+
+def _check_supported(path: Path, signal: Signal) -> None:
+    if signal.file in ("~", "-") or "/" in signal.file or "\\" in signal.file:
         raise InputError(
-            f"{path}: lead {signal.lead!r} is in {signal.units}, not in mV",
-            "convert the gain in the header to ADC units a millivolt, or leave the record out",
+            f"{path}: lead {signal.lead!r} is in {signal.file!r}; only signal files beside the header are read", OUT
+        )
+    if signal.format not in FORMATS:
+        raise InputError(
+            f"{path}: format {signal.format} of lead {signal.lead!r} is not supported, only {', '.join(FORMATS)}",
+            f"convert the record to format 16 (WFDB's xform), or {OUT}",
         )
 
 
-def _check_sizes(header: Header) -> None:
-    """Every signal file of the header is there and holds as many bytes as the header needs."""
-    for name in sorted({signal.file for signal in header.signals}):
+def _frames(header: Header, signals: Sequence[Signal]) -> int:
+    """The frames of the record: as its header says, or as many as its signal files hold. Raises InputError for a signal
+    file that is missing or too short."""
+    held = []
+    for name in dict.fromkeys(signal.file for signal in signals):
         path = header.path.parent / name
         inside = [signal for signal in header.signals if signal.file == name]
+        together = sum(signal.frame for signal in inside)
         try:
             size = path.stat().st_size
         except OSError:
@@ -249,29 +175,72 @@ def _check_sizes(header: Header) -> None:
                 f"{path}: no such signal file, and {header.path.name} says that it holds {inside[0].lead!r}", AGAIN
             ) from None
         size_of_sample = FORMATS[inside[0].format][1]
-        if header.samples is None or size_of_sample is None:
+        if size_of_sample is None:
+            if header.samples is None:
+                held.append(len(_read(header, inside, None)) // together)
             continue
-        needed = inside[0].byte_offset + math.ceil(len(inside) * header.samples * size_of_sample)
+        held.append(int((size - inside[0].byte_offset) / size_of_sample) // together)
+        needed = inside[0].byte_offset + bytes_of(inside[0].format, (header.samples or 0) * together)
         if size < needed:
             raise InputError(
                 f"{path}: too short, {size:,} bytes where {header.path.name} needs {needed:,}"
-                f" ({header.samples:,} samples of {len(inside)} signals)",
+                f" ({header.samples or 0:,} samples of {len(inside)} signals)",
                 AGAIN,
             )
+    frames = min(held, default=0) if header.samples is None else header.samples
+    if frames < 1 and signals:
+        raise InputError(f"{header.path}: the record has no samples", AGAIN)
+    return frames
 
 
-def _check_samples(header: Header, signal: Signal, samples: NDArray[np.int64]) -> None:
-    """No sample is marked as missing, and their sum is the header's checksum (16 bits, header(5))."""
-    path = header.path.parent / signal.file
-    missing = np.flatnonzero(samples == -(2 ** (FORMATS[signal.format][0] - 1)))
-    if len(missing):
+def _read(header: Header, inside: Sequence[Signal], count: int | None) -> NDArray[np.int64]:
+    path = header.path.parent / inside[0].file
+    try:
+        return read_samples(path, inside[0].format, inside[0].byte_offset, count, len(inside))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: the signals cannot be decoded ({error})", AGAIN) from None
+
+
+def _stored(header: Header, name: str, frames: int) -> dict[str, NDArray[np.int64]]:
+    """{lead: int64 (its samples,)} of one signal file, in the order of the file."""
+    inside = [signal for signal in header.signals if signal.file == name]
+    together = sum(signal.frame for signal in inside)
+    if FORMATS[inside[0].format][1] is None and len({signal.frame for signal in inside}) > 1:
+        raise InputError(f"{header.path}: signals of several rates in the FLAC file {name} are not supported", OUT)
+    samples = _read(header, inside, frames * together)
+    if len(samples) != frames * together:
         raise InputError(
-            f"{path}: lead {signal.lead!r} has {len(missing):,} missing samples, the first at"
-            f" {missing[0] / header.fs_hz:.2f} s",
-            "a gap cannot be evaluated: leave the record out of the study",
-        )
-    if signal.checksum is not None and (int(samples.sum()) - signal.checksum) % 65536:
-        raise InputError(
-            f"{path}: damaged, the samples of lead {signal.lead!r} do not match the checksum in {header.path.name}",
+            f"{header.path.parent / name}: {len(samples):,} samples were read, {header.path.name} says"
+            f" {frames * together:,}",
             AGAIN,
         )
+    if FORMATS[inside[0].format][1] is None:  # FLAC knows no frames: one sample of each signal, then the next
+        return {signal.lead: column for signal, column in zip(inside, samples.reshape(-1, len(inside)).T, strict=True)}
+    found, first = {}, 0
+    table = samples.reshape(frames, together)
+    for signal in inside:
+        found[signal.lead] = table[:, first : first + signal.frame].ravel()
+        first += signal.frame
+    return found
+
+
+def _check_sum(header: Header, signal: Signal, samples: NDArray[np.int64]) -> None:
+    """The sum of all stored samples is the header's checksum (16 bits); without a length there is none (header(5))."""
+    if header.samples is None or signal.checksum is None:
+        return
+    if (int(samples.sum()) - signal.checksum) % 65536:
+        raise InputError(
+            f"{header.path.parent / signal.file}: damaged, the samples of lead {signal.lead!r} do not match the"
+            f" checksum in {header.path.name}",
+            AGAIN,
+        )
+
+
+def _in_place(signal: Signal, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """A signal's samples from sample 0 of the record on, and which of them are missing: those that carry its format's
+    mark, and at the end so many as its skew brings forward. The library's skew is in whole frames."""
+    early = int(signal.skew / signal.frame + 0.5) * signal.frame
+    mark = -(2 ** (FORMATS[signal.format][0] - 1))
+    placed = np.full(samples.shape, mark, np.int64)
+    placed[: max(len(samples) - early, 0)] = samples[early:]
+    return placed, placed == mark

@@ -48,8 +48,8 @@ def missing_section(evaluation: Evaluation) -> Section | None:
 
 
 def origin_section(evaluation: Evaluation, bundle: Bundle | None, devices: Sequence[DeviceResults]) -> Section:
-    """Fingerprints, versions, hashes, and the commands."""
-    body = _fingerprints(evaluation)
+    """Recordings, fingerprints, versions, hashes, and the commands."""
+    body = _recordings(evaluation) + _fingerprints(evaluation)
     if bundle is not None:
         body += _engines(devices) + _hashes(bundle)
     study = esc(evaluation.head.study)
@@ -88,6 +88,15 @@ def _arm_table(lines: Sequence[ArmLine], device: str) -> str:
         )
     caption = f"The same files and the same recordings on {device} and on this machine, {len(rows)} runs."
     return table(caption, heads, rows, label=f"{device} beside this machine", classes="sortable", left=2)
+
+
+def _recordings(evaluation: Evaluation) -> str:
+    """The database by its name, what of it is here, and what was left out or taken for granted."""
+    origin = evaluation.head.origin
+    if origin is None:
+        return ""
+    said = [f"Database: {origin.database}{f', {origin.part}' if origin.part else ''}.", *origin.doubts, *origin.facts]
+    return "<h3>Recordings</h3>" + bullets(said, "measure")
 
 
 def _fingerprints(evaluation: Evaluation) -> str:

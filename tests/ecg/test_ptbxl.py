@@ -50,7 +50,7 @@ def test_labels_patients_and_folds(ptbxl_root: Path, tmp_path: Path) -> None:
     assert recordings.patients[row["1"]] == recordings.patients[row["2"]] == 101
     assert recordings.patients[row["3"]] == -3
     assert recordings.splits.tolist() == [0] * 7 + [1, 1] + [2, 2]
-    assert recordings.about.note == "subset of 12 records"
+    assert recordings.about.note == "records of nobody known (1) each taken as its own patient"
 
 
 def test_leads_are_found_by_name_not_by_place(ptbxl_root: Path, tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_absent_records_may_be_skipped_and_are_told(
     assert 'missing = "skip"' in caught.value.mend
     recordings = prepare(SKIP, ptbxl_root, tmp_path / "build")
     assert list(recordings.ids) == ["2", "3", "4", "5", "6", "7", "10", "11", "12"]
-    assert recordings.about.note == "subset of 10 records"
+    assert recordings.about.part == "10 of 12 records"
     said = capsys.readouterr().err
-    assert "listed, not there and left out: 2 of 12 records" in said
-    assert "without a diagnostic superclass and left out: 1 of 10 records" in said
+    assert "Listed, not there and left out: 2 of 12 records" in said
+    assert "Without a diagnostic superclass and left out: 1 of 10 records" in said
     with pytest.raises(InputError, match="2 of the 12 records"):  # a cache made with "skip" must not hide them
         prepare(STUDY, ptbxl_root, tmp_path / "build")
 
@@ -162,11 +162,11 @@ DAMAGE: list[tuple[str, Callable[[Path], None], str]] = [
     ("signal line", _header("00006_lr.dat 16 ", "00006_lr.dat ?? "), "00006_lr.hea: damaged header, line 2"),
     ("gain a dot", _header("1000.0(0)", ".(0)"), "00006_lr.hea: damaged header, line 2"),
     ("gain 0", _header("1000.0(0)", "0(0)"), "00006_lr.hea: lead 'I' is not calibrated (gain 0)"),
-    ("microvolts", _header("/mV", "/uV"), "00006_lr.hea: lead 'I' is in uV, not in mV"),
+    ("pressure", _header("/mV", "/mmHg"), "00006_lr.hea: lead 'I' is in mmHg, which is no voltage"),
     ("11 leads", lambda folder: write_ptbxl_record(folder, 6, ptbxl_digital(6)[:, :11]) and None, "11 leads"),
     ("500 Hz", _header(" 100 1000", " 500 1000"), "00006_lr.hea: 500 Hz"),
     ("unknown lead", _header(" V6", " V7"), "00006_lr.hea: the record has no lead 'V6'"),
-    ("lead twice", _header(" V6", " V5"), "00006_lr.hea: the record has 2 leads named 'V5'"),
+    ("lead twice", _header(" V6", " V5"), "00006_lr.hea: the record has no lead 'V6'"),
     ("other file", _header("00006_lr.dat", "00007_lr.dat"), "names the signal file 00007_lr.dat, not its own"),
     ("dat short", _bytes("dat", lambda data: data[:-100]), "00006_lr.dat: too short, 23,900 bytes where"),
     ("dat damaged", _bytes("dat", lambda data: b"\x55" + data[1:]), "00006_lr.dat: damaged, the samples of lead 'I'"),

@@ -1,0 +1,135 @@
+"""The two tables of PTB-XL, ``ptbxl_database.csv`` and ``scp_statements.csv``: labels, patients, folds and files.
+
+In comes a csv file, out come checked rows. All lines that are not right are told of in one error.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import InputError
+from ecg.ptbxl_known import known_row
+from ecg.recordings import Split
+from ecg.wfdb_header import RECORD_NAME
+
+CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+TOLD = 20  # lines of a table that an error describes
+FETCH = "fetch PTB-XL from PhysioNet (`make data`); DATA=dir names the folder that holds it"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record that has a superclass. ``stem`` is its path in the folder, without suffix; a negative ``patient`` is
+    nobody known; ``known``: whether it is the row that PTB-XL has of this number, None where that is not known here."""
+
+    ecg_id: int
+    patient: int
+    split: Split
+    stem: str
+    labels: tuple[int, ...]
+    known: bool | None
+
+
+def superclasses_in(path: Path) -> dict[str, str | None]:
+    """{SCP code: its superclass, or None for a form or rhythm statement}."""
+    found: dict[str, str | None] = {}
+    for number, row in _table(path, ("", "diagnostic", "diagnostic_class")):
+        diagnostic = row["diagnostic"].strip() in ("1", "1.0")
+        if diagnostic and row["diagnostic_class"] not in CLASSES:
+            raise InputError(
+                f"{path}: line {number}: unknown diagnostic_class {row['diagnostic_class']!r}",
+                f"fetch the file again; the superclasses are {', '.join(CLASSES)}",
+            )
+        found[row[""]] = row["diagnostic_class"] if diagnostic else None
+    return found
+
+
+def rows_in(path: Path, superclasses: dict[str, str | None]) -> list[Row]:
+    """Every record that the table lists, checked; ``labels`` are all 0 where it has no superclass. Raises InputError
+    for all lines that are not right together."""
+    ids: set[int] = set()
+    problems: list[str] = []
+    rows: list[Row] = []
+    for number, row in _table(path, ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr")):
+        try:
+            rows.append(_row(row, superclasses, ids))
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    if problems:
+        more = f"\n  and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
+        raise InputError(
+            f"{path}: " + "\n  ".join(problems[:TOLD]) + more, "fetch the file again, or mend what is named there"
+        )
+    return rows
+
+
+def _row(row: dict[str, str], superclasses: dict[str, str | None], ids: set[int]) -> Row:
+    """One line of the table; ``ids`` are those of the lines before it. Raises ValueError in words."""
+    ecg_id = _whole(row, "ecg_id")
+    fold = _whole(row, "strat_fold")
+    # A record of nobody known shares no patient with any other: its own, by a number no patient has.
+    blank = row["patient_id"].strip().lower() in ("", "nan")
+    patient = -ecg_id if blank else _whole(row, "patient_id")
+    codes = _codes(row["scp_codes"])
+    unknown = [code for code in codes if code not in superclasses]
+    if ecg_id < 1 or ecg_id in ids:
+        raise ValueError(f"ecg_id {ecg_id} is not positive, or there twice")
+    if not 1 <= fold <= 10:
+        raise ValueError(f"strat_fold {fold} is not 1 to 10")
+    if not RECORD_NAME.fullmatch(row["filename_lr"]):
+        raise ValueError(f"filename_lr {row['filename_lr']!r} is not a path inside the folder")
+    if unknown:
+        raise ValueError(f"SCP code {unknown[0]!r} is not in scp_statements.csv")
+    ids.add(ecg_id)
+    classes = {superclasses[code] for code in codes}
+    split: Split = "test" if fold == 10 else "validation" if fold == 9 else "train"
+    labels = tuple(int(name in classes) for name in CLASSES)
+    known = known_row(ecg_id, patient, fold, row["filename_lr"], codes)
+    return Row(ecg_id, patient, split, row["filename_lr"], labels, known)
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[int, dict[str, str]]]:
+    """(line number, row) of a csv file that has these columns."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file", FETCH) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})", FETCH) from None
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    missing = [column for column in columns if column not in (reader.fieldnames or ())]
+    if missing:
+        named = ", ".join(repr(column) for column in missing)
+        raise InputError(f"{path}: column {named} is missing", "fetch the file again; it is read as PhysioNet has it")
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: not csv ({error})", FETCH) from None
+
+
+def _whole(row: dict[str, str], column: str) -> int:
+    """A whole number, spelled ``7`` or (as pandas leaves a column with blanks) ``7.0``."""
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = float("nan")
+    if not value.is_integer():
+        raise ValueError(f"{column} {row[column]!r} is not a whole number")
+    return int(value)
+
+
+def _codes(text: str) -> dict[str, float]:
+    """The SCP codes of a record: a Python literal ``{code: likelihood}``, never evaluated as code."""
+    try:
+        codes = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        codes = None
+    if not isinstance(codes, dict) or not all(isinstance(code, str) for code in codes):
+        raise ValueError(f"scp_codes {text[:60]!r} is not a dictionary of SCP codes")
+    return codes
