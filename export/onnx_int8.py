@@ -50,7 +50,12 @@ class Calibrated:
     operators: tuple[str, ...]
 
     def quantized(
-        self, signed: bool = False, only: Sequence[str] = (), but: Sequence[str] = (), float_sums: bool = False
+        self,
+        signed: bool = False,
+        only: Sequence[str] = (),
+        but: Sequence[str] = (),
+        float_sums: bool = False,
+        reduce_range: bool = True,
     ) -> onnx.ModelProto:
         """The model with QuantizeLinear and DequantizeLinear around its operators: weights int8 per channel and
         symmetric, activations uint8 (int8 when ``signed``) and not symmetric.
@@ -66,7 +71,7 @@ class Calibrated:
         quantizer = QDQQuantizer(
             copy.deepcopy(self.model),
             per_channel=True,
-            reduce_range=False,
+            reduce_range=reduce_range,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QInt8 if signed else QuantType.QUInt8,
             tensors_range=self.ranges,
