@@ -128,10 +128,7 @@ def open_engine(
         raise EngineError(f"{path}: no engine for .{file_format} files computes {mode!r}")
     opened: Engine
     try:  # Exception: the engines raise their own types, and RuntimeError, ValueError, ImportError, AttributeError
-        if file_format == "onnx":
-            opened = OnnxEngine(path, threads, mode)
-        else:
-            opened = TfliteEngine(path, threads, name, mode)
+        opened = OnnxEngine(path, threads, mode) if file_format == "onnx" else TfliteEngine(path, threads, name, mode)
     except EngineError:
         raise
     except Exception as error:

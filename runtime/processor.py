@@ -31,7 +31,9 @@ def features(root: Path = ROOT) -> list[str] | str:
         text = (root / "proc" / "cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return UNAVAILABLE
-    cores = [set(line.partition(":")[2].split()) for line in text.splitlines() if line.partition(":")[0].strip() in _KEYS]
+    cores = [
+        set(line.partition(":")[2].split()) for line in text.splitlines() if line.partition(":")[0].strip() in _KEYS
+    ]
     if not cores:
         return UNAVAILABLE
     everywhere = set.intersection(*cores)
