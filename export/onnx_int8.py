@@ -9,10 +9,10 @@ Static weights have seven bits (-64 to 64). ONNX Runtime's kernels for signed we
 on x86 processors without VNNI, and saturate there without a word (:mod:`export.saturation`). Measured on PTB-XL's
 validation recordings, AVX2 without VNNI: with eight bits the CNN was up to 40 steps off its exact scores (AUC .900
 instead of .912) and the logistic regression lost .072 of AUC, with seven bits both were within one step. What seven
-bits cost: nothing that was seen, exact AUC .9123 against .9120 (float: .9124), the same p50 on both kinds of processor. Files with signed
-activations get the same weights: the CNN's saturated exactly as much (the kernels flip the sign bit and go on as with
-unsigned ones), and so a file has one set of scores everywhere. Dynamic files have unsigned weights, whose products are
-widened first: exact on both.
+bits cost: nothing that was seen, exact AUC .9123 against .9120 (float: .9124), and the same p50 on both kinds of
+processor. Files with signed activations get the same weights: the CNN's saturated exactly as much (the kernels flip the
+sign bit and go on as with unsigned ones), and so a file has one set of scores everywhere. Dynamic files have unsigned
+weights, whose products are widened first: exact on both.
 """
 
 from __future__ import annotations
