@@ -69,6 +69,8 @@ class TwinEntry(_Frozen):
     file_auc: float | None
     twin_auc: float | None
     reason: str | None
+    mark: str | None = None
+    engine_largest: float | None = None
 
 
 class FlagEntry(_Frozen):

@@ -93,6 +93,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
                 "note": entry.note,
                 "not_on": entry.not_on,
                 "input_step_mv": entry.calibration.input_step_mv if entry.calibration else None,
+                "exact": entry.exact_on_devices,
                 **_thresholds(known.get(entry.model, {})),
             }
             for entry in artifacts

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bench.answers_types import Comparison, Kind
 from bench.evaluation import Evaluation
 from bench.resampled import worst_name
-from bench.rows import HOST, Row, is_quantized, parent_of
+from bench.rows import HOST, Row, engine_mark, is_quantized, parent_of
 from core.recipes import sibling_of
 from core.statistics_verdict import holm, paired_test, verdict
 from core.study import Kind as SystemKind
@@ -152,8 +152,11 @@ def _both(kind: Kind, rows: Rows, a: str, b: str, budget: float | None) -> Itera
 
 
 def _quantized(evaluation: Evaluation, rows: Rows, budget: float | None) -> Iterator[Pair]:
+    """Each quantized file and its float parent. A file whose scores on this device are not its own, because the engine
+    saturates there, is left out: its difference would be taken for what quantization costs."""
     for each in evaluation.head.artifacts:
-        if is_quantized(each.recipe):
+        clean = rows.clean(each.name)
+        if is_quantized(each.recipe) and not (clean is not None and engine_mark(clean)):
             yield from _both("quantized-minus-float", rows, each.name, parent_of(each), budget)
 
 

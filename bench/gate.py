@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from bench.evaluation import Evaluation
 from bench.pivot import Line, lines_of
-from bench.rows import HOST, is_quantized
+from bench.rows import HOST, engine_mark, is_quantized, latency_marks
 from bench.texts import auc_text, budget_text, milliseconds, signed, span
 from core.errors import InputError
 
@@ -101,7 +101,8 @@ def _checks(evaluation: Evaluation, line: Line, bounds: Bounds) -> list[Check]:
         ("p99", bounds.max_p99_ms, row.latency_p99_ms),
     ):
         if bound is not None:
-            said = f"{name} {milliseconds(latency)} ms{f' ({row.marks})' if row.marks else ''}"
+            doubt = ", ".join(latency_marks(row))
+            said = f"{name} {milliseconds(latency)} ms{f' ({doubt})' if doubt else ''}"
             if latency is None:
                 said = f"no latency ({row.evidence or 'not measured'})"
             found.append((f"{name} at most {bound:g} ms", latency is not None and latency <= bound, said))
@@ -123,6 +124,9 @@ def _least(value: float | None, bound: float) -> bool:
 def _drop(line: Line, bound: float, strict: bool) -> tuple[str, bool, str]:
     """Clean AUC lost by quantization, in pairs."""
     asked, lost = f"clean AUC at most {auc_text(bound)} below its float parent's", line.difference
+    mark = engine_mark(line.clean)
+    if mark is not None:
+        return asked, False, f"cannot be told here: {mark}, its scores on this processor are not the file's own"
     if lost is None:
         return asked, False, "its float parent was not measured here"
     value = lost.low if strict else lost.estimate

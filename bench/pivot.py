@@ -13,7 +13,7 @@ from typing import Literal
 from bench.evaluation import Difference, Evaluation
 from bench.flagged import ITS_OWN
 from bench.resampled import WORST
-from bench.rows import HOST, Row, is_quantized
+from bench.rows import HOST, Row, engine_mark, is_quantized
 
 TOLERANCE = 0.01  # a quantized artifact further than this from its float parent is marked
 QUERIES = ("square",)  # methods that see a file's scores and nothing else
@@ -55,7 +55,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One artifact on one device: its clean row, its difference to the float parent, and a cell a budget."""
+    """One artifact on one device: its clean row, its difference to the float parent (None also where the engine does
+    not give the file's own scores there: that is no cost of quantization), and a cell a budget."""
 
     device: str
     clean: Row
@@ -79,7 +80,8 @@ def lines_of(evaluation: Evaluation) -> list[Line]:
     for (device, artifact), rows in groups.items():
         clean = next((row for row in rows if row.method == "clean"), rows[0])
         cells = {budget: _cell([row for row in rows if row.epsilon_mv == budget]) for budget in budgets(rows)}
-        found.append(Line(device, clean, differences.get((device, artifact)), cells))
+        difference = None if engine_mark(clean) else differences.get((device, artifact))
+        found.append(Line(device, clean, difference, cells))
     return found
 
 

@@ -13,7 +13,7 @@ from bench.flagged import sentences
 from bench.pivot import QUERIES, TOLERANCE, Cell, Line, Made, by_device
 from bench.resampled import WORST
 from bench.results import GONE
-from bench.rows import Row
+from bench.rows import ENGINE_MARKS, Row, engine_mark
 from bench.texts import auc_text, budget_text, signed, span
 
 NOISE = 0.02  # a control further than this from the clean AUC says that the budget itself disturbs
@@ -33,7 +33,7 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     """The sentences that must stand below the table of one device, most weighty first."""
     lines = by_device(evaluation).get(device, [])
     rows = [row for row in evaluation.rows if row.device == device and row.method != WORST]
-    said = _notes(evaluation, lines) + _failures(rows) + _doubtful(lines)
+    said = _engines(lines) + _notes(evaluation, lines) + _failures(rows) + _doubtful(lines)
     if any(cell.attacked is not None for line in lines for cell in line.cells.values()):
         said += _sources(evaluation, lines)
     said += _moved(lines)
@@ -45,6 +45,24 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     missing = sum(row.auc is None and not row.failed for row in rows)
     if missing:
         said.append(f"{missing} of {len(rows)} runs without a number: run make bench.")
+    return said
+
+
+def _engines(lines: Sequence[Line]) -> list[str]:
+    """Which files have scores on this device that are not their own, a sentence a mark."""
+    said = []
+    for mark in ENGINE_MARKS:
+        off = [line.clean for line in lines if engine_mark(line.clean) == mark]
+        if off:
+            names = ", ".join(
+                f"{row.artifact} (up to {row.engine_difference:.1f} steps)" if row.engine_difference else row.artifact
+                for row in off
+            )
+            features = off[0].processor_features or "features unknown"
+            said.append(
+                f"{mark}: on this processor ({features}) the engine does not give the exact scores of {names}; what it "
+                "adds is no cost of quantization, and no difference to the float file is given."
+            )
     return said
 
 

@@ -19,12 +19,14 @@ from bench.flagged import concerns
 from bench.metrics import decisions, flipped, rules_of
 from bench.resampled import WORST, Kept, attacks_at, worst_name
 from bench.results import DeviceResults
-from bench.schema import ArtifactEntry, BundleHead, SignalEntry, Task, within
+from bench.schema import ArtifactEntry, BundleHead, Result, SignalEntry, Task, within
 from bench.score_difference import ScoreDifference
 from core.recipes import FLOAT, recipe_of
 from core.statistics import percentiles
+from runtime.exact import DIFFERS, SATURATES
 
 HOST = "measured-on-host"
+ENGINE_MARKS = (SATURATES, DIFFERS)
 
 
 class Row(BaseModel):
@@ -41,10 +43,12 @@ class Row(BaseModel):
     ``disagreement``: the share of recordings on which a quantized file decides otherwise than its float parent.
     The row of method ``worst-case`` takes for each recording the attack that hurts most, of ``sets`` attacks.
     ``flags`` are those of the audit that concern this attack, parted by commas; ``unreliable`` is True with any, False
-    without one, and None where there was no audit. ``marks`` say why the latencies are not to be believed: ``noisy``,
-    ``throttled``. ``instructions`` is the median count of one inference, from an
-    emulator; ``score_difference`` the largest absolute difference of any score from this machine's, on the recordings
-    that both ran: one that is larger than arithmetic explains is said in the note.
+    without one, and None where there was no audit. ``marks`` say why a number is not what it seems: ``noisy``,
+    ``throttled`` of the latencies (:func:`latency_marks`), ``engine-saturates`` and ``engine-differs`` of the scores:
+    on this device's processor, which has ``processor_features``, the engine is ``engine_difference`` steps of the
+    scores off the file's exact arithmetic, and that is no cost of quantization. ``instructions`` is the median count of
+    one inference, from an emulator; ``score_difference`` the largest absolute difference of any score from this
+    machine's, on the recordings that both ran: one that is larger than arithmetic explains is said in the note.
 
     ``accuracy`` and all from there to ``flipped`` are of decisions (:class:`bench.metrics.Metrics`), by thresholds from
     validation recordings; ``auc_lost`` is the clean AUC of the same artifact and device less ``auc``.
@@ -99,6 +103,8 @@ class Row(BaseModel):
     calibration_error: float | None = None
     flipped: float | None = None
     auc_lost: float | None = None
+    engine_difference: float | None = None
+    processor_features: str | None = None
 
     @property
     def artifact(self) -> str:
@@ -118,6 +124,21 @@ class Row(BaseModel):
     def control(self) -> bool:
         """True for noise of a budget's size."""
         return self.source is None and self.method not in (None, "clean", WORST)
+
+
+def latency_marks(row: Row) -> list[str]:
+    """The marks that say why a row's latencies are not to be believed."""
+    return [mark for mark in split_marks(row) if mark not in ENGINE_MARKS]
+
+
+def engine_mark(row: Row) -> str | None:
+    """The mark of a row whose engine does not give the file's own scores on that device; None where it does."""
+    return next((mark for mark in split_marks(row) if mark in ENGINE_MARKS), None)
+
+
+def split_marks(row: Row) -> list[str]:
+    """A row's marks, one by one."""
+    return row.marks.split(", ") if row.marks else []
 
 
 def is_quantized(recipe: str) -> bool:
@@ -214,7 +235,17 @@ def _row(
         disagreement=disagreement,
         instructions=result.instructions.p50 if result.instructions else None,
         score_difference=apart.largest if apart else None,
+        **_exactness(result),
     )
+
+
+def _exactness(result: Result) -> dict[str, Any]:
+    """How far the engine is from the file's exact arithmetic on this device, and what its processor has."""
+    found = result.exact
+    if found is None:
+        return {}
+    features = " ".join(found.features) if isinstance(found.features, tuple) else found.features
+    return {"engine_difference": found.largest, "processor_features": features}
 
 
 def _numbers(kept: Kept, device: str, artifact: str, signals: str) -> dict[str, float | None]:
@@ -268,6 +299,9 @@ def _worst_rows(
                 signals=worst_name(budget),
                 sigma=measured[0].sigma,
                 sets=len(measured),
+                marks=engine_mark(measured[0]),
+                engine_difference=measured[0].engine_difference,
+                processor_features=measured[0].processor_features,
             )
         )
     return found

@@ -61,11 +61,19 @@ OLD_KINDS: Mapping[str, Kind] = {
 }
 
 
+class ExactMode(Wire):
+    """The ``mode`` in which a file's engine computes it exactly, and how far scores may be ``within``: a step."""
+
+    mode: Literal["unoptimized", "precise", "reference"]
+    within: float = Field(gt=0)
+
+
 class ArtifactEntry(Wire):
     """``kind``: whether its model is among the deep or the classical systems; null in bundles of an older version (read
     it by :attr:`system_kind`). ``input_step_mv``: the step to which the file rounds the signal before all else; null
-    where it does not. ``thresholds``: the score of each class from which its model says yes, from validation
-    recordings; ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``)."""
+    where it does not. ``thresholds``: the score of each class from which its model says yes, from validation recordings;
+    ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``). ``exact``: how
+    a device holds a quantized file against its exact arithmetic; null where nothing is known to give that."""
 
     name: ArtifactName
     model: Name
@@ -78,6 +86,7 @@ class ArtifactEntry(Wire):
     input_step_mv: Positive | None = None
     thresholds: tuple[float, ...] | None = None
     specificity_thresholds: dict[Words, tuple[float, ...]] | None = None
+    exact: ExactMode | None = None
 
     @property
     def system_kind(self) -> Kind | None:
@@ -289,6 +298,20 @@ class Instructions(Wire):
     max: Positive
 
 
+class Exactness(Wire):
+    """A quantized file's scores on this device against its exact arithmetic, which is the engine's in ``mode``:
+    ``largest``, in steps of the scores (each ``within``), of the first ``recordings`` clean ones. ``mark`` where it is
+    more than a step; ``features`` of the processor; ``reason`` why nothing was found."""
+
+    mode: Literal["unoptimized", "precise", "reference"]
+    recordings: int = Field(ge=0)
+    within: float = Field(gt=0)
+    largest: Positive | None = None
+    mark: Literal["engine-saturates", "engine-differs"] | None = None
+    features: tuple[Words, ...] | Literal["unavailable"] | None = None
+    reason: Words | None = None
+
+
 class Result(Wire):
     """One result JSON. Its ``auc_macro`` is not read: statistics are made here, from the scores and the labels."""
 
@@ -312,9 +335,10 @@ class Result(Wire):
     peak_rss_mb: Positive | None = None
     times: TimesFile | None = None
     noise: Noise | None = None
-    marks: tuple[Literal["throttled", "noisy"], ...] | None = None
+    marks: tuple[Literal["throttled", "noisy", "engine-saturates", "engine-differs"], ...] | None = None
     affinity: tuple[int, ...] | None = None
     energy: Energy | None = None
+    exact: Exactness | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Result:

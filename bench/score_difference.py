@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from bench.output_step import output_step
 from bench.results import Bundle, DeviceResults
 from core.errors import InputError
+from export.output_step import output_step
 
 FLOAT = 1e-5  # of a score: what the order of additions may change
 Verdict = Literal["exact", "within one step", "within 1e-5", "LARGER"]

@@ -20,7 +20,7 @@ from rich.text import Text
 from bench.evaluation import Evaluation
 from bench.pivot import Line, by_device
 from bench.remarks import attacked_text, audited, banner, legend, noise_text, not_applicable, remarks
-from bench.rows import Row
+from bench.rows import Row, latency_marks
 from bench.schema import Device, plain
 from bench.texts import (
     auc_text,
@@ -133,7 +133,7 @@ def cells(line: Line, lines: Sequence[Line]) -> list[str]:
         row.model,
         row.recipe,
         size_text(row.size_bytes),
-        milliseconds(row.latency_p50_ms) + ("?" if row.marks else ""),
+        milliseconds(row.latency_p50_ms) + ("?" if latency_marks(row) else ""),
         milliseconds(row.latency_p99_ms),
         "failed" if row.failed else clean,
         delta,

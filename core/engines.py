@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import runtime
 from core.errors import InputError
-from runtime.engines import ENGINES, EngineError, available_engines, one_line
+from runtime.engines import DEFAULT, ENGINES, EngineError, available_engines, one_line
 from runtime.files import read_array
 from runtime.supervise import THREAD_VARIABLES
 
@@ -69,8 +69,9 @@ def engines_of(file_format: str) -> tuple[str, ...]:
     return tuple(name for name, _ in ENGINES[file_format] if name in here())
 
 
-def score(path: Path, signals: NDArray[np.float32], engine: str) -> NDArray[np.float32]:
+def score(path: Path, signals: NDArray[np.float32], engine: str, mode: str = DEFAULT) -> NDArray[np.float32]:
     """The scores float32 (k, classes) of ``signals`` (k, leads, samples) mV, one recording at a time on one thread.
+    ``mode``: how the engine is to compute, see :data:`runtime.engines.MODES`.
 
     Raises EngineError with one sentence, without the file's name, when the file does not give them.
     """
@@ -81,7 +82,7 @@ def score(path: Path, signals: NDArray[np.float32], engine: str) -> NDArray[np.f
         Path(folder, "runtime").symlink_to(Path(runtime.__file__).parent, target_is_directory=True)
         given, out = Path(folder, "signals.npy"), Path(folder, "scores.npy")
         np.save(given, signals)
-        command = [python, "-m", "runtime.score", path.absolute(), given, out, "--engine", engine]
+        command = [python, "-m", "runtime.score", path.absolute(), given, out, "--engine", engine, "--mode", mode]
         limits = ["--limit-s", str(SILENCE_S), "--memory-mb", str(MEMORY_MB)]
         threads = dict.fromkeys(THREAD_VARIABLES, "1")
         limit = START_S + RECORDING_S * len(signals)

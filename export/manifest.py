@@ -35,6 +35,30 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Exactness(_Frozen):
+    """The scores of an engine against the exact integer arithmetic of a quantized file.
+
+    ``against``: whose arithmetic that is: ``twin`` (the file's operators in torch) or the engine's ``mode``
+    (``unoptimized``, ``precise``, ``reference``: :data:`runtime.engines.MODES`); ``mode``: the one in which this engine
+    is exact on this file, null where none is known. ``largest``: the largest difference of any score of ``records``
+    validation recordings, in steps of the file's scores, each ``within`` in their unit (1e-4 of their spread where the
+    file does not round them; four where float layers lie among the integer ones: another order of additions turns
+    roundings behind them). ``mark``: ``engine-saturates``, ``engine-differs``, null within a step. With a mark
+    ``auc_exact`` and ``auc_engine`` are both macro AUCs (null where undefined), and all that stands beside it in the
+    parity is of the exact scores: what the engine adds is no cost of quantization. ``features``: the processor's, null
+    where the kernel does not tell."""
+
+    against: str
+    mode: Literal["unoptimized", "precise", "reference"] | None
+    records: int
+    within: float
+    largest: float | None
+    mark: Literal["engine-saturates", "engine-differs"] | None
+    auc_exact: float | None = None
+    auc_engine: float | None = None
+    features: tuple[str, ...] | None
+
+
 class Parity(_Frozen):
     """The file's scores on one engine against its source's, on validation recordings.
 
@@ -44,7 +68,8 @@ class Parity(_Frozen):
     ``moved``: recordings with a difference above ``tolerance``. ``auc_source``, ``auc_file``: macro AUC of both on
     these recordings, null when no class has a positive and a negative one; ``auc_change`` file - source, with its 95 %
     paired bootstrap interval over patients. ``reason``: why this file must not be run on this engine, null when it may;
-    what could not be measured is null.
+    what could not be measured is null. ``exact``: a quantized file's scores on this engine against its own integer
+    arithmetic; null for a float file, and where that is not defined or cannot be had on this host.
     """
 
     engine: str
@@ -61,6 +86,7 @@ class Parity(_Frozen):
     auc_change_low: float | None
     auc_change_high: float | None
     reason: str | None
+    exact: Exactness | None = None
 
 
 class Calibration(_Frozen):
@@ -178,6 +204,13 @@ class Entry(_Frozen):
         if self.status != "ok" and (self.file is not None or self.reason is None):
             raise ValueError(f"{self.name} is {self.status} and must have a reason and no file")
         return self
+
+    @property
+    def exact_on_devices(self) -> dict[str, str | float] | None:
+        """How a device holds this file against its exact arithmetic: the engine's mode and one step of the scores; None
+        where no mode is known that gives it."""
+        found = self.parity[0].exact if self.parity else None
+        return None if found is None or found.mode is None else {"mode": found.mode, "within": found.within}
 
     @property
     def not_on(self) -> dict[str, str]:

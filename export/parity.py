@@ -18,17 +18,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import twins.exact
 from core.engines import engines_of, here, score
 from core.recipes import recipe_of
 from core.statistics import difference
 from ecg.recordings import Recordings
 from export.bounds import STEPS, Bound, bound_of
 from export.job import RefusedError
-from export.manifest import Parity
+from export.manifest import Exactness, Parity
 from export.parting import first_parting
+from export.saturation import saturating_layers
 from models.brought import FileModel
 from runtime.auc import macro_auc
 from runtime.engines import EngineError
+from runtime.processor import features, named
 
 BATCH = 64
 RESAMPLES = 1000  # of the bootstrap: 10 ms for 300 recordings of five classes
@@ -105,7 +108,8 @@ def check(path: Path, recipe: str, reference: Reference, module: nn.Module, floa
 
     ``module``: the trained torch module; ``float_file``: for a smaller file, the float file that it was made from; both
     only serve to tell a refusal where the file parts from its source. An ``as-given`` file has no source but itself on
-    its first engine, with which the others are compared.
+    its first engine, with which the others are compared. Where the first engine does not give a quantized file's own
+    integer arithmetic (:mod:`twins.exact`), the verdict is on the exact scores, and the file is marked.
     """
     bound = bound_of(recipe, reference.steps)
     deciding, *others = engines_of(path.suffix[1:])
@@ -116,19 +120,72 @@ def check(path: Path, recipe: str, reference: Reference, module: nn.Module, floa
         return _refused(unmeasured(reference, bound, deciding, told))
     except EngineError as error:
         return _refused(unmeasured(reference, bound, deciding, str(error)))
+    exact = exactness(path, recipe, reference, scores, deciding)
+    judged = scores if exact is None or exact.scores is None else exact.scores
+    kept = None if exact is None else _kept(exact, scores, reference)
     if recipe_of(recipe).given:
-        reference = replace(reference, scores=scores, source=f"itself on {deciding}")
-        parities, notes = [measure(scores, reference, bound, deciding)], []
+        whose = f"itself on {deciding}" if judged is scores else "its own exact arithmetic"
+        reference = replace(reference, scores=judged, source=whose)
+        parities, notes = [measure(judged, reference, bound, deciding)], []
     else:
-        measured = measure(scores, reference, bound, deciding)
-        reason, note = judge(measured, scores, reference, bound)
+        measured = measure(judged, reference, bound, deciding)
+        reason, note = judge(measured, judged, reference, bound)
         if reason is not None:
             told = _located(reason, path, reference, module, float_file)
-            return _refused(measured.model_copy(update={"reason": told}))
+            return _refused(measured.model_copy(update={"reason": told, "exact": kept}))
         parities, notes = [measured], [note] if note else []
+    parities[0] = parities[0].model_copy(update={"exact": kept})
+    notes += [_engines_part(kept, deciding)] if kept is not None and kept.mark is not None else []
+    if recipe_of(recipe).given and path.suffix == ".onnx" and (layers := saturating_layers(path)):
+        notes.append(
+            f"{len(layers)} of its layers have signed weights of eight bits ({next(iter(layers))}): on x86 processors "
+            "without VNNI ONNX Runtime's kernels saturate there and give other scores; weights of seven bits do not"
+        )
     for engine in others:
         parities.append(_elsewhere(path, reference.thinned(bound.records), bound, engine))
     return Verdict(tuple(parities), None, tuple(notes))
+
+
+def exactness(
+    path: Path, recipe: str, reference: Reference, scores: NDArray[np.float32], engine: str
+) -> twins.exact.Exactness | None:
+    """How far an engine's ``scores`` are from the exact arithmetic of a file with integers; None for a float file, and
+    where there is no exact arithmetic to hold it against."""
+    about = recipe_of(recipe)
+    if not (about.int8 or about.calibrated or about.given):
+        return None
+    return twins.exact.compare(path, reference.signals, scores, engine)
+
+
+def _kept(exact: twins.exact.Exactness, scores: NDArray[np.float32], reference: Reference) -> Exactness:
+    """What the manifest says of it."""
+    found = features()
+    aucs: dict[str, float | None] = {}
+    if exact.scores is not None:
+        aucs["auc_exact"] = _known(macro_auc(exact.scores, reference.labels))
+        aucs["auc_engine"] = _known(macro_auc(scores, reference.labels))
+    return Exactness.model_validate(
+        {
+            "against": exact.against,
+            "mode": exact.mode,
+            "records": exact.records,
+            "within": exact.within,
+            "largest": _known(exact.largest),
+            "mark": exact.mark,
+            "features": None if isinstance(found, str) else tuple(found),
+            **aucs,
+        }
+    )
+
+
+def _engines_part(exact: Exactness, engine: str) -> str:
+    """What the rows of a file must say where an engine does not compute it exactly here."""
+    where = f"{engine} on the exporting host ({named(exact.features or ())})"
+    by = "" if exact.largest is None else f" up to {exact.largest:.1f} steps"
+    said = f"{exact.mark}: {where} gives scores{by} off the file's own arithmetic"
+    if exact.auc_engine is not None and exact.auc_exact is not None:
+        said += f", validation macro AUC {exact.auc_engine:.3f} instead of {exact.auc_exact:.3f}"
+    return f"{said}; that is no cost of quantization"
 
 
 def _refused(parity: Parity) -> Verdict:

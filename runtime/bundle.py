@@ -16,6 +16,8 @@ from typing import Iterable
 
 import numpy as np
 
+from runtime.engines import MODES
+from runtime.exact import Exact
 from runtime.files import sha256_file
 from runtime.untrusted import BundleError, Fields, npy_header, read_fields, read_npy
 
@@ -28,7 +30,8 @@ SHA256 = r"[0-9a-f]{64}"
 @dataclass(frozen=True)
 class Artifact:
     """One exported model: ``name`` is ``model/recipe``, ``format`` "onnx" or "tflite", ``file`` relative; ``not_on``
-    says of which engines it is known that they give wrong scores with it, and why."""
+    says of which engines it is known that they give wrong scores with it, and why; ``exact``: how to hold it against
+    its exact arithmetic, None where there is none."""
 
     name: str
     model: str
@@ -39,6 +42,7 @@ class Artifact:
     sha256: str
     size_bytes: int
     not_on: dict[str, str] = field(default_factory=dict)
+    exact: Exact | None = None
 
 
 @dataclass(frozen=True)
@@ -267,4 +271,12 @@ def _artifact(item: Fields, root: Path, files: dict[str, tuple[str, int]]) -> Ar
     not_on = item.take("not_on", dict) if "not_on" in item.value else {}
     if not all(isinstance(engine, str) and isinstance(reason, str) for engine, reason in not_on.items()):
         raise item.wrong("not_on", "not a reason for each engine")
-    return Artifact(f"{model}/{recipe}", model, recipe, file_format, file, note, sha256, files[file][1], not_on)
+    exact = _exact(item, file_format)
+    return Artifact(f"{model}/{recipe}", model, recipe, file_format, file, note, sha256, files[file][1], not_on, exact)
+
+
+def _exact(item: Fields, file_format: str) -> Exact | None:
+    if item.value.get("exact") is None:
+        return None
+    exact = item.inside("exact")
+    return Exact(exact.name("mode", "|".join(MODES[file_format])), exact.number("within", 1e-30, 1e30))

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from runtime import affinity, emulation, measure, noise, sustained
+from runtime import affinity, emulation, exact, measure, noise, sustained
 from runtime.bundle import Recordings
 from runtime.engines import Engine, EngineError, import_engine, one_line, open_engine
 from runtime.job import Job, load_job
@@ -83,11 +83,24 @@ def run_job(job: Job, reporter: Reporter) -> None:
     before = condition()
     reporter.send(at=f"importing {job.engine}")
     import_engine(job.engine)
+    if job.hold is not None:
+        _hold(job, job.hold, reporter)
+        return
     labels = read_npy(job.root / "labels.npy")[: job.n]
     if job.counted:
         _count(job, labels, reporter)
     else:
         _measure(job, labels, reporter, {"affinity": held}, before)
+
+
+def _hold(job: Job, wanted: exact.Exact, reporter: Reporter) -> None:
+    """Hold the artifact against its exact arithmetic, and report what was found; nothing is written."""
+    assert job.hold_on is not None
+    recordings = _recordings(job, job.hold_on, reporter)
+    reporter.send(at="exactness")
+    found = exact.hold(job.artifact, job.engine, job.shape, wanted, recordings, job.n, reporter.beat)
+    recordings.close()
+    reporter.send(exact=found)
 
 
 def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
@@ -102,7 +115,10 @@ def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
             reporter.beat(0)
         scores, instructions = emulation.score_counted(engine.run, recordings, job.n, job.classes, reporter.beat)
         recordings.close()
-        _write(job, one, scores, labels, {"instructions": instructions}, reporter)
+        found: dict[str, Any] = {"instructions": instructions, "exact": job.held}
+        if job.held is not None:
+            found["marks"] = _of_exactness(job)
+        _write(job, one, scores, labels, found, reporter)
 
 
 def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, Any], before: dict[str, Any]) -> None:
@@ -143,7 +159,8 @@ def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, 
             "energy": used,
             "noise": floor,
             "condition": {"before": before, "after": after},
-            "marks": _marks(floor, was_throttled(before, after)),
+            "marks": [*_marks(floor, was_throttled(before, after)), *_of_exactness(job)],
+            "exact": job.held,
         }
         _write(job, one, scores, labels, measured, reporter, np.frombuffer(times, np.int64))
     if job.minutes:
@@ -159,6 +176,11 @@ def _marks(floor: dict[str, Any], throttled: bool | str) -> list[str]:
     """Why a latency is not to be believed."""
     marks = ["throttled"] if throttled is True else []
     return [*marks, "noisy"] if floor["share"] > floor["limit"] else marks
+
+
+def _of_exactness(job: Job) -> list[str]:
+    """Why the scores are not those of the file."""
+    return [job.held["mark"]] if job.held and job.held["mark"] else []
 
 
 def _energy(engine: Engine, recordings: Recordings, reporter: Reporter) -> dict[str, Any] | None:

@@ -22,6 +22,14 @@ ENGINES = {
 }
 
 
+# How an engine computes: as it does by default, or as exactly as it can, to hold the default against.
+# "unoptimized": ONNX Runtime operator by operator; what stands between QuantizeLinear and DequantizeLinear is then a
+# float product of whole numbers, which is exact. "precise": with its fusions and integer kernels, but those that
+# saturate left out (x86 without VNNI). "reference": TFLite's plain C++ kernels, without XNNPACK.
+MODES = {"onnx": ("unoptimized", "precise"), "tflite": ("reference",)}
+DEFAULT = "default"
+
+
 class EngineError(Exception):
     """The file cannot be opened or run by its engine. One sentence that names the file."""
 
@@ -93,8 +101,9 @@ def open_engine(
     threads: int = 1,
     engine: str | None = None,
     shape: tuple[int, int] | None = None,
+    mode: str = DEFAULT,
 ) -> Engine:
-    """Open an artifact. Which engine: by the file's suffix, or ``engine`` by name.
+    """Open an artifact. Which engine: by the file's suffix, or ``engine`` by name; ``mode``: one of :data:`MODES`.
 
     ``shape`` (leads, samples) is what the caller is going to feed; a file that declares another input is refused.
     Raises :class:`EngineError` for a file that is missing, damaged, of another input or output type or shape, or when
@@ -115,9 +124,11 @@ def open_engine(
         raise EngineError(f"{path}: no engine for .{file_format} files is installed here (install {distributions})")
     if not os.path.isfile(path):
         raise EngineError(f"{path}: no such file")
+    if mode not in (DEFAULT, *MODES[file_format]):
+        raise EngineError(f"{path}: no engine for .{file_format} files computes {mode!r}")
     opened: Engine
     try:  # Exception: the engines raise their own types, and RuntimeError, ValueError, ImportError, AttributeError
-        opened = OnnxEngine(path, threads) if file_format == "onnx" else TfliteEngine(path, threads, name)
+        opened = OnnxEngine(path, threads, mode) if file_format == "onnx" else TfliteEngine(path, threads, name, mode)
     except EngineError:
         raise
     except Exception as error:
@@ -131,13 +142,17 @@ def open_engine(
 class OnnxEngine(Engine):
     """ONNX Runtime on the CPU, operators one after the other."""
 
-    def __init__(self, path: str, threads: int) -> None:
+    def __init__(self, path: str, threads: int, mode: str = DEFAULT) -> None:
         runtime = import_engine("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3  # errors only
+        if mode == "unoptimized":
+            options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if mode == "precise":
+            options.add_session_config_entry("session.x64quantprecision", "1")
         self._path = path
         self._session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -165,10 +180,11 @@ class TfliteEngine(Engine):
     runs such a file pays for it too.
     """
 
-    def __init__(self, path: str, threads: int, module: str) -> None:
-        interpreter_class = import_engine(module).Interpreter
+    def __init__(self, path: str, threads: int, module: str, mode: str = DEFAULT) -> None:
+        library = import_engine(module)
         self._path = path
-        self._interpreter = interpreter_class(model_path=path, num_threads=threads)
+        kernels = {"experimental_op_resolver_type": library.OpResolverType.BUILTIN_REF} if mode == "reference" else {}
+        self._interpreter = library.Interpreter(model_path=path, num_threads=threads, **kernels)
         self._interpreter.allocate_tensors()
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _expect_one(path, inputs, outputs)

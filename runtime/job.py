@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bundle import RunRules, SignalSet
+from runtime.exact import Exact
 from runtime.noise import LIMIT
 from runtime.results import Wanted
 
@@ -38,6 +39,9 @@ class Job:
     counted: bool = False  # instructions instead of times, on an emulated processor
     minutes: float = 0.0  # of latency over time, at the end
     sustained: dict[str, Any] | None = None  # where that goes: json, head; and the signals, relative to the root
+    held: dict[str, Any] | None = None  # what was found of its exactness, for the results
+    hold: Exact | None = None  # only find that out, on these signals, relative to the root
+    hold_on: str | None = None
 
     @property
     def name(self) -> str:
@@ -61,5 +65,6 @@ def load_job(line: str) -> Job:
             "artifact": Path(fields["artifact"]),
             "shape": tuple(fields["shape"]),
             "rules": RunRules(**fields["rules"]),
+            "hold": Exact(**fields["hold"]) if fields["hold"] else None,
         }
     )

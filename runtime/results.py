@@ -20,7 +20,7 @@ from runtime.files import read_json, sha256_file, write_array, write_json
 
 FORMAT = 1
 TIMED = ("times", "latency_ms", "load_ms", "first_ms", "overhead_us", "peak_rss_mb")
-STATE = ("noise", "marks", "affinity", "condition", "energy")
+STATE = ("noise", "marks", "affinity", "condition", "energy", "exact")
 MEASURED = ("scores", "auc_macro", *TIMED, "instructions", *STATE)
 
 

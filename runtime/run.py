@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Sequence, TypeVar
 
@@ -16,10 +16,12 @@ from runtime import affinity, noise, sustained
 from runtime.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
 from runtime.emulation import EVIDENCE as EMULATED
 from runtime.engines import ENGINES, available_engines
+from runtime.exact import Exact
 from runtime.files import read_json
 from runtime.job import Job
 from runtime.outfolder import UsageError, locked, noted
 from runtime.probe import fingerprint
+from runtime.processor import features
 from runtime.progress import Progress
 from runtime.results import Wanted, read_good, sweep, wanted, write_failed
 from runtime.supervise import run_child
@@ -209,6 +211,8 @@ def _run_artifact(
             minutes=plan.options.minutes if long else 0.0,
             sustained=long,
         )
+        if missing and artifact.exact is not None:
+            job = replace(job, held=_held(plan, job, artifact.exact, progress, lock))
         reason = run_child(job, plan.out, plan.options.time_limit_s, on_report, lock)
     # Not by the reports alone: a child may be killed between writing a result and saying so.
     lost = [one for one in missing if one.signals.name not in written and read_good(one) is None]
@@ -225,6 +229,26 @@ def _run_artifact(
         progress.spent(60 * plan.options.minutes - sustained_s)
     progress.end(artifact.name, said)
     return failed
+
+
+def _held(plan: Plan, job: Job, exact: Exact, progress: Progress, lock: int) -> dict[str, Any]:
+    """What is found of an artifact's exactness, in a process of its own. One that dies of it costs this alone:
+    ``reason`` says then why nothing was found."""
+    clean = next((one for one in plan.bundle.signals if one.clean), plan.bundle.signals[0])
+    found: dict[str, Any] = {}
+
+    def on_report(report: dict[str, Any]) -> None:
+        if "needs" in report:
+            plan.bundle.check([report["needs"]])
+        found.update(report.get("exact", {}))
+        progress.step(job.name, report.get("at"), 0)
+
+    only = replace(job, wanted=[], minutes=0.0, sustained=None, hold=exact, hold_on=clean.file)
+    reason = run_child(only, plan.out, plan.options.time_limit_s, on_report, lock)
+    if not found:
+        nothing = {"recordings": 0, "largest": None, "mark": None, "features": features()}
+        return {**asdict(exact), **nothing, "reason": reason or "its process ended without a word"}
+    return {**found, "reason": None}
 
 
 def _outcome(missing: list[Wanted], failed: int, seconds: float) -> str:
@@ -244,6 +268,8 @@ def _outcome(missing: list[Wanted], failed: int, seconds: float) -> str:
     else:
         cost = f"p50 {first['latency_ms']['p50']:.3f} ms"
     doubt = f", {' and '.join(first['marks'])}" if first["marks"] else ""
+    if first["exact"] and first["exact"]["mark"]:
+        doubt += f": up to {first['exact']['largest']:.1f} steps off the file's own arithmetic"
     return f"ok, {sets}, {first['signals']['name']}: AUC {auc}, {cost}{doubt} ({seconds:.0f} s)"
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.engines import EngineError, import_engine, open_engine
+from runtime.engines import DEFAULT, EngineError, import_engine, open_engine
 from runtime.files import read_array, write_array
 
 
@@ -32,13 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("signals", type=Path, help=".npy, float32 (k, leads, samples) mV")
     parser.add_argument("out", type=Path, help=".npy, float32 (k, classes)")
     parser.add_argument("--engine", required=True, help="onnxruntime, ai_edge_litert or tflite_runtime")
+    parser.add_argument("--mode", default=DEFAULT, help="how the engine computes: see runtime.engines.MODES")
     parser.add_argument("--limit-s", type=int, default=60, help="the longest silence (default: 60)")
     parser.add_argument("--memory-mb", type=int, default=0, help="the most memory (default: no limit)")
     wanted = parser.parse_args(arguments)
     if wanted.memory_mb:
         limit_memory(wanted.memory_mb << 20)
     try:
-        scores = score(wanted.file, read_array(wanted.signals), wanted.engine, wanted.limit_s)
+        scores = score(wanted.file, read_array(wanted.signals), wanted.engine, wanted.limit_s, wanted.mode)
         write_array(wanted.out, scores)
     except MemoryError:
         print("out of memory", file=sys.stderr)
@@ -49,8 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def score(path: Path, signals: np.ndarray, engine: str, limit_s: int) -> np.ndarray:
-    """Return float32 (k, classes), the scores of float32 ``signals`` (k, leads, samples) mV on ``engine``.
+def score(path: Path, signals: np.ndarray, engine: str, limit_s: int, mode: str = DEFAULT) -> np.ndarray:
+    """Return float32 (k, classes), the scores of float32 ``signals`` (k, leads, samples) mV on ``engine``, computed as
+    ``mode`` says (:data:`runtime.engines.MODES`).
 
     Raises EngineError when the engine cannot be imported, does not open or run the file, or when the file gives
     another shape than (1, classes). The process dies of SIGALRM when one step takes longer than ``limit_s`` seconds.
@@ -60,7 +62,7 @@ def score(path: Path, signals: np.ndarray, engine: str, limit_s: int) -> np.ndar
     _watch(limit_s)
     import_engine(engine)
     _watch(limit_s)
-    opened = open_engine(path, 1, engine, signals.shape[1:])
+    opened = open_engine(path, 1, engine, signals.shape[1:], mode)
     rows = []
     for recording in signals:
         _watch(limit_s)

@@ -22,13 +22,11 @@ from core.errors import InputError
 from core.statistics import Interval, difference
 from runtime.auc import macro_auc
 from runtime.engines import EngineError
+from twins.exact import FLOAT_STEP, SLACK, STEPS, Exactness, apart, beyond, compare, unit_of
 from twins.program import Twin
 
 Floats = NDArray[np.float32]
-STEPS = 1.0  # of the file's own rounding of scores: its engine at another optimisation level differs as much
-SLACK = 0.01  # of a step: scores are steps times a float32 scale
 AUC = 0.001
-FLOAT_STEP = 1e-4  # of the scores' spread, where the file does not round them
 ATTACK_AUC = 0.005
 BATCH = 64
 
@@ -38,10 +36,16 @@ class TwinCheck:
     """A twin beside its file on ``records`` recordings.
 
     ``engine``, ``version``: what ran the file. ``output_step``: the step of its scores, in their unit, None where it
-    does not round them; ``largest``: the largest difference of any score, in units of that step (of 1e-4 of the spread
-    of the file's scores where there is none). ``equal``: the share of recordings whose scores all are equal, to half of
-    that unit. ``file_auc``, ``twin_auc``: macro AUCs, NaN where no class has both labels, or a
-    score is NaN. ``reason``: why the twin does not hold; None where it does.
+    does not round them; ``largest``: the largest difference of any score, in units of that step (of four, where an
+    ONNX file has float layers among its integer ones; of 1e-4 of the spread of its scores where there is none).
+    ``equal``: the share of recordings whose scores all are equal, to half of that unit. ``file_auc``, ``twin_auc``:
+    macro AUCs, NaN where no class has both labels, or a score is NaN. ``reason``: why the twin does not hold; None
+    where it does.
+
+    Where the engine is more than a step off the file's exact arithmetic and the twin is not, ``mark`` says so
+    (``engine-saturates``, ``engine-differs``) and ``engine_largest`` by how many steps. All else is then of the exact
+    scores: the twin is right about the file, and what the engine adds is the engine's. None in both where nothing more
+    than the twin says that the engine is off.
     """
 
     engine: str
@@ -53,6 +57,8 @@ class TwinCheck:
     file_auc: float
     twin_auc: float
     reason: str | None
+    mark: str | None = None
+    engine_largest: float | None = None
 
     @property
     def auc_difference(self) -> float:
@@ -81,6 +87,9 @@ def check(
 ) -> TwinCheck:
     """Compare a twin with its file: at most one output step apart on every recording, and .001 in AUC.
 
+    The file's scores are those of the engine where it computes the file exactly, else those of the exact arithmetic
+    (:func:`twins.exact.compare`): a twin that equals them holds, and the engine is marked.
+
     ``signals`` float32 (k, leads, samples) mV; ``labels`` (k, classes) of 0 and 1. ``scores`` float32 (k, classes):
     what ``engine`` (default: the one that decides about such a file here) gave for them, where that is known already;
     else the file is run, in a process of its own.
@@ -98,20 +107,33 @@ def check(
         except EngineError as error:
             raise InputError(f"{path}: {engine} does not run it ({error})", "export it again") from None
     own = scores_of(twin, signals)
-    unit = twin.output_step or FLOAT_STEP * float(scores.std()) or 1.0
-    apart = np.abs(own.astype(np.float64) - scores) / unit
+    unit = unit_of(path, twin.output_step, scores)
+    exact = _exact(twin, path, signals, scores, engine) if beyond(own, scores, unit) else None
+    if exact is not None and exact.scores is not None and not beyond(own, exact.scores, unit):
+        engine_off, scores = exact, exact.scores
+    else:
+        engine_off = None
+    steps = np.abs(own.astype(np.float64) - scores) / unit
     found = TwinCheck(
         engine=engine,
         version=engines.here()[engine],
         records=len(signals),
         output_step=twin.output_step,
-        largest=float(apart.max()),
-        equal=float((apart < 0.5).all(axis=1).mean()),
+        largest=apart(own, scores, unit),
+        equal=float((steps < 0.5).all(axis=1).mean()),
         file_auc=_auc(scores, labels),
         twin_auc=_auc(own, labels),
         reason=None,
+        mark=None if engine_off is None else engine_off.mark,
+        engine_largest=None if engine_off is None else engine_off.largest,
     )
     return TwinCheck(**{**vars(found), "reason": _reason(found)})
+
+
+def _exact(twin: Twin, path: Path, signals: Floats, scores: Floats, engine: str) -> Exactness | None:
+    """The engine beside the file's exact arithmetic; None where the scores are not even numbers, or nothing exact is to
+    be had."""
+    return compare(path, signals, scores, engine, twin) if np.isfinite(scores).all() else None
 
 
 def check_attack(

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from bench.report.markup import Cell, Section, breakable, esc, figure, paragraph, table
 from bench.report.svg import Scale, area, legend, legend_line, line, linear_ticks, polyline, rectangle, svg, words
 from bench.results import MAX_HEAD_BYTES, Bundle, DeviceResults
+from bench.rows import ENGINE_MARKS
 from bench.schema import ArtifactTag, Latency, Positive, Result, Wire
 from bench.texts import milliseconds
 from core.errors import InputError
@@ -76,7 +77,7 @@ def read_latencies(bundle: Bundle, devices: Sequence[DeviceResults], results: Pa
                     artifact.name,
                     measured.result.latency_ms,
                     _samples(measured.result, place),
-                    tuple(measured.result.marks or ()),
+                    tuple(mark for mark in measured.result.marks or () if mark not in ENGINE_MARKS),
                     _sustained(place / SUSTAINED, bundle.head.files[artifact.file].sha256),
                 )
             )

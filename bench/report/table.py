@@ -15,7 +15,7 @@ from bench.pivot import Cell as BudgetCell
 from bench.pivot import Line, by_device
 from bench.remarks import attacked_text, legend, noise_text, remarks
 from bench.report.markup import Cell, Section, breakable, bullets, data_block, esc, paragraph, scrolling, table
-from bench.rows import Row
+from bench.rows import Row, latency_marks
 from bench.table import NOTHING, describe_device
 from bench.texts import auc_text, budget_text, milliseconds, signed, size_text, span
 
@@ -119,7 +119,7 @@ def _line(line: Line, budgets: Sequence[float], counted: bool) -> list[Cell]:
     row, difference = line.clean, line.difference
     clean = "failed" if row.failed else auc_text(row.auc)
     cost = row.instructions if counted else row.latency_p50_ms
-    told = milliseconds(cost / 1e6 if counted and cost else cost) + ("?" if row.marks else "")
+    told = milliseconds(cost / 1e6 if counted and cost else cost) + ("?" if latency_marks(row) else "")
     delta = Cell("")
     if difference is not None:
         mark = " *" if line.marked else ""

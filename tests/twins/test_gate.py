@@ -105,25 +105,44 @@ def test_an_unmasked_twin_passes_the_gate_of_scores_and_is_caught_by_that_of_att
     assert caught.reason is not None and caught.reason.startswith("its gradient is masked")
 
 
-@pytest.mark.parametrize(
-    ("by", "said"),
-    [(0.4, None), (1.0, None), (2.0, "up to 2.0 steps"), (np.nan, "steps of its output")],
-)
-def test_scores_apart(deployed: Deployed, by: float, said: str | None) -> None:
+@pytest.mark.parametrize("by", [0.4, 1.0, np.nan])
+def test_scores_apart(deployed: Deployed, by: float) -> None:
     twin = open_twin(deployed.path)
     signals, labels = deployed.signals[:40], deployed.labels[:40]
     scores = twin(torch.from_numpy(signals)).numpy()
     scores += np.float32(by * (twin.output_step or 0))  # all alike: no rank changes
     found = check(twin, deployed.path, signals, labels, scores=scores)
-    assert (found.reason is None) if said is None else (said in str(found.reason))
+    assert (found.reason is None) == (by <= 1) and ("steps of its output" in str(found.reason)) == (not by <= 1)
+    assert found.mark is None and found.engine_largest is None
     assert found.equal == float(by < 0.5) and found.largest == pytest.approx(by, abs=0.01, nan_ok=True)
+
+
+def test_an_engine_that_is_off_is_marked_and_the_twin_holds(deployed: Deployed) -> None:
+    """Scores two steps from the file's exact arithmetic are the engine's doing: the twin that equals that holds."""
+    twin = open_twin(deployed.path)
+    signals, labels = deployed.signals[:40], deployed.labels[:40]
+    off = twin(torch.from_numpy(signals)).numpy() + np.float32(2 * (twin.output_step or 0))
+    found = check(twin, deployed.path, signals, labels, scores=off)
+    assert found.reason is None and found.largest <= 1.01 and found.mark in ("engine-saturates", "engine-differs")
+    assert 1 <= (found.engine_largest or 0) <= 3
+
+
+def test_a_twin_that_is_off_is_refused(deployed: Deployed) -> None:
+    """A twin of other weights equals neither the engine nor the file's exact arithmetic."""
+    twin = open_twin(deployed.path)
+    with torch.no_grad():
+        for name, buffer in twin.named_buffers():
+            if buffer.is_floating_point() and buffer.numel() > 1:
+                twin.get_buffer(name).mul_(1.2)
+    found = check(twin, deployed.path, deployed.signals[:40], deployed.labels[:40])
+    assert found.reason is not None and "steps of its output" in found.reason and found.mark is None
 
 
 def test_an_auc_apart(deployed: Deployed) -> None:
     twin = open_twin(deployed.path)
     scores = twin(torch.from_numpy(deployed.signals)).numpy()
-    # Each positive recording one step up: within the step, but ranks change.
-    moved = scores + np.float32(twin.output_step or 0) * deployed.labels
+    # Each positive recording one step up, each negative one down: within the step, but ranks change.
+    moved = scores + np.float32(twin.output_step or 0) * (2 * deployed.labels - 1)
     found = check(twin, deployed.path, deployed.signals, deployed.labels, scores=moved)
     assert found.auc_difference < -0.001 and found.reason is not None and "AUC differs" in found.reason
 

@@ -40,6 +40,7 @@ def test_an_int8_onnx_file(name: str, write: Write, tmp_path: Path) -> None:
     twin = open_twin(job.out)
     found = check(twin, job.out, onnx_making.signals(20, 4), LABELS)
     assert found.largest <= 1.01 and found.equal > 0.7
+    assert found.mark is None  # of seven-bit weights: the engine is exact on every processor
     assert twin.output_step is not None and found.output_step == twin.output_step
 
 

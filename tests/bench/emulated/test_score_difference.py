@@ -17,11 +17,11 @@ from bench.arm import arm_lines, as_csv, as_markdown, cells, header, print_termi
 from bench.emulated.probes import SCORE_STEP, write_probes
 from bench.evaluation import evaluate
 from bench.expected import counts_of, expected_seconds, expected_text
-from bench.output_step import output_step
 from bench.results import read_bundle, read_results
 from bench.schema import BundleHead
 from bench.score_difference import ScoreDifference
 from core.errors import InputError
+from export.output_step import output_step
 from runtime.auc import macro_auc
 from tests.bench.making import make_build, make_scores, write_result
 
