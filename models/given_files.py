@@ -7,7 +7,6 @@ file is tried in a process that it may take down.
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +24,8 @@ from models.onnx_checks import check_onnx, external_files, pull_together
 from models.tflite_checks import check_tflite
 from runtime.engines import Engine, EngineError, choose_engine, open_engine
 from runtime.files import replacing, sha256_file, write_bytes
+from runtime.words import advice
 
-# What ONNX Runtime puts before the sentence that says something.
-_CHATTER = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from \S+ failed: ?)?")
 NO_TORCH = (
     "a pickle runs code when it is opened, so it never is: keep the weights with "
     "safetensors.torch.save_file(model.state_dict(), 'x.safetensors') and give factory = 'package.module:name', "
@@ -181,5 +179,7 @@ def _scores_in_child(path: Path, signals: NDArray[np.float32], what: str) -> NDA
     try:
         return score(path, np.concatenate([signals, signals[:1]]), engine)
     except EngineError as error:
-        said = _CHATTER.sub("", str(error))
-        raise InputError(f"{what}: {engine} does not run it: {said}", _EXPORT_AGAIN) from None
+        said = str(error)
+        mend = advice(said)  # the sentence has it at its end, where it is a known one
+        said = said if mend is None else said.removesuffix(f"; {mend}")
+        raise InputError(f"{what}: {engine} does not run it: {said}", mend or _EXPORT_AGAIN) from None

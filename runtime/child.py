@@ -20,12 +20,13 @@ import numpy as np
 
 from runtime import affinity, emulation, measure, noise, sustained
 from runtime.bundle import Recordings
-from runtime.engines import Engine, EngineError, import_engine, one_line, open_engine
+from runtime.engines import Engine, EngineError, import_engine, open_engine
 from runtime.job import Job, load_job
 from runtime.meters import energy, find_meter
 from runtime.probe import condition, was_throttled
 from runtime.results import Wanted, write_failed, write_ok
 from runtime.untrusted import read_npy
+from runtime.words import one_line
 
 REPORT_S = 0.2  # at most one report of progress in this time
 
