@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from core.engines import score
 from core.errors import InputError
+from core.scores import are_probabilities, constant_classes
 from models.onnx_checks import check_onnx, external_files, pull_together
 from models.tflite_checks import check_tflite
 from runtime.engines import Engine, EngineError, choose_engine, open_engine
@@ -149,8 +150,7 @@ def take_file(path: Path, what: str, signals: NDArray[np.float32], classes: int,
     except InputError:
         kept.unlink()
         raise
-    inside = float(scores.min()) >= 0 and float(scores.max()) <= 1
-    return Taken(quantized, 0.5 if inside else 0.0)  # logits of many recordings are not all between 0 and 1
+    return Taken(quantized, 0.5 if are_probabilities(scores) else 0.0)
 
 
 def _expect_scores(scores: NDArray[np.float32], signals: NDArray[np.float32], classes: int, what: str) -> None:
@@ -165,6 +165,11 @@ def _expect_scores(scores: NDArray[np.float32], signals: NDArray[np.float32], cl
         raise InputError(
             f"{what}: {strange} of {len(signals)} recordings get a score that is not finite",
             "look for a division by zero, a logarithm of zero, or half floats that overflow (signals are in mV)",
+        )
+    if constant_classes(scores[:-1]).all() and np.ptp(signals, axis=0).any():
+        raise InputError(
+            f"{what}: it gives all of {len(signals)} different recordings the same scores",
+            "see that it is fed what it was trained on (signals are in mV), and that its trained weights are in it",
         )
     if not np.array_equal(scores[0], scores[-1]):
         raise InputError(

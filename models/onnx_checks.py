@@ -211,7 +211,7 @@ def _expect_inference(model: onnx.ModelProto, what: str) -> None:
         raise InputError(
             f"{what}: it was exported in training mode: {len(found)} node(s) of {' and '.join(kinds)}, the first "
             f"{node.name or node.output[0]!r} with {how}",
-            "call model.eval() and export it again (torch.onnx.export with training=TrainingMode.EVAL, the default): in "
+            "call model.eval() and export it again (torch.onnx.export: training=TrainingMode.EVAL, the default); in "
             "training mode a batch normalisation uses the recording's own mean and variance, not the trained ones",
         )
 
@@ -230,17 +230,20 @@ def _training(node: onnx.NodeProto, opset: int, model: onnx.ModelProto) -> str |
             return "training_mode = 1"
         outputs = sum(map(bool, node.output))
         return f"{outputs} outputs, the batch's own mean and variance among them" if outputs > 1 else None
-    if len(node.input) < 3 or not node.input[2]:
+    return _dropout_mode(node, model)
+
+
+def _dropout_mode(node: onnx.NodeProto, model: onnx.ModelProto) -> str | None:
+    """The same of a Dropout of operator set 12 or later, which is told by its third input."""
+    name = node.input[2] if len(node.input) > 2 else ""
+    if not name:
         return None
     values = {tensor.name: tensor for tensor in model.graph.initializer}
-    for graph in _graphs(model):
-        for other in graph.node:
-            if other.op_type == "Constant":
-                values |= {other.output[0]: one.t for one in other.attribute if one.name == "value"}
-    mode = values.get(node.input[2])
-    if mode is None:
-        return f"a training_mode that the file computes ({node.input[2]!r})"
-    return "training_mode = true" if bool(onnx.numpy_helper.to_array(mode).any()) else None
+    for other in (node for graph in _graphs(model) for node in graph.node if node.op_type == "Constant"):
+        values.update((other.output[0], attribute.t) for attribute in other.attribute if attribute.name == "value")
+    if name not in values:
+        return f"a training_mode that the file computes ({name!r})"
+    return "training_mode = true" if bool(onnx.numpy_helper.to_array(values[name]).any()) else None
 
 
 def _expect_finite(model: onnx.ModelProto, what: str) -> None:

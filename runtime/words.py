@@ -37,8 +37,7 @@ _ADVICE = (
     (
         r"No Op registered for|is not a registered function/op|No opset import for domain|Could not find an "
         r"implementation for",
-        "export it with another operator set (opset_version of torch.onnx.export), or without that operator: this "
-        "engine has none",
+        "export it again with another operator set (opset_version of torch.onnx.export), or without that operator",
     ),
     (
         r"External data|external data|cannot get file size|model_path must not be empty",
@@ -56,7 +55,10 @@ _ADVICE = (
         r"Protobuf parsing failed|INVALID_PROTOBUF|identifier '",
         "copy the file again, or export it again: it is damaged",
     ),
-    (r"bad_alloc|[Ff]ailed to allocate|out of memory", "make the model smaller: it does not fit into the memory here"),
+    (
+        r"bad_alloc|[Ff]ailed to allocate|out of memory",
+        "make it smaller and export it again: it does not fit into the memory here",
+    ),
 )
 
 
