@@ -162,7 +162,7 @@ def _trees(estimator: Any, alone: bool) -> list[Tree]:
     if isinstance(estimator, BOOSTED):
         return _boosted(estimator, alone)
     members = estimator.estimators_ if isinstance(estimator, FORESTS) else [estimator]
-    return [_cart(member.tree_, _shares(member.tree_.value, member, alone) / len(members)) for member in members]
+    return [_cart(member.tree_, _shares(member.tree_.value, estimator, alone) / len(members)) for member in members]
 
 
 def _cart(tree: Any, value: NDArray[np.float64]) -> Tree:
@@ -177,18 +177,18 @@ def _cart(tree: Any, value: NDArray[np.float64]) -> Tree:
     )
 
 
-def _shares(value: NDArray[np.float64], member: Any, alone: bool) -> NDArray[np.float64]:
+def _shares(value: NDArray[np.float64], estimator: Any, alone: bool) -> NDArray[np.float64]:
     """``tree_.value`` (nodes, outputs, labels) to probabilities (nodes, classes).
 
     A tree of several outputs gives the probability of a 1 in each; a tree of one output that stands ``alone`` gives
     that of each label, else that of a 1. An output that has only one label in the training data has one column less;
     its share is that label.
     """
-    several = isinstance(member.classes_, list)
+    several = isinstance(estimator.classes_, list)
     if alone and not several:
         return np.asarray(value[:, 0] / value[:, 0].sum(axis=1, keepdims=True))
     shares = []
-    for output, labels in enumerate(member.classes_ if several else [member.classes_]):
+    for output, labels in enumerate(estimator.classes_ if several else [estimator.classes_]):
         counts = value[:, output, : len(labels)]
         positive = counts[:, list(labels).index(1)] if 1 in labels else np.zeros(len(counts))
         shares.append(positive / counts.sum(axis=1))

@@ -201,12 +201,14 @@ def _write(
     times: np.ndarray | None = None,
 ) -> None:
     """Write one result, and say so."""
-    bad = int((~np.isfinite(scores)).any(axis=1).sum())
-    if bad:
-        write_failed(one, f"{job.name}: the scores of {bad} of {job.n} recordings are not finite")
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad):
+        which = ", ".join(map(str, bad[:3])) + " ..." * (len(bad) > 3)
+        told = f"the scores of {len(bad)} of {job.n} recordings are not finite (row {which} of the set)"
+        write_failed(one, f"{job.name}: {told}; its AUC is not defined")
     else:
         write_ok(one, scores, labels, measured, times if one.signals.clean else None)
-    reporter.send(written=one.signals.name, ok=not bad)
+    reporter.send(written=one.signals.name, ok=not len(bad))
 
 
 def _hear_runner(reporter: Reporter) -> None:
