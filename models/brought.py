@@ -32,7 +32,7 @@ from runtime.files import replacing, write_bytes
 __all__ = ["KEPT", "FileModel", "inputs_of", "load", "save_weights", "spec_for", "take"]
 
 # Bump when another file would be kept of the same model, or when a model that was taken would be refused now.
-VERSION = 1
+VERSION = 2
 WEIGHTS, ESTIMATOR = "weights.safetensors", "estimator.skops"
 GIVEN = {".onnx": "given.onnx", ".tflite": "given.tflite", ".skops": ESTIMATOR}
 KEPT = (WEIGHTS, *GIVEN.values())
