@@ -1,10 +1,11 @@
-"""What scores say of themselves: whether they are probabilities, and whether they tell one recording from another.
+"""What scores say of themselves: whether they are probabilities, numbers at all, and tell one recording from another.
 
 In: scores ``(n, classes)``. Out: one answer, the same for every room that decides by it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,23 @@ def are_probabilities(scores: NDArray[Any]) -> bool:
     values = np.asarray(scores)
     values = values[np.isfinite(values)]
     return bool(len(values)) and bool(values.min() >= -HAIR) and bool(values.max() <= 1 + HAIR)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names for a sentence, at most three."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def not_finite(
+    scores: NDArray[Any], ids: Sequence[str] | NDArray[np.str_] = (), kind: str = "recordings"
+) -> str | None:
+    """``2 of 24 recordings (100, 101)``: those of ``scores`` (n, classes) that are not finite, by the database's own
+    ``ids`` of the rows where they are known; None where all are."""
+    strange = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if not len(strange):
+        return None
+    which = f" ({listed([str(ids[at]) for at in strange])})" if len(ids) else ""
+    return f"{len(strange)} of {len(scores)} {kind}{which}"
 
 
 def constant_classes(scores: NDArray[Any]) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from core.engines import engines_of, here, score
-from core.scores import are_probabilities, constant_classes
+from core.scores import are_probabilities, constant_classes, not_finite
 from core.statistics import difference
 from core.study import GIVEN
 from ecg.recordings import Recordings
@@ -99,13 +99,9 @@ def make_reference(module: nn.Module, recordings: Recordings, rows: NDArray[np.i
     with torch.inference_mode():
         batches = [module(torch.from_numpy(signals[at : at + BATCH])).numpy() for at in range(0, len(rows), BATCH)]
     scores = np.concatenate(batches).astype(np.float32)
-    strange = np.flatnonzero((~np.isfinite(scores)).any(axis=1))
-    if len(strange):
-        which = named(recordings.ids[rows[strange]])
-        raise RefusedError(
-            f"the model itself gives scores that are not finite for {len(strange)} of {len(rows)} validation "
-            f"recordings ({which})"
-        )
+    strange = not_finite(scores, recordings.ids[rows], "validation recordings")
+    if strange:
+        raise RefusedError(f"the model itself gives scores that are not finite for {strange}")
     if constant_classes(scores).all():
         raise RefusedError(f"the model itself gives all {len(rows)} validation recordings the same scores")
     labels, patients = recordings.labels[rows], recordings.patients[rows]
@@ -182,12 +178,6 @@ def _scores(path: Path, reference: Reference, engine: str) -> NDArray[np.float32
     if strange:
         raise NotFiniteError(f"{strange} of {len(scores)} validation recordings get a score that is not finite")
     return scores
-
-
-def named(ids: NDArray[np.str_]) -> str:
-    """Some recordings by their database's names, at most three."""
-    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-    return ", ".join(map(str, ids[:3])) + more
 
 
 def measure(scores: NDArray[np.float32], reference: Reference, bound: Bound, engine: str) -> Parity:

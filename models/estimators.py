@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from core.errors import InputError
+from core.scores import not_finite
 from core.study import ModelSpec
 from ecg.recordings import Recordings
 from models.classical import FeatureModel, PythonHead, decision_values, head_of, probabilities
@@ -148,9 +149,15 @@ def class_order(estimator: Any, classes: Sequence[str], what: str) -> list[int] 
 
 
 def check_model(
-    model: FeatureModel, estimator: Any, what: str, classes: Sequence[str], signals: NDArray[np.float32]
+    model: FeatureModel,
+    estimator: Any,
+    what: str,
+    classes: Sequence[str],
+    signals: NDArray[np.float32],
+    ids: Sequence[str] = (),
 ) -> None:
-    """Hold the module's scores against the estimator's own on real recordings, float32 (k, leads, samples) mV.
+    """Hold the module's scores against the estimator's own on real recordings, float32 (k, leads, samples) mV, named
+    ``ids`` (k,).
 
     Raises InputError when the estimator does not score them, or when the two differ.
     """
@@ -173,11 +180,9 @@ def check_model(
         raise InputError(
             f"{what}: gives scores {scores.shape[1:]} a recording, not ({len(classes)},)", "see the labels"
         )
-    strange = int((~np.isfinite(scores)).any(axis=1).sum())
+    strange = not_finite(scores, ids)
     if strange:
-        raise InputError(
-            f"{what}: gives scores that are not finite for {strange} of {len(scores)} real recordings", "fit it again"
-        )
+        raise InputError(f"{what}: gives scores that are not finite for {strange}", "fit it again")
     if isinstance(model.head, PythonHead):
         return
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.scores import listed, not_finite
 from runtime.auc import macro_auc
 
 Labels = NDArray[np.uint8]
@@ -97,18 +98,16 @@ def paper_row(
     positive: NDArray[np.bool_] = labels.astype(bool)
     defined = positive.any(axis=0) & ~positive.all(axis=0)
     nothing = PaperRow(n, None, None, None, None, None, classes, int(defined.sum()), None)
-    strange = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    if len(strange):
-        told = _listed([ids[at] if at < len(ids) else f"recording {at}" for at in strange.tolist()])
-        reason = f"scores that are not finite for {len(strange)} of {n} recordings ({told})"
-        return replace(nothing, classes_defined=0, reason=reason)
+    strange = not_finite(scores, ids)
+    if strange:
+        return replace(nothing, classes_defined=0, reason=f"scores that are not finite for {strange}")
     if thresholds is None:
         said, reason = None, "no thresholds: the scores of validation recordings are not finite"
     else:
         said, reason = scores >= thresholds, None
     if not defined.all():
         which = [names[at] if at < len(names) else f"class {at + 1}" for at in np.flatnonzero(~defined).tolist()]
-        reason = f"{_listed(which)} without a positive or without a negative recording, of {n}"
+        reason = f"{listed(which)} without a positive or without a negative recording, of {n}"
     found: dict[str, float] = {}
     if defined.any():
         found["auc"] = float(macro_auc(scores, labels))
@@ -122,11 +121,6 @@ def paper_row(
         found["recall"] = float((true / there).mean())
         found["f1"] = float((2 * true / (decided + there)).mean())
     return replace(nothing, reason=reason, **found)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Some names, at most three."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def paper_cells(metrics: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -163,8 +163,9 @@ def _seed(study: Study, spec: ModelSpec) -> int:
 def _take_one(study: Study, recordings: Recordings, name: str, system: System, spec: ModelSpec, step: Step) -> None:
     head, task = _begin(recordings, name, spec, step), task_of(recordings)
     say(f"taking {name} ({system.says}) as it is")
-    signals = recordings.signals(recordings.sample("validation", CHECK_RECORDS, study.seed))
-    kept, described = brought.take(name, spec, system, task, signals, step.folder)
+    rows = recordings.sample("validation", CHECK_RECORDS, study.seed)
+    signals, ids = recordings.signals(rows), recordings.ids[rows].tolist()
+    kept, described = brought.take(name, spec, system, task, signals, step.folder, ids)
     _end(step, head | described, kept, [])
 
 

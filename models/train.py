@@ -24,6 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from core.console import follow
 from core.errors import InputError
+from core.scores import not_finite
 from core.study import AugmentSpec
 from ecg.recordings import Recordings
 from models.augment import disturb
@@ -134,9 +135,8 @@ def _not_finite(
     what: str, epoch: int, side: str, scores: NDArray[np.float32], recordings: Recordings, rows: NDArray[np.intp]
 ) -> InputError:
     """The error of a net that gives ``scores`` (k, classes) that are not finite for the recordings ``rows``."""
-    strange = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    names = ", ".join(recordings.ids[rows[strange[:3]]].tolist()) + " ..." * (len(strange) > 3)
-    which = f"for {len(strange)} of {len(rows)} {side} recordings ({names})" if len(strange) else f"in the {side} loss"
+    strange = not_finite(scores, recordings.ids[rows], f"{side} recordings")
+    which = f"for {strange}" if strange else f"in the {side} loss"
     return InputError(
         f"[models.{what}]: epoch {epoch + 1} gives scores that are not finite {which}",
         "look for a division by the deviation of a flat lead, or a logarithm of 0; or lower its learning_rate",
