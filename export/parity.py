@@ -127,7 +127,7 @@ def check(path: Path, recipe: str, reference: Reference, module: nn.Module, floa
         return _refused(unmeasured(reference, bound, deciding, told))
     except EngineError as error:
         return _refused(unmeasured(reference, bound, deciding, str(error)))
-    tied = None if "int" in recipe else alike.tied_by_its_end(path, reference.signals, scores, reference.labels)
+    tied = alike.tied_by_its_end(path, reference.signals, scores, reference.labels)
     if recipe in GIVEN:
         reference = replace(reference, scores=scores, source=f"itself on {deciding}")
         parities, notes = [measure(scores, reference, bound, deciding)], []

@@ -187,7 +187,7 @@ def check_net(net: nn.Module, what: str, signals: NDArray[np.float32], ids: Sequ
             f"{what}: does not score real recordings: {type(error).__name__}: {error}",
             "the module takes batches of any size (n, leads, samples)",
         ) from None
-    named = not_finite(alone.numpy(), ids)
+    named = not_finite(alone.reshape(len(alone), -1).numpy(), ids)
     if named:
         raise InputError(
             f"{what}: gives scores that are not finite for {named}",
