@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.schema import ArtifactEntry, Task
+from core.scores import are_probabilities
 
 BINS = 15  # of the calibration error
 SPECIFICITIES = ("0.90", "0.95")  # at which a sensitivity is given: keys of specificity_thresholds
@@ -115,11 +116,11 @@ def metrics(scores: NDArray[Any], labels: NDArray[Any], rules: Rules, clean: NDA
 
 
 def probabilities(scores: NDArray[Any], clean: NDArray[Any]) -> NDArray[np.float64]:
-    """The scores as probabilities: as they are where all ``clean`` scores of the artifact lie within 0 and 1, else
-    taken for logits, through the logistic function. That the loss made them logits of each class is assumed, not
-    known."""
+    """The scores as probabilities: as they are where all ``clean`` scores of the artifact lie within 0 and 1 (by a
+    hair), else taken for logits, through the logistic function. That the loss made them logits of each class is
+    assumed, not known."""
     scores = np.asarray(scores, np.float64)
-    if clean.min() >= 0 and clean.max() <= 1:
+    if are_probabilities(clean):
         return np.clip(scores, 0, 1)
     return 0.5 * (1 + np.tanh(scores / 2))  # the logistic function, without an overflow
 

@@ -19,7 +19,9 @@ def bundle_study(
     sets are made (:mod:`attacks.run`); their bytes are the same everywhere."""
     # torch and scikit-learn take seconds to import; a wrong option or a missing file must not wait for them.
     from ecg.prepare import prepare
+    from models.before import refuse_unsuitable
 
+    refuse_unsuitable(study, build)
     recordings = prepare(study, data, build)
     from attacks.run import attack_study
     from export.run import export_study

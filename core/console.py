@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core.errors import InputError, NotHeldError
+from runtime.words import printable
 
 console = Console(stderr=True, highlight=False)
 T = TypeVar("T")
@@ -24,7 +25,13 @@ T = TypeVar("T")
 
 def say(text: str) -> None:
     """Print one line about the work to standard error."""
-    console.print(escape(text), soft_wrap=True)
+    console.print(_plain(text), soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """The text as it is to be printed: line by line, without what a terminal would obey. Messages repeat the names that
+    strangers gave to their files, tensors and records."""
+    return escape("\n".join(printable(line) for line in text.split("\n")))
 
 
 def follow(items: Sequence[T] | Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -56,17 +63,17 @@ def run_app(app: typer.Typer) -> None:
     try:
         app(standalone_mode=True)
     except InputError as error:
-        console.print(f"[bold red]error:[/] {escape(error.what)}", soft_wrap=True)
-        console.print(f"  {escape(error.mend)}", soft_wrap=True)
+        console.print(f"[bold red]error:[/] {_plain(error.what)}", soft_wrap=True)
+        console.print(f"  {_plain(error.mend)}", soft_wrap=True)
         sys.exit(2)
     except NotHeldError as error:
-        console.print(f"[bold red]not held:[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[bold red]not held:[/] {_plain(str(error))}", soft_wrap=True)
         sys.exit(1)
     except OSError as error:
         if error.errno is None:  # raised by a library about something that is no file
             raise
         where = error.filename or "a file"
-        console.print(f"[bold red]error:[/] {escape(f'{where}: {error.strerror}')}", soft_wrap=True)
+        console.print(f"[bold red]error:[/] {_plain(f'{where}: {error.strerror}')}", soft_wrap=True)
         console.print("  make room there, or give another --build folder; the same command goes on from here")
         sys.exit(2)
     except KeyboardInterrupt:

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 import runtime
 from core.errors import InputError
-from runtime.engines import DEFAULT, ENGINES, EngineError, available_engines, one_line
+from runtime.engines import DEFAULT, ENGINES, EngineError, available_engines
 from runtime.files import read_array
 from runtime.supervise import THREAD_VARIABLES
+from runtime.words import one_line
 
 FOREIGN = "tflite_runtime"
 VARIABLE = "PULSEPROOF_TFLITE_RUNTIME"
@@ -33,6 +34,7 @@ VARIABLE = "PULSEPROOF_TFLITE_RUNTIME"
 SILENCE_S = 60  # the longest that importing, opening or one inference may take
 MEMORY_MB = 4096
 START_S, RECORDING_S = 120, 2  # of the whole process: only an interpreter that never comes to the file needs this limit
+SAID = 600  # characters: an engine's sentence, and what to do about it, were cut to their size where they were said
 _ASK = "from importlib.metadata import version as v; print(v('tflite-runtime'), v('numpy'))"
 
 
@@ -108,7 +110,7 @@ def score(path: Path, signals: NDArray[np.float32], engine: str, mode: str = DEF
             whole = (
                 said[-1].replace(f"{path.absolute()}: ", "").replace(str(path.absolute()), path.name) if said else ""
             )
-            raise EngineError(_how_it_ended(status, one_line(whole) if said else ""))
+            raise EngineError(_how_it_ended(status, one_line(whole, SAID) if said else ""))
         try:
             return np.asarray(read_array(out), np.float32)
         except (OSError, ValueError):

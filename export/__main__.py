@@ -53,12 +53,6 @@ def export(
     if model is None and (name or weights or keep):
         raise InputError("--name, --weights and --keep go with --model", "say which trained model is meant")
     loaded, root, where = load(study, data, build)
-    from ecg.prepare import prepare
-    from export.run import export_study
-    from export.table import manifest_table
-    from models.run import train_study
-
-    recordings = prepare(loaded, root, where)
     only = None
     if model is not None:
         from models.brought import spec_for
@@ -66,6 +60,15 @@ def export(
         only = name or _name_of(model)
         spec = spec_for(model, None if weights is None else str(weights))
         loaded = _beside(loaded, only, spec, study)
+    from ecg.prepare import prepare
+    from models.before import refuse_unsuitable
+
+    refuse_unsuitable(loaded, where, only)
+    recordings = prepare(loaded, root, where)
+    from export.run import export_study
+    from export.table import manifest_table
+    from models.run import train_study
+
     trained = train_study(loaded, recordings, where, only=only)
     manifest = export_study(loaded, recordings, trained, where, jobs)
     if only is not None:

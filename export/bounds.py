@@ -18,9 +18,12 @@ FLOAT_TOLERANCE = 1e-4
 class Bound:
     """What a file may differ from its source by.
 
-    ``tolerance``: of one score, where ``in_spread`` says that it is a share of the standard deviation of the source's
-    scores; ``moved``: share of recordings that may be beyond it, None for all. ``noise``: root mean square difference
-    of the scores, in units of that standard deviation. ``auc_refused``, ``auc_noted``: loss of macro AUC. ``records``:
+    ``tolerance``: of one score, in units of the standard deviation of the source's scores of that class over recordings
+    (:func:`export.alike.unit`); where ``in_spread`` is false, near zero an absolute one of what float32 rounds of the
+    largest score, and never more than it is for scores of standard deviation 1. ``moved``: share of recordings that may
+    be beyond it, None for all. ``noise``: root mean square difference of the scores, in the same units.
+    ``auc_refused``, ``auc_noted``: loss of macro AUC; where ``auc_sure``, only a loss whose 95 % interval leaves out 0,
+    and a task in which no AUC is defined is judged by its scores alone. ``records``:
     at most so many recordings are run on an engine that does not decide about the file; None for all. The deciding one
     runs all: its AUC stands in tables beside those of other files.
     """
@@ -31,15 +34,19 @@ class Bound:
     noise: float | None = None
     auc_refused: float | None = None
     auc_noted: float | None = None
+    auc_sure: bool = False
     records: int | None = None
 
 
 # Measured over the six systems of four studies (2026-11): float32 files were within 4e-6 standard deviations of the
-# source's scores, so 1e-4 leaves room for other processors and deeper nets and none for a wrong weight.
-FP32 = Bound(moved=0.0)
+# source's scores, so 1e-4 leaves room for other processors and deeper nets and none for a wrong weight. Their AUC moved
+# by less than 1e-5. A sigmoid at the end of a graph can be within 1e-4 everywhere and tie a third of the recordings, in
+# an engine that is flat where the source is not: what falls by as much as half floats may is refused.
+FLOAT_AUC = {"auc_refused": 0.002, "auc_noted": 0.0005, "auc_sure": True}
+FP32 = Bound(moved=0.0, **FLOAT_AUC)
 # A feature is a sum in another order of additions there, and a value within a rounding error of a threshold takes the
 # other branch: rare (none of 300 in any of the four studies), and then far off, so recordings are counted.
-STEPS = Bound(moved=0.01)
+STEPS = Bound(moved=0.01, **FLOAT_AUC)
 # Half floats carry 11 bits, 5e-4 of a value. Nets were within .005 standard deviations, forests on half-float features
 # beyond .02 on at most 2 of 300 recordings, and no AUC moved by more than .0001.
 FP16 = Bound(tolerance=0.02, in_spread=True, moved=0.03, noise=0.5, auc_refused=0.005, auc_noted=0.002)

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from runtime.words import one_line
+
 INPUT = "signal"
 OUTPUT = "scores"
 SENTENCE = 240  # characters of a converter's message that a manifest keeps
@@ -65,8 +67,8 @@ class Made:
 
 
 def sentence(error: BaseException) -> str:
-    """A converter's message as one short sentence: its first line that says something, without a traceback."""
-    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    """A converter's message as one short sentence: its first line that says something, without a traceback, without the
+    place in the converter's own C++ sources, without its middle where it is long."""
+    lines = str(error).splitlines()
     text = next((line for line in lines if any(letter.isalnum() for letter in line)), "no message")
-    text = f"{type(error).__name__}: {text}"
-    return text if len(text) <= SENTENCE else text[: SENTENCE - 3] + "..."
+    return f"{type(error).__name__}: {one_line(text, SENTENCE - len(type(error).__name__) - 2)}"

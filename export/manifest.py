@@ -65,11 +65,12 @@ class Parity(_Frozen):
     ``engine``: onnxruntime, ai_edge_litert or tflite_runtime, with its ``version``. ``max_difference``,
     ``mean_difference``: of the absolute difference of scores. ``label_agreement``: share of equal decisions: the
     highest score in an exclusive task, otherwise each class above or below its threshold (logit 0, probability 0.5).
-    ``moved``: recordings with a difference above ``tolerance``. ``auc_source``, ``auc_file``: macro AUC of both on
-    these recordings, null when no class has a positive and a negative one; ``auc_change`` file - source, with its 95 %
-    paired bootstrap interval over patients. ``reason``: why this file must not be run on this engine, null when it may;
-    what could not be measured is null. ``exact``: a quantized file's scores on this engine against its own integer
-    arithmetic; null for a float file, and where that is not defined or cannot be had on this host.
+    ``tolerance``: of one score, of the class where least is allowed; ``moved``: recordings with a difference above it,
+    each class by its own. ``auc_source``, ``auc_file``: macro AUC of both on these recordings, null when no class has a
+    positive and a negative one; ``auc_change`` file - source, with its 95 % paired bootstrap interval over patients.
+    ``reason``: why this file must not be run on this engine, null when it may; what could not be measured is null.
+    ``exact``: a quantized file's scores on this engine against its own integer arithmetic; null for a float file, and
+    where that is not defined or cannot be had on this host.
     """
 
     engine: str

@@ -9,6 +9,7 @@ reason and must not run there, but stays: engines are known to compute wrong sco
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,10 @@ from torch import nn
 import twins.exact
 from core.engines import engines_of, here, score
 from core.recipes import recipe_of
+from core.scores import are_probabilities, constant_classes, not_finite
 from core.statistics import difference
 from ecg.recordings import Recordings
+from export import alike
 from export.bounds import STEPS, Bound, bound_of
 from export.job import RefusedError
 from export.manifest import Exactness, Parity
@@ -34,6 +37,7 @@ from runtime.engines import EngineError
 from runtime.processor import features, named
 
 BATCH = 64
+NEAR_ZERO = 0.1  # of the largest score, where its spread is less: 1e-5 of it is a hundred steps of float32
 RESAMPLES = 1000  # of the bootstrap: 10 ms for 300 recordings of five classes
 
 
@@ -46,7 +50,7 @@ class Reference:
     """What a file is compared with: float32 ``signals`` (k, leads, samples) mV of validation recordings, uint8
     ``labels`` (k, classes), int64 ``patients`` (k,), and the torch module's ``scores`` float32 (k, classes).
     ``threshold``: the score above which a class is decided for; ``exclusive``: each recording has exactly one class;
-    ``steps``: scores come from trees; ``source``: whose scores they are, for a sentence."""
+    ``steps``: scores come from trees; ``source``: whose scores they are, for a sentence; ``classes``: their names."""
 
     signals: NDArray[np.float32]
     labels: NDArray[np.uint8]
@@ -56,19 +60,25 @@ class Reference:
     exclusive: bool
     steps: bool
     source: str = "the torch module"
+    classes: tuple[str, ...] = ()
 
     @property
     def spread(self) -> float:
         """The standard deviation of the source's scores; 1 where they are all alike."""
         return float(self.scores.std(dtype=np.float64)) or 1.0
 
+    @functools.cached_property
+    def unit(self) -> NDArray[np.float64]:
+        """float64 (classes,): :func:`export.alike.unit` of the source's scores."""
+        return alike.unit(self.scores)
+
     def thinned(self, records: int | None) -> Reference:
         """At most so many of the recordings, evenly spaced in their stored order, and so over patients."""
         if records is None or len(self.scores) <= records:
             return self
         rows = np.linspace(0, len(self.scores) - 1, records).round().astype(np.intp)
-        parts = (self.signals[rows], self.labels[rows], self.patients[rows], self.scores[rows])
-        return Reference(*parts, self.threshold, self.exclusive, self.steps, self.source)
+        parts = {name: getattr(self, name)[rows] for name in ("signals", "labels", "patients", "scores")}
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)
@@ -85,22 +95,23 @@ def make_reference(module: nn.Module, recordings: Recordings, rows: NDArray[np.i
     """Score the recordings ``rows`` with the torch module, in float32.
 
     Scores that all lie in [0, 1] are read as probabilities, with threshold 0.5, others as logits, with 0; a brought
-    file says it itself. Raises RefusedError when a score is not finite: there is nothing to compare with then.
+    file says it itself. Raises RefusedError when a score is not finite, or when all recordings get the same scores:
+    there is nothing to compare with then.
     """
     signals = recordings.signals(rows)
     with torch.inference_mode():
         batches = [module(torch.from_numpy(signals[at : at + BATCH])).numpy() for at in range(0, len(rows), BATCH)]
     scores = np.concatenate(batches).astype(np.float32)
-    strange = int((~np.isfinite(scores)).any(axis=1).sum())
+    strange = not_finite(scores, recordings.ids[rows], "validation recordings")
     if strange:
-        raise RefusedError(f"the model itself gives scores that are not finite for {strange} of {len(rows)} recordings")
+        raise RefusedError(f"the model itself gives scores that are not finite for {strange}")
+    if constant_classes(scores).all():
+        raise RefusedError(f"the model itself gives all {len(rows)} validation recordings the same scores")
     labels, patients = recordings.labels[rows], recordings.patients[rows]
     given = isinstance(module, FileModel)
-    threshold = (
-        module.threshold if isinstance(module, FileModel) else 0.5 * float(0 <= scores.min() <= scores.max() <= 1)
-    )
-    source = "the given file" if given else "the torch module"
-    return Reference(signals, labels, patients, scores, threshold, recordings.about.exclusive, steps, source)
+    threshold = module.threshold if isinstance(module, FileModel) else 0.5 * are_probabilities(scores)
+    source, about = "the given file" if given else "the torch module", recordings.about
+    return Reference(signals, labels, patients, scores, threshold, about.exclusive, steps, source, about.classes)
 
 
 def check(path: Path, recipe: str, reference: Reference, module: nn.Module, float_file: Path | None) -> Verdict:
@@ -120,6 +131,7 @@ def check(path: Path, recipe: str, reference: Reference, module: nn.Module, floa
         return _refused(unmeasured(reference, bound, deciding, told))
     except EngineError as error:
         return _refused(unmeasured(reference, bound, deciding, str(error)))
+    tied = alike.tied_by_its_end(path, reference.signals, scores, reference.labels)
     exact = exactness(path, recipe, reference, scores, deciding)
     judged = scores if exact is None or exact.scores is None else exact.scores
     kept = None if exact is None else _kept(exact, scores, reference)
@@ -131,9 +143,11 @@ def check(path: Path, recipe: str, reference: Reference, module: nn.Module, floa
         measured = measure(judged, reference, bound, deciding)
         reason, note = judge(measured, judged, reference, bound)
         if reason is not None:
-            told = _located(reason, path, reference, module, float_file)
+            told = f"{reason}; {tied}" if tied else _located(reason, path, reference, module, float_file)
             return _refused(measured.model_copy(update={"reason": told, "exact": kept}))
         parities, notes = [measured], [note] if note else []
+    if tied:
+        notes.append(tied)
     parities[0] = parities[0].model_copy(update={"exact": kept})
     notes += [_engines_part(kept, deciding)] if kept is not None and kept.mark is not None else []
     if recipe_of(recipe).given and path.suffix == ".onnx" and (layers := saturating_layers(path)):
@@ -226,7 +240,7 @@ def _scores(path: Path, reference: Reference, engine: str) -> NDArray[np.float32
 def measure(scores: NDArray[np.float32], reference: Reference, bound: Bound, engine: str) -> Parity:
     """Compare finite scores (k, classes) with the reference's; no judgement."""
     change = np.abs(scores.astype(np.float64) - reference.scores)
-    tolerance = _tolerance(bound, reference)
+    allowed = tolerances(bound, reference)
     auc_source, auc_file = (macro_auc(values, reference.labels) for values in (reference.scores, scores))
     change_auc = difference(scores, reference.scores, reference.labels, reference.patients, count=RESAMPLES)
     return Parity(
@@ -236,8 +250,8 @@ def measure(scores: NDArray[np.float32], reference: Reference, bound: Bound, eng
         max_difference=float(change.max()),
         mean_difference=float(change.mean()),
         label_agreement=float((decisions(scores, reference) == decisions(reference.scores, reference)).mean()),
-        tolerance=tolerance,
-        moved=int((change.max(axis=1) > tolerance).sum()),
+        tolerance=float(allowed.min()),
+        moved=int((change > allowed).any(axis=1).sum()),
         auc_source=_known(auc_source),
         auc_file=_known(auc_file),
         auc_change=_known(change_auc.estimate),
@@ -256,7 +270,7 @@ def unmeasured(reference: Reference, bound: Bound, engine: str, reason: str) -> 
             "engine": engine,
             "version": here()[engine],
             "records": len(reference.scores),
-            "tolerance": _tolerance(bound, reference),
+            "tolerance": float(tolerances(bound, reference).min()),
             "reason": reason,
         }
     )
@@ -275,6 +289,9 @@ def judge(
     """(why a file with these scores must not be run on this engine, what its rows must say), None where nothing."""
     said, note = f"{parity.records} validation recordings", None
     assert parity.moved is not None
+    constant = alike.constant_reason(scores, reference.scores, reference.labels, reference.classes)
+    if constant is not None:
+        return constant, None
     if bound.moved is not None and parity.moved > bound.moved * parity.records:
         if not bound.moved:
             return (
@@ -285,27 +302,42 @@ def judge(
         return f"{parity.moved} of {said} {how} than in {reference.source} (allowed: {bound.moved:.0%})", None
     if bound is STEPS and parity.moved:
         note = f"{parity.moved} of {said} take another branch, by float32 rounding"
-    if bound.auc_refused is not None and bound.auc_noted is not None:
-        if parity.auc_change is None:
-            return "the validation recordings hold no class with both labels, so its AUC cannot be compared", None
-        told = f"validation macro AUC {parity.auc_file:.3f} against {parity.auc_source:.3f} in {reference.source}"
-        if -parity.auc_change > bound.auc_refused:
-            return f"{told}: a loss of {-parity.auc_change:.3f} (allowed: {bound.auc_refused:g})", None
-        note = told if -parity.auc_change > bound.auc_noted else note
+    reason, told = _judge_auc(parity, reference, bound)
+    if reason is not None:
+        return reason, None
     if bound.noise is not None:
-        noise = float(np.sqrt(np.square(scores.astype(np.float64) - reference.scores).mean())) / reference.spread
-        if noise > bound.noise:
-            return (
-                f"its scores differ from {reference.source}'s by {noise:.2g} of their standard deviation "
-                f"(root mean square on {said}; allowed: {bound.noise:g})"
-            ), None
-    return None, note
+        reason = alike.noise_reason(scores, reference.scores, reference.classes, bound.noise, reference.source)
+    return reason, (told or note) if reason is None else None
 
 
-def _tolerance(bound: Bound, reference: Reference) -> float:
-    """Of one score. A float32 score has 24 bits: in scores of thousands its rounding alone is above 1e-4, so where the
-    standard deviation of the source's scores is above 1, the tolerance is in units of it."""
-    return bound.tolerance * (reference.spread if bound.in_spread else max(1.0, reference.spread))
+def _judge_auc(parity: Parity, reference: Reference, bound: Bound) -> tuple[str | None, str | None]:
+    """What :func:`judge` gives, of the AUC alone."""
+    if bound.auc_refused is None or bound.auc_noted is None:
+        return None, None
+    if parity.auc_change is None:
+        if bound.auc_sure:
+            return None, "no class has both labels in the validation recordings, so its AUC is not compared"
+        return "the validation recordings hold no class with both labels, so its AUC cannot be compared", None
+    told = f"validation macro AUC {parity.auc_file:.3f} against {parity.auc_source:.3f} in {reference.source}"
+    loss = -parity.auc_change
+    sure = not bound.auc_sure or parity.auc_change_high is None or parity.auc_change_high < 0
+    if loss > bound.auc_refused and sure:
+        return f"{told}: a loss of {loss:.3f} (allowed: {bound.auc_refused:g})", None
+    return None, told if loss > (bound.auc_noted if sure else bound.auc_refused) else None
+
+
+def tolerances(bound: Bound, reference: Reference) -> NDArray[np.float64]:
+    """float64 (classes,): how far one score of each class may be from the source's.
+
+    A share of the class's own spread. A float32 score has 24 bits, and its last ones say nothing: a float file of a
+    class that hardly differs is held to a tenth of that share of the largest score instead, which is near zero where
+    all scores are, and never to more than the share of a standard deviation of 1, or of all scores where that is more.
+    """
+    if bound.in_spread:
+        return bound.tolerance * reference.unit
+    largest = float(np.abs(reference.scores).max())
+    least = np.maximum(reference.unit, NEAR_ZERO * largest)
+    return bound.tolerance * np.minimum(least, max(1.0, reference.spread))
 
 
 def _known(value: float) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from core.recipes import RECIPES, base_of
+from export.alike import CLASS_NOISE
 from export.bounds import STEPS, Bound, bound_of
 from export.manifest import Entry, Manifest, Price
 from export.recipes import TABLE, Kind
@@ -72,16 +73,19 @@ def bounds_table() -> str:
 
 
 def _bound_text(bound: Bound) -> str:
-    refused = []
+    refused, unit = [], "standard deviations of the class's scores"
     if bound.moved is not None:
-        size = f"{bound.tolerance:g}" + (" standard deviations of the scores" if bound.in_spread else "")
         least = "any score differs" if bound.moved == 0 else f"more than {bound.moved:.0%} of the recordings differ"
-        refused.append(f"{least} by more than {size}")
+        refused.append(f"{least} by more than {bound.tolerance:g} {unit}")
     if bound.noise is not None:
-        refused.append(f"the differences' root mean square is above {bound.noise:g} standard deviations of the scores")
+        refused.append(
+            f"the differences' root mean square is above {bound.noise:g} {unit}, over the classes, or above "
+            f"{CLASS_NOISE:g} in any"
+        )
+    surely = "surely " if bound.auc_sure else ""
     if bound.auc_refused is not None:
-        refused.append(f"macro AUC falls by more than {bound.auc_refused:g}")
-    noted = "" if bound.auc_noted is None else f"macro AUC falls by more than {bound.auc_noted:g}"
+        refused.append(f"macro AUC {surely}falls by more than {bound.auc_refused:g}")
+    noted = "" if bound.auc_noted is None else f"macro AUC {surely}falls by more than {bound.auc_noted:g}"
     return f"{'; '.join(refused)} | {noted}"
 
 

@@ -24,9 +24,11 @@ def train(study: StudyOption, data: DataOption = None, build: BuildOption = None
     Example: `python -m models train --study studies/ptb-xl.toml --data recordings`
     """
     from ecg.prepare import prepare
+    from models.before import refuse_unsuitable
     from models.run import train_study
 
     loaded, root, where = load(study, data, build)
+    refuse_unsuitable(loaded, where)
     train_study(loaded, prepare(loaded, root, where), where)
 
 

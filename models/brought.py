@@ -9,7 +9,7 @@ load it again. The checks of each kind are in :mod:`models.given_files`, :mod:`m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from runtime.files import replacing, write_bytes
 __all__ = ["KEPT", "FileModel", "inputs_of", "load", "save_weights", "spec_for", "take"]
 
 # Bump when another file would be kept of the same model, or when a model that was taken would be refused now.
-VERSION = 1
+VERSION = 2
 WEIGHTS, ESTIMATOR = "weights.safetensors", "estimator.skops"
 GIVEN = {".onnx": "given.onnx", ".tflite": "given.tflite", ".skops": ESTIMATOR}
 KEPT = (WEIGHTS, *GIVEN.values())
@@ -95,22 +95,29 @@ def inputs_of(name: str, spec: ModelSpec, system: System, task: Task) -> dict[st
 
 
 def take(
-    name: str, spec: ModelSpec, system: System, task: Task, signals: NDArray[np.float32], folder: Path
+    name: str,
+    spec: ModelSpec,
+    system: System,
+    task: Task,
+    signals: NDArray[np.float32],
+    folder: Path,
+    ids: Sequence[str] = (),
 ) -> tuple[Path, dict[str, Any]]:
-    """Check a brought model on ``signals``, real recordings float32 (k, leads, samples) mV, and keep it in ``folder``.
+    """Check a brought model on ``signals``, real recordings float32 (k, leads, samples) mV named ``ids`` (k,), and keep
+    it in ``folder``.
 
     Returns the file kept and what ``model.json`` says of it for :func:`load`. Raises InputError.
     """
     what = _what(name, spec)
     if spec.file is not None and not spec.file.endswith(".skops"):
         kept = folder / GIVEN[Path(spec.file).suffix]
-        taken = take_file(Path(spec.file), what, signals, len(task.classes), kept)
+        taken = take_file(Path(spec.file), what, signals, len(task.classes), kept, ids)
         return kept, {"origin": "file", "file": kept.name, "quantized": taken.quantized, "threshold": taken.threshold}
     module: nn.Module
     if spec.factory is not None:
         kept, head = folder / WEIGHTS, {"origin": "net"}
         module = _net(name, spec, system, task)
-        check_net(module, what, signals)
+        check_net(module, what, signals, ids)
         if spec.weights is None and weights_digest(build_net(what, system, spec, task)) != weights_digest(module):
             raise InputError(
                 f"{what}: returns other weights each time it is called, so it is not trained",
@@ -121,7 +128,7 @@ def take(
         kept, head = folder / ESTIMATOR, {"origin": "estimator"}
         estimator = _estimator(what, spec, system)
         module = brought_model(estimator, what, task, spec.segments)
-        check_model(module, estimator, what, task.classes, signals)
+        check_model(module, estimator, what, task.classes, signals, ids)
         if spec.file is not None:
             write_bytes(kept, Path(spec.file).read_bytes())
         else:

@@ -23,6 +23,7 @@ from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from core.errors import InputError
+from models.lone_label import without_constants
 from models.scalers import SCALERS, affine
 from models.trees import PER_CLASS, NotTreesError, TreeWalk, decision_threshold, is_trees, tree_arrays
 from runtime import zipped
@@ -31,6 +32,7 @@ from runtime.files import replacing
 # scikit-learn's own parts that skops does not trust by itself, name by name: a prefix would also let in whatever
 # its modules import (sklearn.datasets._base.urlretrieve). The scalers and GradientBoosting need no more than these.
 TRUSTED = (
+    "sklearn.multiclass._ConstantPredictor",  # of a class that has one label only in the training data
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
@@ -63,20 +65,24 @@ class Logistic(nn.Module):
 class PythonHead(nn.Module):
     """An estimator that no exporter knows: it can be scored here, and nowhere else.
 
-    ``reason`` says why; ``threshold``: the score above which a class is decided for; ``order``: see :func:`head_of`.
+    ``reason`` says why; ``threshold``: the score above which a class is decided for; ``order``, ``alone``: see
+    :func:`head_of`.
     """
 
     differentiable = False
 
-    def __init__(self, estimator: Any, reason: str = NO_EXPORTER, order: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, estimator: Any, reason: str = NO_EXPORTER, order: Sequence[int] | None = None, alone: bool = False
+    ) -> None:
         super().__init__()
         self.estimator = estimator
         self.reason = reason
+        self.alone = alone
         self.order = None if order is None else list(order)
         self.threshold = 0.5 if hasattr(estimator, "predict_proba") else 0.0
 
     def forward(self, features: Tensor) -> Tensor:
-        scores = probabilities(self.estimator, features.numpy())
+        scores = probabilities(self.estimator, features.numpy(), self.alone)
         return torch.from_numpy(scores if self.order is None else scores[:, self.order])
 
 
@@ -98,11 +104,12 @@ class FeatureModel(nn.Module):
         return self.head(self.features(x))
 
 
-def head_of(estimator: Any, order: Sequence[int] | None = None) -> nn.Module:
+def head_of(estimator: Any, order: Sequence[int] | None = None, alone: bool = False) -> nn.Module:
     """The torch module that gives the scores of a fitted estimator: probabilities of trees and forests, logits of
     boosted trees and logistic regressions, and what the estimator itself gives where no exporter knows it.
 
     ``order``: which of the estimator's classes is the study's first, second and so on; default: they are the same.
+    ``alone``: the study has one class, and only its score is wanted, not that of its absence as well.
     One estimator a class (OneVsRest) gives what each says, before they are made to sum to one; the class it would
     decide for is the same.
     """
@@ -111,15 +118,15 @@ def head_of(estimator: Any, order: Sequence[int] | None = None) -> nn.Module:
     reason = NO_EXPORTER
     if scalers is not None and is_trees(last):
         try:
-            arrays = tree_arrays(last, scalers)
+            arrays = tree_arrays(last, scalers, alone)
             if order is not None:
                 arrays = replace(arrays, value=np.ascontiguousarray(arrays.value[:, order]))
             head = TreeWalk(arrays, decision_threshold(last))
         except NotTreesError as error:
             reason = str(error)
     elif scalers is not None:
-        head = _logistic(last, scalers, order)
-    return PythonHead(estimator, reason, order) if head is None else head
+        head = _logistic(last, scalers, order, alone)
+    return PythonHead(estimator, reason, order, alone) if head is None else head
 
 
 def _parts(estimator: Any) -> tuple[list[Any] | None, Any]:
@@ -130,7 +137,9 @@ def _parts(estimator: Any) -> tuple[list[Any] | None, Any]:
     return (before if all(isinstance(step, SCALERS) for step in before) else None), estimator.steps[-1][1]
 
 
-def _logistic(estimator: Any, scalers: Sequence[Any], order: Sequence[int] | None) -> Logistic | None:
+def _logistic(
+    estimator: Any, scalers: Sequence[Any], order: Sequence[int] | None, alone: bool = False
+) -> Logistic | None:
     """A logistic regression a class, or one of all classes, behind scalers; None for anything else."""
     members = estimator.estimators_ if isinstance(estimator, PER_CLASS) else [estimator]
     if not all(isinstance(member, LogisticRegression) for member in members):
@@ -140,7 +149,7 @@ def _logistic(estimator: Any, scalers: Sequence[Any], order: Sequence[int] | Non
     if isinstance(estimator, PER_CLASS):
         if len(weight) != len(members):
             return None
-    elif len(weight) == 1:  # two classes: the logit of the second is that of the first, negated
+    elif len(weight) == 1 and not alone:  # two classes: the logit of the second is that of the first, negated
         weight, bias = np.concatenate([-weight, weight]), np.concatenate([-bias, bias])
     folded = affine(scalers, weight.shape[1])
     if folded is None:
@@ -156,13 +165,15 @@ def _logistic(estimator: Any, scalers: Sequence[Any], order: Sequence[int] | Non
     return head
 
 
-def probabilities(estimator: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def probabilities(estimator: Any, features: NDArray[np.float32], alone: bool = False) -> NDArray[np.float32]:
     """float32 (n, classes): the probability of each label, whichever of scikit-learn's two forms it has; the decision
-    value of each where the estimator has no probabilities."""
+    value of each where the estimator has no probabilities. ``alone``: see :func:`head_of`."""
     if not hasattr(estimator, "predict_proba"):
-        values = np.asarray(estimator.decision_function(features), np.float32)
-        return values if values.ndim == 2 else np.stack([-values, values], axis=1)
+        return decision_values(estimator, features, alone)
     given = estimator.predict_proba(features)
+    if alone and not isinstance(given, list):
+        known = list(estimator.classes_)  # a class that is always or never there has one label, and so one column
+        given = given[:, -1:] if known[-1] != 0 else np.zeros((len(given), 1))
     if isinstance(given, list):
         columns = [
             part[:, list(known).index(1)] if 1 in known else np.zeros(len(part))
@@ -170,6 +181,14 @@ def probabilities(estimator: Any, features: NDArray[np.float32]) -> NDArray[np.f
         ]
         given = np.stack(columns, axis=1)
     return np.asarray(given, np.float32)
+
+
+def decision_values(estimator: Any, features: NDArray[np.float32], alone: bool = False) -> NDArray[np.float32]:
+    """float32 (n, classes): the decision value of each label. ``alone``: see :func:`head_of`."""
+    values = np.asarray(estimator.decision_function(features), np.float32)
+    if values.ndim == 2:
+        return values
+    return values[:, None] if alone else np.stack([-values, values], axis=1)
 
 
 def save_estimator(estimator: Any, path: Path) -> None:
@@ -223,4 +242,4 @@ def load_estimator(path: Path, mend: str = "train the model again") -> Any:
             f"{path}: holds types that are not trusted: {', '.join(strange)}",
             "only estimators made of scikit-learn's own classes can be kept without unpickling",
         )
-    return estimator
+    return without_constants(estimator)

@@ -16,14 +16,17 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from core.errors import InputError
+from core.scores import not_finite
 from core.study import ModelSpec
 from ecg.recordings import Recordings
-from models.classical import FeatureModel, PythonHead, head_of, probabilities
+from models.classical import FeatureModel, PythonHead, decision_values, head_of, probabilities
 from models.features import Features
+from models.lone_label import without_constants
 from models.systems import System, Task
 from models.train import draw_weights, scores_of
 from models.trees import PER_CLASS
@@ -49,15 +52,21 @@ def fit_estimator(
     if spec.balanced:
         draw = np.random.default_rng(seed).choice(len(rows), len(rows), p=draw_weights(labels))
         values, labels = values[draw], labels[draw]
+    alone = labels.shape[1] == 1
     try:
-        estimator.fit(values, labels)
-        given = probabilities(estimator, values[:2]).shape
+        estimator.fit(values, labels[:, 0] if alone and not isinstance(estimator, MultiOutputClassifier) else labels)
+        estimator = without_constants(estimator)
+        given = probabilities(estimator, values[:2], alone).shape
     except Exception as error:  # scikit-learn refuses in many ways what it was not made for
+        both = labels.any(axis=0) & ~labels.astype(bool).all(axis=0)
+        one_label = [recordings.about.classes[at] for at in np.flatnonzero(~both)]
+        told = f" ({', '.join(one_label)} without a positive or without a negative one)" if one_label else ""
         raise InputError(
-            f"[models.{name}]: cannot be fitted to labels (n, {labels.shape[1]}): {type(error).__name__}: {error}",
+            f"[models.{name}]: cannot be fitted to labels (n, {labels.shape[1]}) of {len(labels)} training recordings"
+            f"{told}: {type(error).__name__}: {error}",
             "an estimator that takes one label at a time wants sklearn.multiclass.OneVsRestClassifier around it",
         ) from None
-    if given != (2, labels.shape[1]):
+    if given != (len(values[:2]), labels.shape[1]):
         raise InputError(
             f"[models.{name}]: the estimator does not give one probability per label",
             "wrap it in sklearn.multiclass.OneVsRestClassifier or sklearn.multioutput.MultiOutputClassifier",
@@ -85,7 +94,7 @@ def brought_model(estimator: Any, what: str, task: Task, segments: int) -> Featu
         )
     features = _feeding(count, what, task, segments)
     try:
-        head = head_of(estimator, class_order(estimator, task.classes, what))
+        head = head_of(estimator, class_order(estimator, task.classes, what), len(task.classes) == 1)
     except ValueError as error:  # indices that do not fit, in a file that was tampered with
         raise InputError(f"{what}: damaged: {error}", "fit and write it again") from None
     return FeatureModel(features, head)
@@ -120,6 +129,11 @@ def class_order(estimator: Any, classes: Sequence[str], what: str) -> list[int] 
         if len(known) != len(classes) or any(not set(labels.tolist()) <= {0, 1} for labels in map(np.asarray, known)):
             raise InputError(f"{what}: has {len(known)} outputs, the study {len(classes)} classes of 0 and 1", mend)
         return None
+    if len(classes) == 1 and known is not None and len(known) == 2:
+        labels = [str(label) for label in known]
+        if labels != ["0", "1"] and labels[1] != classes[0]:
+            raise InputError(f"{what}: its classes are {', '.join(labels)}, the study's {classes[0]}", mend)
+        return None
     if known is None or len(known) != len(classes):
         has = "no classes_" if known is None else f"{len(known)} classes"
         raise InputError(f"{what}: has {has}, the study has {len(classes)}: {', '.join(classes)}", mend)
@@ -135,9 +149,15 @@ def class_order(estimator: Any, classes: Sequence[str], what: str) -> list[int] 
 
 
 def check_model(
-    model: FeatureModel, estimator: Any, what: str, classes: Sequence[str], signals: NDArray[np.float32]
+    model: FeatureModel,
+    estimator: Any,
+    what: str,
+    classes: Sequence[str],
+    signals: NDArray[np.float32],
+    ids: Sequence[str] = (),
 ) -> None:
-    """Hold the module's scores against the estimator's own on real recordings, float32 (k, leads, samples) mV.
+    """Hold the module's scores against the estimator's own on real recordings, float32 (k, leads, samples) mV, named
+    ``ids`` (k,).
 
     Raises InputError when the estimator does not score them, or when the two differ.
     """
@@ -149,7 +169,7 @@ def check_model(
             own = (
                 scores
                 if isinstance(model.head, PythonHead)
-                else _own_answers(estimator, features.numpy(), model.threshold)
+                else _own_answers(estimator, features.numpy(), model.threshold, len(classes) == 1)
             )
         except Exception as error:  # scikit-learn refuses in many ways what it was not made for
             raise InputError(
@@ -160,14 +180,15 @@ def check_model(
         raise InputError(
             f"{what}: gives scores {scores.shape[1:]} a recording, not ({len(classes)},)", "see the labels"
         )
-    if not np.isfinite(scores).all():
-        raise InputError(f"{what}: gives scores that are not finite for real recordings", "fit it again")
+    strange = not_finite(scores, ids)
+    if strange:
+        raise InputError(f"{what}: gives scores that are not finite for {strange}", "fit it again")
     if isinstance(model.head, PythonHead):
         return
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     if model.threshold == 0 and not hasattr(estimator, "decision_function"):
         scores = 1 / (1 + np.exp(-scores))
-    elif model.threshold > 0 and isinstance(last, OneVsRestClassifier) and not last.multilabel_:
+    elif model.threshold > 0 and isinstance(last, OneVsRestClassifier) and not last.multilabel_ and len(classes) > 1:
         scores = scores / np.maximum(scores.sum(axis=1, keepdims=True), 1e-12)  # as its predict_proba does
     own = own if order is None else own[:, order]
     if float(np.abs(scores - own).max()) > ROUNDING * max(1.0, float(np.abs(own).max())):
@@ -177,10 +198,9 @@ def check_model(
         )
 
 
-def _own_answers(estimator: Any, features: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+def _own_answers(estimator: Any, features: NDArray[np.float32], threshold: float, alone: bool) -> NDArray[np.float32]:
     """Where the threshold is that of logits and it has them its decision values, else its probabilities; (n, classes),
-    the classes in its own order."""
+    the classes in its own order. ``alone``: see :func:`models.classical.head_of`."""
     if threshold > 0 or not hasattr(estimator, "decision_function"):
-        return probabilities(estimator, features)
-    values = np.asarray(estimator.decision_function(features), np.float32)
-    return values if values.ndim == 2 else np.stack([-values, values], axis=1)
+        return probabilities(estimator, features, alone)
+    return decision_values(estimator, features, alone)

@@ -7,9 +7,8 @@ file is tried in a process that it may take down.
 
 from __future__ import annotations
 
-import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +20,13 @@ from torch import Tensor, nn
 
 from core.engines import score
 from core.errors import InputError
+from core.scores import are_probabilities, constant_classes, not_finite
 from models.onnx_checks import check_onnx, external_files, pull_together
 from models.tflite_checks import check_tflite
 from runtime.engines import Engine, EngineError, choose_engine, open_engine
 from runtime.files import replacing, sha256_file, write_bytes
+from runtime.words import advice
 
-# What ONNX Runtime puts before the sentence that says something.
-_CHATTER = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from \S+ failed: ?)?")
 NO_TORCH = (
     "a pickle runs code when it is opened, so it never is: keep the weights with "
     "safetensors.torch.save_file(model.state_dict(), 'x.safetensors') and give factory = 'package.module:name', "
@@ -130,9 +129,12 @@ def fingerprint(path: Path, what: str) -> list[str]:
     return [sha256_file(file) for file in files]
 
 
-def take_file(path: Path, what: str, signals: NDArray[np.float32], classes: int, kept: Path) -> Taken:
+def take_file(
+    path: Path, what: str, signals: NDArray[np.float32], classes: int, kept: Path, ids: Sequence[str] = ()
+) -> Taken:
     """Check a .onnx or .tflite file, run it on ``signals`` (real recordings, float32 (k, leads, samples) mV), and keep
-    it as ``kept``. ``what`` begins every message. Raises InputError, and leaves no file."""
+    it as ``kept``. ``what`` begins every message, ``ids`` (k,) are the recordings' names. Raises InputError, and leaves
+    no file."""
     expect_file(path, what)
     shape = (signals.shape[1], signals.shape[2])
     if path.suffix == ".onnx":
@@ -147,26 +149,32 @@ def take_file(path: Path, what: str, signals: NDArray[np.float32], classes: int,
         write_bytes(kept, path.read_bytes())
     try:
         scores = _scores_in_child(kept, signals, what)
-        _expect_scores(scores, signals, classes, what)
+        _expect_scores(scores, signals, classes, what, ids)
     except InputError:
         kept.unlink()
         raise
-    inside = float(scores.min()) >= 0 and float(scores.max()) <= 1
-    return Taken(quantized, 0.5 if inside else 0.0)  # logits of many recordings are not all between 0 and 1
+    return Taken(quantized, 0.5 if are_probabilities(scores) else 0.0)
 
 
-def _expect_scores(scores: NDArray[np.float32], signals: NDArray[np.float32], classes: int, what: str) -> None:
+def _expect_scores(
+    scores: NDArray[np.float32], signals: NDArray[np.float32], classes: int, what: str, ids: Sequence[str]
+) -> None:
     """``scores`` are of ``signals`` and then, once more, of the first of them."""
     if scores.shape != (len(signals) + 1, classes):
         raise InputError(
             f"{what}: it gives scores of shape (1, {', '.join(map(str, scores.shape[1:]))}), not (1, {classes})",
             f"export it so that it gives (1, {classes}), one score a class in the study's order",
         )
-    strange = int((~np.isfinite(scores[:-1])).any(axis=1).sum())
+    strange = not_finite(scores[:-1], ids)
     if strange:
         raise InputError(
-            f"{what}: {strange} of {len(signals)} recordings get a score that is not finite",
+            f"{what}: {strange} get a score that is not finite",
             "look for a division by zero, a logarithm of zero, or half floats that overflow (signals are in mV)",
+        )
+    if constant_classes(scores[:-1]).all() and np.ptp(signals, axis=0).any():
+        raise InputError(
+            f"{what}: it gives all of {len(signals)} different recordings the same scores",
+            "see that it is fed what it was trained on (signals are in mV), and that its trained weights are in it",
         )
     if not np.array_equal(scores[0], scores[-1]):
         raise InputError(
@@ -181,5 +189,7 @@ def _scores_in_child(path: Path, signals: NDArray[np.float32], what: str) -> NDA
     try:
         return score(path, np.concatenate([signals, signals[:1]]), engine)
     except EngineError as error:
-        said = _CHATTER.sub("", str(error))
-        raise InputError(f"{what}: {engine} does not run it: {said}", _EXPORT_AGAIN) from None
+        said = str(error)
+        mend = advice(said)  # the sentence has it at its end, where it is a known one
+        said = said if mend is None else said.removesuffix(f"; {mend}")
+        raise InputError(f"{what}: {engine} does not run it: {said}", mend or _EXPORT_AGAIN) from None

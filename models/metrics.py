@@ -1,18 +1,20 @@
 """The paper's row for a trained system: accuracy, macro AUC, F1, precision, recall, and where each comes from.
 
 In: labels uint8 ``(n, classes)`` and scores float32 ``(n, classes)``; thresholds come from validation recordings, never
-from the test side. Published rows are in :data:`PUBLISHED`, percent, from ECG-Lens (arXiv 2604.15822), PTB-XL.
+from the test side. What is not defined is None with a reason, never 0. Published rows are in :data:`PUBLISHED`,
+percent, from ECG-Lens (arXiv 2604.15822), PTB-XL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.scores import listed, not_finite
 from runtime.auc import macro_auc
 
 Labels = NDArray[np.uint8]
@@ -33,16 +35,22 @@ FIGURES = ("accuracy", "auc", "f1", "precision", "recall")
 
 @dataclass(frozen=True)
 class PaperRow:
-    """``accuracy``: share of recordings whose highest score is one of their labels (the paper does not define its
-    own). ``auc``: macro one-vs-rest. ``f1``, ``precision``, ``recall``: macro over classes at the thresholds that
-    maximise each class's F1 on validation recordings. All between 0 and 1; ``n`` recordings."""
+    """``accuracy``: share of recordings whose highest score is one of their labels (the paper does not define its own);
+    in a task of one class, of those that are decided right. ``auc``: macro one-vs-rest. ``f1``, ``precision``,
+    ``recall``: at the thresholds that maximise each class's F1 on validation recordings, macro over the same classes as
+    the AUC: those that have a positive and a negative recording here, ``classes_defined`` of the task's ``classes``.
+    All between 0 and 1, on ``n`` recordings; None where it is not defined, and then ``reason`` says why, or why
+    ``classes_defined`` are fewer."""
 
     n: int
-    accuracy: float
-    auc: float
-    f1: float
-    precision: float
-    recall: float
+    accuracy: float | None
+    auc: float | None
+    f1: float | None
+    precision: float | None
+    recall: float | None
+    classes: int
+    classes_defined: int
+    reason: str | None
 
 
 def best_thresholds(labels: Labels, scores: Scores) -> NDArray[np.float32]:
@@ -77,36 +85,65 @@ def specificity_thresholds(labels: Labels, scores: Scores) -> dict[str, list[flo
     return found
 
 
-def paper_row(labels: Labels, scores: Scores, thresholds: NDArray[np.float32]) -> PaperRow:
-    """The row of one system on one set of recordings."""
-    said = scores >= thresholds
-    true = (said & (labels == 1)).sum(axis=0)
-    precision = true / np.maximum(said.sum(axis=0), 1)
-    recall = true / np.maximum(labels.sum(axis=0), 1)
-    f1 = 2 * true / np.maximum(said.sum(axis=0) + labels.sum(axis=0), 1)
-    top = labels[np.arange(len(labels)), scores.argmax(axis=1)]
-    return PaperRow(
-        n=len(labels),
-        accuracy=float(top.mean()),
-        auc=float(macro_auc(scores, labels)),
-        f1=float(f1.mean()),
-        precision=float(precision.mean()),
-        recall=float(recall.mean()),
-    )
+def paper_row(
+    labels: Labels,
+    scores: Scores,
+    thresholds: NDArray[np.float32] | None,
+    names: Sequence[str] = (),
+    ids: Sequence[str] = (),
+) -> PaperRow:
+    """The row of one system on one set of recordings, whose ``ids`` and whose classes' ``names`` serve its reason.
+    ``thresholds`` (classes,): None where validation recordings gave none; then nothing is known that needs one."""
+    n, classes = labels.shape
+    positive: NDArray[np.bool_] = labels.astype(bool)
+    defined = positive.any(axis=0) & ~positive.all(axis=0)
+    nothing = PaperRow(n, None, None, None, None, None, classes, int(defined.sum()), None)
+    strange = not_finite(scores, ids)
+    if strange:
+        return replace(nothing, classes_defined=0, reason=f"scores that are not finite for {strange}")
+    if thresholds is None:
+        said, reason = None, "no thresholds: the scores of validation recordings are not finite"
+    else:
+        said, reason = scores >= thresholds, None
+    if not defined.all():
+        which = [names[at] if at < len(names) else f"class {at + 1}" for at in np.flatnonzero(~defined).tolist()]
+        reason = f"{listed(which)} without a positive or without a negative recording, of {n}"
+    found: dict[str, float] = {}
+    if defined.any():
+        found["auc"] = float(macro_auc(scores, labels))
+    if classes > 1:
+        found["accuracy"] = float(positive[np.arange(n), scores.argmax(axis=1)].mean())
+    elif said is not None:
+        found["accuracy"] = float((said == positive).mean())
+    if said is not None and defined.any():
+        true, decided, there = (each.sum(axis=0)[defined] for each in (said & positive, said, positive))
+        found["precision"] = float((true / np.maximum(decided, 1)).mean())
+        found["recall"] = float((true / there).mean())
+        found["f1"] = float((2 * true / (decided + there)).mean())
+    return replace(nothing, reason=reason, **found)
 
 
 def paper_cells(metrics: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Heads and lines of the paper's table, test side: ours in percent, the published value in parentheses where
-    the task is the paper's (PTB-XL, 12 leads)."""
+    the task is the paper's (PTB-XL, 12 leads). What is not defined is a dash; a column says over how many classes the
+    means are, where it is not all of them."""
     known = any(found["published"] for found in metrics.values())
-    heads = ["model", "n", *(("macro AUC" if name == "auc" else name) + " (paper)" * known for name in FIGURES)]
+    fewer = any(found["test"].get("reason") for found in metrics.values())
+    heads = [
+        "model",
+        "n",
+        *["classes"] * fewer,
+        *(("macro AUC" if name == "auc" else name) + " (paper)" * known for name in FIGURES),
+    ]
     lines = []
     for model, found in metrics.items():
         published = PUBLISHED.get(model, {}) if found["published"] else {}
         row = found["test"]
         theirs = ["-" if published.get(name) is None else str(published[name]) for name in FIGURES]
-        ours = [f"{100 * row[name]:.1f}" + f" ({said})" * known for name, said in zip(FIGURES, theirs, strict=True)]
-        lines.append([model, f"{row['n']:,}", *ours])
+        ours = ["-" if row[name] is None else f"{100 * row[name]:.1f}" for name in FIGURES]
+        cells = [one + f" ({said})" * known for one, said in zip(ours, theirs, strict=True)]
+        over = [f"{row.get('classes_defined', '')} of {row.get('classes', '')}"] * fewer
+        lines.append([model, f"{row['n']:,}", *over, *cells])
     return heads, lines
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from core.errors import InputError
+from core.scores import not_finite
 from core.study import ModelSpec
 from models.checks import strange
 from models.systems import System, Task, import_callable
@@ -161,10 +162,10 @@ def weights_digest(net: nn.Module) -> str:
     return seen.hexdigest()
 
 
-def check_net(net: nn.Module, what: str, signals: NDArray[np.float32]) -> None:
-    """Check a module that came trained on real recordings, float32 (k, leads, samples) mV, and leave it in evaluation
-    mode. Raises InputError for weights or scores that are not finite, and for scores that change from one run to the
-    next or with the other recordings of a batch."""
+def check_net(net: nn.Module, what: str, signals: NDArray[np.float32], ids: Sequence[str] = ()) -> None:
+    """Check a module that came trained on real recordings, float32 (k, leads, samples) mV, named ``ids`` (k,), and
+    leave it in evaluation mode. Raises InputError for weights or scores that are not finite, and for scores that change
+    from one run to the next or with the other recordings of a batch."""
     for name, tensor in net.state_dict().items():
         if not isinstance(tensor, Tensor):
             raise InputError(
@@ -186,8 +187,12 @@ def check_net(net: nn.Module, what: str, signals: NDArray[np.float32]) -> None:
             f"{what}: does not score real recordings: {type(error).__name__}: {error}",
             "the module takes batches of any size (n, leads, samples)",
         ) from None
-    if not torch.isfinite(alone).all():
-        raise InputError(f"{what}: gives scores that are not finite for real recordings", "train it again")
+    named = not_finite(alone.reshape(len(alone), -1).numpy(), ids)
+    if named:
+        raise InputError(
+            f"{what}: gives scores that are not finite for {named}",
+            "look for a division by the deviation of a flat lead, or a logarithm of 0; or train it again",
+        )
     bound = ROUNDING * max(1.0, float(alone.abs().max()))
     if float((alone - again).abs().max()) > bound:
         raise InputError(

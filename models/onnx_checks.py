@@ -51,6 +51,7 @@ def check_onnx(path: Path, what: str, shape: tuple[int, int], classes: int) -> O
     data = _external_files(model, path, what)
     graph = model.graph
     _expect_known_operators(model, what)
+    _expect_inference(model, what)
     stored = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}
     inputs = [each for each in graph.input if each.name not in stored]
     if len(inputs) != 1 or len(graph.output) != 1:
@@ -191,6 +192,58 @@ def _expect_known_operators(model: onnx.ModelProto, what: str) -> None:
                     f"{what}: its operator {node.domain}.{node.op_type} is a custom one, which no engine here has",
                     "export it with operators of ONNX only (ai.onnx, ai.onnx.ml)",
                 )
+
+
+def _expect_inference(model: onnx.ModelProto, what: str) -> None:
+    """Raises InputError for a file that was exported in training mode. Its batch normalisations use the mean and the
+    variance of the recording itself instead of the trained ones, and its dropout draws: it runs, and answers something
+    else than the model that was validated."""
+    opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
+    found = [
+        (node, how)
+        for graph in _graphs(model)
+        for node in graph.node
+        if node.domain in ("", "ai.onnx") and (how := _training(node, opset, model)) is not None
+    ]
+    if found:
+        node, how = found[0]
+        kinds = sorted({each.op_type for each, _ in found})
+        raise InputError(
+            f"{what}: it was exported in training mode: {len(found)} node(s) of {' and '.join(kinds)}, the first "
+            f"{node.name or node.output[0]!r} with {how}",
+            "call model.eval() and export it again (torch.onnx.export: training=TrainingMode.EVAL, the default); in "
+            "training mode a batch normalisation uses the recording's own mean and variance, not the trained ones",
+        )
+
+
+def _training(node: onnx.NodeProto, opset: int, model: onnx.ModelProto) -> str | None:
+    """What says that a node is in training mode, None where nothing does. Operator sets below 7 have an attribute
+    (``is_test``) that says so, those before the present form (14 of BatchNormalization, 12 of Dropout) the number of
+    outputs or nothing (https://onnx.ai/onnx/operators)."""
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    if node.op_type not in ("BatchNormalization", "Dropout"):
+        return None
+    if opset < 7:
+        return None if attributes.get("is_test") else "is_test = 0"
+    if node.op_type == "BatchNormalization":
+        if attributes.get("training_mode"):
+            return "training_mode = 1"
+        outputs = sum(map(bool, node.output))
+        return f"{outputs} outputs, the batch's own mean and variance among them" if outputs > 1 else None
+    return _dropout_mode(node, model)
+
+
+def _dropout_mode(node: onnx.NodeProto, model: onnx.ModelProto) -> str | None:
+    """The same of a Dropout of operator set 12 or later, which is told by its third input."""
+    name = node.input[2] if len(node.input) > 2 else ""
+    if not name:
+        return None
+    values = {tensor.name: tensor for tensor in model.graph.initializer}
+    for other in (node for graph in _graphs(model) for node in graph.node if node.op_type == "Constant"):
+        values.update((other.output[0], attribute.t) for attribute in other.attribute if attribute.name == "value")
+    if name not in values:
+        return f"a training_mode that the file computes ({name!r})"
+    return "training_mode = true" if bool(onnx.numpy_helper.to_array(values[name]).any()) else None
 
 
 def _expect_finite(model: onnx.ModelProto, what: str) -> None:

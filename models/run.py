@@ -45,7 +45,7 @@ from runtime.files import read_json, write_json
 # Bump when the same settings would train another model: it makes every trained model of this kind stale.
 VERSION = 1
 # Bump when metrics.json would hold something else of the same model: it is measured again.
-METRICS_VERSION = 2
+METRICS_VERSION = 3
 TABLE = "models.systems"
 CHECK_RECORDS = 24  # a brought model is tried on so many before it is taken
 
@@ -116,11 +116,20 @@ def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> N
     def measure() -> list[Path]:
         metrics = _measure(trained.module, recordings)
         write_json(path, metrics | {"published": published})
-        auc = {side: metrics[side]["auc"] for side in ("validation", "test")}
-        say(f"  {trained.name}: macro AUC {auc['validation']:.3f} validation, {auc['test']:.3f} test")
+        said = [f"{_shown(metrics[side]['auc'])} {side}" for side in ("validation", "test")]
+        say(f"  {trained.name}: macro AUC {', '.join(said)}")
+        for side in ("validation", "test"):
+            row = metrics[side]
+            if row["reason"] is not None:
+                over = f"; means over {row['classes_defined']} of {row['classes']} classes" * (row["auc"] is not None)
+                say(f"  {trained.name}, {side}: {row['reason']}{over}")
         return [path]
 
     Step(trained.folder, "measure", inputs, [code_of(("models.metrics",))]).run(measure)
+
+
+def _shown(auc: float | None) -> str:
+    return "not defined" if auc is None else f"{auc:.3f}"
 
 
 def _step(study: Study, recordings: Recordings, build: Path, name: str, system: System) -> Step:
@@ -167,8 +176,9 @@ def _seed(study: Study, spec: ModelSpec) -> int:
 def _take_one(study: Study, recordings: Recordings, name: str, system: System, spec: ModelSpec, step: Step) -> None:
     head, task = _begin(recordings, name, spec, step), task_of(recordings)
     say(f"taking {name} ({system.says}) as it is")
-    signals = recordings.signals(recordings.sample("validation", CHECK_RECORDS, study.seed))
-    kept, described = brought.take(name, spec, system, task, signals, step.folder)
+    rows = recordings.sample("validation", CHECK_RECORDS, study.seed)
+    signals, ids = recordings.signals(rows), recordings.ids[rows].tolist()
+    kept, described = brought.take(name, spec, system, task, signals, step.folder, ids)
     _end(step, head | described, kept, [])
 
 
@@ -182,7 +192,7 @@ def _begin(recordings: Recordings, name: str, spec: ModelSpec, step: Step) -> di
     return head | {"threads": torch.get_num_threads(), "torch": torch.__version__, "sklearn": sklearn.__version__}
 
 
-def _end(step: Step, head: dict[str, Any], kept: Path, history: list[dict[str, float]]) -> None:
+def _end(step: Step, head: dict[str, Any], kept: Path, history: list[dict[str, float | None]]) -> None:
     """Say how the model is built again, and leave its step done."""
     folder = step.folder
     write_json(folder / "model.json", head)
@@ -195,7 +205,7 @@ def _end(step: Step, head: dict[str, Any], kept: Path, history: list[dict[str, f
 def _train_one(study: Study, recordings: Recordings, name: str, system: System, spec: ModelSpec, step: Step) -> None:
     folder, task, seed = step.folder, task_of(recordings), _seed(study, spec)
     head = _begin(recordings, name, spec, step)
-    history: list[dict[str, float]] = []
+    history: list[dict[str, float | None]] = []
     say(f"training {name} ({system.says}) on {len(recordings.indices('train')):,} recordings")
     if system.net is not None:
         torch.manual_seed(seed)
@@ -231,18 +241,23 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
 
 
 def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
-    """Validation and test rows, with the thresholds that validation gave."""
-    scores, labels = {}, {}
+    """Validation and test rows, with the thresholds that validation gave: null where its scores are not finite."""
+    scores, labels, ids = {}, {}, {}
     for split in ("validation", "test"):
         rows = recordings.indices(split)
         scores[split], labels[split] = scores_of(module, recordings, rows), recordings.labels[rows]
-    thresholds = best_thresholds(labels["validation"], scores["validation"])
-    rows_of = {split: asdict(paper_row(labels[split], scores[split], thresholds)) for split in scores}
-    fixed = specificity_thresholds(labels["validation"], scores["validation"])
+        ids[split] = recordings.ids[rows].tolist()
+    seen = labels["validation"], scores["validation"]
+    known = len(seen[1]) > 0 and bool(np.isfinite(seen[1]).all())
+    thresholds = best_thresholds(*seen) if known else None
+    names = recordings.about.classes
+    rows_of = {
+        split: asdict(paper_row(labels[split], scores[split], thresholds, names, ids[split])) for split in scores
+    }
     return {
         **rows_of,
-        "thresholds": [float(value) for value in thresholds],
-        "specificity_thresholds": fixed,
+        "thresholds": None if thresholds is None else [float(value) for value in thresholds],
+        "specificity_thresholds": specificity_thresholds(*seen) if known else {},
     }
 
 
@@ -273,7 +288,7 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
             module.load_state_dict(load_file(folder / WEIGHTS))
         else:
             features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
-            module = FeatureModel(features, head_of(load_estimator(folder / ESTIMATOR)))
+            module = FeatureModel(features, head_of(load_estimator(folder / ESTIMATOR), alone=len(task.classes) == 1))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: not a readable trained model ({error})", "delete it and train again") from None
     module.eval()

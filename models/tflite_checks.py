@@ -18,6 +18,7 @@ import numpy as np
 
 from core.errors import InputError
 from models.checks import check_input, check_output, strange
+from runtime.words import advice, one_line
 
 TIME_LIMIT_S = 120
 EXPORT_AGAIN = "convert it again, or copy it again: LiteRT must open it"
@@ -73,7 +74,8 @@ def _read_in_child(path: Path, what: str) -> dict[str, Any]:
     except (IndexError, ValueError):
         raise InputError(f"{what}: it cannot be read", EXPORT_AGAIN) from None
     if "failed" in found:
-        raise InputError(f"{what}: LiteRT does not open it: {found['failed']}", EXPORT_AGAIN)
+        said = found["failed"]
+        raise InputError(f"{what}: LiteRT does not open it: {said}", advice(said) or EXPORT_AGAIN)
     return found
 
 
@@ -128,5 +130,5 @@ if __name__ == "__main__":
     try:  # Exception: LiteRT raises RuntimeError and ValueError, a damaged flatbuffer whatever comes
         said = describe(sys.argv[1])
     except Exception as error:
-        said = {"failed": " ".join(str(error).split())[:300] or type(error).__name__}
+        said = {"failed": one_line(error)}
     sys.stdout.write("\n" + json.dumps(said) + "\n")

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from core.console import follow
+from core.errors import InputError
+from core.scores import not_finite
 from core.study import AugmentSpec
 from ecg.recordings import Recordings
 from models.augment import disturb
@@ -70,10 +72,12 @@ def train_net(
     checkpoint: Path,
     what: str,
     after_epoch: Callable[[int], None] = lambda epoch: None,
-) -> list[dict[str, float]]:
+) -> list[dict[str, float | None]]:
     """Train ``net`` in place and leave it with the best epoch's weights; returns one line of history an epoch.
 
-    ``checkpoint`` is where an unfinished training is kept; the caller removes it when the weights are safe.
+    The best epoch is that of the highest validation macro AUC; where none is defined (no class has both labels there),
+    that of the lowest validation loss. ``checkpoint`` is where an unfinished training is kept; the caller removes it
+    when the weights are safe. Raises InputError, which names model, epoch and recordings, where scores are not finite.
     """
     rows = recordings.indices("train")
     validation = recordings.indices("validation")
@@ -96,16 +100,24 @@ def train_net(
             rate = _learning_rate(plan, (epoch * per_epoch + step) / (plan.epochs * per_epoch))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss = binary_cross_entropy_with_logits(net(x), y)
+            logits = net(x)
+            loss = binary_cross_entropy_with_logits(logits, y)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             total += loss.item()
-        auc = macro_auc(scores_of(net, recordings, validation), recordings.labels[validation])
-        state.history.append({"epoch": epoch, "loss": total / per_epoch, "validation_auc": float(auc)})
-        if state.best is None or auc > state.best_auc:
-            state.best_auc = float(auc)
+            if not math.isfinite(total):
+                raise _not_finite(what, epoch, "training", logits.detach().numpy(), recordings, chosen)
+        scores, labels = scores_of(net, recordings, validation), recordings.labels[validation]
+        if not np.isfinite(scores).all():
+            raise _not_finite(what, epoch, "validation", scores, recordings, validation)
+        auc = macro_auc(scores, labels)
+        known = math.isfinite(auc)
+        state.history.append({"epoch": epoch, "loss": total / per_epoch, "validation_auc": auc if known else None})
+        worth = auc if known else -_loss(scores, labels)
+        if state.best is None or worth > state.best_worth:
+            state.best_worth = worth
             state.best = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
         state.epoch = epoch + 1
         state.keep(checkpoint, net, optimizer)
@@ -114,6 +126,23 @@ def train_net(
     net.load_state_dict(state.best)
     net.eval()
     return state.history
+
+
+def _loss(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
+    """The loss that is trained on, of scores (n, classes)."""
+    return float(binary_cross_entropy_with_logits(torch.from_numpy(scores), torch.from_numpy(labels).float()))
+
+
+def _not_finite(
+    what: str, epoch: int, side: str, scores: NDArray[np.float32], recordings: Recordings, rows: NDArray[np.intp]
+) -> InputError:
+    """The error of a net that gives ``scores`` (k, classes) that are not finite for the recordings ``rows``."""
+    strange = not_finite(scores, recordings.ids[rows], f"{side} recordings")
+    which = f"for {strange}" if strange else f"in the {side} loss"
+    return InputError(
+        f"[models.{what}]: epoch {epoch + 1} gives scores that are not finite {which}",
+        "look for a division by the deviation of a flat lead, or a logarithm of 0; or lower its learning_rate",
+    )
 
 
 def _learning_rate(plan: Plan, done: float) -> float:
@@ -145,16 +174,16 @@ class _Progress:
 
     def __init__(self) -> None:
         self.epoch = 0
-        self.best_auc = -1.0
+        self.best_worth = -math.inf
         self.best: dict[str, Tensor] | None = None
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float | None]] = []
 
     def keep(self, path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         tensors = {f"net/{name}": tensor for name, tensor in net.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (self.best or {}).items()}
         for index, entry in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
-        head = {"epoch": self.epoch, "best_auc": self.best_auc, "history": self.history}
+        head = {"epoch": self.epoch, "best_worth": self.best_worth, "history": self.history}
         with replacing(path) as temporary:
             save_file(
                 {key: t.contiguous().clone() for key, t in tensors.items()}, temporary, {"head": json.dumps(head)}
@@ -177,11 +206,11 @@ class _Progress:
             optimizer.load_state_dict(
                 {"state": entries, "param_groups": optimizer.state_dict()["param_groups"]},
             )
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
+            state.epoch, state.best_worth, state.history = head["epoch"], head["best_worth"], head["history"]
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):  # KeyError: also of an older version
             path.unlink(missing_ok=True)
             net.load_state_dict(initial)
             return cls()
-        state.epoch, state.best_auc, state.history = head["epoch"], head["best_auc"], head["history"]
         state.best = _under("best/", tensors)
         return state
 

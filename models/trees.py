@@ -21,11 +21,12 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
-from sklearn.multiclass import OneVsRestClassifier, _ConstantPredictor
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
+from models.lone_label import constant_of, is_constant
 from models.scalers import raw_thresholds
 
 FORESTS = (RandomForestClassifier, ExtraTreesClassifier)
@@ -98,11 +99,12 @@ class TreeArrays:
         return self.left == np.arange(len(self.left))
 
 
-def tree_arrays(estimator: Any, scalers: Sequence[Any] = ()) -> TreeArrays:
+def tree_arrays(estimator: Any, scalers: Sequence[Any] = (), alone: bool = False) -> TreeArrays:
     """Arrays of a fitted estimator that :func:`is_trees` knows, behind fitted ``scalers`` (may be none).
 
-    Every walk goes as scikit-learn's own on float32 features (:func:`models.scalers.raw_thresholds`). Raises
-    NotTreesError where an estimator of that kind holds what trees here cannot say, such as categorical splits.
+    ``alone``: the task has one class, and only its score is wanted, not that of its absence as well. Every walk goes as
+    scikit-learn's own on float32 features (:func:`models.scalers.raw_thresholds`). Raises NotTreesError where an
+    estimator of that kind holds what trees here cannot say, such as categorical splits.
     """
     if isinstance(estimator, PER_CLASS):
         members, classes = estimator.estimators_, len(estimator.estimators_)
@@ -110,7 +112,7 @@ def tree_arrays(estimator: Any, scalers: Sequence[Any] = ()) -> TreeArrays:
             raise NotTreesError("a class that has only one label in its training data has no logit")
         trees = [_in_column(tree, column, classes) for column, one in enumerate(members) for tree in _trees(one, False)]
     else:
-        trees = _trees(estimator, True)
+        trees = _trees(estimator, not alone)
     roots = np.cumsum([0, *(len(tree.left) for tree in trees)])[:-1]
     feature = np.concatenate([tree.feature for tree in trees])
     threshold = np.concatenate([tree.threshold for tree in trees])
@@ -137,7 +139,7 @@ def tree_arrays(estimator: Any, scalers: Sequence[Any] = ()) -> TreeArrays:
 def is_trees(estimator: Any) -> bool:
     """True for a tree, a forest, boosted trees, and for one of these a class."""
     members = estimator.estimators_ if isinstance(estimator, PER_CLASS) else [estimator]
-    constant = [isinstance(member, _ConstantPredictor) for member in members]
+    constant = [is_constant(member) for member in members]
     return not all(constant) and all(
         isinstance(member, TREES) or one for member, one in zip(members, constant, strict=True)
     )
@@ -155,12 +157,12 @@ def _gives_logits(estimator: Any) -> bool:
 
 def _trees(estimator: Any, alone: bool) -> list[Tree]:
     """The trees of one estimator. ``value`` has a column a class, or (not ``alone``) one, that of a positive."""
-    if isinstance(estimator, _ConstantPredictor):
-        return [_leaf(np.ravel(estimator.y_)[:1].astype(np.float64))]
+    if is_constant(estimator):
+        return [_leaf(np.array([constant_of(estimator)], np.float64))]
     if isinstance(estimator, BOOSTED):
         return _boosted(estimator, alone)
     members = estimator.estimators_ if isinstance(estimator, FORESTS) else [estimator]
-    return [_cart(member.tree_, _shares(member.tree_.value, member, alone) / len(members)) for member in members]
+    return [_cart(member.tree_, _shares(member.tree_.value, estimator, alone) / len(members)) for member in members]
 
 
 def _cart(tree: Any, value: NDArray[np.float64]) -> Tree:
@@ -175,18 +177,18 @@ def _cart(tree: Any, value: NDArray[np.float64]) -> Tree:
     )
 
 
-def _shares(value: NDArray[np.float64], member: Any, alone: bool) -> NDArray[np.float64]:
+def _shares(value: NDArray[np.float64], estimator: Any, alone: bool) -> NDArray[np.float64]:
     """``tree_.value`` (nodes, outputs, labels) to probabilities (nodes, classes).
 
     A tree of several outputs gives the probability of a 1 in each; a tree of one output that stands ``alone`` gives
     that of each label, else that of a 1. An output that has only one label in the training data has one column less;
     its share is that label.
     """
-    several = isinstance(member.classes_, list)
+    several = isinstance(estimator.classes_, list)
     if alone and not several:
         return np.asarray(value[:, 0] / value[:, 0].sum(axis=1, keepdims=True))
     shares = []
-    for output, labels in enumerate(member.classes_ if several else [member.classes_]):
+    for output, labels in enumerate(estimator.classes_ if several else [estimator.classes_]):
         counts = value[:, output, : len(labels)]
         positive = counts[:, list(labels).index(1)] if 1 in labels else np.zeros(len(counts))
         shares.append(positive / counts.sum(axis=1))

@@ -20,12 +20,13 @@ import numpy as np
 
 from runtime import affinity, emulation, exact, measure, noise, sustained
 from runtime.bundle import Recordings
-from runtime.engines import Engine, EngineError, import_engine, one_line, open_engine
+from runtime.engines import Engine, EngineError, import_engine, open_engine
 from runtime.job import Job, load_job
 from runtime.meters import energy, find_meter
 from runtime.probe import condition, was_throttled
 from runtime.results import Wanted, write_failed, write_ok
 from runtime.untrusted import read_npy
+from runtime.words import one_line
 
 REPORT_S = 0.2  # at most one report of progress in this time
 
@@ -222,12 +223,14 @@ def _write(
     times: np.ndarray | None = None,
 ) -> None:
     """Write one result, and say so."""
-    bad = int((~np.isfinite(scores)).any(axis=1).sum())
-    if bad:
-        write_failed(one, f"{job.name}: the scores of {bad} of {job.n} recordings are not finite")
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad):
+        which = ", ".join(map(str, bad[:3])) + " ..." * (len(bad) > 3)
+        told = f"the scores of {len(bad)} of {job.n} recordings are not finite (row {which} of the set)"
+        write_failed(one, f"{job.name}: {told}; its AUC is not defined")
     else:
         write_ok(one, scores, labels, measured, times if one.signals.clean else None)
-    reporter.send(written=one.signals.name, ok=not bad)
+    reporter.send(written=one.signals.name, ok=not len(bad))
 
 
 def _hear_runner(reporter: Reporter) -> None:

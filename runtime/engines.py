@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from runtime.words import explained
+
 # Per file format, in order of preference: (engine = module to import, distribution that brings it).
 ENGINES = {
     "onnx": (("onnxruntime", "onnxruntime"),),
@@ -93,7 +95,7 @@ def import_engine(engine: str) -> Any:
     try:  # Exception: a library built for another numpy or processor raises more than ImportError
         return importlib.import_module(engine if engine == "onnxruntime" else engine + ".interpreter")
     except Exception as error:
-        raise EngineError(f"engine {engine} cannot be imported: {one_line(error)}") from None
+        raise EngineError(f"engine {engine} cannot be imported: {explained(error)}") from None
 
 
 def open_engine(
@@ -132,7 +134,7 @@ def open_engine(
     except EngineError:
         raise
     except Exception as error:
-        raise EngineError(f"{path}: {name} {available_engines()[name]} does not open it: {one_line(error)}") from None
+        raise EngineError(f"{path}: {name} {available_engines()[name]} does not open it: {explained(error)}") from None
     opened.name, opened.threads = name, threads
     if shape is not None and not _fits(opened.input_shape, (1, *shape)):
         raise EngineError(f"{path}: its input is {_shape(opened.input_shape)}, the recordings are {(1, *shape)}")
@@ -168,7 +170,7 @@ class OnnxEngine(Engine):
             scores: np.ndarray = self._session.run(self._outputs, {self._input: x})[0]
             return scores
         except Exception as error:  # onnxruntime's own exception types are private
-            raise EngineError(f"{self._path}: inference failed: {one_line(error)}") from None
+            raise EngineError(f"{self._path}: inference failed: {explained(error)}") from None
 
 
 class TfliteEngine(Engine):
@@ -203,7 +205,7 @@ class TfliteEngine(Engine):
             scores: np.ndarray = self._interpreter.get_tensor(self._output)  # a copy
             return scores if self._scaling is None else self._scaling.dequantized(scores)
         except (ValueError, RuntimeError) as error:
-            raise EngineError(f"{self._path}: inference failed: {one_line(error)}") from None
+            raise EngineError(f"{self._path}: inference failed: {explained(error)}") from None
 
 
 class _Rounding:
@@ -249,12 +251,6 @@ class _Rounding:
         """float32 ``scale * (q - zero_point)``, a new array."""
         values: np.ndarray = np.subtract(q, self._zero, dtype=np.float32)
         return np.multiply(values, self._scale, out=values)
-
-
-def one_line(error: Any) -> str:
-    """An engine's message without its line breaks, at most 300 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _version(engine: str, distribution: str) -> str:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO, Any, Callable
 
 from runtime.emulation import python_command
-from runtime.engines import one_line
 from runtime.job import Job, dump_job
 from runtime.probe import oom_kills
+from runtime.words import one_line
 
 # Every library that could start threads beside the engine's own.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")

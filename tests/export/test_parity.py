@@ -126,9 +126,24 @@ def test_the_rounding_of_large_scores_is_no_difference(seed: int, scale: float) 
     assert parity.judge(measured, wrong, reference, bounds.FP32)[0] is not None
 
 
-def test_small_scores_are_held_to_the_absolute_bound() -> None:
+@pytest.mark.parametrize("scale", [1e-4, 0.01, 0.3])
+def test_small_scores_are_held_to_their_own_spread(scale: float) -> None:
+    """An absolute 1e-4 would let a file pass whose small scores have nothing to do with its source's."""
+    reference = some_reference(scale=scale)
+    tolerance = parity.measure(reference.scores, reference, bounds.FP32, "onnxruntime").tolerance
+    assert 0.8e-4 * scale < tolerance < 1.2e-4 * scale
+    wrong = reference.scores + np.float32(3e-4 * scale)
+    measured = parity.measure(wrong, reference, bounds.FP32, "onnxruntime")
+    assert "differ from the torch module's by up to" in str(parity.judge(measured, wrong, reference, bounds.FP32)[0])
+
+
+def test_scores_far_from_zero_are_held_to_their_rounding() -> None:
+    """A hundred steps of float32 at -10, where the spread is a hundredth: never more than the absolute bound."""
     reference = some_reference(scale=0.01)
-    assert parity.measure(reference.scores, reference, bounds.FP32, "onnxruntime").tolerance == 1e-4
+    reference = replace(reference, scores=reference.scores - np.float32(10))
+    assert parity.measure(reference.scores, reference, bounds.FP32, "onnxruntime").tolerance == pytest.approx(1e-4)
+    reference = replace(reference, scores=reference.scores - np.float32(1e5))
+    assert parity.measure(reference.scores, reference, bounds.FP32, "onnxruntime").tolerance == pytest.approx(1e-4)
 
 
 @settings(max_examples=50, deadline=None)

@@ -272,7 +272,7 @@ def test_bad_artifacts_fail_alone(runner: Path, tmp_path: Path) -> None:
     says = {
         "cut": "artifacts/cut/onnx-fp32.onnx: onnxruntime",
         "wide": "artifacts/wide/onnx-fp32.onnx: its input is (1, 2, 30), the recordings are (1, 2, 20)",
-        "nan": "artifacts/nan/onnx-fp32.onnx: the scores of 24 of 24 recordings are not finite",
+        "nan": "artifacts/nan/onnx-fp32.onnx: the scores of 24 of 24 recordings are not finite (row 0, 1, 2 ...",
     }
     for name, result in found.items():
         model = name.partition("__")[0]

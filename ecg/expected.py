@@ -1,0 +1,34 @@
+"""What the recordings of a study will be, as far as its file says it, before any of them is read.
+
+In: the ``[data]`` of a study. Out: :class:`Expected`. Whoever brings a file that does not fit learns it at once, and
+not after a database was read; what is read is what counts, and is checked again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.study import BeatData, PtbXlData, Study, SyntheticData
+
+RATE_HZ, SECONDS, LEADS, CLASSES = 100.0, 10.0, 12, 5  # of PTB-XL's 100 Hz part, and of synthetic recordings
+
+
+@dataclass(frozen=True)
+class Expected:
+    """``shape`` (leads, samples) of one recording, and the number of ``classes``."""
+
+    shape: tuple[int, int]
+    classes: int
+
+
+def expected(study: Study) -> Expected | None:
+    """What a study's recordings will be; None where only the recordings can tell."""
+    data = study.data
+    if isinstance(data, BeatData):
+        samples = round(data.before_s * data.fs_hz) + round(data.after_s * data.fs_hz)
+        return Expected((len(data.leads), samples), len(data.classes))
+    if isinstance(data, (PtbXlData, SyntheticData)):
+        first, last = data.window_s or (0.0, SECONDS)
+        leads = LEADS if data.leads is None else len(data.leads)
+        return Expected((leads, round(last * RATE_HZ) - round(first * RATE_HZ)), CLASSES)
+    return None
