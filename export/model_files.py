@@ -22,6 +22,7 @@ from core.steps import Step
 from core.study import CALIBRATED, GIVEN, MIXED, Study
 from ecg.recordings import Recordings
 from export import flatbuffer, onnx_files, parity
+from export.fold import HELD
 from export.job import Job, Made, RefusedError, sentence
 from export.manifest import SEED, Calibration, Entry, LayerError, base_of, format_of
 from export.price import price
@@ -33,7 +34,7 @@ from runtime.files import read_json, replacing, sha256_file, write_json
 _CALIBRATION = {"calibration_records", "calibration_method"}
 _MIXED = {"keep_float", "sensitive_layers"}
 # Bump when the same settings would give another file, another price or another verdict: it makes every file stale.
-VERSION = 3
+VERSION = 4
 LIBRARIES = {
     "onnx": ("torch", "onnx", "onnxruntime", "emlearn"),
     "tflite": (
@@ -244,6 +245,7 @@ class ModelFiles:
             method=spec.calibration_method,
             keep_float=spec.keep_float,
             sensitive_layers=spec.sensitive_layers,
+            signals=self.reference.signals[:HELD],
         )
 
 

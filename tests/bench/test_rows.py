@@ -30,6 +30,7 @@ KEYS = [  # tools outside read these: the names and their order stay
     *("outside_band", "second_difference", "queries", "input_step_uv", "disagreement", "sets", "unreliable", "flags"),
     *("instructions", "score_difference", "marks", "accuracy", "label_accuracy", "f1", "precision", "recall"),
     *("specificity", "sensitivity_90", "sensitivity_95", "calibration_error", "flipped", "auc_lost"),
+    "attack_precision",
 ]
 MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
 
@@ -126,6 +127,7 @@ def test_the_clean_row(tmp_path: Path) -> None:
         "sensitivity_95": None,
         "flipped": 0.0,
         "auc_lost": None,
+        "attack_precision": None,
     }
     assert expected.low < expected.estimate < expected.high
     assert (evaluation.resamples, evaluation.patients) == (200, len(np.unique(patients)))
