@@ -27,7 +27,7 @@ from ecg.recordings import Recordings
 from models.run import Trained
 
 # Bump when the same settings would give other scores.
-VERSION = 1
+VERSION = 2
 DEFAULT = "pgd"  # the attack that is run again
 MOST = 400  # recordings, enough for an interval: twenty steps of a small net take them half a minute
 
@@ -67,6 +67,7 @@ class OwnRuns:
         assert one.source is not None, f"{one.name} is made on no model"
         source, recordings, seed = self.trained[one.source], self.recordings, self.study.seed
         spec, about = self.study.attacks, recordings.about
+        precision = one.precision or "float32"  # as the set that it is held against
         inputs: dict[str, object] = {
             "version": VERSION,
             "recheck": recheck.name,
@@ -79,12 +80,13 @@ class OwnRuns:
             "attack": [spec.steps, spec.temperature, spec.references],
             "seed": seed,
             "torch": torch.__version__,
+            "precision": precision,
         }
 
         def compute() -> NDArray[np.float32]:
             references = victims_of(recordings, reference_rows(recordings, spec.references, seed))
-            scene = make_scene(recordings, spec, seed, one.epsilon_mv, references)
-            model = open_source(model_source(source), "gradient", references)
+            scene = make_scene(recordings, spec, seed, one.epsilon_mv, references, precision=precision)
+            model = open_source(model_source(source), "gradient", references).model
             assert isinstance(model, torch.nn.Module)
             recorder = Recorder(about.adc_step_mv, *about.adc_range)
             clean, labels = recordings.adc(self.rows), recordings.labels[self.rows]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attacks.ball import LINF, Norm
+from attacks.ends import alike
 from attacks.gradient import BATCH, NoGradientError
 from attacks.method import Perturbed, Predict, Scene
 from attacks.recorder import Recorder
@@ -163,9 +164,10 @@ class DisagreementMethod:
 
     def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
         """``spread`` (classes,) and ``thresholds`` (classes,), which an exclusive task has none of."""
-        del model, generator
-        assert scene.parent is not None, "disagreement needs the float parent"
-        labels, scores = scene.references.labels, clean_scores(scene.parent, scene.references)
+        del generator
+        assert isinstance(model, nn.Module) and scene.parent is not None, "disagreement needs the float parent"
+        parent, _ = alike(scene.parent, model)
+        labels, scores = scene.references.labels, clean_scores(parent, scene.references)
         prepared = {"spread": spread_of(scores)}
         if not bool((labels.sum(dim=1) == 1).all()):
             prepared["thresholds"] = torch.from_numpy(best_thresholds(labels.numpy().astype(np.uint8), scores.numpy()))
@@ -183,5 +185,6 @@ class DisagreementMethod:
         del generator
         assert isinstance(model, nn.Module) and scene.parent is not None
         decisions = Decisions(prepared.get("thresholds"), prepared["spread"])
-        (found,) = self.attack(scene.parent, model, victims, decisions, [scene.epsilon_mv], step_mv=scene.step_mv)
+        parent, file = alike(scene.parent, model)
+        (found,) = self.attack(parent, file, victims, decisions, [scene.epsilon_mv], step_mv=scene.step_mv)
         return found

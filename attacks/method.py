@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from core.study import AttackSpec
 # Scores float32 (n, classes) of signals float32 (n, leads, samples) mV, by whatever runs the file; one at a time.
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ROUNDING = 1e-3  # of a budget: what float32 may leave a projected perturbation beyond it
+# In which steps are taken; everything else is float32 (attacks.precision).
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Scene:
     """One budget of one source. ``step_mv``: of the recorder; ``fs_hz``: samples a second; ``references``: validation
     recordings, ``prevalence`` (classes,) the share of positives in the whole validation fold; ``training``: so many
     recordings of the training folds; ``noise``: recorded noise by name, float32 (channels, samples) at ``fs_hz``;
-    ``parent``: the float module that a deployed file was made of."""
+    ``parent``: the float module that a deployed file was made of; ``precision``: in which steps may be taken."""
 
     epsilon_mv: float
     step_mv: float
@@ -42,6 +44,7 @@ class Scene:
     training: Callable[[int], Victims]
     noise: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     parent: nn.Module | None = None
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

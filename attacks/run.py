@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 
 from attacks.code import code_of_clean, code_of_set
 from attacks.grid import open_pool, parts_left, run_jobs
-from attacks.method import expect_declared
+from attacks.method import Precision, expect_declared
 from attacks.methods import METHODS
+from attacks.precision import PRECISIONS, Chosen, choose, is_convolutional, may_take_half
 from attacks.recorder import Recorder
-from attacks.sets import CHUNK, NotApplicable, SignalSet, Wanted, measured, wanted_sets
-from attacks.tasks import Job, reference_rows
+from attacks.sets import CHUNK, NotApplicable, SignalSet, Wanted, measured, read_set, wanted_sets
+from attacks.sources import Source, open_source
+from attacks.tasks import PREPARE, Job, one_thread, reference_rows, victims_of
 from core.code_digest import Code
 from core.console import follow, say
 from core.errors import InputError
@@ -36,10 +38,10 @@ from ecg.recordings import Recordings
 from export.manifest import Manifest
 from models.given_files import FileModel
 from models.run import Trained
-from runtime.files import read_array, read_json, replacing, sha256_file, write_json
+from runtime.files import read_array, replacing, sha256_file, write_json
 
 # Bump when the same settings would give other bytes.
-VERSION = 2
+VERSION = 3
 SIGMA_RECORDS = 2000
 
 __all__ = ["Made", "NotApplicable", "SignalSet", "attack_study", "reference_rows"]
@@ -78,6 +80,7 @@ def attack_study(
     if "clean" in wanted:
         work.step(wanted["clean"]).run(lambda: work.write(wanted["clean"], work.clean_parts, [{}]))
     missing = list(work.missing)
+    noted: dict[str, None] = {}
     if jobs:
         todo = list(jobs.values())
         events = run_jobs(todo, open_pool(todo, workers, scheduler))
@@ -86,6 +89,7 @@ def attack_study(
                 missing.append(NotApplicable(job.name, reason))
             elif done:
                 want = wanted[job.name]
+                noted |= dict.fromkeys(job.notes())
                 work.step(want).run(functools.partial(work.assemble, want, job))
                 shutil.rmtree(job.folder)
     reasons = {each.name: each.reason for each in missing}
@@ -98,8 +102,10 @@ def attack_study(
             "name sources with a gradient, or other methods",
         )
     _tell(missing)
+    for note in noted:
+        say(f"attacked: {note}")
     shutil.rmtree(work.folder / "shards", ignore_errors=True)
-    return Made(tuple(SignalSet(**read_json(work.folder / f"{want.name}.json")) for want in made), tuple(missing))
+    return Made(tuple(read_set(work.folder / f"{want.name}.json") for want in made), tuple(missing))
 
 
 def _tell(missing: list[NotApplicable]) -> None:
@@ -133,6 +139,8 @@ class _Work:
         wanted, self.missing = wanted_sets(study, self.recorder, trained, manifest, self.home)
         self.wanted = [want for want in wanted if not self._is_missing(want)]
         self._noise_seen: dict[str, str] = {}
+        self._precision: dict[str, Precision] = {}
+        self._chosen: dict[str, Chosen] = {}
 
     def _is_missing(self, want: Wanted) -> bool:
         """Recorded noise that is not there is not applicable; all that is wrong with what is there is an error."""
@@ -156,8 +164,51 @@ class _Work:
         ]
         return float(np.sqrt(sum(squares) / (len(rows) * self.recordings.shape[0])))
 
-    def inputs(self, want: Wanted) -> dict[str, Any]:
-        """All that the bytes of a set depend on."""
+    def precision(self, want: Wanted) -> Precision:
+        """In which the steps of a set are taken, or were.
+
+        What is there and fresh stays, whichever of the allowed precisions it was made in: another machine's choice
+        reached the same AUC, and sets of minutes are not made again because a folder moved. The same goes for the
+        shards of a run that was killed. Else the driver decides here, once a source.
+        """
+        if want.name not in self._precision:
+            self._precision[want.name] = self._settled(want)
+        return self._precision[want.name]
+
+    def _settled(self, want: Wanted) -> Precision:
+        if want.method == "clean" or want.source is None or METHODS[want.method].way != "gradient":
+            return "float32"
+        asked = self.study.attacks.precision
+        if asked == "float32" or not may_take_half(METHODS[want.method].make(self.study.attacks)):
+            return "float32"
+        allowed = PRECISIONS if asked == "auto" else (asked,)
+        for precision in allowed:
+            if Step(self.folder, want.name, self.inputs(want, precision)).fresh():
+                return precision
+        for precision in allowed:
+            if self.job(want, precision).step(PREPARE).fresh():
+                return precision
+        return self._choice(want.source).precision
+
+    def _choice(self, source: Source) -> Chosen:
+        """The decision about a source: by its own net, on this processor."""
+        if source.name not in self._chosen:
+            chosen = Chosen("float32")
+            if all(is_convolutional(self.trained[place.name].module) for place in source.models):
+                rows = reference_rows(self.recordings, self.study.attacks.references, self.study.seed)
+                references = victims_of(self.recordings, rows)
+                with one_thread():
+                    model = open_source(source, "gradient", references).model
+                    assert isinstance(model, torch.nn.Module)
+                    chosen = choose(model, references, pinned=self.study.attacks.precision == "bfloat16")
+            if chosen.reason is not None:
+                say(f"{source.name}: its steps are taken in float32: {chosen.reason}")
+            self._chosen[source.name] = chosen
+        return self._chosen[source.name]
+
+    def inputs(self, want: Wanted, precision: Precision | None = None) -> dict[str, Any]:
+        """All that the bytes of a set depend on. ``precision``: in which its steps are taken, default the decided one;
+        what was asked for (``auto``) is none of them."""
         inputs: dict[str, Any] = {
             "version": VERSION,
             "recordings": self.recordings.fingerprint,
@@ -172,6 +223,7 @@ class _Work:
             inputs |= {"settings": self.settings(want), "shard": self.study.attacks.shard, "torch": torch.__version__}
         if want.source is not None:
             inputs["source"] = want.source.digest
+            inputs["precision"] = precision or self.precision(want)
         kind = _noise_kind(want)
         if kind is not None and self.noise is not None:
             inputs["noise"] = self._noise_of(kind)
@@ -204,9 +256,10 @@ class _Work:
         through_twin = entry.way == "twin" or any(isinstance(module, FileModel) for module in files)
         return code_of_set(entry.make(self.study.attacks), source, through_twin)
 
-    def job(self, want: Wanted) -> Job:
+    def job(self, want: Wanted, precision: Precision | None = None) -> Job:
         assert want.method != "clean"
         expect_declared(want.method, METHODS[want.method].make(self.study.attacks))
+        precision = precision or self.precision(want)
         return Job(
             name=want.name,
             method=want.method,
@@ -216,10 +269,11 @@ class _Work:
             seed=self.study.seed,
             recordings=self.recordings,
             rows=self.rows,
-            inputs=self.inputs(want),
+            inputs=self.inputs(want, precision),
             folder=self.folder / "shards" / want.name,
             noise=None if _noise_kind(want) is None else self.noise,
             code=self.code(want),
+            precision=precision,
         )
 
     def clean_parts(self) -> Any:
@@ -230,9 +284,16 @@ class _Work:
     def assemble(self, want: Wanted, job: Job) -> list[Path]:
         """Put the shards of a set together."""
         parts = functools.partial(_read_all, [job.folder / f"{shard}.npy" for shard in job.shards])
-        return self.write(want, parts, [{k: v.numpy() for k, v in job.facts(shard).items()} for shard in job.shards])
+        facts = [{k: v.numpy() for k, v in job.facts(shard).items()} for shard in job.shards]
+        return self.write(want, parts, facts, tuple(job.notes()))
 
-    def write(self, want: Wanted, parts: Callable[[], Any], facts: list[dict[str, NDArray[np.float64]]]) -> list[Path]:
+    def write(
+        self,
+        want: Wanted,
+        parts: Callable[[], Any],
+        facts: list[dict[str, NDArray[np.float64]]],
+        notes: tuple[str, ...] = (),
+    ) -> list[Path]:
         """Write a set and its description, ``parts`` of recordings one after the other; returns the two files."""
         self.folder.mkdir(parents=True, exist_ok=True)
         array, about = self.folder / f"{want.name}.npy", self.folder / f"{want.name}.json"
@@ -255,10 +316,17 @@ class _Work:
             settings=self.settings(want),
             sha256=sha256_file(array),
             facts={name: float(np.concatenate([each[name] for each in facts]).mean()) for name in facts[0]},
+            precision=self._precision_told(want),
+            notes=notes,
             **found,
         )
         write_json(about, asdict(described))
         return [array, about]
+
+    def _precision_told(self, want: Wanted) -> Precision | None:
+        """None for what takes no steps along a gradient."""
+        stepless = want.method == "clean" or METHODS[want.method].way not in ("gradient", "twin")
+        return None if stepless else self.precision(want)
 
     def sweep(self) -> None:
         """Remove sets that the study no longer asks for, and halves of files: the folder holds what the study says."""

@@ -23,6 +23,7 @@ from core.study import Method, Study
 from ecg.recordings import Recordings
 from export.manifest import Entry, Manifest
 from models.run import Trained
+from runtime.files import read_json
 
 CHUNK = 256  # recordings in memory at once
 
@@ -33,7 +34,8 @@ class SignalSet:
     set and for controls. ``linf_mv`` is the largest change of any sample; ``l2_mv``, ``rms_mv``, ``snr_db``, the share
     of energy ``outside_band`` and the ``second_difference`` (:mod:`attacks.plausibility`) are means over recordings;
     ``sigma``: the budget in standard deviations of the training recordings. ``facts``: means of what the method
-    counted, such as queries; ``settings`` made the set."""
+    counted, such as queries; ``settings`` made the set. ``precision``: in which the steps of a gradient attack were
+    taken, None for what takes none; ``notes``: which copies of the source did not hold, and what took their place."""
 
     name: str
     source: str | None
@@ -50,6 +52,14 @@ class SignalSet:
     settings: dict[str, Any]
     sha256: str
     facts: dict[str, float] = field(default_factory=dict)
+    precision: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_set(path: Path) -> SignalSet:
+    """The description of a set that was made."""
+    described = read_json(path)
+    return SignalSet(**described | {"notes": tuple(described.get("notes", ()))})
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,10 @@ In: a :class:`Source`, plain data that another process can be handed. Out: its m
 its batch norms folded away, classical systems through their features with trees softened, an ensemble of the other
 systems, a deployed file's own graph with gradients (:mod:`twins`), or the engine that runs it. Here, and in
 :mod:`attacks.run`, files are known; no method knows any.
+
+The net that is attacked is the net that is deployed: every copy is held against its source on the references
+(:mod:`models.held`), and where it computes something else the source itself is attacked, which is said. A final sigmoid
+or softmax is left out (:mod:`attacks.ends`): the order of the scores is the same, and the gradient is not flat.
 """
 
 from __future__ import annotations
@@ -17,20 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from attacks.ends import before_ends
 from attacks.gradient import NoGradientError
 from attacks.method import Predict
 from attacks.references import clean_scores, spread_of
-from attacks.soft_trees import soften
+from attacks.soft_trees import held_soft
 from attacks.transfer import Ensemble
 from attacks.victims import Victims
 from core.console import say
 from core.steps import digest
-from models.fold import folded
+from models.fold import held_fold
 from models.given_files import FileModel
 from models.run import Trained, load_model
 from runtime.engines import open_engine
 from twins import NotCoveredError, open_twin
 from twins.gate import check
+from twins.program import Twin
 
 WITHOUT = "without-"
 # What of a source a method asks for: gradients of its scores, its file's own graph, or nothing but its scores.
@@ -85,8 +91,17 @@ def file_source(artifact: str, parent: Trained, file: Path, sha256: str) -> Sour
     return Source(artifact, (place_of(parent),), file.absolute(), sha256)
 
 
-def open_source(source: Source, way: Way, references: Victims) -> nn.Module | Predict:
-    """The model of a source, as a method asks for it. ``references`` give spreads of features and scores.
+@dataclass(frozen=True)
+class Opened:
+    """``model``: as a method asks for it. ``notes``: which copies did not hold, and what took their place."""
+
+    model: nn.Module | Predict
+    notes: tuple[str, ...] = ()
+
+
+def open_source(source: Source, way: Way, references: Victims) -> Opened:
+    """The model of a source, as a method asks for it. ``references`` give spreads of features and scores, and every
+    copy is held against its source on them.
 
     A file's own graph is compared with the file on the references first (:func:`twins.gate.check`): what is not equal
     is refused. Raises NoGradientError where no gradient reaches the signal, and EngineError where the file's engine
@@ -94,14 +109,16 @@ def open_source(source: Source, way: Way, references: Victims) -> nn.Module | Pr
     """
     if way == "queries":
         assert source.file is not None, f"{source.name} is no file"
-        return EnginePredict(source.file, references.signals.shape[1:])
+        return Opened(EnginePredict(source.file, references.signals.shape[1:]))
     if way == "twin":
         assert source.file is not None, f"{source.name} is no file"
-        return _twin(source.file, references)
-    modules = [_differentiable(open_place(place).module, references) for place in source.models]
+        return _before(source.name, _twin(source.file, references), references, ())
+    opened = [_differentiable(place.name, open_place(place).module, references) for place in source.models]
     if not source.name.startswith(WITHOUT):
-        return modules[0]
-    return Ensemble(modules, [spread_of(clean_scores(module, references)) for module in modules])
+        return opened[0]
+    modules = [_module(one) for one in opened]
+    ensemble = Ensemble(modules, [spread_of(clean_scores(module, references)) for module in modules])
+    return Opened(ensemble, tuple(note for one in opened for note in one.notes))
 
 
 def open_place(place: Place) -> Trained:
@@ -109,9 +126,10 @@ def open_place(place: Place) -> Trained:
     return load_model(place.folder, place.identity, None)
 
 
-def parent_module(source: Source) -> nn.Module:
-    """The float module that a deployed file was made of."""
-    return folded(open_place(source.models[0]).module)
+def parent_module(source: Source, references: Victims) -> nn.Module:
+    """The float module that a deployed file was made of, opened as a source is; a brought file is its own."""
+    module = open_place(source.models[0]).module
+    return module if isinstance(module, FileModel) else _module(_opened(source.models[0].name, module, references))
 
 
 class EnginePredict:
@@ -128,18 +146,39 @@ class EnginePredict:
         )
 
 
-def _differentiable(module: nn.Module, references: Victims) -> nn.Module:
+def _differentiable(name: str, module: nn.Module, references: Victims) -> Opened:
     """The module itself, or what stands for it where it has no gradient of its own."""
     if isinstance(module, FileModel):
-        return _twin(module.path, references)
-    soft = soften(module, references.signals)
-    strange = next((part for part in soft.modules() if not getattr(part, "differentiable", True)), None)
+        return _before(name, _twin(module.path, references), references, ())
+    soft = held_soft(module, references.signals)
+    if soft.reason is not None:  # the true forest has no gradient that could take its place
+        raise NoGradientError(f"no gradient reaches the signal: of the copy with soft trees, {soft.reason}")
+    strange = next((part for part in soft.module.modules() if not getattr(part, "differentiable", True)), None)
     if strange is not None:
         raise NoGradientError(f"no gradient reaches the signal through its {type(strange).__name__}")
-    return folded(soft)
+    return _opened(name, soft.module, references)
 
 
-def _twin(file: Path, references: Victims) -> nn.Module:
+def _opened(name: str, module: nn.Module, references: Victims) -> Opened:
+    """A module with its batch norms folded away, and before its final sigmoid or softmax."""
+    fold = held_fold(module, references.signals)
+    notes = () if fold.reason is None else (f"{name} itself, its batch norms not folded: of the copy, {fold.reason}",)
+    return _before(name, fold.module, references, notes)
+
+
+def _before(name: str, module: nn.Module, references: Victims, notes: tuple[str, ...]) -> Opened:
+    before = before_ends(module, references.signals)
+    if before.reason is not None:
+        notes = (*notes, f"{name} through its final sigmoid or softmax: of the scores before it, {before.reason}")
+    return Opened(before.module, notes)
+
+
+def _module(opened: Opened) -> nn.Module:
+    assert isinstance(opened.model, nn.Module)
+    return opened.model
+
+
+def _twin(file: Path, references: Victims) -> Twin:
     try:
         twin = open_twin(file)
     except NotCoveredError as error:

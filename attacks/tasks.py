@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from attacks.gradient import NoGradientError, anneal
-from attacks.method import Predict, Scene, expect_inside
+from attacks.method import Precision, Predict, Scene, expect_inside
 from attacks.methods import METHODS
 from attacks.recorder import Recorder
-from attacks.sources import Source, open_source, parent_module
+from attacks.sources import Opened, Source, open_source, parent_module
 from attacks.victims import Victims
 from core.code_digest import Code
 from core.errors import InputError
@@ -36,9 +36,10 @@ from core.study import AttackSpec, Method
 from ecg.noise_records import read_noise_records
 from ecg.recordings import Recordings
 from runtime.engines import EngineError
-from runtime.files import replacing, write_array
+from runtime.files import read_json, replacing, write_array, write_json
 
 PREPARE = "prepare"
+NOTES = "notes.json"
 KEPT = 12  # opened models and the like that a process keeps
 # Tasks of one process share what it has opened, and a soft forest is sharpened while it is attacked; the number of
 # torch's threads is one for the whole process, too. A Dask worker has several threads unless it is told otherwise.
@@ -49,7 +50,8 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Job:
     """One signal set. ``rows``: its recordings; ``inputs``: all that its bytes depend on; ``folder``: of its shards;
-    ``noise``: the folder of recorded noise; ``code``: what makes it, of which a worker must have the same."""
+    ``noise``: the folder of recorded noise; ``code``: what makes it, of which a worker must have the same;
+    ``precision``: of its steps, decided where the job was made."""
 
     name: str
     method: Method
@@ -63,6 +65,7 @@ class Job:
     folder: Path
     noise: Path | None = None
     code: tuple[Code, ...] = ()
+    precision: Precision = "float32"
 
     @property
     def shards(self) -> list[str]:
@@ -86,6 +89,11 @@ class Job:
     def facts(self, shard: str) -> dict[str, Tensor]:
         """What the method counted in a shard that is done, (k,) each."""
         return load_file(self.folder / f"{shard}.safetensors")
+
+    def notes(self) -> list[str]:
+        """Which copies of its source did not hold, of a job that is prepared."""
+        found: list[str] = read_json(self.folder / NOTES)
+        return found
 
 
 def run_task(job: Job, part: str) -> str | None:
@@ -117,7 +125,10 @@ def one_thread() -> Iterator[None]:
 def _prepare(job: Job) -> list[Path]:
     model = _model(job)
     prepared = METHODS[job.method].make(job.settings).prepare(model, _scene(job), job.generator(PREPARE))
-    return [_write_tensors(job.folder / f"{PREPARE}.safetensors", prepared)]
+    notes = job.folder / NOTES
+    opened = _source(job)
+    write_json(notes, [] if opened is None else list(opened.notes))
+    return [_write_tensors(job.folder / f"{PREPARE}.safetensors", prepared), notes]
 
 
 def _shard(job: Job, shard: str) -> list[Path]:
@@ -161,7 +172,7 @@ def reference_rows(recordings: Recordings, count: int, seed: int) -> NDArray[np.
 def make_scene(
     recordings: Recordings, settings: AttackSpec, seed: int, epsilon_mv: float, references: Victims, **more: Any
 ) -> Scene:
-    """The scene of one budget; ``more``: the noise and the parent, where there are any."""
+    """The scene of one budget; ``more``: the noise and the parent, where there are any, and the precision."""
     validation = recordings.labels[recordings.indices("validation")]
     return Scene(
         epsilon_mv=epsilon_mv,
@@ -182,7 +193,9 @@ def _scene(job: Job) -> Scene:
     if METHODS[job.method].made_on == "file" and METHODS[job.method].way == "twin":
         source = job.source
         assert source is not None
-        more["parent"] = _kept(("parent", source.digest), lambda: parent_module(source))
+        references = _references(job)
+        more["parent"] = _kept(("parent", source.digest, _view(job)), lambda: parent_module(source, references))
+    more["precision"] = job.precision
     return make_scene(job.recordings, job.settings, job.seed, job.epsilon_mv, _references(job), **more)
 
 
@@ -203,14 +216,20 @@ def _references(job: Job) -> Victims:
     return _kept(("references", _view(job)), read)
 
 
-def _model(job: Job) -> nn.Module | Predict | None:
+def _source(job: Job) -> Opened | None:
     source, way = job.source, METHODS[job.method].way
     if source is None or way is None:
         return None
-    model = _kept((source.digest, way, _view(job)), lambda: open_source(source, way, _references(job)))
-    if isinstance(model, nn.Module):
-        anneal(model, 0.0)  # as it was opened, whatever was done with it before
-    return model
+    return _kept((source.digest, way, _view(job)), lambda: open_source(source, way, _references(job)))
+
+
+def _model(job: Job) -> nn.Module | Predict | None:
+    opened = _source(job)
+    if opened is None:
+        return None
+    if isinstance(opened.model, nn.Module):
+        anneal(opened.model, 0.0)  # as it was opened, whatever was done with it before
+    return opened.model
 
 
 _opened: dict[Hashable, Any] = {}

@@ -165,6 +165,8 @@ def _described(each: SignalSet) -> dict[str, Any]:
         "outside_band": each.outside_band,
         "second_difference": each.second_difference,
         "facts": dict(each.facts),
+        "precision": each.precision,
+        "notes": list(each.notes),
     }
 
 

@@ -39,7 +39,9 @@ class Row(BaseModel):
     ``signals`` is the signal set; what follows describes it: ``linf_mv`` the largest change of all recordings; means
     over recordings of ``l2_mv``, ``rms_mv``, ``snr_db``, of ``sigma`` (the budget in standard deviations of the
     training signals), of ``outside_band`` (share of the change's energy outside 0.5 to 40 Hz), of
-    ``second_difference`` and of ``queries``. ``input_step_uv``: to which the file rounds the signal, in microvolts.
+    ``second_difference`` and of ``queries``; ``attack_precision`` is what the steps of a gradient attack were taken in
+    (``float32`` or ``bfloat16``; None for what takes none). ``input_step_uv``: to which the file rounds the signal, in
+    microvolts.
     ``disagreement``: the share of recordings on which a quantized file decides otherwise than its float parent.
     The row of method ``worst-case`` takes for each recording the attack that hurts most, of ``sets`` attacks.
     ``flags`` are those of the audit that concern this attack, parted by commas; ``unreliable`` is True with any, False
@@ -105,6 +107,7 @@ class Row(BaseModel):
     auc_lost: float | None = None
     engine_difference: float | None = None
     processor_features: str | None = None
+    attack_precision: str | None = None
 
     @property
     def artifact(self) -> str:
@@ -192,7 +195,8 @@ def _row(
     key = (artifact.name, signals.name)
     measured = device.results.get(key)
     stale = [f"stale, not used: {each.reason}" for each in device.stale if each.key == key]
-    said = [part for part in (note, artifact.note, apart.note if apart else None, *stale) if part]
+    made = [f"attacked: {each}" for each in signals.notes]
+    said = [part for part in (note, artifact.note, apart.note if apart else None, *made, *stale) if part]
     facts: dict[str, Any] = {
         "device": device.name,
         "model": artifact.model,
@@ -210,6 +214,7 @@ def _row(
         "outside_band": signals.outside_band,
         "second_difference": signals.second_difference,
         "queries": signals.facts.get("queries"),
+        "attack_precision": signals.precision,
         "input_step_uv": None if artifact.input_step_mv is None else 1000 * artifact.input_step_mv,
     }
     if measured is None:

@@ -71,8 +71,8 @@ class ExactMode(Wire):
 class ArtifactEntry(Wire):
     """``kind``: whether its model is among the deep or the classical systems; null in bundles of an older version (read
     it by :attr:`system_kind`). ``input_step_mv``: the step to which the file rounds the signal before all else; null
-    where it does not. ``thresholds``: the score of each class from which its model says yes, from validation recordings;
-    ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``). ``exact``: how
+    where it does not. ``thresholds``: the score of each class from which its model says yes, from validation
+    recordings; ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``). ``exact``: how
     a device holds a quantized file against its exact arithmetic; null where nothing is known to give that."""
 
     name: ArtifactName
@@ -103,7 +103,8 @@ class SignalEntry(Wire):
     """``source`` is the model, the ensemble (``without-<model>``) or the artifact that an attack was made on; null for
     the clean set and for noise. ``only``: the models and artifacts that it is run on, null for all. The rest was
     measured on its bytes, each a mean over recordings but ``linf_mv``, the largest change of all; ``facts`` are what
-    its method counted, such as ``queries``."""
+    its method counted, such as ``queries``. ``precision``: in which the steps of a gradient attack were taken
+    (``float32``, ``bfloat16``), null for what takes none; ``notes``: what must be said of how it was made."""
 
     name: Name
     file: FileName
@@ -119,6 +120,8 @@ class SignalEntry(Wire):
     outside_band: float | None = None
     second_difference: float | None = None
     facts: dict[Name, float] = {}
+    precision: str | None = None
+    notes: tuple[str, ...] = ()
 
     def is_for(self, artifact: ArtifactEntry) -> bool:
         """True when the artifact is to be run on it."""

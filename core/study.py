@@ -201,6 +201,8 @@ class AttackSpec(Strict):
     themselves, by ``twin`` and ``disagree`` through their own graph and by ``square`` with ``queries`` queries.
     ``steps``, ``temperature`` and ``references`` (validation recordings that the AUC objective plays against) are those
     of :mod:`attacks.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a task.
+    ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds it
+    faster on this processor and the net bears it, and a set that is there stays whichever it was made in.
     """
 
     sources: tuple[str, ...] | None = None
@@ -216,6 +218,7 @@ class AttackSpec(Strict):
     training_records: int = Field(512, ge=16)
     noise_path: str = "nstdb"
     shard: int = Field(64, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @field_validator("budgets_mv", "further_budgets_mv")
     @classmethod

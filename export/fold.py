@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.fold import folded
+from models.fold import folded, held_fold
+from models.held import Held, hold
 from models.nets import Normalise
 from models.systems import SYSTEMS
+
+HELD = 64  # validation recordings on which such a copy is held against its net
 
 
 class Centre(nn.Module):
@@ -28,6 +33,18 @@ class Centre(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.normalise.centred(x)
+
+
+def held_for_export(module: nn.Module, signals: NDArray[np.float32]) -> Held:
+    """:func:`for_export`, held against the module on recordings (k, leads, samples) mV; the module itself where the
+    copy computes something else, and why. Without recordings there is nothing to hold it with."""
+    if not len(signals):
+        return Held(for_export(module), None)
+    held = hold(lambda: for_export(module), module, torch.from_numpy(signals))
+    if held.reason is None:
+        return held
+    part = held_fold(module, torch.from_numpy(signals))
+    return held if part.reason is not None or part.module is module else part
 
 
 def for_export(module: nn.Module) -> nn.Module:

@@ -6,13 +6,14 @@ for the manifest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from export.fold import held_for_export
 from runtime.words import one_line
 
 INPUT = "signal"
@@ -32,7 +33,8 @@ class Job:
     goes. For a quantized file, ``source`` is the float file of the same format (else ``out``). For one with calibrated
     ranges, ``calibration`` is float32 (k, leads, samples) mV of training recordings (else k = 0), and ``method`` says
     how ranges are read off them. For a mixed one, ``keep_float`` names the layers to keep in float (their names in the
-    source file); when it is empty, the ``sensitive_layers`` most sensitive ones are kept.
+    source file); when it is empty, the ``sensitive_layers`` most sensitive ones are kept. ``signals``: validation
+    recordings, float32 (k, leads, samples) mV, on which a copy that is written in the module's place is held.
     """
 
     module: nn.Module
@@ -43,6 +45,12 @@ class Job:
     method: str
     keep_float: tuple[str, ...] = ()
     sensitive_layers: int = 2
+    signals: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+
+    def copy(self) -> tuple[nn.Module, str | None]:
+        """The module as it is written, and what must be said of it: see :func:`export.fold.held_for_export`."""
+        held = held_for_export(self.module, self.signals)
+        return held.module, None if held.reason is None else f"batch norms not folded: of such a copy, {held.reason}"
 
 
 @dataclass(frozen=True)

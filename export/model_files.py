@@ -24,6 +24,7 @@ from core.study import Study
 from ecg.recordings import Recordings
 from export import flatbuffer, onnx_files, parity
 from export.code import code_of_file
+from export.fold import HELD
 from export.job import Job, Made, RefusedError, sentence
 from export.manifest import Calibration, Entry, LayerError, format_of
 from export.price import price
@@ -247,6 +248,7 @@ class ModelFiles:
             method=spec.calibration_method,
             keep_float=spec.keep_float,
             sensitive_layers=spec.sensitive_layers,
+            signals=self.reference.signals[:HELD],
         )
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from export.fold import for_export
 from export.job import INPUT, OUTPUT, Job, Made
 from export.onnx_given import write_given
 from export.onnx_graph import OPSET, count_operators, input_step_mv, int8_share
@@ -57,8 +56,9 @@ __all__ = [
 
 def write_float(job: Job) -> Made:
     """``onnx-fp32`` of any torch module."""
-    export_module(for_export(job.module), job.shape, job.out, OUTPUT)
-    return Made()
+    module, note = job.copy()
+    export_module(module, job.shape, job.out, OUTPUT)
+    return Made(note)
 
 
 def export_module(module: nn.Module, shape: tuple[int, int], path: Path, output: str) -> None:

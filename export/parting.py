@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export.flatbuffer import Graph
-from export.fold import for_export
+from export.fold import HELD, held_for_export
 from export.job import INPUT
 from export.torch_layers import Layer, layers_of
 from models.brought import FileModel
@@ -56,13 +56,18 @@ def first_parting(path: Path, module: nn.Module, float_file: Path | None, signal
     rows = np.linspace(0, len(signals) - 1, min(RECORDINGS, len(signals))).round().astype(np.intp)
     try:
         found = values_of(path, signals[rows])
-        layers = () if isinstance(module, FileModel) else layers_of(for_export(module), signals[rows])
+        layers = () if isinstance(module, FileModel) else layers_of(_written(module, signals), signals[rows])
         if float_file is None:
             layer = parting_of_float(layers, found)
             return None if layer is None else f"it first parts at {layer}"
         return parting_of_quantized(layers, values_of(float_file, signals[rows]), found)
     except Exception:  # any of three engines' types: the reason why the file is refused must not get lost over this
         return None
+
+
+def _written(module: nn.Module, signals: NDArray[np.float32]) -> nn.Module:
+    """The module as its float file was written."""
+    return held_for_export(module, signals[:HELD]).module
 
 
 def parting_of_float(layers: Sequence[Layer], found: Sequence[Value]) -> str | None:

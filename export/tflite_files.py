@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from export.flatbuffer import Graph, rename_ends
-from export.fold import for_export
 from export.job import Job, Made
 from export.tflite_int8 import (
     expect_products,
@@ -55,11 +54,12 @@ __all__ = [
 
 def write_float(job: Job) -> Made:
     """``tflite-fp32`` of any torch module."""
-    convert(for_export(job.module), job.shape, job.out)
+    module, note = job.copy()
+    convert(module, job.shape, job.out)
     graph = Graph.open(job.out)
     if _mean_in_place(graph):
         graph.write(job.out)
-    return Made()
+    return Made(note)
 
 
 def convert(module: nn.Module, shape: tuple[int, int], path: Path) -> None:

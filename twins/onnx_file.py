@@ -78,7 +78,7 @@ def _steps(
             if proto.domain not in ("", "ai.onnx") or proto.op_type not in OPERATORS:
                 raise NotCoveredError(f"operator {proto.op_type} ({proto.name or proto.output[0]}) is not covered")
             node = Node(proto, constants, values, masked)
-            step = Step(OPERATORS[proto.op_type](node), tuple(proto.input), tuple(proto.output))
+            step = Step(OPERATORS[proto.op_type](node), tuple(proto.input), tuple(proto.output), proto.op_type)
             perform(step, values)
             # A shape is known before the signal is.
             if proto.op_type == "Shape" or all(name in constants for name in proto.input if name):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
+from twins.ends import SIGMOID, TANH, End, softmax_end
 from twins.onnx_layers import batch_norm, conv, for_torch, gemm, global_mean, lstm
 from twins.onnx_node import Node
 from twins.program import Run
@@ -192,6 +193,22 @@ def _shape(node: Node) -> Run:
     return lambda x: torch.tensor(x.shape[start:end], dtype=torch.int64)
 
 
+def _softmax(log: bool) -> Callable[[Node], Run]:
+    def read(node: Node) -> Run:
+        ndim = node.value(0).ndim
+        axis = node.get("axis", -1) % ndim
+        return softmax_end(axis - ndim, node.value(0).shape[axis], log)
+
+    return read
+
+
+def _hard_sigmoid(node: Node) -> Run:
+    slope, offset = node.get("alpha", 0.2), node.get("beta", 0.5)
+    if slope <= 0:
+        raise node.refusal(f"alpha={slope}")
+    return End("hard sigmoid", lambda x: (slope * x + offset).clamp(0, 1), lambda x: x)
+
+
 OPERATORS: dict[str, Callable[[Node], Run]] = {
     "Abs": _plain(torch.abs),
     "Add": _plain(torch.add),
@@ -209,9 +226,11 @@ OPERATORS: dict[str, Callable[[Node], Run]] = {
     "Gather": _gather,
     "Gemm": gemm,
     "GlobalAveragePool": global_mean,
+    "HardSigmoid": _hard_sigmoid,
     "Identity": _plain(lambda x: x),
     "LSTM": lstm,
     "Log": _plain(torch.log),
+    "LogSoftmax": _softmax(log=True),
     "MatMul": _plain(torch.matmul),
     "Mul": _plain(torch.mul),
     "Neg": _plain(torch.neg),
@@ -224,12 +243,14 @@ OPERATORS: dict[str, Callable[[Node], Run]] = {
     "Relu": _plain(torch.relu),
     "Reshape": _reshape,
     "Shape": _shape,
-    "Sigmoid": _plain(torch.sigmoid),
+    "Sigmoid": _plain(SIGMOID),
     "Slice": _slice,
+    "Softmax": _softmax(log=False),
+    "Softplus": _plain(f.softplus),
     "Sqrt": _plain(torch.sqrt),
     "Squeeze": _squeeze,
     "Sub": _plain(torch.sub),
-    "Tanh": _plain(torch.tanh),
+    "Tanh": _plain(TANH),
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }

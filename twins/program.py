@@ -19,11 +19,13 @@ Run = Callable[..., Tensor | tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class Step:
-    """``run`` takes the tensors named by ``inputs`` (None where one is left out) and gives those of ``outputs``."""
+    """``run`` takes the tensors named by ``inputs`` (None where one is left out) and gives those of ``outputs``.
+    ``kind``: the operator's name in its format."""
 
     run: Run
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    kind: str = ""
 
 
 def perform(step: Step, values: dict[str, Tensor]) -> None:
@@ -51,6 +53,7 @@ class Twin(nn.Module):
         super().__init__()
         self.shape, self.output_step = shape, output_step
         self._entry, self._exit = ends
+        self._constants = dict(constants)
         self._steps = _needed(steps, self._exit)
         used = {name for step in self._steps for name in step.inputs}
         self._places = {name: f"constant_{at}" for at, name in enumerate(constants) if name in used}
@@ -67,6 +70,17 @@ class Twin(nn.Module):
             raise ValueError(f"the file takes recordings {self.shape}, not {tuple(signals.shape[1:])}")
         scores: Tensor = torch.func.vmap(self._one)(signals)
         return scores
+
+    def before_ends(self) -> tuple[Twin, tuple[str, ...]] | None:
+        """What gives this file's scores before a final sigmoid or softmax (:mod:`twins.ends`), in the same order, and
+        the names of what was left out; None where it ends in none."""
+        from twins.ends import before_ends
+
+        found = before_ends(self._steps, self._constants, self._exit)
+        if found is None:
+            return None
+        steps, scores, names = found
+        return Twin(steps, self._constants, (self._entry, scores), self.shape, None), names
 
     def _one(self, signal: Tensor) -> Tensor:
         values = {name: self.get_buffer(place) for name, place in self._places.items()}

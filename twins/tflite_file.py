@@ -175,13 +175,13 @@ def _steps(
                 raise NotCoveredError(f"operator {kind} ({graph.name(int(raw.outputs[0]))}) is not covered")
             operator = Operator(kind, raw, reading)
             names = tuple(str(at) if at >= 0 else "" for at in operator.inputs)
-            step = Step(operators[kind](operator), names, tuple(map(str, operator.outputs)))
+            step = Step(operators[kind](operator), names, tuple(map(str, operator.outputs)), kind)
             perform(step, values)
             if all(name in reading.constants for name in names if name):
                 reading.constants.update((name, values[name]) for name in step.outputs)
             else:
                 steps.append(step)
-    steps.append(Step(_leave(reading.meanings[end]), (str(end),), ("scores",)))
+    steps.append(Step(_leave(reading.meanings[end]), (str(end),), ("scores",), "DEQUANTIZE"))
     return steps, (leads, samples), ("signal", "scores")
 
 

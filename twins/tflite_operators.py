@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
+from twins.ends import SIGMOID, TANH, End, softmax_end
 from twins.program import Run
 from twins.tflite_file import Meaning, Operator, to_steps
 
@@ -225,6 +226,40 @@ def _float(function: Callable[[Tensor], Tensor]) -> Callable[[Operator], Run]:
     return read
 
 
+def _logistic(operator: Operator) -> Run:
+    return _squeezed(operator, SIGMOID)
+
+
+def _softmax(operator: Operator) -> Run:
+    beta = float(operator.option("beta", 1.0))
+    end = softmax_end(-1, operator.meaning(0).shape[-1])
+    return _squeezed(operator, end, beta)
+
+
+def _log_softmax(operator: Operator) -> Run:
+    return _squeezed(operator, softmax_end(-1, operator.meaning(0).shape[-1], log=True))
+
+
+def _squeezed(operator: Operator, end: Run, beta: float = 1.0) -> Run:
+    """A sigmoid or softmax of ``beta`` times the input. The kernels for integers look it up, or compute it in fixed
+    point: what they give is what the real function gives, rounded once, or the step beside it."""
+    factor, after, masked = beta, operator.result, operator.masked
+    if operator.quantized:
+        factor *= operator.meaning(0).one
+
+    def given(x: Tensor) -> Tensor:
+        y = _one_of(end(x * factor))
+        return y if after.scale is None else to_steps(after, masked, y)
+
+    if not isinstance(end, End):
+        return given
+    return End(end.name, given, lambda x: end.ranked(x * factor))
+
+
+def _one_of(result: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return result[0] if isinstance(result, tuple) else result
+
+
 def _lstm(operator: Operator) -> Run:
     from twins.tflite_lstm import lstm
 
@@ -242,7 +277,8 @@ OPERATORS: dict[str, Callable[[Operator], Run]] = {
     "EXPAND_DIMS": _moves(_reshape),
     "FULLY_CONNECTED": _linear,
     "LOG": _float(torch.log),
-    "LOGISTIC": _float(torch.sigmoid),
+    "LOGISTIC": _logistic,
+    "LOG_SOFTMAX": _log_softmax,
     "MEAN": _mean,
     "MUL": _multiply,
     "PAD": _moves(_pad),
@@ -252,10 +288,11 @@ OPERATORS: dict[str, Callable[[Operator], Run]] = {
     "RELU": _float(torch.relu),
     "RESHAPE": _moves(_reshape),
     "SLICE": _moves(_slice),
+    "SOFTMAX": _softmax,
     "SQRT": _float(torch.sqrt),
     "SQUEEZE": _moves(_reshape),
     "SUB": _elementwise(torch.sub),
-    "TANH": _float(torch.tanh),
+    "TANH": _float(TANH),
     "TRANSPOSE": _moves(_transpose),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
 }

@@ -31,6 +31,7 @@ KEYS = [  # tools outside read these: the names and their order stay
     *("instructions", "score_difference", "marks", "accuracy", "label_accuracy", "f1", "precision", "recall"),
     *("specificity", "sensitivity_90", "sensitivity_95", "calibration_error", "flipped", "auc_lost"),
     *("engine_difference", "processor_features"),
+    "attack_precision",
 ]
 MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
 
@@ -129,6 +130,7 @@ def test_the_clean_row(tmp_path: Path) -> None:
         "auc_lost": None,
         "engine_difference": None,
         "processor_features": None,
+        "attack_precision": None,
     }
     assert expected.low < expected.estimate < expected.high
     assert (evaluation.resamples, evaluation.patients) == (200, len(np.unique(patients)))
