@@ -1,4 +1,4 @@
-"""An emulated ARM system: Python, numpy and the engines for another architecture, and the command that starts them.
+"""An emulated system: Python, numpy and the engines for another architecture, and the command that starts them.
 
 In comes a :class:`~bench.emulated.cores.Core`; out comes a :class:`System` that was checked. It is made once, in less
 than two minutes, in the user's cache folder (``$XDG_CACHE_HOME/pulseproof``), under a name that holds a digest of all
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from bench.emulated.cores import Architecture, Core
+from bench.emulated.cores import QEMU, Architecture, Core
 from bench.emulated.packages import SUITE, fetch_packages, fetch_wheels, need, run
 from core.steps import digest
 from runtime.files import write_text
@@ -30,11 +30,16 @@ PLUGIN = Path(__file__).with_name("count.c")
 PACKAGES: dict[Architecture, tuple[str, ...]] = {
     "arm64": ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgcc-s1"),
     "armhf": ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgcc-s1", "python3-numpy"),
+    "amd64": ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgcc-s1"),
 }
 # The engines whose scores are compared have the versions of this environment. For 32-bit ARM there is one engine.
 SAME_AS_HERE = ("numpy", "onnxruntime", "ai-edge-litert")
 TFLITE_RUNTIME = "tflite-runtime==2.14.0"
-FORMATS: dict[Architecture, tuple[str, ...]] = {"arm64": ("onnx", "tflite"), "armhf": ("tflite",)}
+FORMATS: dict[Architecture, tuple[str, ...]] = {
+    "arm64": ("onnx", "tflite"),
+    "armhf": ("tflite",),
+    "amd64": ("onnx", "tflite"),
+}
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def _base(architecture: Architecture, say: Callable[[str], None], cache: Path) -
     """The folder of an architecture: its files (``root``), wheels (``site``), the plugin, and qemu where this machine
     has none."""
     wheels = [TFLITE_RUNTIME]
-    if architecture == "arm64":
+    if architecture != "armhf":
         wheels = [f"{name}=={metadata.version(name)}" for name in SAME_AS_HERE]
     made_of = [LAYOUT, SUITE, architecture, PACKAGES[architecture], wheels, PLUGIN.read_text(), platform.machine()]
     base = cache / f"{architecture}-{digest(made_of)[:12]}"
@@ -149,13 +154,13 @@ def _qemu(base: Path, program: str) -> list[str]:
 
 
 def _own_qemu() -> str | None:
-    """This machine's qemu-user if it takes our plugin: version 7.1 (a Cortex-A76) to 8 (the plugin interface)."""
-    found = shutil.which("qemu-aarch64")
-    if found is None or shutil.which("qemu-arm") is None:
+    """This machine's qemu-user if it takes our plugin: version 7.2 (AVX2) to 8 (the plugin interface)."""
+    found, *others = (shutil.which(program) for program in QEMU.values())
+    if found is None or None in others:
         return None
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
     version = re.search(r"version (\d+)\.(\d+)", said)
-    return found if version and (7, 1) <= (int(version[1]), int(version[2])) < (9, 0) else None
+    return found if version and (7, 2) <= (int(version[1]), int(version[2])) < (9, 0) else None
 
 
 def _plain_names(root: Path) -> None:
