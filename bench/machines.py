@@ -36,7 +36,7 @@ class MachineLine:
     ``largest`` difference of a score, the ``step`` of a quantized file's scores, the ``share`` of recordings that
     differ, the ``verdict`` (bench/score_difference.py) and the same in a ``text``; ``instructions`` an inference, the
     median, and its ``ratio`` to the float file of the same model and format; the processor there (``cpu``) and here
-    (``cpu_host``), as the kernel calls it."""
+    (``cpu_host``), as the kernel calls it and with the instructions that int8 arithmetic depends on."""
 
     device: str
     model: str
@@ -111,8 +111,9 @@ def _line(
 
 
 def _cpu(device: DeviceResults) -> str | None:
-    found = None if device.device is None else device.device.fingerprint.get("cpu")
-    return None if found is None else plain(str(found))
+    about = {} if device.device is None else device.device.fingerprint
+    found = [plain(str(about[key])) for key in ("cpu", "features") if key in about]
+    return ": ".join(found) or None
 
 
 def _scored(device: DeviceResults, artifact: str, signals: str) -> NDArray[np.floating[Any]] | None:

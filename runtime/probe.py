@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from runtime.processor import features
+
 UNAVAILABLE = "unavailable"
 ROOT = Path("/")
 
@@ -43,10 +45,12 @@ PROCESSOR_ZONES = ("cpu", "pkg", "soc", "bigcore", "cluster")
 
 
 def fingerprint(root: Path = ROOT) -> dict[str, Any]:
-    """Return machine, cpu, board, cores, memory_mb (10^6 bytes), system, python and numpy of this device."""
+    """Return machine, cpu, its features that int8 arithmetic depends on, board, cores, memory_mb (10^6 bytes), system,
+    python and numpy of this device."""
     return {
         "machine": platform.machine() or UNAVAILABLE,
         "cpu": _cpu(root),
+        "features": _features(root),
         "board": _board(root),
         "cores": os.cpu_count() or UNAVAILABLE,
         "memory_mb": _memory_mb(root),
@@ -129,6 +133,13 @@ def _cpu(root: Path) -> str:
     if info.get("CPU implementer", "0x41") == "0x41" and part in ARM_CORES:
         return ARM_CORES[part]
     return f"implementer {info.get('CPU implementer', UNAVAILABLE)} part {part:#x}"
+
+
+def _features(root: Path) -> str:
+    """Names with blanks between. A virtual machine may call processors with and without VNNI by one name ("AMD EPYC"),
+    and the scores of an int8 file differ between them."""
+    found = features(root)
+    return found if isinstance(found, str) else " ".join(found) or UNAVAILABLE
 
 
 def _board(root: Path) -> str:

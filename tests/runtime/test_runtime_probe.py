@@ -23,6 +23,7 @@ PI_4 = {
 BIG_LITTLE = {"proc/cpuinfo": "CPU part : 0xd05\n\nCPU part : 0xd0b\n"}
 OTHER_ARM = {"proc/cpuinfo": "CPU implementer : 0x61\nCPU part : 0x022\n"}
 ARM_32 = {"proc/cpuinfo": "model name\t: ARMv7 Processor rev 4 (v7l)\nCPU implementer\t: 0x41\nCPU part\t: 0xd03\n"}
+EPYC = {"proc/cpuinfo": "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu fma avx avx2 smep\n"}
 RISC_V = {"proc/cpuinfo": "processor\t: 0\nhart\t\t: 1\nisa\t\t: rv64imafdc\nuarch\t\t: sifive,u74-mc\n"}
 POWER = {"proc/cpuinfo": "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nclock\t\t: 2300MHz\n"}
 LAPTOP = {"proc/cpuinfo": "processor : 0\nmodel name : Some CPU @ 2.00GHz\n", "proc/loadavg": "1.00 0 0 1/1 1\n"}
@@ -43,7 +44,8 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         (BIG_LITTLE, {"cpu": "Cortex-A76", "board": "unavailable"}),
         (OTHER_ARM, {"cpu": "implementer 0x61 part 0x22"}),
         (LAPTOP, {"cpu": "Some CPU @ 2.00GHz"}),
-        (ARM_32, {"cpu": "Cortex-A53"}),
+        (EPYC, {"cpu": "AMD EPYC", "features": "avx avx2 fma"}),
+        (ARM_32, {"cpu": "Cortex-A53", "features": "unavailable"}),
         (RISC_V, {"cpu": "sifive,u74-mc"}),
         (POWER, {"cpu": "POWER9, altivec supported"}),
         ({}, {"cpu": "unavailable", "board": "unavailable", "memory_mb": "unavailable"}),
@@ -52,7 +54,7 @@ def plant(root: Path, files: dict[str, str]) -> Path:
 def test_fingerprint(tmp_path: Path, files: dict[str, str], expected: dict[str, Any]) -> None:
     found = probe.fingerprint(plant(tmp_path, files))
     assert {key: found[key] for key in expected} == expected
-    assert set(found) == {"machine", "cpu", "board", "cores", "memory_mb", "system", "python", "numpy"}
+    assert set(found) == {"machine", "cpu", "features", "board", "cores", "memory_mb", "system", "python", "numpy"}
 
 
 @pytest.mark.parametrize(
