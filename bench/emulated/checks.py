@@ -1,7 +1,7 @@
 """Whether an emulated system can be believed: three checks at preparation, none of which can be left out.
 
 In comes a :class:`~bench.emulated.system.System`; it goes out again when all hold, else an InputError says which not:
-1. What its ``/proc/cpuinfo`` claims is what the emulated core has.
+1. What its ``/proc/cpuinfo`` claims is what the emulated core has, and every library is its own.
 2. Its engines give small float and int8 models the scores that arithmetic gives (:mod:`bench.emulated.probes`); where
    the core is one whose 16-bit sums saturate, the saturated ones, so that a process that ran on this machine's own
    processor instead is found out.
@@ -71,6 +71,7 @@ def _check(system: System, folder: Path) -> None:
     said = json.loads(done.stdout)
     for probe in probes:
         _check_scores(system, probe)
+    _check_libraries(system, said["libraries"])
     _check_features(system, said["words"])
     pairs = _counts(system, folder / f"counts.{said['pid']}").reshape(len(probes), ROUNDS, 2)
     for probe, counts in zip(probes, pairs[:, :, 1] - pairs[:, :, 0], strict=True):
@@ -81,6 +82,14 @@ def _check_features(system: System, words: dict[str, int]) -> None:
     wrong = wrong_features(system.core, words)
     if wrong:
         raise _not_held(system, f"its cpuinfo and the emulated core differ in {', '.join(wrong)}")
+
+
+def _check_libraries(system: System, libraries: list[str]) -> None:
+    """An x86 system on an x86 machine could load the machine's own."""
+    base = Path(system.start[-1]).resolve().parents[3]  # of <base>/root/usr/bin/python3.11
+    foreign = [each for each in libraries if base not in Path(each).resolve().parents]
+    if foreign:
+        raise _not_held(system, f"it uses this machine's own {', '.join(foreign[:3])}")
 
 
 def _check_scores(system: System, probe: Probe) -> None:

@@ -2,8 +2,8 @@
 
 In: a folder with ``signals.npy`` and probe files, and with the runtime room on PYTHONPATH. Out: the scores of each file
 beside it (``<file>.npy``), and on standard output JSON with the core's capability words, as the emulated kernel gives
-them on ARM (``hwcap``, AT_HWCAP of getauxval), as the emulated CPUID instruction gives them on x86. Around each
-inference it asks for the count of instructions.
+them on ARM (``hwcap``, AT_HWCAP of getauxval), as the emulated CPUID instruction gives them on x86; and the
+``libraries`` that are loaded. Around each inference it asks for the count of instructions.
 """
 
 import ctypes
@@ -40,8 +40,9 @@ def main() -> None:
             os.getppid()
             engine.run(signals[:1])
             os.getppid()
+    libraries = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if ".so" in line}
     words = cpuid_words() if platform.machine() == "x86_64" else {"hwcap": hwcap()}
-    sys.stdout.write(json.dumps({"words": words, "pid": os.getpid()}))
+    sys.stdout.write(json.dumps({"words": words, "libraries": sorted(libraries), "pid": os.getpid()}))
 
 
 def hwcap() -> int:

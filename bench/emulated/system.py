@@ -25,7 +25,7 @@ from bench.emulated.packages import SUITE, fetch_packages, fetch_wheels, need, r
 from core.steps import digest
 from runtime.files import write_text
 
-LAYOUT = 1  # raise it when what is made changes
+LAYOUT = 2  # raise it when what is made changes
 PLUGIN = Path(__file__).with_name("count.c")
 PACKAGES: dict[Architecture, tuple[str, ...]] = {
     "arm64": ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgcc-s1"),
@@ -133,6 +133,8 @@ def _base(architecture: Architecture, say: Callable[[str], None], cache: Path) -
         fetch_packages(PACKAGES[architecture], architecture, made / "root")
         if architecture == "armhf":
             _plain_names(made / "root")
+        if architecture == "amd64":
+            _closed(made / "root")
         fetch_wheels(wheels, architecture, made / "site")
         command = [gcc, "-O2", "-Wall", "-shared", "-fPIC", "-fvisibility=hidden", "-o", str(made / "count.so")]
         run([*command, str(PLUGIN)], "gcc cannot make the plugin", "apt-get install gcc libc6-dev")
@@ -161,6 +163,25 @@ def _own_qemu() -> str | None:
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
     version = re.search(r"version (\d+)\.(\d+)", said)
     return found if version and (7, 2) <= (int(version[1]), int(version[2])) < (9, 0) else None
+
+
+def _closed(root: Path) -> None:
+    """Let no path of an x86 system lead to this machine's own files, which an x86 machine has at the same places.
+
+    Of a library that lies in ``/usr/lib`` the loader asks for ``/lib`` too: on a system the two are one folder, and so
+    they become here. A link that starts at the root of the file system (the loader's own) starts at ``root`` instead.
+    """
+    for name in ("bin", "lib", "lib64", "sbin"):
+        folder = root / name
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.copytree(folder, root / "usr" / name, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(folder)
+            folder.symlink_to(Path("usr", name))
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink() and path.readlink().is_absolute():
+            target = root / path.readlink().relative_to("/")
+            path.unlink()
+            path.symlink_to(os.path.relpath(target, path.parent))
 
 
 def _plain_names(root: Path) -> None:

@@ -20,6 +20,7 @@ from bench.emulated.guest import cpuid_words
 from bench.emulated.packages import MIRROR, WHEEL_TAGS, mirror
 from bench.emulated.probes import signals, write_probes
 from bench.emulated.run import run_emulated
+from bench.emulated.system import _closed
 from bench.part import choose, make_part
 from bench.results import read_bundle
 from bench.schema import Part
@@ -104,6 +105,21 @@ def test_cpuinfo_says_part_features_and_that_it_is_emulated(core: Any) -> None:
         assert (tuple(found["Features"].split()), found["Hardware"]) == (core.features, "qemu-user")
     assert core.architecture in WHEEL_TAGS
     assert core.qemu == QEMU[core.architecture]
+
+
+def test_no_path_of_an_x86_system_leads_to_this_machine(tmp_path: Path) -> None:
+    for name in ("lib/x86_64-linux-gnu/ld.so", "usr/lib/x86_64-linux-gnu/libffi.so.8.1", "usr/bin/python3.11"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "lib64").mkdir()
+    (tmp_path / "lib64/ld-linux-x86-64.so.2").symlink_to("/lib/x86_64-linux-gnu/ld.so")
+    (tmp_path / "usr/lib/x86_64-linux-gnu/libffi.so.8").symlink_to("libffi.so.8.1")
+    _closed(tmp_path)
+    for name in ("lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu/ld.so"):
+        assert (tmp_path / name).read_text() == "lib/x86_64-linux-gnu/ld.so"
+        assert tmp_path in (tmp_path / name).resolve().parents
+    for name in ("lib/x86_64-linux-gnu/libffi.so.8", "usr/lib/x86_64-linux-gnu/libffi.so.8"):
+        assert (tmp_path / name).read_text() == "usr/lib/x86_64-linux-gnu/libffi.so.8.1"
 
 
 @pytest.mark.parametrize(
