@@ -106,7 +106,7 @@ CORES: dict[str, Core] = {
         Core("armhf", "armhf", "cortex-a7", 0xC07, _A7, "Raspberry Pi 2, 32-bit systems"),
         Core(
             *("x86-haswell", "amd64", f"Haswell-noTSX,{_NOT_OF_HASWELL}", 0x306C1, _HASWELL),
-            machines="x86 with AVX2 and without VNNI: Intel from 2013, AMD from 2017 (Zen 1 to 3)",
+            machines="x86 with AVX2 and without VNNI: Intel from 2013 (Haswell to Skylake), AMD from 2017 (Zen 1 to 3)",
             saturates=True,
         ),
         Core("x86-nehalem", "amd64", "Nehalem", 0x106A3, _NEHALEM, "x86 without AVX: Intel from 2008, older Atoms"),
