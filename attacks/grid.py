@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from attacks.cluster import Cluster
 from attacks.tasks import PREPARE, Job, failed, run_task, shards_left
+from core.processors import usable
 
 TRIES = 3  # of a task whose process dies
 
@@ -169,8 +170,8 @@ def _follow_parent(parent: int) -> None:
 
 def open_pool(jobs: Sequence[Job], workers: int | None, scheduler: str | None) -> Pool:
     """The pool that was asked for: a cluster by its address; else ``workers`` processes, 0 for none but this; by
-    default as many as there are processors."""
+    default as many as there are processors for this process."""
     if scheduler is not None:
         return Cluster(scheduler, jobs)
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = usable() if workers is None else workers
     return Here() if workers < 1 else Processes(workers)

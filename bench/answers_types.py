@@ -13,7 +13,7 @@ Cost = Literal["latency_p50_ms", "instructions"]
 Kind = Literal[
     "quantized-minus-float",
     "tflite-minus-onnx",
-    "arm-minus-x86",
+    "device-minus-host",
     "attacked-minus-clean",
     "deep-minus-classical",
     "attack-minus-control",

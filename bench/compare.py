@@ -200,4 +200,4 @@ def _on_host(rows: Rows, host: Rows) -> Iterator[Pair]:
     for (artifact, signals), row in rows.by_key.items():
         here = host.by_key.get((artifact, signals))
         if here is not None and (row.method == "clean" or row.source == row.model):
-            yield Pair("arm-minus-x86", row, here)
+            yield Pair("device-minus-host", row, here)

@@ -2,7 +2,7 @@
 
 ``python -m bench docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv; as
 Markdown the table, the answers in words, the paper's rows, the files with their prices, the tables of the attacks and
-of the emulated ARM cores; the pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown
+of the emulated cores; the pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown
 between the markers of pages:
 
     <!-- docs/results/ptb-xl.md -->
@@ -16,7 +16,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from bench import arm, matrix
+from bench import machines, matrix
 from bench.answers import answers
 from bench.answers_text import as_markdown as answers_markdown
 from bench.attack_tables import controls_markdown, methods_markdown, twins_markdown
@@ -66,7 +66,7 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
             f"{study.name}-methods.md": methods_markdown(evaluation, budget),
         }
     if len(whole.devices) > len(evaluation.devices):
-        written[f"{study.name}-arm.md"] = arm.as_markdown(arm.arm_lines(build / study.name))
+        written[f"{study.name}-machines.md"] = machines.as_markdown(machines.machine_lines(build / study.name))
     for name, text in written.items():
         write_text(folder / name, text)
     rows = folder / f"{study.name}.csv.gz"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.arm import instructions
+from bench.machines import instructions
 from bench.results import DeviceResults
 from bench.schema import BundleHead
 

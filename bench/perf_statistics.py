@@ -9,7 +9,6 @@ as :mod:`bench.resampled` takes. Never part of the tests.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from core.console import follow
+from core.processors import usable
 from core.statistics import Resamples, draw_resamples, resampled_macro_auc
 
 SECONDS, RATIO, DIFFERENCE = 60.0, 50.0, 1e-12  # what is claimed
@@ -109,7 +109,7 @@ def _loop_once(scores: NDArray[Any], labels: NDArray[Any], resamples: Resamples,
 def _whole(labels: NDArray[np.uint8], resamples: Resamples, size: Size, rng: np.random.Generator) -> float:
     """Seconds for every score set of a study; drawing the scores is not counted."""
     spent = 0.0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable()) as pool:
         for _ in follow(range(size.artifacts), "a whole study"):
             scores = [_scores(labels, rng) for _ in range(size.sets)]
             begun = time.perf_counter()

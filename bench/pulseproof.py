@@ -9,7 +9,7 @@ import typer
 
 from attacks.__main__ import attack, audit, wfdb
 from bench.__main__ import bundle, run, take
-from bench.reading import answers_command, arm, gate, report, table
+from bench.reading import answers_command, gate, machines, report, table
 from core.console import run_app
 from ecg.__main__ import download, prepare
 from export.__main__ import export
@@ -35,7 +35,8 @@ app.command("bundle")(bundle)
 app.command("bench")(run)
 app.command("take")(take)
 app.command("table")(table)
-app.command("arm")(arm)
+app.command("machines")(machines)
+app.command("arm", hidden=True)(machines)
 app.command("answers")(answers_command)
 app.command("gate")(gate)
 app.command("report")(report)

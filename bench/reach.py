@@ -1,4 +1,4 @@
-"""Where a bundle is run: on this machine, on an emulated ARM core, or on devices over ssh, several at once.
+"""Where a bundle is run: on this machine, on an emulated core, or on devices over ssh, several at once.
 
 In come the names of devices as a user types them (``host``, ``emulated:cortex-a72``, ``pi@host``) and a
 ``devices.toml``; out come their results, each device's in a folder of its own.

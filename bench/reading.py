@@ -39,23 +39,26 @@ def table(
 
 
 @app.command()
-def arm(
+def machines(
     study: StudyOption,
     build: BuildOption = None,
     format: Annotated[Literal["terminal", "csv", "markdown"], typer.Option(help="How to print it.")] = "terminal",
 ) -> None:
-    """Devices beside this machine: how far the scores are apart, AUC on both, and instructions per inference.
+    """Other machines and emulated cores beside this one: how far the scores are apart, AUC on both, instructions.
 
-    Example: `python -m bench arm --study studies/demo.toml`
+    Example: `python -m bench machines --study studies/demo.toml`
     """
-    from bench.arm import arm_lines, as_csv, as_markdown, print_terminal
+    from bench.machines import as_csv, as_markdown, machine_lines, print_terminal
 
     loaded, _, where = load(study, None, build)
-    lines = arm_lines(home_of(loaded, where))
+    lines = machine_lines(home_of(loaded, where))
     if format == "terminal":
         print_terminal(lines, Console())
     else:
         typer.echo((as_csv if format == "csv" else as_markdown)(lines), nl=False)
+
+
+app.command("arm", hidden=True)(machines)  # its name before there were emulated x86 cores
 
 
 @app.command("answers")

@@ -10,7 +10,6 @@ computes nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -28,6 +27,7 @@ from bench.schema import SignalEntry
 from bench.score_difference import host_of
 from core.console import follow
 from core.errors import InputError
+from core.processors import usable
 from core.statistics import draw_resamples, macro, percentiles, resampled_aucs
 from core.steps import Step
 from runtime.auc import auc, macro_auc
@@ -178,7 +178,7 @@ def _fill(jobs: Sequence[_Job], bundle: Bundle, count: int, seed: int) -> None:
         return np.concatenate([[macro_auc(scores, labels)], macro(by_class)]), np.array(intervals), decided.as_array()
 
     # Threads suffice: sorting and sums leave Python's lock alone.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable()) as pool:
         for job in follow(jobs, "intervals"):
             found = list(pool.map(lambda scores, job=job: line(scores(), job), job.lines(bundle.labels)))
             paths = [job.file(kind) for kind in ("aucs", "classes", "metrics")]

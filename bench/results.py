@@ -154,6 +154,8 @@ def _mixed(results: dict[tuple[str, str], Measured]) -> dict[tuple[str, str], st
     for key, result in measured.items():
         fingerprint = result.device.fingerprint
         facts[key]["processor"] = " ".join(str(fingerprint.get(name, "unknown")) for name in ("machine", "cpu"))
+        if "features" in fingerprint:  # older results have none
+            facts[key]["processor features"] = str(fingerprint["features"])
     for fact in sorted({name for each in facts.values() for name in each}):
         values = Counter(each[fact] for each in facts.values() if fact in each)
         usual = max(values, key=lambda value: (values[value], value))

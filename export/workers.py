@@ -8,26 +8,42 @@ its process down with it costs one file, which is then refused, and a new proces
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from core.processors import usable
 from export.model_files import ModelFiles
 
 POLL_S = 0.5
 
 
 def export_all(models: Sequence[ModelFiles], jobs: int | None) -> Iterator[str]:
-    """Make the files of ``models``, ``jobs`` models at a time (default: one a core); one item a recipe begun."""
-    jobs = min(len(models), jobs or os.cpu_count() or 1)
+    """Make the files of ``models``, ``jobs`` models at a time (default: one a processor); one item a recipe begun."""
+    jobs = min(len(models), jobs or usable())
     if jobs <= 1:
-        for model in models:
-            yield from model.make()
+        with _one_thread():
+            for model in models:
+                yield from model.make()
         return
     yield from _Pool(models, jobs).run()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch in here: the order of additions, and with it the last bit of a range that is calibrated,
+    depends on their number, and a file must not depend on how many processors the machine has."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Pool:
@@ -88,13 +104,11 @@ class _Pool:
 def _work(model: ModelFiles, messages: Any) -> None:
     """The life of one process: every recipe of one model."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C goes to all; only the parent has something to say about it
-    import torch
-
-    torch.set_num_threads(1)
     name = model.trained.name
     try:
-        for recipe in model.make():
-            messages.put((name, recipe, None))
+        with _one_thread():
+            for recipe in model.make():
+                messages.put((name, recipe, None))
     except Exception as error:
         messages.put((name, "", error))
 

@@ -27,7 +27,8 @@ def processors(asked: str, threads: int, root: Path = ROOT) -> list[int] | None:
     """The processors for ``threads`` threads, in order; None for all that there are.
 
     By themselves the fastest ones are taken (by the kernel's capacity, else by the highest clock), the last of equals:
-    interrupts go to the first. Raises ``ValueError`` when one that was asked for is not ours to use.
+    interrupts go to the first. Two that are one core's hardware threads are taken together only when there is no
+    other: they share its arithmetic. Raises ``ValueError`` when one that was asked for is not ours to use.
     """
     if asked == "none" or not hasattr(os, "sched_setaffinity"):
         return None
@@ -39,7 +40,14 @@ def processors(asked: str, threads: int, root: Path = ROOT) -> list[int] | None:
             raise ValueError(f"processor {missing[0]} is not among those of this process ({_listed(ours)})")
         return numbers
     fastest = sorted(ours, key=lambda one: (_speed(one, root), one), reverse=True)
-    return sorted(fastest[:threads])
+    first: list[int] = []
+    rest: list[int] = []
+    cores: set[str] = set()
+    for one in fastest:
+        core = _core(one, root)
+        (rest if core in cores else first).append(one)
+        cores.add(core)
+    return sorted([*first, *rest][:threads])
 
 
 def hold(chosen: list[int] | None) -> list[int] | None:
@@ -61,6 +69,18 @@ def _speed(number: int, root: Path) -> int:
         except (OSError, ValueError):
             continue
     return 0
+
+
+def _core(number: int, root: Path) -> str:
+    """What all hardware threads of a processor's core have in common: their list (Documentation/ABI/stable/sysfs-
+    devices-system-cpu); of an old kernel under its old name. Its own number where there is neither."""
+    folder = root / f"sys/devices/system/cpu/cpu{number}/topology"
+    for name in ("core_cpus_list", "thread_siblings_list"):
+        try:
+            return (folder / name).read_text().strip()
+        except OSError:
+            continue
+    return str(number)
 
 
 def _listed(numbers: list[int]) -> str:

@@ -32,7 +32,9 @@ SAME = {
     "arm64": "aarch64",
     "i686": "x86_64",
     "i386": "x86_64",
+    "amd64": "x86_64",
 }
+CPUINFO_KEYS = {"x86_64": b"vendor_id", "aarch64": b"CPU implementer"}  # by which the kernels' two forms differ
 
 
 def python_command() -> list[str]:
@@ -50,13 +52,37 @@ def python_command() -> list[str]:
 
 
 def emulator(root: Path = ROOT) -> str | None:
-    """By what this processor is emulated, as far as it shows; None for a real one."""
-    if b"qemu-user" in _start_of(root / "proc/cpuinfo"):
+    """By what this processor is emulated, as far as it shows; None for a real one.
+
+    The kernel names its architecture from Linux 6.1 on; before, an emulator betrays itself by the real processor's
+    ``/proc/cpuinfo``, whose keys are those of its architecture. Apple's Rosetta calls its processor VirtualApple.
+    """
+    about = _start_of(root / "proc/cpuinfo")
+    if b"qemu-user" in about:
         return "qemu-user"
+    if b"VirtualApple" in about or _translated():
+        return "Rosetta"
     kernel, own = _start_of(root / "proc/sys/kernel/arch").decode("ascii", "replace").strip(), platform.machine()
     if kernel and SAME.get(kernel, kernel) != SAME.get(own, own):
         return f"a machine of architecture {kernel}"
+    shown = next((name for name, key in CPUINFO_KEYS.items() if key in about), None)
+    if not kernel and shown and SAME.get(own, own) in CPUINFO_KEYS and SAME.get(own, own) != shown:
+        return f"a machine of architecture {shown}"
     return None
+
+
+def _translated() -> bool:
+    """True for a program of an Intel Mac on a Mac with Apple's processor."""
+    if sys.platform != "darwin":
+        return False
+    import subprocess
+
+    command = ["/usr/sbin/sysctl", "-n", "sysctl.proc_translated"]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.stdout[:1] == b"1"
 
 
 def score_counted(

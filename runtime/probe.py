@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from runtime.processor import features
+
 UNAVAILABLE = "unavailable"
 ROOT = Path("/")
 
@@ -38,12 +40,17 @@ ARM_CORES = {
     0xD49: "Neoverse-N2",
 }
 
+# In the type of a processor's thermal zone: cpu-thermal (Raspberry Pi), CPU-therm (Jetson), x86_pkg_temp, soc-thermal.
+PROCESSOR_ZONES = ("cpu", "pkg", "soc", "bigcore", "cluster")
+
 
 def fingerprint(root: Path = ROOT) -> dict[str, Any]:
-    """Return machine, cpu, board, cores, memory_mb (10^6 bytes), system, python and numpy of this device."""
+    """Return machine, cpu, its features that int8 arithmetic depends on, board, cores, memory_mb (10^6 bytes), system,
+    python and numpy of this device."""
     return {
         "machine": platform.machine() or UNAVAILABLE,
         "cpu": _cpu(root),
+        "features": _features(root),
         "board": _board(root),
         "cores": os.cpu_count() or UNAVAILABLE,
         "memory_mb": _memory_mb(root),
@@ -54,10 +61,11 @@ def fingerprint(root: Path = ROOT) -> dict[str, Any]:
 
 
 def condition(root: Path = ROOT) -> dict[str, Any]:
-    """Return governor, frequency_mhz (first core), temperature_c, throttled (the firmware's word) and load, now."""
+    """Return governor, frequency_mhz (of the first processor that is ours), temperature_c, throttled (the firmware's
+    word) and load, now."""
     frequency, temperature = clock_and_temperature(root)
     return {
-        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or UNAVAILABLE,
+        "governor": _text(root / f"sys/devices/system/cpu/cpu{_first()}/cpufreq/scaling_governor") or UNAVAILABLE,
         "frequency_mhz": frequency,
         "temperature_c": temperature,
         "throttled": _vcgencmd_throttled(),
@@ -66,9 +74,28 @@ def condition(root: Path = ROOT) -> dict[str, Any]:
 
 
 def clock_and_temperature(root: Path = ROOT) -> tuple[float | str, float | str]:
-    """Return (frequency_mhz of the first core, temperature_c), now: what changes fast, read from two small files."""
-    frequency = _thousandths(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
-    return frequency, _thousandths(root / "sys/class/thermal/thermal_zone0/temp")
+    """Return (frequency_mhz, temperature_c), now: what changes fast, read from a few small files.
+
+    The frequency is that of the first processor that this process may use: once it is held to the fast cores of a board
+    with two kinds, the clock of the slow ones says nothing about it.
+    """
+    frequency = _thousandths(root / f"sys/devices/system/cpu/cpu{_first()}/cpufreq/scaling_cur_freq")
+    return frequency, _thousandths(_zone(root) / "temp")
+
+
+def _first() -> int:
+    return min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0  # not on macOS
+
+
+def _zone(root: Path) -> Path:
+    """The thermal zone of the processor, by its type: a laptop's first one may be its battery's or its case's. The
+    first one where no type tells."""
+    zones = root / "sys/class/thermal"
+    for folder in sorted(zones.glob("thermal_zone*")):
+        kind = _text(folder / "type").lower()
+        if any(word in kind for word in PROCESSOR_ZONES):
+            return folder
+    return zones / "thermal_zone0"
 
 
 def was_throttled(before: dict[str, Any], after: dict[str, Any]) -> bool | str:
@@ -95,16 +122,24 @@ def oom_kills(root: Path = ROOT) -> int | None:
 
 
 def _cpu(root: Path) -> str:
+    """The core's name. A 32-bit ARM kernel prints "model name: ARMv7 Processor rev 4 (v7l)" on every board: the part
+    says more. MIPS calls it "cpu model", RISC-V "uarch", POWER "cpu"."""
     info = _cpuinfo(root)
-    if "model name" in info:
-        return info["model name"]
     try:
         part = int(info["CPU part"], 16)
     except (KeyError, ValueError):
-        return info.get("Processor") or info.get("cpu model") or UNAVAILABLE
+        names = ("model name", "Processor", "cpu model", "uarch", "cpu")
+        return next((info[name] for name in names if name in info), UNAVAILABLE)
     if info.get("CPU implementer", "0x41") == "0x41" and part in ARM_CORES:
         return ARM_CORES[part]
     return f"implementer {info.get('CPU implementer', UNAVAILABLE)} part {part:#x}"
+
+
+def _features(root: Path) -> str:
+    """Names with blanks between. A virtual machine may call processors with and without VNNI by one name ("AMD EPYC"),
+    and the scores of an int8 file differ between them."""
+    found = features(root)
+    return found if isinstance(found, str) else " ".join(found) or UNAVAILABLE
 
 
 def _board(root: Path) -> str:

@@ -98,6 +98,7 @@ def read_good(one: Wanted) -> dict[str, Any] | None:
         good = (
             result["status"] == "ok"
             and _identity(result) == _identity(one.head)
+            and _same_features(result, one.head)
             and result["scores"]["file"] == one.scores.name
             and result["scores"]["sha256"] == sha256_file(one.scores)
             and (result["times"] is None or result["times"]["sha256"] == sha256_file(one.times))
@@ -152,6 +153,12 @@ def _identity(result: dict[str, Any]) -> dict[str, Any]:
         device["fingerprint"]["cpu"],
     ]
     return same
+
+
+def _same_features(result: dict[str, Any], head: dict[str, Any]) -> bool:
+    """False for a processor of the same name with other instructions. Results from before they were noted are kept."""
+    found, now = (each["device"]["fingerprint"].get("features") for each in (result, head))
+    return found is None or now is None or bool(found == now)
 
 
 def _ordered(head: dict[str, Any], filled: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,10 @@ from runtime.probe import oom_kills
 from runtime.words import one_line
 
 # Every library that could start threads beside the engine's own.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),  # numpy of some distributions, and on a Mac
+)
 
 
 def run_child(

@@ -1,8 +1,10 @@
 """Whether an emulated system can be believed: three checks at preparation, none of which can be left out.
 
 In comes a :class:`~bench.emulated.system.System`; it goes out again when all hold, else an InputError says which not:
-1. What its ``/proc/cpuinfo`` claims is what the emulated core has.
-2. Its engines give small float and int8 models the scores that arithmetic gives (:mod:`bench.emulated.probes`).
+1. What its ``/proc/cpuinfo`` claims is what the emulated core has, and every library is its own.
+2. Its engines give small float and int8 models the scores that arithmetic gives (:mod:`bench.emulated.probes`); where
+   the core is one whose 16-bit sums saturate, the saturated ones, so that a process that ran on this machine's own
+   processor instead is found out.
 3. The counts of instructions repeat: exactly with LiteRT, within 1 % with ONNX Runtime and tflite-runtime.
 """
 
@@ -17,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import runtime
-from bench.emulated.cores import Architecture, Core
+from bench.emulated.cores import Architecture
+from bench.emulated.features import wrong_features
 from bench.emulated.guest import ROUNDS
 from bench.emulated.probes import Probe, signals, write_probes
 from bench.emulated.system import System
@@ -25,31 +28,24 @@ from core.errors import InputError
 from core.steps import digest
 from runtime.files import read_json, write_array, write_json
 
-CHECKS = 1  # raise it when a check changes, so that systems that are there are checked again
+CHECKS = 2  # raise it when a check changes, so that systems that are there are checked again
 GUEST = Path(__file__).with_name("guest.py")
 REPEATS = {"ai_edge_litert": 0.0, "tflite_runtime": 0.01, "onnxruntime": 0.01}
 ENGINES: dict[Architecture, dict[str, str]] = {
     "arm64": {"onnx": "onnxruntime", "tflite": "ai_edge_litert"},
     "armhf": {"tflite": "tflite_runtime"},
-}
-# The bits of AT_HWCAP, first bit first (Linux, arch/arm64 and arch/arm, include/uapi/asm/hwcap.h).
-CAPABILITIES: dict[Architecture, str] = {
-    "arm64": "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop "
-    "sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs sb paca pacg",
-    "armhf": "swp half thumb 26bit fastmult fpa vfp edsp java iwmmxt crunch thumbee neon vfpv3 vfpv3d16 tls vfpv4 "
-    "idiva idivt vfpd32 lpae evtstrm",
+    "amd64": {"onnx": "onnxruntime", "tflite": "ai_edge_litert"},
 }
 WARM = 4  # counts that are left out: the first inferences allocate
-NOT_EMULATED = {"evtstrm"}  # a timer of the kernel, no instruction
-# What a core has and a board's cpuinfo may leave out, because no engine computes with it: the Raspberry Pi's A53 and
-# A72 come without the instructions for cryptography.
-UNUSED = {"aes", "pmull", "sha1", "sha2", "swp", "thumbee"}
 
 
 def checked(system: System, say: Callable[[str], None]) -> System:
     """Check a system unless it was checked before. Raises InputError."""
     version = system.version()
-    stamp, wanted = system.home / "checked.json", {"checks": digest([CHECKS, version, system.core.cpuinfo()])}
+    stamp, wanted = (
+        system.home / "checked.json",
+        {"checks": digest([CHECKS, version, system.core.cpu, system.core.cpuinfo()])},
+    )
     try:
         if read_json(stamp) == wanted:
             return system
@@ -66,7 +62,7 @@ def _check(system: System, folder: Path) -> None:
     engines = ENGINES[system.core.architecture]
     shutil.copytree(Path(runtime.__file__).parent, folder / "path" / "runtime", ignore=shutil.ignore_patterns("__py*"))
     write_array(folder / "signals.npy", signals())
-    probes = write_probes(folder, tuple(engines))
+    probes = write_probes(folder, tuple(engines), system.core.saturates)
     named = [f"{engines[probe.file.suffix[1:]]}={probe.file.name}" for probe in probes]
     done = system.run([str(GUEST), str(folder), *named], folder / "counts", folder / "path")
     if done.returncode != 0:
@@ -75,27 +71,25 @@ def _check(system: System, folder: Path) -> None:
     said = json.loads(done.stdout)
     for probe in probes:
         _check_scores(system, probe)
-    _check_features(system, said["hwcap"])
+    _check_libraries(system, said["libraries"])
+    _check_features(system, said["words"])
     pairs = _counts(system, folder / f"counts.{said['pid']}").reshape(len(probes), ROUNDS, 2)
     for probe, counts in zip(probes, pairs[:, :, 1] - pairs[:, :, 0], strict=True):
         _check_counts(system, engines[probe.file.suffix[1:]], probe.file.name, counts[WARM:])
 
 
-def capabilities(architecture: Architecture, hwcap: int) -> set[str]:
-    """The names of the bits of a capability word."""
-    return {name for bit, name in enumerate(CAPABILITIES[architecture].split()) if hwcap >> bit & 1}
-
-
-def wrong_features(core: Core, hwcap: int) -> list[str]:
-    """The features that a core's cpuinfo has and the emulated core has not, or the other way round."""
-    there, claimed = capabilities(core.architecture, hwcap), set(core.features)
-    return sorted((claimed - there - NOT_EMULATED) | (there - claimed - UNUSED))
-
-
-def _check_features(system: System, hwcap: int) -> None:
-    wrong = wrong_features(system.core, hwcap)
+def _check_features(system: System, words: dict[str, int]) -> None:
+    wrong = wrong_features(system.core, words)
     if wrong:
         raise _not_held(system, f"its cpuinfo and the emulated core differ in {', '.join(wrong)}")
+
+
+def _check_libraries(system: System, libraries: list[str]) -> None:
+    """An x86 system on an x86 machine could load the machine's own."""
+    base = Path(system.start[-1]).resolve().parents[3]  # of <base>/root/usr/bin/python3.11
+    foreign = [each for each in libraries if base not in Path(each).resolve().parents]
+    if foreign:
+        raise _not_held(system, f"it uses this machine's own {', '.join(foreign[:3])}")
 
 
 def _check_scores(system: System, probe: Probe) -> None:

@@ -70,6 +70,8 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
         getppid_number = 173;
     else if (strcmp(info->target_name, "arm") == 0)
         getppid_number = 64;
+    else if (strcmp(info->target_name, "x86_64") == 0)
+        getppid_number = 110;
     else
         return -1;
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_block);

@@ -27,6 +27,7 @@ SOURCES = Path("/etc/apt")
 WHEEL_TAGS = {
     "arm64": tuple(f"manylinux{version}_aarch64" for version in ("_2_28", "_2_27", "_2_17", "2014")),
     "armhf": tuple(f"manylinux{version}_armv7l" for version in ("_2_34", "_2_31", "_2_17", "2014")),
+    "amd64": tuple(f"manylinux{version}_x86_64" for version in ("_2_28", "_2_27", "_2_17", "2014")),
 }
 
 
@@ -97,7 +98,7 @@ def mirror(folder: Path) -> str:
         if found:
             return found.group(1)
     raise InputError(
-        f"{folder}: this machine uses no Debian mirror, from which the packages for ARM would come",
+        f"{folder}: this machine uses no Debian mirror, from which the packages of an emulated core would come",
         f"name one in {MIRROR}, or run on Debian",
     )
 

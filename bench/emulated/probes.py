@@ -1,9 +1,14 @@
 """Small models whose scores are known by arithmetic, to find out whether an emulated engine computes rightly.
 
-In comes a folder; out come four files, float and int8, ONNX and TFLite, and for each the scores that a few signals must
-get. A layer of convolution and a dense one have the same weights in all four. The expected scores are computed here in
-64-bit numbers (int8: in whole ones), by no engine: qemu 7.2 gives wrong int8 scores without a word when it is told
-to be a core with more instructions than it emulates well.
+In comes a folder; out come files, float and int8, ONNX and TFLite, and for each the scores that a few signals must get.
+A layer of convolution and a dense one have the same weights in all but ``int7.onnx``, where they are half as large. The
+expected scores are computed here in 64-bit numbers (int8: in whole ones), by no engine: qemu 7.2 gives wrong int8
+scores without a word when it is told to be a core with more instructions than it emulates well.
+
+On a core with AVX2 and without VNNI, ONNX Runtime's kernels add two products of an unsigned and a signed byte in 16
+bits, and what is larger is cut (VPMADDUBSW, Intel's manual, volume 2; onnxruntime #6004). That too is arithmetic
+(:func:`expected`): an emulated core of this kind must give just these wrong scores for ``int8.onnx``, and the right
+ones for ``int7.onnx``, whose largest sum, 255 * 64 * 2, fits.
 """
 
 from __future__ import annotations
@@ -27,6 +32,14 @@ SIGNALS = 4
 STEP, KERNEL_STEP, INNER_STEP, WEIGHT_STEP, SCORE_STEP = 0.02, 0.003, 0.05, 0.002, 0.11
 
 
+# Of each format, and how far a rounding may take a score. LiteRT multiplies in 16 bits and adds in 32 everywhere.
+_EXACT, _STEP = 1e-4, 1.01 * SCORE_STEP
+_FILES = {
+    "onnx": {"float": _EXACT, "int8": _STEP, "int7": _STEP},
+    "tflite": {"float": _EXACT, "int8": _STEP},
+}
+
+
 @dataclass(frozen=True)
 class Probe:
     """One file and the ``scores`` (n, classes) that it must give; ``within``: how far a rounding may take them."""
@@ -41,32 +54,55 @@ def signals() -> NDArray[np.float32]:
     return np.random.default_rng(7).normal(0, 0.8, (SIGNALS, LEADS, SAMPLES)).astype(np.float32)
 
 
-def write_probes(folder: Path, formats: tuple[str, ...]) -> list[Probe]:
-    """Write the float and the int8 file of each format."""
+def write_probes(folder: Path, formats: tuple[str, ...], saturates: bool = False) -> list[Probe]:
+    """Write the files of each format. ``saturates``: the scores expected of ``int8.onnx`` are those
+    of a core whose 16-bit sums saturate."""
     rng = np.random.default_rng(8)
     kernels = rng.integers(-127, 128, (FILTERS, LEADS, WIDTH))
     weights = rng.integers(-127, 128, (CLASSES, FILTERS, PLACES))
     writers = {"onnx": _write_onnx, "tflite": _write_tflite}
     probes = []
     for kind in formats:
-        for quantized, within in ((False, 1e-4), (True, 1.01 * SCORE_STEP)):
-            file = folder / f"{'int8' if quantized else 'float'}.{kind}"
-            writers[kind](file, kernels.astype(np.int8), weights.astype(np.int8), quantized)
-            probes.append(Probe(file, expected(kernels, weights, quantized), within))
+        for name, within in _FILES[kind].items():
+            file, quantized = folder / f"{name}.{kind}", name != "float"
+            both = (kernels // 2, weights // 2) if name == "int7" else (kernels, weights)
+            writers[kind](file, both[0].astype(np.int8), both[1].astype(np.int8), quantized)
+            wrong = saturates and file.name == "int8.onnx"
+            probes.append(Probe(file, expected(*both, quantized, wrong), within))
     return probes
 
 
-def expected(kernels: NDArray[Any], weights: NDArray[Any], quantized: bool) -> NDArray[np.float64]:
-    """The scores of :func:`signals`: a convolution over time, then a dense layer."""
+def expected(
+    kernels: NDArray[Any], weights: NDArray[Any], quantized: bool, saturating: bool = False
+) -> NDArray[np.float64]:
+    """The scores of :func:`signals`: a convolution over time, then a dense layer. ``saturating``: each two neighbouring
+    products of the sums over (lead, width) and over (filter, place) are added in 16 bits."""
     x = signals().astype(np.float64)
     if quantized:
-        x = STEP * _steps(x, STEP)
+        x = _steps(x, STEP)
     parts = np.lib.stride_tricks.sliding_window_view(x, WIDTH, axis=2)  # (n, leads, places, width)
-    inner = np.einsum("nlpw,flw->nfp", parts, KERNEL_STEP * kernels)
+    columns = parts.transpose(0, 2, 1, 3).reshape(SIGNALS, PLACES, LEADS * WIDTH)
+    unit = STEP if quantized else 1.0
+    inner = unit * KERNEL_STEP * _summed(columns, kernels.reshape(FILTERS, -1), saturating)  # (n, places, filters)
     if quantized:
-        inner = INNER_STEP * _steps(inner, INNER_STEP)
-    scores = np.einsum("nfp,cfp->nc", inner, WEIGHT_STEP * weights)
+        inner = _steps(inner, INNER_STEP)
+    unit = INNER_STEP if quantized else 1.0
+    scores = (
+        unit
+        * WEIGHT_STEP
+        * _summed(inner.transpose(0, 2, 1).reshape(SIGNALS, -1), weights.reshape(CLASSES, -1), saturating)
+    )
     return SCORE_STEP * _steps(scores, SCORE_STEP) if quantized else scores
+
+
+def _summed(values: NDArray[Any], weights: NDArray[Any], saturating: bool) -> NDArray[Any]:
+    """``values`` (..., k) times ``weights`` (m, k), summed over k. ``saturating``: as unsigned bytes times signed ones
+    (zero point 128), products 2j and 2j + 1 added in 16 bits, what the zero point adds taken off in whole numbers."""
+    if not saturating:
+        return values @ weights.T
+    products = (values[..., None, :] + 128) * weights
+    pairs = np.clip(products[..., ::2] + products[..., 1::2], -(2**15), 2**15 - 1)
+    return pairs.sum(axis=-1) - 128 * weights.sum(axis=-1)
 
 
 def _steps(values: NDArray[Any], step: float) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Run a bundle on an emulated ARM core: the packed runner, unmodified, under qemu-user.
+"""Run a bundle on an emulated core: the packed runner, unmodified, under qemu-user.
 
 In: a bundle and what is asked for; where that leaves it open, the study's ``[bench.emulated]`` as the bundle holds it.
 Out: ``<results>/emulated-<core>/``, evidence ``emulated-count``. The core gets a smaller bundle of its own, beside the

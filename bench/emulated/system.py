@@ -1,4 +1,4 @@
-"""An emulated ARM system: Python, numpy and the engines for another architecture, and the command that starts them.
+"""An emulated system: Python, numpy and the engines for another architecture, and the command that starts them.
 
 In comes a :class:`~bench.emulated.cores.Core`; out comes a :class:`System` that was checked. It is made once, in less
 than two minutes, in the user's cache folder (``$XDG_CACHE_HOME/pulseproof``), under a name that holds a digest of all
@@ -20,21 +20,26 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from bench.emulated.cores import Architecture, Core
+from bench.emulated.cores import QEMU, Architecture, Core
 from bench.emulated.packages import SUITE, fetch_packages, fetch_wheels, need, run
 from core.steps import digest
 from runtime.files import write_text
 
-LAYOUT = 1  # raise it when what is made changes
+LAYOUT = 2  # raise it when what is made changes
 PLUGIN = Path(__file__).with_name("count.c")
 PACKAGES: dict[Architecture, tuple[str, ...]] = {
     "arm64": ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgcc-s1"),
     "armhf": ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgcc-s1", "python3-numpy"),
+    "amd64": ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgcc-s1"),
 }
 # The engines whose scores are compared have the versions of this environment. For 32-bit ARM there is one engine.
 SAME_AS_HERE = ("numpy", "onnxruntime", "ai-edge-litert")
 TFLITE_RUNTIME = "tflite-runtime==2.14.0"
-FORMATS: dict[Architecture, tuple[str, ...]] = {"arm64": ("onnx", "tflite"), "armhf": ("tflite",)}
+FORMATS: dict[Architecture, tuple[str, ...]] = {
+    "arm64": ("onnx", "tflite"),
+    "armhf": ("tflite",),
+    "amd64": ("onnx", "tflite"),
+}
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def _base(architecture: Architecture, say: Callable[[str], None], cache: Path) -
     """The folder of an architecture: its files (``root``), wheels (``site``), the plugin, and qemu where this machine
     has none."""
     wheels = [TFLITE_RUNTIME]
-    if architecture == "arm64":
+    if architecture != "armhf":
         wheels = [f"{name}=={metadata.version(name)}" for name in SAME_AS_HERE]
     made_of = [LAYOUT, SUITE, architecture, PACKAGES[architecture], wheels, PLUGIN.read_text(), platform.machine()]
     base = cache / f"{architecture}-{digest(made_of)[:12]}"
@@ -128,6 +133,8 @@ def _base(architecture: Architecture, say: Callable[[str], None], cache: Path) -
         fetch_packages(PACKAGES[architecture], architecture, made / "root")
         if architecture == "armhf":
             _plain_names(made / "root")
+        if architecture == "amd64":
+            _closed(made / "root")
         fetch_wheels(wheels, architecture, made / "site")
         command = [gcc, "-O2", "-Wall", "-shared", "-fPIC", "-fvisibility=hidden", "-o", str(made / "count.so")]
         run([*command, str(PLUGIN)], "gcc cannot make the plugin", "apt-get install gcc libc6-dev")
@@ -149,13 +156,32 @@ def _qemu(base: Path, program: str) -> list[str]:
 
 
 def _own_qemu() -> str | None:
-    """This machine's qemu-user if it takes our plugin: version 7.1 (a Cortex-A76) to 8 (the plugin interface)."""
-    found = shutil.which("qemu-aarch64")
-    if found is None or shutil.which("qemu-arm") is None:
+    """This machine's qemu-user if it takes our plugin: version 7.2 (AVX2) to 8 (the plugin interface)."""
+    found, *others = (shutil.which(program) for program in QEMU.values())
+    if found is None or None in others:
         return None
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
     version = re.search(r"version (\d+)\.(\d+)", said)
-    return found if version and (7, 1) <= (int(version[1]), int(version[2])) < (9, 0) else None
+    return found if version and (7, 2) <= (int(version[1]), int(version[2])) < (9, 0) else None
+
+
+def _closed(root: Path) -> None:
+    """Let no path of an x86 system lead to this machine's own files, which an x86 machine has at the same places.
+
+    Of a library that lies in ``/usr/lib`` the loader asks for ``/lib`` too: on a system the two are one folder, and so
+    they become here. A link that starts at the root of the file system (the loader's own) starts at ``root`` instead.
+    """
+    for name in ("bin", "lib", "lib64", "sbin"):
+        folder = root / name
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.copytree(folder, root / "usr" / name, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(folder)
+            folder.symlink_to(Path("usr", name))
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink() and path.readlink().is_absolute():
+            target = root / path.readlink().relative_to("/")
+            path.unlink()
+            path.symlink_to(os.path.relpath(target, path.parent))
 
 
 def _plain_names(root: Path) -> None:

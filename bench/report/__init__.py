@@ -28,7 +28,7 @@ from bench.report.latency import latency_section, read_latencies
 from bench.report.markup import Section, details, esc
 from bench.report.page import page
 from bench.report.pictures import write_pictures
-from bench.report.provenance import arm_section, audit_section, missing_section, origin_section
+from bench.report.provenance import audit_section, machines_section, missing_section, origin_section
 from bench.report.recordings import recordings_section
 from bench.report.table import results_section, rows_data, weighed
 from bench.report.viewer import viewer_data
@@ -61,7 +61,7 @@ def write_report(
         heat_section(evaluation),
         forest_section(answers.comparisons, evaluation.delta) if answers else None,
         latency_section(timed),
-        arm_section(evaluation, home) if home is not None else None,
+        machines_section(evaluation, home) if home is not None else None,
         recordings_section(viewer) if viewer else None,
         audit_section(evaluation),
         missing_section(evaluation),

@@ -20,7 +20,7 @@ WIDTH, HEIGHT, MARGIN = 240, 24, 12
 TITLES = {
     "quantized-minus-float": "Quantized minus float",
     "tflite-minus-onnx": "TFLite minus ONNX",
-    "arm-minus-x86": "Another device minus this machine",
+    "device-minus-host": "Another device minus this machine",
     "attacked-minus-clean": "Attacked minus clean",
     "deep-minus-classical": "Deep minus classical",
     "attack-minus-control": "Attack from another model minus noise of the same bound",

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.arm import LEGEND, ArmLine, arm_lines
 from bench.evaluation import Evaluation
+from bench.machines import MachineLine, legend, machine_lines
 from bench.remarks import audited, not_applicable
 from bench.report.markup import Cell, Section, breakable, bullets, details, esc, paragraph, table
 from bench.results import Bundle, DeviceResults
@@ -23,13 +23,13 @@ from runtime.files import sha256_file
 SHOWN = 16  # characters of a hash; 64 bits tell files apart, the whole one stands in bundle.json
 
 
-def arm_section(evaluation: Evaluation, home: Path) -> Section | None:
+def machines_section(evaluation: Evaluation, home: Path) -> Section | None:
     """The other devices beside this machine; None where there is none."""
     if not any(each.evidence != HOST for each in evaluation.devices):
         return None
-    lines = arm_lines(home)
-    body = paragraph(LEGEND, "dim measure") + "".join(
-        _arm_table([line for line in lines if line.device == name], name)
+    lines = machine_lines(home)
+    body = paragraph(legend(lines), "dim measure") + "".join(
+        _machine_table([line for line in lines if line.device == name], name)
         for name in dict.fromkeys(line.device for line in lines)
     )
     return Section("devices", "Other devices beside this machine", body)
@@ -68,7 +68,7 @@ def origin_section(evaluation: Evaluation, bundle: Bundle | None, devices: Seque
     return Section("origin", "Where the numbers come from", body)
 
 
-def _arm_table(lines: Sequence[ArmLine], device: str) -> str:
+def _machine_table(lines: Sequence[MachineLine], device: str) -> str:
     heads = ["artifact", "signal set", "n", "AUC here", f"AUC on {esc(device)}", "apart", "M instr.", "/ fp32"]
     rows = []
     for line in lines:

@@ -76,7 +76,7 @@ def test_what_is_subtracted_from_what(found: list[Comparison]) -> None:
         for target in NAMES
         if source != target
     }
-    assert not of(found, "arm-minus-x86")
+    assert not of(found, "device-minus-host")
 
 
 def test_a_comparison_is_the_paired_bootstrap_of_its_scores(built: Path, found: list[Comparison]) -> None:
@@ -127,7 +127,7 @@ def test_another_processor_is_compared_on_the_recordings_that_it_ran(tmp_path: P
     head = study(tmp_path, falling, n=200, jitter=0.1)
     add_device(tmp_path, head, first)
     evaluation = evaluated(tmp_path)
-    found = of(comparisons(evaluation, BUDGET), "arm-minus-x86")
+    found = of(comparisons(evaluation, BUDGET), "device-minus-host")
     each = found["cnn/onnx-fp32 on pi4", "cnn/onnx-fp32 on host", "clean"]
     labels, patients = np.load(tmp_path / "bundle/labels.npy"), np.load(tmp_path / "bundle/patients.npy")
     a, b = (np.load(tmp_path / f"results/{name}/cnn__onnx-fp32/clean.npy")[:first] for name in ("pi4", "host"))

@@ -37,8 +37,8 @@ def test_the_tables_agree_with_the_rows_beside_them(study: str) -> None:
     for row in rows:
         line = next(li for li in table.splitlines() if row["recipe"] in li and f"| {row['model']} " in li)
         assert f"{float(row['auc']):.3f}".removeprefix("0") in line
-    arm = Path(f"docs/results/{study}-arm.md")  # the devices have a table of their own
-    lines = arm.read_text(encoding="utf-8").splitlines() if arm.exists() else []
+    machines = Path(f"docs/results/{study}-machines.md")  # the devices have a table of their own
+    lines = machines.read_text(encoding="utf-8").splitlines() if machines.exists() else []
     devices = [row for row in every if row["device"].startswith("emulated") and row["auc"]]
     assert bool(lines) == bool(devices)
     for row in devices:

@@ -316,6 +316,19 @@ def test_results_of_another_version_than_most_are_not_mixed_in(made: Made, chang
     assert len(device.results) == 5
 
 
+def test_processors_of_one_name_with_other_instructions_are_not_mixed(made: Made) -> None:
+    """A virtual machine calls them all "AMD EPYC"; older results, which noted no instructions, stay."""
+    paths = sorted(made.results.glob("*/*.json"))
+    for path in paths[1:]:
+        about = json.loads(path.read_text())["device"]["fingerprint"]
+        features = "avx2 fma" if path == paths[1] else "avx2 fma avx512_vnni"
+        change_json(path, device__fingerprint={**about, "features": features})
+    device = made.read()
+    said = "measured with processor features avx2 fma, most of this device with avx2 fma avx512_vnni"
+    assert [(each.path, each.reason) for each in device.stale] == [(paths[1], said)]
+    assert len(device.results) == 5
+
+
 def test_of_two_versions_with_as_many_results_one_stays_whatever_the_order(made: Made) -> None:
     paths = sorted(made.results.glob("*/*.json"))
     for path in paths[:3]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ecg.recordings import Recordings
+from export import workers
 from export.manifest import Entry
 from export.run import export_study
 from models.run import Trained
@@ -36,6 +38,30 @@ class Deadly(nn.Module):
 def by_name(build: Path, recordings: Recordings, trained: dict[str, Trained], jobs: int) -> dict[str, Entry]:
     study = small_study(recipes=RECIPES)
     return {entry.name: entry for entry in export_study(study, recordings, trained, build, jobs).entries}
+
+
+class Counting:
+    """A model whose making says how many threads torch has then."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    def make(self) -> Iterator[str]:
+        self.threads.append(torch.get_num_threads())
+        yield "onnx-fp32"
+
+
+def test_a_file_is_made_with_one_thread_whatever_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "usable", lambda: 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        models = [Counting(), Counting()]
+        assert list(workers.export_all(models, None)) == ["onnx-fp32"] * 2  # type: ignore[arg-type]
+        assert [each.threads for each in models] == [[1], [1]]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.slow

@@ -38,6 +38,27 @@ def test_the_fastest_and_last_are_taken(
     assert affinity.processors("auto", threads, board(tmp_path, **files)) == chosen
 
 
+@pytest.mark.parametrize("name", ["core_cpus_list", "thread_siblings_list"])
+@pytest.mark.parametrize(
+    ("siblings", "threads", "chosen"),
+    [
+        (["0-1", "0-1", "2-3", "2-3"], 1, [3]),
+        (["0-1", "0-1", "2-3", "2-3"], 2, [1, 3]),  # as clouds and small PCs number them
+        (["0,2", "1,3", "0,2", "1,3"], 2, [2, 3]),  # as most PCs do
+        (["0-1", "0-1", "2-3", "2-3"], 3, [1, 2, 3]),
+    ],
+)
+def test_two_threads_are_not_held_to_one_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, siblings: list[str], threads: int, chosen: list[int]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    for number, text in enumerate(siblings):
+        path = tmp_path / f"sys/devices/system/cpu/cpu{number}/topology" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{text}\n")
+    assert affinity.processors("auto", threads, tmp_path) == chosen
+
+
 def test_what_was_asked_for_is_taken_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2})
     assert affinity.processors("0,2", 1) == [0, 2]

@@ -33,6 +33,14 @@ def root_with(folder: Path, files: dict[str, str]) -> Path:
         ("armv7l", {"proc/sys/kernel/arch": "aarch64\n"}, None),  # a 32-bit system on a 64-bit kernel
         ("i686", {"proc/sys/kernel/arch": "x86_64\n"}, None),
         ("x86_64", {}, None),  # a kernel older than that file
+        ("x86_64", {"proc/cpuinfo": "vendor_id\t: GenuineIntel\n"}, None),
+        ("aarch64", {"proc/cpuinfo": "vendor_id\t: GenuineIntel\nflags\t: avx2\n"}, "x86_64"),  # qemu by binfmt there
+        ("x86_64", {"proc/cpuinfo": "CPU implementer\t: 0x41\n"}, "aarch64"),
+        ("armv7l", {"proc/cpuinfo": "CPU implementer\t: 0x41\n"}, None),
+        ("s390x", {"proc/cpuinfo": "vendor_id       : IBM/S390\n"}, None),
+        # Rosetta in a Linux container, on a kernel that names itself and on one that does not
+        ("x86_64", {"proc/cpuinfo": "vendor_id\t: VirtualApple\n", "proc/sys/kernel/arch": "aarch64\n"}, "Rosetta"),
+        ("x86_64", {"proc/cpuinfo": "vendor_id\t: VirtualApple\n"}, "Rosetta"),
     ],
 )
 def test_an_emulator_shows(

@@ -195,9 +195,27 @@ def old_engine(out: Path) -> None:
     rewrite(out, engine={"name": "onnxruntime", "version": "1.0", "threads": 1})
 
 
+def other_instructions(out: Path, features: str | None = "sse4_1") -> None:
+    """Made on a processor of the same name, as a virtual machine calls it, with other instructions."""
+    device = json.loads((out / "linear__onnx-fp32/clean.json").read_text())["device"]
+    device["fingerprint"].pop("features")
+    if features is not None:
+        device["fingerprint"]["features"] = features
+    rewrite(out, device=device)
+
+
+def test_a_result_from_before_features_were_noted_is_kept(bundle: Path, undisturbed: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
+    other_instructions(out, None)
+    before = snapshot(out)
+    assert main(["run", str(bundle), "--out", str(out), *HOST, "--only", "linear/onnx-*", "--sets", "clean"]) == 0
+    assert snapshot(out) == before
+
+
 @pytest.mark.parametrize(
     ("damage", "more"),
     [
+        (other_instructions, ()),
         (lambda out: (out / "linear__onnx-fp32/clean.json").unlink(), ()),
         (lambda out: (out / "linear__onnx-fp32/clean.json").write_bytes(b'{"status": "ok"'), ()),
         (lambda out: (out / "linear__onnx-fp32/clean.npy").unlink(), ()),

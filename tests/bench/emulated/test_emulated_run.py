@@ -1,4 +1,4 @@
-"""Real ARM builds of the engines under qemu-user: scores, counts, and what the preparation refuses."""
+"""Real builds of the engines for other cores under qemu-user: scores, counts, and what the preparation refuses."""
 
 from __future__ import annotations
 
@@ -16,26 +16,14 @@ from bench.emulated.checks import ENGINES, checked
 from bench.emulated.cores import CORES
 from bench.emulated.packages import fetch_packages
 from bench.emulated.run import run_emulated
-from bench.emulated.system import System, prepare
+from bench.emulated.system import prepare
 from core.errors import InputError
 from runtime.score import score
+from tests.bench.emulated.preparing import prepared
 from tests.runtime.tiny_bundle import STEP_MV, N, onnx_linear, pack_runner, seal, steps, tflite_linear, write_bundle
 
+HERE = ENGINES["arm64"]  # the same engines
 PYTHON = 800  # instructions: of the engine's millions in a real file less than one in a thousand
-UNREACHABLE = ("cannot fetch", "cannot read the list")
-
-
-def prepared(core: str) -> System:
-    """The checked system of a core; the test is skipped where its parts cannot be had."""
-    for program in ("apt-get", "dpkg-deb", "gcc"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not on this machine")
-    try:
-        return checked(prepare(CORES[core], print), print)
-    except InputError as error:
-        if any(words in error.what for words in UNREACHABLE):
-            pytest.skip(error.what)
-        raise
 
 
 @pytest.fixture
@@ -50,7 +38,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("core", ["cortex-a72", "armhf"])
+@pytest.mark.parametrize("core", ["cortex-a72", "armhf", "x86-haswell"])
 def test_an_emulated_core_scores_as_this_machine_and_counts(core: str, bundle: Path, tmp_path: Path) -> None:
     prepared(core)
     asked = Asked(sets=["*"], limit=10)
@@ -66,7 +54,7 @@ def test_an_emulated_core_scores_as_this_machine_and_counts(core: str, bundle: P
         result = json.loads((place / "clean.json").read_text())
         assert (result["status"], result["n"], result["device"]["evidence"]) == ("ok", 10, "emulated-count")
         assert [result[key] for key in ("latency_ms", "load_ms", "first_ms", "times")] == [None] * 4
-        here = score(bundle / f"artifacts/linear/{kind}-fp32.{kind}", signals, ENGINES["arm64"][kind], 0)
+        here = score(bundle / f"artifacts/linear/{kind}-fp32.{kind}", signals, HERE[kind], 0)
         np.testing.assert_allclose(np.load(place / "clean.npy"), here, atol=1e-5, rtol=0)
         count = result["instructions"]
         assert 0 < count["min"] <= count["p50"] <= count["max"]

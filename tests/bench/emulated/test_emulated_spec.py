@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ import pytest
 from pydantic import ValidationError
 
 from bench.asked import Asked
-from bench.emulated.checks import ENGINES, capabilities, wrong_features
-from bench.emulated.cores import CORES
+from bench.emulated.checks import ENGINES
+from bench.emulated.cores import CORES, QEMU
+from bench.emulated.features import capabilities, wrong_features
+from bench.emulated.guest import cpuid_words
 from bench.emulated.packages import MIRROR, WHEEL_TAGS, mirror
 from bench.emulated.probes import signals, write_probes
 from bench.emulated.run import run_emulated
+from bench.emulated.system import _closed
 from bench.part import choose, make_part
 from bench.results import read_bundle
 from bench.schema import Part
@@ -26,8 +31,17 @@ from runtime.score import score
 from tests.bench.making import make_bundle
 
 BOTH = ("onnx", "tflite")
-# What qemu 7.2 says of its cores (AT_HWCAP).
+# What qemu 7.2 says of its cores: AT_HWCAP, and the registers of CPUID.
 HWCAPS = {"cortex-a53": 0x8FB, "cortex-a72": 0x8FB, "cortex-a76": 0x119FFB, "armhf": 0x1FB8D7}
+HASWELL = {
+    **{"1.0.eax": 0x306C1, "1.0.ecx": 0xFED83203, "1.0.edx": 0x78BFBFD, "7.0.ebx": 0x3A9, "7.0.ecx": 0, "7.1.eax": 0},
+    **{"80000001.0.ecx": 0x21, "80000001.0.edx": 0x28100800},
+}
+NEHALEM = {
+    **{"1.0.eax": 0x106A3, "1.0.ecx": 0x80982201, "1.0.edx": 0x78BFBFD, "7.0.ebx": 0, "7.0.ecx": 0, "7.1.eax": 0},
+    **{"80000001.0.ecx": 1, "80000001.0.edx": 0x20100800},
+}
+WORDS = {name: {"hwcap": word} for name, word in HWCAPS.items()} | {"x86-haswell": HASWELL, "x86-nehalem": NEHALEM}
 
 
 @pytest.fixture
@@ -39,34 +53,73 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("core", CORES)
 def test_the_features_of_a_core_are_those_that_qemu_emulates(core: str) -> None:
-    assert wrong_features(CORES[core], HWCAPS[core]) == []
+    assert wrong_features(CORES[core], WORDS[core]) == []
 
 
 @pytest.mark.parametrize(
-    ("core", "hwcap", "wrong"),
+    ("core", "words", "wrong"),
     [
-        ("cortex-a76", HWCAPS["cortex-a72"], ["asimddp", "asimdhp", "asimdrdm", "atomics", "dcpop", "fphp", "lrcpc"]),
-        ("cortex-a72", HWCAPS["cortex-a76"], ["asimddp", "asimdhp", "asimdrdm", "atomics", "dcpop", "fphp", "lrcpc"]),
-        ("cortex-a72", HWCAPS["cortex-a72"] | 1 << 22, ["sve"]),
-        ("armhf", HWCAPS["armhf"] & ~(1 << 12), ["neon"]),
+        ("cortex-a76", WORDS["cortex-a72"], ["asimddp", "asimdhp", "asimdrdm", "atomics", "dcpop", "fphp", "lrcpc"]),
+        ("cortex-a72", WORDS["cortex-a76"], ["asimddp", "asimdhp", "asimdrdm", "atomics", "dcpop", "fphp", "lrcpc"]),
+        ("cortex-a72", {"hwcap": HWCAPS["cortex-a72"] | 1 << 22}, ["sve"]),
+        ("armhf", {"hwcap": HWCAPS["armhf"] & ~(1 << 12)}, ["neon"]),
+        ("x86-haswell", HASWELL | {"7.0.ecx": 1 << 11}, ["avx512_vnni"]),
+        ("x86-haswell", HASWELL | {"7.1.eax": 1 << 4}, ["avx_vnni"]),
+        ("x86-haswell", HASWELL | {"7.0.ebx": 0x3A9 & ~(1 << 5)}, ["avx2"]),
+        ("x86-haswell", HASWELL | {"1.0.eax": 0xA10F11}, ["signature 0xa10f11"]),
+        ("x86-nehalem", NEHALEM | {"1.0.ecx": 0x80982201 | 1 << 25}, ["aes"]),
     ],
 )
-def test_features_of_another_core_are_named(core: str, hwcap: int, wrong: list[str]) -> None:
-    assert wrong_features(CORES[core], hwcap) == wrong
+def test_features_of_another_core_are_named(core: str, words: dict[str, int], wrong: list[str]) -> None:
+    assert wrong_features(CORES[core], words) == wrong
 
 
 def test_a_capability_word_has_the_kernels_names() -> None:
-    assert capabilities("arm64", 1 << 20 | 1 << 7 | 3) == {"fp", "asimd", "crc32", "asimddp"}
-    assert capabilities("armhf", 1 << 12 | 1 << 19) == {"neon", "vfpd32"}
+    assert capabilities("arm64", {"hwcap": 1 << 20 | 1 << 7 | 3}) == {"fp", "asimd", "crc32", "asimddp"}
+    assert capabilities("armhf", {"hwcap": 1 << 12 | 1 << 19}) == {"neon", "vfpd32"}
+    none = dict.fromkeys(HASWELL, 0)
+    assert capabilities("amd64", none | {"1.0.ecx": 1 << 12 | 1 << 28, "7.0.ebx": 1 << 5}) == {"fma", "avx", "avx2"}
+    assert capabilities("amd64", none | {"1.0.ecx": 1 << 27}) == set(), "osxsave is the kernel's own"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="CPUID is an instruction of x86")
+def test_the_guest_reads_what_the_kernel_prints_of_this_processor() -> None:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    flags = set(next(line for line in lines if line.startswith("flags")).partition(":")[2].split())
+    found = capabilities("amd64", cpuid_words())
+    assert {"fpu", "sse2", "lm"} <= found
+    # A hypervisor or the kernel may hide a flag that the instruction shows, and some are not features of instructions.
+    arithmetic = {"ssse3", "sse4_1", "fma", "avx", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "f16c", "bmi2"}
+    assert found & arithmetic == flags & arithmetic
 
 
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 def test_cpuinfo_says_part_features_and_that_it_is_emulated(core: Any) -> None:
     found = dict((part.strip() for part in line.split(":", 1)) for line in core.cpuinfo().splitlines() if ":" in line)
-    assert int(found["CPU part"], 16) == core.part
-    assert tuple(found["Features"].split()) == core.features
-    assert found["Hardware"] == "qemu-user"
+    if core.architecture == "amd64":
+        family, model, stepping = (int(found[key]) for key in ("cpu family", "model", "stepping"))
+        assert (model >> 4) << 16 | family << 8 | (model & 15) << 4 | stepping == core.part
+        assert (tuple(found["flags"].split()), found["model name"]) == (core.features, f"{core.name} under qemu-user")
+    else:
+        assert int(found["CPU part"], 16) == core.part
+        assert (tuple(found["Features"].split()), found["Hardware"]) == (core.features, "qemu-user")
     assert core.architecture in WHEEL_TAGS
+    assert core.qemu == QEMU[core.architecture]
+
+
+def test_no_path_of_an_x86_system_leads_to_this_machine(tmp_path: Path) -> None:
+    for name in ("lib/x86_64-linux-gnu/ld.so", "usr/lib/x86_64-linux-gnu/libffi.so.8.1", "usr/bin/python3.11"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "lib64").mkdir()
+    (tmp_path / "lib64/ld-linux-x86-64.so.2").symlink_to("/lib/x86_64-linux-gnu/ld.so")
+    (tmp_path / "usr/lib/x86_64-linux-gnu/libffi.so.8").symlink_to("libffi.so.8.1")
+    _closed(tmp_path)
+    for name in ("lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu/ld.so"):
+        assert (tmp_path / name).read_text() == "lib/x86_64-linux-gnu/ld.so"
+        assert tmp_path in (tmp_path / name).resolve().parents
+    for name in ("lib/x86_64-linux-gnu/libffi.so.8", "usr/lib/x86_64-linux-gnu/libffi.so.8"):
+        assert (tmp_path / name).read_text() == "usr/lib/x86_64-linux-gnu/libffi.so.8.1"
 
 
 @pytest.mark.parametrize(
@@ -101,12 +154,24 @@ def test_the_mirror_is_the_machines_own(
 
 
 def test_the_probes_score_here_as_arithmetic_says(tmp_path: Path) -> None:
-    probes = write_probes(tmp_path, BOTH)
-    assert len(probes) == 4
-    for probe in probes:
+    """On whichever processor: one with AVX2 and without VNNI saturates eight-bit weights, in a known way."""
+    exact, saturated = (write_probes(tmp_path, BOTH, saturates) for saturates in (False, True))
+    assert [probe.file.name for probe in exact] == [
+        "float.onnx",
+        "int8.onnx",
+        "int7.onnx",
+        "float.tflite",
+        "int8.tflite",
+    ]
+    for probe, other in zip(exact, saturated, strict=True):
         given = score(probe.file, signals(), ENGINES["arm64"][probe.file.suffix[1:]], 0)
         assert np.ptp(given) > 10 * probe.within, "scores that are all alike would prove nothing"
-        np.testing.assert_allclose(given, probe.scores, atol=probe.within, rtol=0)
+        if probe.file.name == "int8.onnx":
+            assert np.abs(probe.scores - other.scores).max() > 10 * probe.within, "the two could not be told apart"
+            assert min(np.abs(given - each.scores).max() for each in (probe, other)) <= probe.within
+        else:
+            np.testing.assert_array_equal(probe.scores, other.scores)
+            np.testing.assert_allclose(given, probe.scores, atol=probe.within, rtol=0)
 
 
 def test_without_patterns_each_model_gets_clean_and_one_attack_on_itself(bundle: Path) -> None:
@@ -171,6 +236,7 @@ def test_the_part_is_a_bundle_with_the_same_bytes(bundle: Path, tmp_path: Path) 
     ("core", "asked", "said"),
     [
         ("cortex-m4", Asked(), "no such core"),
+        ("x86-haswell", Asked(minutes=1.0), "clock"),
         ("cortex-a72", Asked(minutes=1.0), "clock"),
         ("cortex-a72", Asked(threads=4), "one thread"),
     ],

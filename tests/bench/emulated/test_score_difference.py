@@ -13,10 +13,10 @@ import pytest
 from onnx import TensorProto, helper
 from rich.console import Console
 
-from bench.arm import arm_lines, as_csv, as_markdown, cells, header, print_terminal
 from bench.emulated.probes import SCORE_STEP, write_probes
 from bench.evaluation import evaluate
 from bench.expected import counts_of, expected_seconds, expected_text
+from bench.machines import as_csv, as_markdown, cells, header, machine_lines, print_terminal
 from bench.results import read_bundle, read_results
 from bench.schema import BundleHead
 from bench.score_difference import ScoreDifference
@@ -31,7 +31,7 @@ FP32, INT8 = "cnn/onnx-fp32", "cnn/onnx-int8-static"
 N = 20
 
 
-def make_arm(build: Path, off: float = 0.0, n: int = N) -> dict[str, Any]:
+def make_arm(build: Path, off: float = 0.0, n: int = N, device: dict[str, Any] = DEVICE) -> dict[str, Any]:
     """A host that ran all, and an emulated core that ran two sets of the first ``n`` recordings; its int8 scores are
     off by ``off`` in the second recording."""
     head = make_build(build)
@@ -42,8 +42,8 @@ def make_arm(build: Path, off: float = 0.0, n: int = N) -> dict[str, Any]:
             scores = make_scores(labels, artifact, signals)[:n]
             scores[1, 0] += off if int8 else 0.0
             counts = {"count": n, "p50": 3_000_000 if int8 else 4_000_000, "min": 2_900_000, "max": 5_000_000}
-            changed = {**UNTIMED, "instructions": counts}
-            write_result(build / "results" / DEVICE["name"], head, artifact, signals, scores, **changed)
+            changed = {**UNTIMED, "device": device, "instructions": counts}
+            write_result(build / "results" / device["name"], head, artifact, signals, scores, **changed)
     return head
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 def test_the_lines_compare_the_same_recordings(tmp_path: Path) -> None:
     head = make_arm(tmp_path, off=0.25)
     labels = np.load(tmp_path / "bundle" / "labels.npy")
-    lines = arm_lines(tmp_path)
+    lines = machine_lines(tmp_path)
     assert [(line.recipe, line.signals, line.n) for line in lines] == [
         (recipe, signals["name"], N) for recipe in ("onnx-fp32", "onnx-int8-static") for signals in head["signals"][:2]
     ]
@@ -110,7 +110,7 @@ def test_the_lines_compare_the_same_recordings(tmp_path: Path) -> None:
 
 def test_the_table_in_every_form(tmp_path: Path) -> None:
     make_arm(tmp_path, off=0.25)
-    lines = arm_lines(tmp_path)
+    lines = machine_lines(tmp_path)
     assert {len(row) for row in cells(lines)} == {len(header(lines))}
     read = list(csv.DictReader(io.StringIO(as_csv(lines))))
     assert [float(row["instructions"]) for row in read] == [4e6, 4e6, 3e6, 3e6]
@@ -122,10 +122,26 @@ def test_the_table_in_every_form(tmp_path: Path) -> None:
         assert "0.75" in text
 
 
+def test_arm_and_x86_cores_stand_side_by_side(tmp_path: Path) -> None:
+    """A file that saturates on an x86 core without VNNI, and on no other: its own columns, and what "here" is."""
+    make_arm(tmp_path)
+    haswell = {"name": "emulated-x86-haswell", "evidence": "emulated-count", "fingerprint": {"cpu": "x86-haswell"}}
+    (tmp_path / "other").mkdir()
+    make_arm(tmp_path / "other", off=0.25, device=haswell)
+    (tmp_path / "other" / "results" / haswell["name"]).rename(tmp_path / "results" / haswell["name"])
+    lines = machine_lines(tmp_path)
+    names = ["cortex-a72", "x86-haswell"]
+    assert header(lines)[4:] == [f"{name} {what}" for name in names for what in ("AUC", "apart", "M instr", "/ fp32")]
+    int8 = next(row for row in cells(lines) if row[:2] == [INT8, "clean"])
+    assert (int8[5], int8[9].endswith(" LARGER")) == ("exact", True)
+    assert {(line.cpu, line.cpu_host) for line in lines} == {("Cortex-A72", "Test CPU"), ("x86-haswell", "Test CPU")}
+    assert as_markdown(lines).endswith(" Here: Test CPU.\n")
+
+
 def test_without_a_device_the_command_says_what_to_do(tmp_path: Path) -> None:
     make_build(tmp_path)
     with pytest.raises(InputError) as refused:
-        arm_lines(tmp_path)
+        machine_lines(tmp_path)
     assert "emulated:cortex-a72" in refused.value.mend
 
 

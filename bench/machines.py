@@ -1,4 +1,5 @@
-"""ARM beside this machine: for each artifact how far its scores are apart, its AUC on both, and instructions.
+"""Other machines beside this one, boards and emulated cores, ARM and x86: for each artifact how far its scores are
+apart, its AUC on both, and instructions.
 
 In come a bundle and the results of its devices; out comes a line an (artifact, signal set, device), as text for a
 terminal, as markdown, as csv. Everything is of the same recordings on both sides: the first n, where a device ran n.
@@ -22,7 +23,7 @@ from rich.table import Table
 
 from bench.results import Bundle, DeviceResults, read_bundle, read_results
 from bench.rows import known, parent_of
-from bench.schema import ArtifactEntry
+from bench.schema import ArtifactEntry, plain
 from bench.score_difference import HOST, ScoreDifference, host_of, score_differences
 from bench.texts import auc_text, markdown_table
 from core.errors import InputError
@@ -30,11 +31,12 @@ from runtime.auc import macro_auc
 
 
 @dataclass(frozen=True)
-class ArmLine:
+class MachineLine:
     """One artifact on one signal set on one device: ``auc`` there and ``auc_host`` here on the same ``n`` recordings;
     ``largest`` difference of a score, the ``step`` of a quantized file's scores, the ``share`` of recordings that
     differ, the ``verdict`` (bench/score_difference.py) and the same in a ``text``; ``instructions`` an inference, the
-    median, and its ``ratio`` to the float file of the same model and format."""
+    median, and its ``ratio`` to the float file of the same model and format; the processor there (``cpu``) and here
+    (``cpu_host``), as the kernel calls it and with the instructions that int8 arithmetic depends on."""
 
     device: str
     model: str
@@ -50,9 +52,11 @@ class ArmLine:
     text: str | None
     instructions: float | None
     ratio: float | None
+    cpu: str | None
+    cpu_host: str | None
 
 
-def arm_lines(build: Path) -> list[ArmLine]:
+def machine_lines(build: Path) -> list[MachineLine]:
     """The lines of ``build/<study>``, in the order of the bundle. Raises InputError for a damaged file, and when only
     this machine ran the bundle."""
     bundle = read_bundle(build / "bundle")
@@ -60,7 +64,7 @@ def arm_lines(build: Path) -> list[ArmLine]:
     host = host_of(devices)
     others = [each for each in devices if each.device is not None and each.device.evidence != HOST]
     if not others:
-        raise InputError(f"{build / 'results'}: no results of an ARM device", "make bench DEVICE=emulated:cortex-a72")
+        raise InputError(f"{build / 'results'}: no results of another machine", "make bench DEVICE=emulated:cortex-a72")
     apart = {each.name: score_differences(bundle, each, host) for each in others}
     return [
         _line(bundle, device, host, artifact, signals.name, apart[device.name].get((artifact.name, signals.name)))
@@ -78,7 +82,7 @@ def _line(
     artifact: ArtifactEntry,
     signals: str,
     apart: ScoreDifference | None,
-) -> ArmLine:
+) -> MachineLine:
     scores = _scored(device, artifact.name, signals)
     assert scores is not None
     here = None if host is None else _scored(host, artifact.name, signals)
@@ -86,7 +90,7 @@ def _line(
     labels = bundle.labels[:n]
     count = instructions(device, artifact.name, signals)
     parent = instructions(device, parent_of(artifact), signals)
-    return ArmLine(
+    return MachineLine(
         device=device.name,
         model=artifact.model,
         recipe=artifact.recipe,
@@ -101,7 +105,15 @@ def _line(
         text=apart.text if apart else None,
         instructions=count,
         ratio=count / parent if count and parent else None,
+        cpu=_cpu(device),
+        cpu_host=None if host is None else _cpu(host),
     )
+
+
+def _cpu(device: DeviceResults) -> str | None:
+    about = {} if device.device is None else device.device.fingerprint
+    found = [plain(str(about[key])) for key in ("cpu", "features") if key in about]
+    return ": ".join(found) or None
 
 
 def _scored(device: DeviceResults, artifact: str, signals: str) -> NDArray[np.floating[Any]] | None:
@@ -116,21 +128,21 @@ def instructions(device: DeviceResults, artifact: str, signals: str) -> float | 
     return None if counted is None else counted.p50
 
 
-def as_csv(lines: Sequence[ArmLine]) -> str:
+def as_csv(lines: Sequence[MachineLine]) -> str:
     """One header line, one line a line of the table, full precision, empty where there is nothing."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(ArmLine)], lineterminator="\n")
+    writer = csv.DictWriter(text, [each.name for each in fields(MachineLine)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(line) for line in lines)
     return text.getvalue()
 
 
-def as_markdown(lines: Sequence[ArmLine]) -> str:
+def as_markdown(lines: Sequence[MachineLine]) -> str:
     """The table and what its columns mean."""
-    return f"{markdown_table(header(lines), cells(lines))}\n\n{LEGEND}\n"
+    return f"{markdown_table(header(lines), cells(lines))}\n\n{legend(lines)}\n"
 
 
-def print_terminal(lines: Sequence[ArmLine], console: Console) -> None:
+def print_terminal(lines: Sequence[MachineLine], console: Console) -> None:
     """Print the table to ``console``, whole also where it is wider than the terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for at, name in enumerate(header(lines)):
@@ -140,7 +152,7 @@ def print_terminal(lines: Sequence[ArmLine], console: Console) -> None:
     whole = Console(file=console.file, width=1000)
     whole.width = max(console.width, whole.measure(table).maximum)
     whole.print(table)
-    console.print(LEGEND, soft_wrap=True, markup=False)
+    console.print(legend(lines), soft_wrap=True, markup=False)
 
 
 LEGEND = (
@@ -150,16 +162,22 @@ LEGEND = (
 )
 
 
-def header(lines: Sequence[ArmLine]) -> list[str]:
+def legend(lines: Sequence[MachineLine]) -> str:
+    """What the columns mean, and which processor "here" is."""
+    here = sorted({line.cpu_host for line in lines if line.cpu_host is not None})
+    return LEGEND + (f" Here: {', '.join(here)}." if here else "")
+
+
+def header(lines: Sequence[MachineLine]) -> list[str]:
     """The columns: what was run, the AUC here, then four a device."""
     names = [each.removeprefix("emulated-") for each in _devices(lines)]
     parts = [f"{name} {what}" for name in names for what in ("AUC", "apart", "M instr", "/ fp32")]
     return ["artifact", "signal set", "n", "AUC here", *parts]
 
 
-def cells(lines: Sequence[ArmLine]) -> list[list[str]]:
+def cells(lines: Sequence[MachineLine]) -> list[list[str]]:
     """A row an (artifact, signal set, number of recordings), its devices side by side."""
-    rows: dict[tuple[str, str, int], dict[str, ArmLine]] = {}
+    rows: dict[tuple[str, str, int], dict[str, MachineLine]] = {}
     for line in lines:
         rows.setdefault((f"{line.model}/{line.recipe}", line.signals, line.n), {})[line.device] = line
     found = []
@@ -171,11 +189,11 @@ def cells(lines: Sequence[ArmLine]) -> list[list[str]]:
     return found
 
 
-def _four(line: ArmLine) -> list[str]:
+def _four(line: MachineLine) -> list[str]:
     mark = " LARGER" if line.verdict == "LARGER" else ""
     count = "-" if line.instructions is None else f"{line.instructions / 1e6:.3g}"
     return [auc_text(line.auc), f"{line.text or '-'}{mark}", count, "-" if line.ratio is None else f"{line.ratio:.2f}"]
 
 
-def _devices(lines: Sequence[ArmLine]) -> list[str]:
+def _devices(lines: Sequence[MachineLine]) -> list[str]:
     return sorted({line.device for line in lines})
