@@ -43,13 +43,14 @@ def test_metrics_are_scikit_learns(seed: int, n: int, exclusive: bool) -> None:
     assert found.specificity == pytest.approx(recall_score(1 - labels, 1 - said, **settings))
 
 
-def test_a_class_without_positives_counts_only_for_its_specificity() -> None:
-    labels = np.array([[1, 0], [0, 0], [1, 0]], np.uint8)
-    scores = np.array([[1, -1], [-1, 1], [1, -1]], np.float32)
-    found = metrics(scores, labels, Rules(False, (0, 0), {}))
-    assert (found.f1, found.precision, found.recall) == (1.0, 1.0, 1.0)
-    assert found.specificity == pytest.approx((1 + 2 / 3) / 2)
+def test_a_class_without_positives_or_negatives_counts_in_no_mean_over_classes() -> None:
+    labels = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1]], np.uint8)
+    scores = np.array([[1, -1, 1], [-1, 1, -1], [1, -1, 1]], np.float32)
+    found = metrics(scores, labels, Rules(False, (0, 0, 0), {}))
+    assert (found.f1, found.precision, found.recall, found.specificity) == (1.0, 1.0, 1.0, 1.0)
     assert found.accuracy == pytest.approx(2 / 3)
+    alone = metrics(scores[:, 1:], labels[:, 1:], Rules(False, (0, 0), {}))
+    assert math.isnan(alone.f1) and math.isnan(alone.specificity)  # no class has both sides
 
 
 def test_without_thresholds_nothing_is_said_that_needs_them() -> None:
