@@ -1,9 +1,9 @@
 """Which numbers of a study not to believe, and why: a sentence for each reason that is there.
 
 In come an :class:`~bench.evaluation.Evaluation`, the comparisons made from it and the recommendation; out come
-sentences, the weightiest reason first. Reasons: synthetic or partial data, few patients, rare or empty classes,
-classes below chance, flags of the attacks or the absence of an audit, restless or throttled latencies, results that were not used or are missing, scores that
-another processor does not reproduce, and comparisons that nothing decided.
+sentences, the weightiest reason first. Reasons: synthetic or partial data, few patients, rare or empty classes, classes
+below chance, flags of the attacks or the absence of an audit, restless or throttled latencies, results that were not
+used or are missing, scores that another processor does not reproduce, and comparisons that nothing decided.
 """
 
 from __future__ import annotations

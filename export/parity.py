@@ -27,6 +27,7 @@ from export.job import RefusedError
 from export.manifest import Parity
 from export.parting import first_parting
 from models.brought import FileModel
+from models.class_auc import below_chance, class_aucs
 from runtime.auc import macro_auc
 from runtime.engines import EngineError
 
@@ -43,7 +44,7 @@ class Reference:
     """What a file is compared with: float32 ``signals`` (k, leads, samples) mV of validation recordings, uint8
     ``labels`` (k, classes), int64 ``patients`` (k,), and the torch module's ``scores`` float32 (k, classes).
     ``threshold``: the score above which a class is decided for; ``exclusive``: each recording has exactly one class;
-    ``steps``: scores come from trees; ``source``: whose scores they are, for a sentence."""
+    ``steps``: scores come from trees; ``source``: whose scores they are, for a sentence; ``classes``: their names."""
 
     signals: NDArray[np.float32]
     labels: NDArray[np.uint8]
@@ -53,6 +54,7 @@ class Reference:
     exclusive: bool
     steps: bool
     source: str = "the torch module"
+    classes: tuple[str, ...] = ()
 
     @property
     def spread(self) -> float:
@@ -65,13 +67,13 @@ class Reference:
             return self
         rows = np.linspace(0, len(self.scores) - 1, records).round().astype(np.intp)
         parts = (self.signals[rows], self.labels[rows], self.patients[rows], self.scores[rows])
-        return Reference(*parts, self.threshold, self.exclusive, self.steps, self.source)
+        return Reference(*parts, self.threshold, self.exclusive, self.steps, self.source, self.classes)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """``parity``: one an engine, the deciding one first. ``reason``: why the file is refused, one sentence, else None.
-    ``notes``: what its rows must say."""
+    ``notes``: what its rows must say, a class below chance among it."""
 
     parity: tuple[Parity, ...]
     reason: str | None
@@ -97,7 +99,8 @@ def make_reference(module: nn.Module, recordings: Recordings, rows: NDArray[np.i
         module.threshold if isinstance(module, FileModel) else 0.5 * float(0 <= scores.min() <= scores.max() <= 1)
     )
     source = "the given file" if given else "the torch module"
-    return Reference(signals, labels, patients, scores, threshold, recordings.about.exclusive, steps, source)
+    about = recordings.about
+    return Reference(signals, labels, patients, scores, threshold, about.exclusive, steps, source, about.classes)
 
 
 def check(path: Path, recipe: str, reference: Reference, module: nn.Module, float_file: Path | None) -> Verdict:
@@ -126,6 +129,9 @@ def check(path: Path, recipe: str, reference: Reference, module: nn.Module, floa
             told = _located(reason, path, reference, module, float_file)
             return _refused(measured.model_copy(update={"reason": told}))
         parities, notes = [measured], [note] if note else []
+    failing = below_chance(class_aucs(scores, reference.labels, reference.classes)) if reference.classes else []
+    if failing:
+        notes.append(f"on validation recordings it ranks {', '.join(failing)} worse than by chance")
     for engine in others:
         parities.append(_elsewhere(path, reference.thinned(bound.records), bound, engine))
     return Verdict(tuple(parities), None, tuple(notes))

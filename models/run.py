@@ -7,7 +7,7 @@ In: a study and its recordings. Out: ``build/<study>/models/<name>/``, one folde
     estimator.skops       a fitted scikit-learn estimator, or
     given.onnx            a file that was brought (or given.tflite)
     history.json          a net's epochs
-    metrics.json          validation and test rows, thresholds
+    metrics.json          validation and test rows, the AUC of each class, thresholds
 
 A model that came trained (:mod:`models.brought`) is checked and measured, and kept like the others. Measuring is a step
 of its own: a later version that measures more measures again, and trains nothing.
@@ -33,6 +33,7 @@ from core.study import ModelSpec, Study
 from ecg.recordings import Recordings
 from models import brought
 from models.brought import ESTIMATOR, KEPT, WEIGHTS, save_weights
+from models.class_auc import class_aucs, class_warning
 from models.classical import FeatureModel, head_of, load_estimator, save_estimator
 from models.estimators import fit_estimator
 from models.features import Features
@@ -46,7 +47,7 @@ from runtime.files import read_json, write_json
 # Bump when the same settings would train another model: it makes every trained model of this kind stale.
 VERSION = 1
 # Bump when metrics.json would hold something else of the same model: it is measured again.
-METRICS_VERSION = 2
+METRICS_VERSION = 3
 NORMALISE_RECORDS = 2000
 CHECK_RECORDS = 24  # a brought model is tried on so many before it is taken
 
@@ -119,6 +120,9 @@ def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> N
         write_json(path, metrics | {"published": published})
         auc = {side: metrics[side]["auc"] for side in ("validation", "test")}
         say(f"  {trained.name}: macro AUC {auc['validation']:.3f} validation, {auc['test']:.3f} test")
+        warning = class_warning(trained.name, metrics["class_aucs"])
+        if warning:
+            say(f"  {warning}")
         return [path]
 
     Step(trained.folder, "measure", inputs).run(measure)
@@ -246,6 +250,7 @@ def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
         **rows_of,
         "thresholds": [float(value) for value in thresholds],
         "specificity_thresholds": fixed,
+        "class_aucs": {split: class_aucs(scores[split], labels[split], recordings.about.classes) for split in scores},
     }
 
 

@@ -8,9 +8,9 @@ folder:
     class-aucs.csv       the AUC of each class, as `python -m bench table --classes` prints it
     *.png                the pictures by themselves, for a paper or a slide
 
-Each section of the page is a module: ``answered`` ``table`` ``classes`` ``budget_chart`` ``cost_chart`` ``heat`` ``forest``
-``latency`` ``viewer`` ``provenance``; ``markup`` and ``svg`` are what they are written with, ``page`` puts them
-together.
+Each section of the page is a module: ``answered`` ``table`` ``classes`` ``budget_chart`` ``cost_chart`` ``heat``
+``forest`` ``latency`` ``viewer`` ``provenance``; ``markup`` and ``svg`` are what they are written with, ``page`` puts
+them together.
 """
 
 from __future__ import annotations

@@ -131,6 +131,7 @@ def test_the_outline_is_in_order(page: str) -> None:
         [
             "answers",
             "results",
+            "classes",
             "budgets",
             "cost",
             "transfer",
