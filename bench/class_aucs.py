@@ -89,7 +89,18 @@ def cells(row: Row) -> list[str]:
     """The texts of one row, in the order of :func:`heads`."""
     values = row.class_aucs or {}
     mean = " ".join(part for part in (_text(row), over(row.classes, len(values))) if part)
-    return [row.model, row.recipe, setting(row), mean, *(_text(each) for each in values.values())]
+    return [
+        row.model,
+        row.recipe,
+        setting(row),
+        mean,
+        *(_text(each, is_failing(row, each)) for each in values.values()),
+    ]
+
+
+def is_failing(row: Row, value: ClassValue) -> bool:
+    """True for a class below chance on clean recordings; under attack that is what the attack is for."""
+    return row.method == "clean" and value.auc is not None and value.auc < CHANCE
 
 
 def setting(row: Row) -> str:
@@ -97,16 +108,16 @@ def setting(row: Row) -> str:
     return "clean" if row.method == "clean" else f"worst case at {budget_text(row.epsilon_mv or 0)}"
 
 
-def _text(value: Row | ClassValue) -> str:
-    below = "!" if isinstance(value, ClassValue) and value.auc is not None and value.auc < CHANCE else ""
-    return f"{auc_text(value.auc)}{below} {span(value.auc_low, value.auc_high)}".strip()
+def _text(value: Row | ClassValue, failing: bool = False) -> str:
+    return f"{auc_text(value.auc)}{'!' * failing} {span(value.auc_low, value.auc_high)}".strip()
 
 
 def legend(evaluation: Evaluation) -> list[str]:
     """What the columns mean, and which classes have no AUC and why."""
     said = [
-        "One-vs-rest AUC of each class, [95 % interval] from the resamples of the macro AUC; ! below .5: recordings of "
-        "the class are ranked below the others. A head says how many recordings and patients have the class."
+        "One-vs-rest AUC of each class, [95 % interval] from the resamples of the macro AUC; ! below .5 on clean "
+        "recordings: those of the class are ranked below the others. A head says how many recordings and patients "
+        "have the class."
     ]
     return said + [f"{each.undefined}: no AUC." for each in evaluation.class_counts if each.undefined]
 

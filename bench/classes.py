@@ -64,7 +64,7 @@ def class_counts(bundle: Bundle, n: int) -> tuple[ClassCount, ...]:
 def class_values(counts: Sequence[ClassCount], values: NDArray[np.float64]) -> dict[str, ClassValue]:
     """By class; ``values`` float64 (classes, 3): AUC, low and high of each, NaN where not defined."""
     return {
-        each.name: ClassValue(
+        each.name: ClassValue.model_construct(  # thousands of rows: not checked again
             auc=_known(auc),
             auc_low=_known(low),
             auc_high=_known(high),

@@ -6,8 +6,8 @@ columns; a class below .5 is marked, since the mean hides it.
 
 from __future__ import annotations
 
-from bench.class_aucs import class_head, legend, setting, shown
-from bench.classes import CHANCE, ClassValue, over
+from bench.class_aucs import class_head, is_failing, legend, setting, shown
+from bench.classes import ClassValue, over
 from bench.compare import devices_by_weight
 from bench.evaluation import Evaluation
 from bench.pivot import fullest_budget
@@ -41,7 +41,7 @@ def _table(evaluation: Evaluation, device: str, rows: list[Row]) -> str:
                 Cell(breakable(row.artifact), row.artifact),
                 Cell(esc(setting(row)), setting(row)),
                 Cell(f"{auc_text(row.auc)}<small>{span(row.auc_low, row.auc_high)}</small>{mean}", row.auc),
-                *(_cell(each) for each in values.values()),
+                *(_cell(each, is_failing(row, each)) for each in values.values()),
             ]
         )
     fewer = sorted({row.n for row in rows if row.n is not None and row.n < evaluation.recordings})
@@ -52,7 +52,6 @@ def _table(evaluation: Evaluation, device: str, rows: list[Row]) -> str:
     return table(caption, columns, lines, label=f"Classes on {device}", classes="sortable", left=2)
 
 
-def _cell(value: ClassValue) -> Cell:
-    below = value.auc is not None and value.auc < CHANCE
-    mark = ' <strong class="tag">below .5</strong>' if below else ""
+def _cell(value: ClassValue, failing: bool) -> Cell:
+    mark = ' <strong class="tag">below .5</strong>' if failing else ""
     return Cell(f"{auc_text(value.auc)}{mark}<small>{span(value.auc_low, value.auc_high)}</small>", value.auc)
