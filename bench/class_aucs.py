@@ -82,7 +82,12 @@ def heads(evaluation: Evaluation) -> list[str]:
 
 def class_head(count: ClassCount) -> str:
     """``S: 12 of 108, 9 patients``."""
-    return f"{count.name}: {count.recordings:,} of {count.of:,}, {count.patients:,} patients"
+    return f"{count.name}: {behind(count)}"
+
+
+def behind(count: ClassCount) -> str:
+    """``12 of 108, 9 patients``: what stands behind the AUC of a class."""
+    return f"{count.recordings:,} of {count.of:,}, {count.patients:,} patients"
 
 
 def cells(row: Row) -> list[str]:
@@ -112,12 +117,12 @@ def _text(value: Row | ClassValue, failing: bool = False) -> str:
     return f"{auc_text(value.auc)}{'!' * failing} {span(value.auc_low, value.auc_high)}".strip()
 
 
-def legend(evaluation: Evaluation) -> list[str]:
-    """What the columns mean, and which classes have no AUC and why."""
+def legend(evaluation: Evaluation, mark: str = "!") -> list[str]:
+    """What the columns mean, and which classes have no AUC and why. ``mark``: how a failing class is marked."""
     said = [
-        "One-vs-rest AUC of each class, [95 % interval] from the resamples of the macro AUC; ! below .5 on clean "
-        "recordings: those of the class are ranked below the others. A head says how many recordings and patients "
-        "have the class."
+        "One-vs-rest AUC of each class, [95 % interval] from the resamples of the macro AUC; "
+        f"{mark}: below .5 on clean recordings, so that those of the class are ranked below the others. A head says "
+        "how many recordings and patients have the class."
     ]
     return said + [f"{each.undefined}: no AUC." for each in evaluation.class_counts if each.undefined]
 

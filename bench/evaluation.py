@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.audit_file import Audit
-from bench.classes import ClassCount, class_counts
+from bench.classes import ClassCount, class_counts, over
 from bench.flagged import Flags, audit_of, together
 from bench.measured_flags import measured_flags
 from bench.resampled import Kept, Resampled, kept_numbers
@@ -105,7 +105,8 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
     flags = together(audit, measured_flags(bundle, devices, kept))
     numbers = {each.result.n for device in devices for each in device.results.values() if each.result.n is not None}
     counts = {n: class_counts(bundle, n) for n in numbers}
-    note = _note(bundle.head)
+    whole = class_counts(bundle, len(bundle.labels))
+    note = _note(bundle.head, whole)
     host = host_of(devices)
     apart = {each.name: score_differences(bundle, each, host) for each in devices}
     rows = [
@@ -132,17 +133,22 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
         no_audit=no_audit,
         delta=delta,
         recordings=len(bundle.labels),
-        class_counts=class_counts(bundle, len(bundle.labels)),
+        class_counts=whole,
         runners={each.name: len(each.runners) for each in devices},
         patients_of={n: len(np.unique(bundle.patients[:n])) for n in {row.n for row in rows if row.n is not None}},
         kept=kept,
     )
 
 
-def _note(head: BundleHead) -> str | None:
+def _note(head: BundleHead, counts: Sequence[ClassCount]) -> str | None:
+    """What must stand beside every number: what the data are, and which classes no mean over classes is over."""
     parts = [head.note] if head.note and head.note.strip() else []
     if head.synthetic and not any("SYNTHETIC" in part for part in parts):
         parts.insert(0, "SYNTHETIC")
+    reasons = [each.undefined for each in counts if each.undefined]
+    part = over(len(counts) - len(reasons), len(counts))
+    if part:
+        parts.append(f"means over classes are {part} ({'; '.join(reasons)})")
     return "; ".join(parts) or None
 
 

@@ -6,7 +6,7 @@ columns; a class below .5 is marked, since the mean hides it.
 
 from __future__ import annotations
 
-from bench.class_aucs import class_head, is_failing, legend, setting, shown
+from bench.class_aucs import behind, is_failing, legend, setting, shown
 from bench.classes import ClassValue, over
 from bench.compare import devices_by_weight
 from bench.evaluation import Evaluation
@@ -24,13 +24,17 @@ def classes_section(evaluation: Evaluation) -> Section | None:
         if rows:
             drawn = _table(evaluation, device, rows)
             body += details(f"On {device}", drawn) if body else f"<h3>On {esc(device)}</h3>{drawn}"
-    said = legend(evaluation)
+    said = legend(evaluation, "marked")
     text = paragraph(said[0], "dim measure") + bullets(said[1:], "dim measure")
     return Section("classes", "Each class", text + body) if body else None
 
 
 def _table(evaluation: Evaluation, device: str, rows: list[Row]) -> str:
-    columns = ["artifact", "recordings", "macro AUC", *(esc(class_head(each)) for each in evaluation.class_counts)]
+    heads = [
+        esc(each.name) + "".join(f"<small>{esc(part)}</small>" for part in behind(each).split(", "))
+        for each in evaluation.class_counts
+    ]
+    columns = ["artifact", "recordings", "macro AUC", *heads]
     lines = []
     for row in rows:
         values = row.class_aucs or {}

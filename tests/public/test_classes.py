@@ -143,7 +143,7 @@ def test_the_failing_class_stands_in_the_report_and_in_the_answers(failing: tupl
     assert "in the worst case at 0.02 mV; 40 recordings of" in said
     assert f"Clean recordings of S are ranked worse than by chance by {FLOAT} (AUC .425" in said
     page = write_report(evaluation, build / "report", build, answered).read_text()
-    assert "Each class" in page and "S: 40 of 200," in page and ".425" in page and "below .5" in page
+    assert "Each class" in page and "S<small>40 of 200</small>" in page and ".425" in page and "below .5" in page
     assert (build / "report" / "class-aucs.csv").read_text().count("\n") > 3
 
 
@@ -191,6 +191,9 @@ def test_an_auc_of_one_class_is_undefined_and_neither_0_nor_an_error(tmp_path: P
     assert (row.classes, row.undefined) == (2, "S: no positive recording")
     assert row.auc == pytest.approx(0.85, abs=0.01) and row.weakest_class == "V"
     part = "over 2 of 3 classes"
+    assert (
+        evaluation.note == f"SYNTHETIC; means over classes are {part} (S: no positive recording)"
+    )  # above every table
     assert part in as_markdown(evaluation) and part in as_text(answers(evaluation))
     (check,) = gate(evaluation, Bounds(min_auc=0.5))
     assert check.held and part in check.found
