@@ -76,6 +76,13 @@ def concerns(
     )
 
 
+def hint(names: Sequence[str]) -> str:
+    """What whoever set the budgets can do about flags; empty where nothing."""
+    if "not-at-collapse" not in names:
+        return ""
+    return " (add a larger budget to the study, at which the attack is seen to break the model)"
+
+
 def sentences(flags: Flags, audit: Audit | None, no_audit: str | None) -> list[str]:
     """A line a flag and attack; that there is none; whether attacks were repeated; and what the audit could not look
     at, a line a reason."""

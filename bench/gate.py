@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from bench.answers_words import auc_words
 from bench.evaluation import Evaluation
+from bench.flagged import hint
 from bench.pivot import Line, lines_of
 from bench.rows import HOST, is_quantized
 from bench.texts import auc_text, budget_text, milliseconds, signed, span
@@ -152,7 +153,7 @@ def _attacked(evaluation: Evaluation, line: Line, budget: float, least: float, s
     if not cell.on_itself:
         return asked, False, f"{said}, but no attack on this model itself was measured"
     if cell.flags:
-        return asked, False, f"{said}, but it is flagged: {', '.join(cell.flags)}"
+        return asked, False, f"{said}, but it is flagged: {', '.join(cell.flags)}{hint(cell.flags)}"
     if not cell.complete and line.clean.evidence == HOST:
         return asked, False, f"{said}, but not every attack at this budget was measured"
     return asked, True, said if cell.complete else f"{said}, of {len(measured)} attacks that this device got"

@@ -32,12 +32,15 @@ from bench.remarks import remarks
 from bench.report import write_report
 from bench.rows import Row
 from bench.table import as_csv, as_json, as_markdown
+from core.study import Study
 from export.parity import Reference
 from export.parity import check as export_gate
+from models import run
 from models.class_auc import class_warning
 from runtime.auc import macro_auc
 from runtime.files import write_array
 from tests.bench.making import change_json, entry, make_build, write_result
+from tests.models.making import small_recordings
 
 CLASSES = ("N", "V", "S")
 FLOAT = "cnn/onnx-fp32"
@@ -152,6 +155,22 @@ def test_a_class_below_chance_is_a_warning_where_a_model_is_trained() -> None:
     said = class_warning("cnn", aucs)
     assert said is not None and "S (AUC 0.425) on validation recordings" in said
     assert class_warning("cnn", {"test": {"N": 0.5, "F": None}}) is None
+
+
+def test_training_prints_the_warning_and_keeps_the_auc_of_each_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = small_recordings(tmp_path / "recordings")
+    asked = {"name": "small", "title": "small", "data": {"source": "synthetic"}, "models": {"logistic-regression": {}}}
+    turned = np.array([1, 1, -1], np.float32)  # the third class is ranked the wrong way round
+    right = run.scores_of
+    monkeypatch.setattr(run, "scores_of", lambda *given: turned * right(*given))
+    run.train_study(Study.model_validate(asked), recordings, tmp_path)
+    said = capsys.readouterr().err
+    assert "WARNING: logistic-regression ranks C (AUC 0." in said and "worse than by chance" in said
+    (found,) = run.load_metrics(Study.model_validate(asked), tmp_path).values()
+    assert found["class_aucs"]["test"]["C"] < 0.5 < found["class_aucs"]["test"]["A"]
+    assert np.mean(list(found["class_aucs"]["test"].values())) == pytest.approx(found["test"]["auc"])
 
 
 def test_a_class_below_chance_is_a_note_where_a_file_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,6 +347,14 @@ def test_what_a_device_did_not_run_is_not_held_against_an_attack(tmp_path: Path)
     for path in (tmp_path / "results" / "host").glob("*/pgd-*"):
         path.unlink()
     assert flags_of(tmp_path) == {}
+
+
+def test_a_bound_at_the_largest_budget_says_what_is_missing(tmp_path: Path) -> None:
+    make_build(tmp_path, n=200)
+    put(tmp_path, "pgd-cnn-0.02mV", (0.7, 0.7, 0.7))
+    (check,) = gate(evaluate(tmp_path, 100), Bounds(min_attacked_auc=((0.02, 0.6),)), [FLOAT])
+    assert not check.held
+    assert "flagged: not-at-collapse (add a larger budget to the study" in check.found
 
 
 def test_saturated_outputs_are_told_from_trees() -> None:
