@@ -21,7 +21,7 @@ from attacks.audit_runs import OwnRuns, some_of
 from attacks.audit_scores import ScoreBook, Target, file_target, model_target
 from attacks.audit_tables import tables
 from attacks.ball import BallNorm
-from attacks.flags import find_flags
+from attacks.flags import OTHER_AIM, find_flags
 from attacks.gradient import NoGradientError
 from attacks.measured import Again, Kind, Measured, Row, measure
 from attacks.methods import METHODS
@@ -42,8 +42,6 @@ from twins.gate import TwinCheck, check
 
 # What meets a file of all that was made on no model: each takes minutes on an engine.
 PLAIN = ("clean", "random-sign")
-# It wants a file and its parent to disagree, not a low AUC.
-OTHER_AIM = "disagree"
 
 
 def audit_command(study: Study, data: Path | None, build: Path) -> None:

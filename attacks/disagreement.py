@@ -19,7 +19,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attacks.ball import LINF, Norm
@@ -33,21 +32,6 @@ from core.study import AttackSpec
 from models.metrics import best_thresholds
 
 INT16 = (-32768, 32767)
-
-
-def disagreement_rate(
-    scores_a: NDArray[np.float32], scores_b: NDArray[np.float32], thresholds: NDArray[np.float32] | None
-) -> float:
-    """The share of recordings that two systems decide differently, by their scores (n, classes) on the same signals.
-
-    ``thresholds`` (classes,): each label is given at its threshold and above (several at once), and recordings count
-    that differ in any label; None: the class with the highest score is given.
-    """
-    if scores_a.shape != scores_b.shape or scores_a.ndim != 2 or not len(scores_a):
-        raise ValueError(f"scores {scores_a.shape} and {scores_b.shape} are not both (n, classes) of n > 0 recordings")
-    if thresholds is None:
-        return float((scores_a.argmax(axis=1) != scores_b.argmax(axis=1)).mean())
-    return float(((scores_a >= thresholds) != (scores_b >= thresholds)).any(axis=1).mean())
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ In: what every target scored on every signal set (:class:`Measured`), and what t
 RobustBench's ``unreliable`` and "Obfuscated gradients give a false sense of security" (Athalye et al. 2018): a flag
 does not say that a model is weak or strong, it says that its number must not be believed as it stands.
 
+All but two checks need no new attack, only what was measured: every run makes them (:mod:`bench.measured_flags`). That
+an attack was not at its end, and that another objective does more, only a repeated attack can tell: the audit makes it.
+
 Wherever two AUCs are compared, it is in pairs: both on the same resamples of the patients, and the 95 % interval of
 their difference must leave out zero.
 """
@@ -12,16 +15,22 @@ their difference must leave out zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
+
+from numpy.typing import NDArray
 
 from attacks.measured import Again, Measured, Row, below
+from attacks.saturation import SATURATED, at_the_ends
 
 # An attacked AUC has no floor at .5: the attacker turns the order round. Whoever may change everything takes it to 0.
 COLLAPSE = 0.1
 # The share of recordings without gradient above which a white box cannot be trusted.
 WITHOUT_GRADIENT = 0.01
+# A method that wants a file and its parent to disagree, not a low AUC: no check compares it.
+OTHER_AIM = "disagree"
 
 
 @dataclass(frozen=True)
@@ -34,29 +43,49 @@ class Flag:
 
 
 def find_flags(
-    rows: Sequence[Measured], again: Sequence[Again] = (), twins: Mapping[str, str] | None = None
+    rows: Sequence[Measured],
+    again: Sequence[Again] = (),
+    twins: Mapping[str, str] | None = None,
+    partial: Collection[tuple[str, float]] = (),
 ) -> list[Flag]:
     """All flags of one audit, check by check.
 
     ``rows`` in any order; one without an AUC (no class has both labels) is passed over. ``twins``: {file: what is wrong
-    with its twin}, the reason of a gate that did not hold.
+    with its twin}, the reason of a gate that did not hold. ``partial``: (target, budget) of white boxes that
+    were made and not measured here: what can only be said of the strongest of all is not said there.
     """
-    checks: tuple[Callable[[Sequence[Measured]], Iterable[Flag]], ...] = (
-        no_white_box,
-        zero_gradient,
-        no_better_than_noise,
-        black_box_stronger,
-        transfer_stronger,
-        not_monotone,
-        not_at_collapse,
-    )
     defined = [one for one in rows if math.isfinite(one.auc)]
-    found = [flag for check in checks for flag in check(defined)]
-    found += [*unsettled(again), *other_objective_stronger(again)]
+    whole = [one for one in defined if (one.row.target, one.row.budget_mv) not in partial]
+    last = {target: max(budget for other, budget in partial if other == target) for target, _ in partial}
+    found = [
+        *(flag for flag in no_white_box(defined) if flag.row.target not in last),
+        *zero_gradient(defined),
+        *no_better_than_noise(defined),
+        *black_box_stronger(whole),
+        *transfer_stronger(whole),
+        *not_monotone(defined),
+        *(flag for flag in not_at_collapse(whole) if (flag.row.budget_mv or 0.0) > last.get(flag.row.target, -1.0)),
+        *unsettled(again),
+        *other_objective_stronger(again),
+    ]
     return found + [
         Flag("twin-differs", f"the twin of {file} does not compute what the file does: {reason}", Row(file, file))
         for file, reason in (twins or {}).items()
     ]
+
+
+def saturated_outputs(scores: Mapping[str, NDArray[Any]], classes: Sequence[str]) -> Iterable[Flag]:
+    """The scores of clean recordings are tied at their own extremes: there is no ranking to lose and no gradient to
+    follow. ``scores`` (n, classes) by target; targets that answer in levels by design are not handed in."""
+    for target, values in scores.items():
+        shares = at_the_ends(values)
+        worst = int(shares.argmax())
+        if shares[worst] > SATURATED:
+            sentence = (
+                f"the scores of {target} are saturated: {shares[worst]:.0%} of clean recordings have the very same "
+                f"extreme score of {classes[worst]}"
+            )
+            yield Flag("saturated-outputs", sentence, Row(target))
 
 
 def no_white_box(rows: Sequence[Measured]) -> Iterable[Flag]:
@@ -106,7 +135,8 @@ def black_box_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
 def transfer_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
     """A set made on another model harms the target more than its own white box: the diagonal is not the strongest.
 
-    From a file's float parent it is ``twin-weaker-than-transfer``: the gradient of the file's twin is masked.
+    From a file's float parent it is ``twin-weaker-than-transfer``, the second gate of the twins (:mod:`twins.gate`): a
+    parent knows nothing of the file, so where its recordings hurt more, the gradient of the file's twin is masked.
     """
     for white, others in _against_white_box(rows):
         foreign = [one for one in others if one.kind == "gradient" and below(one, white)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from bench.answers_classes import weakest_class
 from bench.answers_doubt import doubts
 from bench.answers_front import recommend
 from bench.answers_types import Answers, Comparison, Question, Recommendation, Sentence
@@ -69,6 +70,7 @@ def _ship(
     evidence += f"; {device.evidence}; {sum(each.on_front for each in chosen.front)} of {len(chosen.front)} files are "
     evidence += "on the front: none is as good as they in cost, size, clean and attacked AUC at once"
     said = [Sentence(f"Ship {point.artifact}. {chosen.reason}", evidence)]
+    said += weakest_class(rows.clean(chosen.artifact), worst)
     lost = next((each for each in losses if each.a == chosen.artifact and each.device == chosen.device), None)
     if lost is not None and lost.verdict != "undecided" and chosen.budget_mv is not None:
         change = difference_text(interval_of(lost))
@@ -156,14 +158,14 @@ def _through_its_parent(evaluation: Evaluation, some: Sequence[Comparison], budg
 
 
 def _flagged(evaluation: Evaluation, device: str, artifacts: Sequence[str], budget: float | None) -> list[Sentence]:
-    """Which of the artifacts look robust only as far as attacks are believed that the audit does not believe."""
+    """Which of the artifacts look robust only as far as attacks are believed that are flagged."""
     if budget is None:
         return []
     rows = Rows(evaluation, device)
     flags = {name: row.flags for name in artifacts if (row := rows.worst(name, budget)) is not None and row.flags}
     if not flags:
         return []
-    text = f"The attacked AUC of {conjunction(flags)} may be too high: the audit flagged the attacks on {it(flags)}."
+    text = f"The attacked AUC of {conjunction(flags)} may be too high: the attacks on {it(flags)} are flagged."
     return [Sentence(text, "; ".join(f"{name}: {flag}" for name, flag in flags.items()))]
 
 

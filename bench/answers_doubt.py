@@ -1,15 +1,16 @@
 """Which numbers of a study not to believe, and why: a sentence for each reason that is there.
 
 In come an :class:`~bench.evaluation.Evaluation`, the comparisons made from it and the recommendation; out come
-sentences, the weightiest reason first. Reasons: synthetic or partial data, few patients, rare or empty classes, the
-audit's flags or its absence, restless or throttled latencies, results that were not used or are missing, scores that
-another processor does not reproduce, and comparisons that nothing decided.
+sentences, the weightiest reason first. Reasons: synthetic or partial data, few patients, rare or empty classes, classes
+below chance, flags of the attacks or the absence of an audit, restless or throttled latencies, results that were not
+used or are missing, scores that another processor does not reproduce, and comparisons that nothing decided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.answers_classes import below_chance
 from bench.answers_types import Comparison, Recommendation, Sentence
 from bench.evaluation import Evaluation
 from bench.resampled import WORST
@@ -27,6 +28,7 @@ def doubts(
     return [
         *_data(evaluation),
         *_classes(evaluation),
+        *below_chance(evaluation),
         *_audit(evaluation),
         *_latency(evaluation, recommended),
         *_runs(evaluation),
@@ -74,13 +76,10 @@ def _classes(evaluation: Evaluation) -> list[Sentence]:
 
 
 def _audit(evaluation: Evaluation) -> list[Sentence]:
-    if evaluation.audit is None:
-        if evaluation.no_audit is None:
-            return []
-        return [Sentence(f"Attacked AUCs were not audited. {evaluation.no_audit}", "audit.json")]
     said = []
-    for name in dict.fromkeys(flag.name for flag in evaluation.audit.flags):
-        flags = [flag for flag in evaluation.audit.flags if flag.name == name]
+    raised = evaluation.flags.raised
+    for name in dict.fromkeys(flag.name for flag in raised):
+        flags = [flag for flag in raised if flag.name == name]
         targets = ", ".join(dict.fromkeys(flag.target for flag in flags))
         methods = dict.fromkeys(flag.method for flag in flags)
         under = "" if None in methods else f" under {', '.join(sorted(filter(None, methods)))}"
@@ -89,9 +88,11 @@ def _audit(evaluation: Evaluation) -> list[Sentence]:
             Sentence(
                 f"Attacked AUCs of {targets}{under} may show the weakness of an attack, not the strength of the model "
                 f"({name}).",
-                f"audit of the attacks: {rows} rows flagged",
+                f"checks of the attacks: {rows} rows flagged",
             )
         )
+    if evaluation.audit is None and evaluation.no_audit is not None:
+        said.append(Sentence(f"Attacked AUCs were not audited. {evaluation.no_audit}", "audit.json"))
     return said
 
 

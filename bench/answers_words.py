@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Sized
 
 from bench.answers_types import Comparison
+from bench.classes import over
 from bench.resampled import WORST
 from bench.rows import Row
 from bench.texts import auc_text, difference_text, span
@@ -58,4 +59,7 @@ def interval_of(each: Comparison) -> Interval:
 
 
 def auc_words(row: Row | None) -> str:
-    return "-" if row is None else f"AUC {auc_text(row.auc)} {span(row.auc_low, row.auc_high)}".strip()
+    if row is None:
+        return "-"
+    part = over(row.classes, len(row.class_aucs or {}))
+    return " ".join(each for each in ("AUC", auc_text(row.auc), span(row.auc_low, row.auc_high), part) if each)

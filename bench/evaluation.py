@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.audit_file import Audit
-from bench.flagged import audit_of
+from bench.classes import ClassCount, class_counts, over
+from bench.flagged import Flags, audit_of, together
+from bench.measured_flags import measured_flags
 from bench.resampled import Kept, Resampled, kept_numbers
-from bench.results import Bundle, DeviceResults, Stale, read_bundle, read_results
+from bench.results import DeviceResults, Stale, read_bundle, read_results
 from bench.rows import HOST, Row, is_quantized, known, parent_of, rows_of
 from bench.schema import BundleHead, Device
 from bench.score_difference import host_of, score_differences
@@ -39,18 +41,10 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class ClassCount:
-    """One class among the recordings of a bundle: how many have it, and of how many patients they are."""
-
-    name: str
-    recordings: int
-    patients: int
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Everything that is said about one bundle. ``note`` is what must stand beside every number of it. ``audit`` is
-    None when none was made of these attacks; ``no_audit`` then says so. Intervals are made from ``kept``. ``delta`` is
+    None when none was made of these attacks; ``no_audit`` then says so; ``flags`` are those of what was measured and of
+    the audit. Intervals are made from ``kept``. ``delta`` is
     the study's largest difference of AUC that does not matter; ``recordings`` and ``patients`` are those of the bundle,
     ``patients_of`` the patients of the first n recordings by n, for every n that was run; ``runners`` how many versions
     of the runner measured the results of each device.
@@ -64,6 +58,7 @@ class Evaluation:
     stale: tuple[Stale, ...]
     resamples: int
     patients: int
+    flags: Flags = field(default_factory=Flags)
     audit: Audit | None = None
     no_audit: str | None = None
     delta: float = 0.01
@@ -107,14 +102,18 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
     devices = read_results(bundle, build / "results")
     kept = kept_numbers(bundle, devices, build / "rows", resamples, seed)
     audit, no_audit = audit_of(bundle.head, build)
-    note = _note(bundle.head)
+    flags = together(audit, measured_flags(bundle, devices, kept))
+    numbers = {each.result.n for device in devices for each in device.results.values() if each.result.n is not None}
+    counts = {n: class_counts(bundle, n) for n in numbers}
+    whole = class_counts(bundle, len(bundle.labels))
+    note = _note(bundle.head, whole)
     host = host_of(devices)
     apart = {each.name: score_differences(bundle, each, host) for each in devices}
     rows = [
         row
         for each in devices
         for artifact in bundle.head.artifacts
-        for row in rows_of(bundle.head, each, artifact, kept, audit, note, apart[each.name])
+        for row in rows_of(bundle.head, each, artifact, kept, flags, note, apart[each.name], counts)
     ]
     rows += [
         Row(model=each.model, recipe=each.recipe, not_applicable=each.reason, note=note)
@@ -129,28 +128,27 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
         stale=tuple(stale for each in devices for stale in each.stale),
         resamples=resamples,
         patients=len(np.unique(bundle.patients)),
+        flags=flags,
         audit=audit,
         no_audit=no_audit,
         delta=delta,
         recordings=len(bundle.labels),
-        class_counts=_class_counts(bundle),
+        class_counts=whole,
         runners={each.name: len(each.runners) for each in devices},
         patients_of={n: len(np.unique(bundle.patients[:n])) for n in {row.n for row in rows if row.n is not None}},
         kept=kept,
     )
 
 
-def _class_counts(bundle: Bundle) -> tuple[ClassCount, ...]:
-    return tuple(
-        ClassCount(name, int(has.sum()), len(np.unique(bundle.patients[has])))
-        for name, has in zip(bundle.head.task.classes, bundle.labels.T.astype(bool), strict=True)
-    )
-
-
-def _note(head: BundleHead) -> str | None:
+def _note(head: BundleHead, counts: Sequence[ClassCount]) -> str | None:
+    """What must stand beside every number: what the data are, and which classes no mean over classes is over."""
     parts = [head.note] if head.note and head.note.strip() else []
     if head.synthetic and not any("SYNTHETIC" in part for part in parts):
         parts.insert(0, "SYNTHETIC")
+    reasons = [each.undefined for each in counts if each.undefined]
+    part = over(len(counts) - len(reasons), len(counts))
+    if part:
+        parts.append(f"means over classes are {part} ({'; '.join(reasons)})")
     return "; ".join(parts) or None
 
 

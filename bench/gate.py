@@ -1,7 +1,7 @@
 """The gate for a team's CI: which of what was asked of the files does not hold, and why.
 
 In come an :class:`~bench.evaluation.Evaluation` and bounds; out comes a :class:`Check` for each file, device and bound.
-A number that is missing or not to be believed holds nothing: an attack that the audit doubts may be weak, so an AUC
+A number that is missing or not to be believed holds nothing: an attack that is flagged may be weak, so an AUC
 above the bound proves nothing. A doubtful latency (noisy, throttled) only errs upwards, so one below its bound holds.
 """
 
@@ -12,7 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.answers_words import auc_words
 from bench.evaluation import Evaluation
+from bench.flagged import hint
 from bench.pivot import Line, lines_of
 from bench.rows import HOST, engine_mark, is_quantized, latency_marks
 from bench.texts import auc_text, budget_text, milliseconds, signed, span
@@ -92,7 +94,7 @@ def _checks(evaluation: Evaluation, line: Line, bounds: Bounds) -> list[Check]:
     found: list[tuple[str, bool, str]] = []
     if bounds.min_auc is not None:
         value = row.auc_low if bounds.strict else row.auc
-        said = f"clean AUC {auc_text(row.auc)} {span(row.auc_low, row.auc_high)}".strip()
+        said = f"clean {auc_words(row)}"
         found.append((f"clean AUC at least {auc_text(bounds.min_auc)}", _least(value, bounds.min_auc), said))
     if bounds.max_auc_drop is not None and is_quantized(row.recipe):
         found.append(_drop(line, bounds.max_auc_drop, bounds.strict))
@@ -155,7 +157,7 @@ def _attacked(evaluation: Evaluation, line: Line, budget: float, least: float, s
     if not cell.on_itself:
         return asked, False, f"{said}, but no attack on this model itself was measured"
     if cell.flags:
-        return asked, False, f"{said}, but the audit doubts it: {', '.join(cell.flags)}"
+        return asked, False, f"{said}, but it is flagged: {', '.join(cell.flags)}{hint(cell.flags)}"
     if not cell.complete and line.clean.evidence == HOST:
         return asked, False, f"{said}, but not every attack at this budget was measured"
     return asked, True, said if cell.complete else f"{said}, of {len(measured)} attacks that this device got"

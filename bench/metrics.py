@@ -34,8 +34,8 @@ class Rules:
 
 @dataclass(frozen=True)
 class Metrics:
-    """All between 0 and 1, NaN where not known. Means over the classes that have a positive recording (``specificity``:
-    a negative one) where nothing else is said.
+    """All between 0 and 1, NaN where not known. Means are over the classes that have a positive and a negative
+    recording, the same as those of the macro AUC, where nothing else is said; NaN where no class has both.
 
     ``accuracy``: recordings with every class decided right; ``label_accuracy``: decisions that are right, over all
     classes. ``f1``, ``precision`` (0 of a class that is never decided for), ``recall``, ``specificity``: of these
@@ -90,7 +90,7 @@ def metrics(scores: NDArray[Any], labels: NDArray[Any], rules: Rules, clean: NDA
     these n recordings in their clean form, of the same artifact; without them nothing is said of flips."""
     positive: NDArray[np.bool_] = labels.astype(bool)
     decided = decisions(scores, rules)
-    has, lacks = positive.any(axis=0), (~positive).any(axis=0)
+    both = positive.any(axis=0) & (~positive).any(axis=0)  # the classes of the macro AUC
     found: dict[str, float] = {}
     if decided is not None:
         right = decided == positive
@@ -99,15 +99,15 @@ def metrics(scores: NDArray[Any], labels: NDArray[Any], rules: Rules, clean: NDA
         found = {
             "accuracy": float(right.all(axis=1).mean()),
             "label_accuracy": float(right.mean()),
-            "f1": _mean(2 * hits / np.maximum(said + true, 1), has),
-            "precision": _mean(hits / np.maximum(said, 1), has),
-            "recall": _mean(hits / np.maximum(true, 1), has),
-            "specificity": _mean((~decided & ~positive).sum(axis=0) / np.maximum((~positive).sum(axis=0), 1), lacks),
+            "f1": _mean(2 * hits / np.maximum(said + true, 1), both),
+            "precision": _mean(hits / np.maximum(said, 1), both),
+            "recall": _mean(hits / np.maximum(true, 1), both),
+            "specificity": _mean((~decided & ~positive).sum(axis=0) / np.maximum((~positive).sum(axis=0), 1), both),
         }
     for name, at in zip(("sensitivity_90", "sensitivity_95"), SPECIFICITIES, strict=True):
         if at in rules.at_specificity:
             hits = ((scores >= np.array(rules.at_specificity[at], np.float32)) & positive).sum(axis=0)
-            found[name] = _mean(hits / np.maximum(positive.sum(axis=0), 1), has)
+            found[name] = _mean(hits / np.maximum(positive.sum(axis=0), 1), both)
     if clean is not None:
         found["flipped"] = flipped(decided, decisions(clean[: len(scores)], rules))
         # Whether scores are probabilities or logits is the artifact's, so it is read off its clean scores alone.

@@ -29,13 +29,28 @@ def table(
     build: BuildOption = None,
     format: Annotated[Format, typer.Option(help="How to print it; json and csv hold every row.")] = "terminal",
     matrix: Annotated[float | None, typer.Option(help="Print AUC, target by source, at this budget (mV).")] = None,
+    classes: Annotated[bool, typer.Option("--classes", help="Print the AUC of each class.")] = False,
 ) -> None:
     """The results of a study, one row a (device, artifact, signal set).
 
     Example: `python -m bench table --study studies/ptb-xl.toml --format json`
     """
     loaded, _, where = load(study, None, build)
-    print_rows(loaded, where, format, matrix)
+    if classes:
+        _print_classes(evaluation_of(loaded, where), format)
+    else:
+        print_rows(loaded, where, format, matrix)
+
+
+def _print_classes(evaluation: Evaluation, format: Format) -> None:
+    from bench.class_aucs import as_csv, as_json, as_markdown, class_aucs, print_terminal
+
+    if format == "terminal":
+        print_terminal(evaluation, Console())
+    elif format == "markdown":
+        typer.echo(as_markdown(evaluation), nl=False)
+    else:
+        typer.echo((as_csv if format == "csv" else as_json)(class_aucs(evaluation)), nl=False)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bench.classes import over
 from bench.evaluation import Evaluation
 from bench.flagged import sentences
 from bench.pivot import QUERIES, TOLERANCE, Cell, Line, Made, by_device
@@ -33,7 +34,7 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     """The sentences that must stand below the table of one device, most weighty first."""
     lines = by_device(evaluation).get(device, [])
     rows = [row for row in evaluation.rows if row.device == device and row.method != WORST]
-    said = _engines(lines) + _notes(evaluation, lines) + _failures(rows) + _doubtful(lines)
+    said = _engines(lines) + _notes(evaluation, lines) + _failures(rows) + _classes(rows) + _doubtful(lines)
     if any(cell.attacked is not None for line in lines for cell in line.cells.values()):
         said += _sources(evaluation, lines)
     said += _moved(lines)
@@ -100,10 +101,8 @@ def not_applicable(evaluation: Evaluation) -> list[str]:
 
 
 def audited(evaluation: Evaluation) -> list[str]:
-    """What the audit says: a line a flag and attack, or that there is none, or no audit."""
-    if evaluation.audit is not None:
-        return sentences(evaluation.audit)
-    return [evaluation.no_audit] if evaluation.no_audit else []
+    """What is said against the attacks: a line a flag and attack, or that there is none; whether they were repeated."""
+    return sentences(evaluation.flags, evaluation.audit, evaluation.no_audit)
 
 
 def legend(evaluation: Evaluation) -> str:
@@ -113,15 +112,15 @@ def legend(evaluation: Evaluation) -> str:
         f"{evaluation.patients:,} patients. Latency: batch 1, clean recordings. Attack: the lowest over all sources "
         "and methods; w white-box, g through the file's own graph, p made on the float parent, q by queries, f made on "
         "another file of the model, e on the ensemble of the other models, t transfer from another model; <= a source "
-        "was not measured; ! the audit raised a flag. Worst: each recording as the attack that hurts it most. Noise: "
-        "the most harmful of the same budget; s random signs, n white, b baseline wander, m electrode motion, a muscle "
-        "(all but s have its energy, not its bound)."
+        "was not measured; ! a check of the attacks raised a flag. Worst: each recording as the attack that hurts it "
+        "most. Noise: the most harmful of the same budget; s random signs, n white, b baseline wander, m electrode "
+        "motion, a muscle (all but s have its energy, not its bound)."
     )
 
 
 def attacked_text(cell: Cell) -> str:
     """``.312w``: the lowest AUC and where its attack was made; ``<=`` before it when a source is missing, ``!`` after
-    it when the audit raised a flag."""
+    it when a flag concerns it."""
     if cell.attacked is None or cell.made is None:
         return "-"
     flag = "!" if cell.flags else ""
@@ -161,6 +160,18 @@ def _failures(rows: Sequence[Row]) -> list[str]:
         f"{artifact}: {reason}" + (f" (on {count} signal sets)" if count > 1 else "")
         for (artifact, reason), count in counts.items()
     ]
+
+
+def _classes(rows: Sequence[Row]) -> list[str]:
+    """Which classes the means leave out and what is empty, a sentence a reason and number of recordings."""
+    said = []
+    for n in sorted({row.n for row in rows if row.n is not None}, reverse=True):
+        some = [row for row in rows if row.n == n and row.undefined]
+        for classes, reason in dict.fromkeys((row.classes, str(row.undefined)) for row in some):
+            part = over(classes, len(some[0].class_aucs or {}))
+            mean = f"macro AUC, F1 and the other means are {part} ({reason})" if part else reason
+            said.append(f"On {n:,} recordings: {mean}.")
+    return list(dict.fromkeys(said))
 
 
 def _sources(evaluation: Evaluation, lines: Sequence[Line]) -> list[str]:

@@ -33,7 +33,8 @@ from core.steps import Step
 from runtime.auc import auc, macro_auc
 from runtime.files import read_array, write_array
 
-STATISTICS = 3  # raise it when core.statistics or attacks.worst gives other numbers, so that kept ones are not used
+# Raise it when core.statistics, bench.metrics or attacks.worst gives other numbers, so that kept ones are not used.
+STATISTICS = 4
 WORST = "worst-case"  # as a method: the attack that hurts most, recording by recording
 
 # By device, artifact and signal set: the macro AUC of all recordings first, then that of every resample.

@@ -204,8 +204,12 @@ def _with_scores(bundle: Bundle, result: Result, path: Path) -> Measured:
     scores = _array(file, REMEASURE)
     if scores.shape != shape or scores.dtype.kind != "f":
         raise InputError(f"{file}: {scores.dtype} {scores.shape}, not float {shape}", REMEASURE)
-    if not np.isfinite(scores).all():
-        return Measured(result, None, "its scores are not all finite numbers")
+    wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(wrong):
+        what = "NaN" if np.isnan(scores).any() else "infinite"
+        return Measured(
+            result, None, f"its scores are {what} in {len(wrong)} of {len(scores)} recordings (the first: {wrong[0]})"
+        )
     return Measured(result, scores, None)
 
 

@@ -1,8 +1,8 @@
 """Rows: one frozen row an (artifact, signal set, device), the contract of every table, picture and file.
 
-In come the results of a device (:mod:`bench.results`), their macro AUCs on all resamples (:mod:`bench.resampled`) and
-the audit's flags (:mod:`bench.flagged`); out come the rows of one artifact, with intervals and with what was not used
-and why.
+In come the results of a device (:mod:`bench.results`), their AUCs on all resamples (:mod:`bench.resampled`), the counts
+of each class (:mod:`bench.classes`) and the flags of the attacks (:mod:`bench.flagged`); out come the rows of one
+artifact, with intervals and with what was not used and why.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from attacks.audit_file import Audit
-from bench.flagged import concerns
+from bench.classes import ClassCount, ClassValue, class_values, weakest
+from bench.flagged import Flags, concerns
 from bench.metrics import decisions, flipped, rules_of
 from bench.resampled import WORST, Kept, attacks_at, worst_name
 from bench.results import DeviceResults
@@ -44,8 +44,9 @@ class Row(BaseModel):
     microvolts.
     ``disagreement``: the share of recordings on which a quantized file decides otherwise than its float parent.
     The row of method ``worst-case`` takes for each recording the attack that hurts most, of ``sets`` attacks.
-    ``flags`` are those of the audit that concern this attack, parted by commas; ``unreliable`` is True with any, False
-    without one, and None where there was no audit. ``marks`` say why a number is not what it seems: ``noisy``,
+    ``flags`` are those that concern this attack, of the checks that every run makes and of the audit, parted by commas;
+    ``unreliable`` is True with any, False without one, and None without one where the audit's repeated attacks were not
+    made. ``marks`` say why a number is not what it seems: ``noisy``,
     ``throttled`` of the latencies (:func:`latency_marks`), ``engine-saturates`` and ``engine-differs`` of the scores:
     on this device's processor, which has ``processor_features``, the engine is ``engine_difference`` steps of the
     scores off the file's exact arithmetic, and that is no cost of quantization. ``instructions`` is the median count of
@@ -54,6 +55,10 @@ class Row(BaseModel):
 
     ``accuracy`` and all from there to ``flipped`` are of decisions (:class:`bench.metrics.Metrics`), by thresholds from
     validation recordings; ``auc_lost`` is the clean AUC of the same artifact and device less ``auc``.
+
+    ``classes``: over how many classes ``auc``, ``f1`` and the other means over classes are; ``undefined``: which
+    classes they leave out and which numbers are empty, each with its reason. ``weakest_class`` has the lowest AUC of
+    ``class_aucs``, ``weakest_auc``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -108,6 +113,11 @@ class Row(BaseModel):
     engine_difference: float | None = None
     processor_features: str | None = None
     attack_precision: str | None = None
+    classes: int | None = None
+    weakest_class: str | None = None
+    weakest_auc: float | None = None
+    undefined: str | None = None
+    class_aucs: dict[str, ClassValue] | None = None
 
     @property
     def artifact(self) -> str:
@@ -154,12 +164,14 @@ def rows_of(
     device: DeviceResults,
     artifact: ArtifactEntry,
     kept: Kept,
-    audit: Audit | None,
+    flags: Flags,
     note: str | None,
     apart: Mapping[tuple[str, str], ScoreDifference] | None = None,
+    counts: Mapping[int, Sequence[ClassCount]] | None = None,
 ) -> list[Row]:
     """The rows of one artifact: one a signal set that it is run on, then its worst case at each budget. ``apart``: how
-    far the device's scores are from this machine's, by (artifact, signal set)."""
+    far the device's scores are from this machine's, by (artifact, signal set); ``counts``: the classes among the first
+    n recordings, by n."""
     signals = [each for each in head.signals if each.is_for(artifact)]
     rows = []
     for each in signals:
@@ -172,7 +184,32 @@ def rows_of(
         rows = [row for row in rows if row.evidence is not None or row.signals in ran]
     rows += _worst_rows(device, artifact, signals, rows, kept)
     clean = next((row for row in rows if row.method == "clean"), None)
-    return [_flagged(_with_loss(row, clean), audit) for row in rows]
+    decides = head.task.exclusive or artifact.thresholds is not None
+    return [_flagged(_with_classes(_with_loss(row, clean), kept, counts or {}, decides), flags) for row in rows]
+
+
+def _with_classes(row: Row, kept: Kept, counts: Mapping[int, Sequence[ClassCount]], decides: bool) -> Row:
+    """The row with the AUC of each class, and why what is empty is empty."""
+    values = kept.classes.get((str(row.device), row.artifact, str(row.signals)))
+    if values is None or row.n is None or row.n not in counts:
+        return row
+    own = counts[row.n]
+    by_class = class_values(own, values)
+    lowest = weakest(by_class)
+    reasons = [each.undefined for each in own if each.undefined]
+    if row.auc is not None and row.auc_low is None:
+        reasons.append("no interval: all recordings are of one patient")
+    if not decides:
+        reasons.append("no decisions: its model has no thresholds")
+    return row.model_copy(
+        update={
+            "classes": sum(each.auc is not None for each in by_class.values()),
+            "weakest_class": lowest[0] if lowest else None,
+            "weakest_auc": lowest[1].auc if lowest else None,
+            "undefined": "; ".join(reasons) or None,
+            "class_aucs": by_class,
+        }
+    )
 
 
 def _with_loss(row: Row, clean: Row | None) -> Row:
@@ -312,13 +349,14 @@ def _worst_rows(
     return found
 
 
-def _flagged(row: Row, audit: Audit | None) -> Row:
-    """The row with what the audit says of it: of its attack, or of what makes a worst case doubtful."""
-    if audit is None or (row.source is None and row.method != WORST) or row.epsilon_mv is None:
+def _flagged(row: Row, flags: Flags) -> Row:
+    """The row with the flags that concern it: its attack, or what makes a worst case doubtful."""
+    if (row.source is None and row.method != WORST) or row.epsilon_mv is None:
         return row
     asked = None if row.method == WORST else (row.source, row.method)
-    names = [flag.name for flag in audit.flags if concerns(flag, row.model, row.artifact, asked, row.epsilon_mv)]
-    return row.model_copy(update={"unreliable": bool(names), "flags": ", ".join(dict.fromkeys(names)) or None})
+    names = [flag.name for flag in flags.raised if concerns(flag, row.model, row.artifact, asked, row.epsilon_mv)]
+    unreliable = True if names else False if flags.audited else None
+    return row.model_copy(update={"unreliable": unreliable, "flags": ", ".join(dict.fromkeys(names)) or None})
 
 
 def known(value: float) -> float | None:

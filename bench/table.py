@@ -17,6 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from bench.classes import over
 from bench.evaluation import Evaluation
 from bench.pivot import Line, by_device
 from bench.remarks import attacked_text, audited, banner, legend, noise_text, not_applicable, remarks
@@ -46,7 +47,11 @@ def as_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, KEYS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row.model_dump() for row in rows)
+    for row in rows:
+        values = row.model_dump()
+        if row.class_aucs is not None:  # one cell, as JSON; class-aucs.csv has a line a class
+            values["class_aucs"] = json.dumps(values["class_aucs"], separators=(",", ":"), allow_nan=False)
+        writer.writerow(values)
     return text.getvalue()
 
 
@@ -66,7 +71,7 @@ def as_markdown(evaluation: Evaluation) -> str:
     parts.append(markdown(legend(evaluation)))
     flags = audited(evaluation)
     if flags:
-        parts.append("Audit of the attacks:\n\n" + "\n".join(f"- {markdown(each)}" for each in flags))
+        parts.append("Checks of the attacks:\n\n" + "\n".join(f"- {markdown(each)}" for each in flags))
     left_out = not_applicable(evaluation)
     if left_out:
         parts.append("Not applicable:\n\n" + "\n".join(f"- {markdown(each)}" for each in left_out))
@@ -95,7 +100,7 @@ def print_terminal(evaluation: Evaluation, console: Console) -> None:
         console.print(Text(NOTHING))
     console.print(Text(legend(evaluation), style="dim"), soft_wrap=not console.is_terminal)
     for title, said in (
-        ("Audit of the attacks:", audited(evaluation)),
+        ("Checks of the attacks:", audited(evaluation)),
         ("Not applicable:", not_applicable(evaluation)),
     ):
         if said:
@@ -124,7 +129,8 @@ def header(lines: Sequence[Line]) -> list[str]:
 def cells(line: Line, lines: Sequence[Line]) -> list[str]:
     """One line's texts, in the order of :func:`header`."""
     row, difference = line.clean, line.difference
-    clean = f"{auc_text(row.auc)} {span(row.auc_low, row.auc_high)}".strip()
+    part = over(row.classes, len(row.class_aucs or {})) if row.auc is not None else ""
+    clean = " ".join(each for each in (auc_text(row.auc), span(row.auc_low, row.auc_high), part) if each)
     delta = ""
     if difference is not None:
         mark = " *" if line.marked else ""

@@ -32,6 +32,7 @@ from export.manifest import Exactness, Parity
 from export.parting import first_parting
 from export.saturation import saturating_layers
 from models.brought import FileModel
+from models.class_auc import below_chance, class_aucs
 from runtime.auc import macro_auc
 from runtime.engines import EngineError
 from runtime.processor import features, named
@@ -84,7 +85,7 @@ class Reference:
 @dataclass(frozen=True)
 class Verdict:
     """``parity``: one an engine, the deciding one first. ``reason``: why the file is refused, one sentence, else None.
-    ``notes``: what its rows must say."""
+    ``notes``: what its rows must say, a class below chance among it."""
 
     parity: tuple[Parity, ...]
     reason: str | None
@@ -155,6 +156,9 @@ def check(path: Path, recipe: str, reference: Reference, module: nn.Module, floa
             f"{len(layers)} of its layers have signed weights of eight bits ({next(iter(layers))}): on x86 processors "
             "without VNNI ONNX Runtime's kernels saturate there and give other scores; weights of seven bits do not"
         )
+    failing = below_chance(class_aucs(judged, reference.labels, reference.classes)) if reference.classes else []
+    if failing:
+        notes.append(f"on validation recordings it ranks {', '.join(failing)} worse than by chance")
     for engine in others:
         parities.append(_elsewhere(path, reference.thinned(bound.records), bound, engine))
     return Verdict(tuple(parities), None, tuple(notes))

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from core.console import run_app
+from core.console import run_app, say
 from core.errors import InputError
 from core.options import BuildOption, DataOption, StudyOption, load
+from models.class_auc import class_warning
 from models.metrics import paper_cells, paper_table
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
@@ -58,6 +59,10 @@ def table(
         for line in lines:
             drawn.add_row(*line)
         Console().print(drawn)
+        for name, found in metrics.items():
+            warning = class_warning(name, found.get("class_aucs", {}))
+            if warning:
+                say(warning)
 
 
 @app.command("list")

@@ -7,7 +7,7 @@ In: a study and its recordings. Out: ``build/<study>/models/<name>/``, one folde
     estimator.skops       a fitted scikit-learn estimator, or
     given.onnx            a file that was brought (or given.tflite)
     history.json          a net's epochs
-    metrics.json          validation and test rows, thresholds
+    metrics.json          validation and test rows, the AUC of each class, thresholds
 
 A model that came trained (:mod:`models.brought`) is checked and measured, and kept like the others. Measuring is a step
 of its own: a later version that measures more measures again, and trains nothing.
@@ -34,6 +34,7 @@ from core.study import ModelSpec, Study
 from ecg.recordings import Recordings
 from models import brought
 from models.brought import ESTIMATOR, KEPT, WEIGHTS, save_weights
+from models.class_auc import class_aucs, class_warning
 from models.classical import FeatureModel, head_of, load_estimator, save_estimator
 from models.estimators import fit_estimator
 from models.features import Features
@@ -124,6 +125,9 @@ def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> N
             if row["reason"] is not None:
                 over = f"; means over {row['classes_defined']} of {row['classes']} classes" * (row["auc"] is not None)
                 say(f"  {trained.name}, {side}: {row['reason']}{over}")
+        warning = class_warning(trained.name, metrics["class_aucs"])
+        if warning:
+            say(f"  {warning}")
         return [path]
 
     Step(trained.folder, "measure", inputs, [code_of(("models.metrics",))]).run(measure)
@@ -259,6 +263,7 @@ def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
         **rows_of,
         "thresholds": None if thresholds is None else [float(value) for value in thresholds],
         "specificity_thresholds": specificity_thresholds(*seen) if known else {},
+        "class_aucs": {split: class_aucs(scores[split], labels[split], recordings.about.classes) for split in scores},
     }
 
 

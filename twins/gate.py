@@ -1,10 +1,11 @@
-"""Two gates that a twin has to pass before a robustness number may rest on it.
+"""The gate that a twin has to pass before a robustness number may rest on it.
 
 In: a twin and its file, recordings, and the file's scores on its engine. Out: what was measured, and a reason where it
-does not hold. The first gate compares scores. A gradient can be wrong while all scores are right, so the second one
-compares attacks: recordings disturbed through the twin must hurt the file at least as much as those disturbed through
-its float parent, which knows nothing of the file. Where they do not, the twin's gradient is masked (Athalye, Carlini
-and Wagner 2018, arXiv 1802.00420, "black-box attacks are better than white-box attacks").
+does not hold. This gate compares scores. A gradient can be wrong while all scores are right, so a second one compares
+attacks: recordings disturbed through the twin must hurt the file at least as much as those disturbed through its float
+parent, which knows nothing of the file. That one needs the scores of the file on both sets, which every run has: it is
+the flag ``twin-weaker-than-transfer`` (:func:`attacks.flags.transfer_stronger`), after Athalye, Carlini and Wagner 2018
+(arXiv 1802.00420, "black-box attacks are better than white-box attacks").
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 
 from core import engines
 from core.errors import InputError
-from core.statistics import Interval, difference
 from runtime.auc import macro_auc
 from runtime.engines import EngineError
 from twins.exact import FLOAT_STEP, SLACK, STEPS, Exactness, apart, beyond, compare, unit_of
@@ -27,7 +27,6 @@ from twins.program import Twin
 
 Floats = NDArray[np.float32]
 AUC = 0.001
-ATTACK_AUC = 0.005
 BATCH = 64
 
 
@@ -64,17 +63,6 @@ class TwinCheck:
     def auc_difference(self) -> float:
         """AUC of the twin minus that of the file."""
         return self.twin_auc - self.file_auc
-
-
-@dataclass(frozen=True)
-class AttackCheck:
-    """What two attacks leave of a file's AUC: through its ``twin``, and by ``transfer`` from its float parent.
-    ``difference``: twin minus transfer, in pairs over patients. ``reason``: why the twin does not hold, or None."""
-
-    twin_auc: float
-    transfer_auc: float
-    difference: Interval
-    reason: str | None
 
 
 def check(
@@ -134,25 +122,6 @@ def _exact(twin: Twin, path: Path, signals: Floats, scores: Floats, engine: str)
     """The engine beside the file's exact arithmetic; None where the scores are not even numbers, or nothing exact is to
     be had."""
     return compare(path, signals, scores, engine, twin) if np.isfinite(scores).all() else None
-
-
-def check_attack(
-    through_twin: Floats, transferred: Floats, labels: NDArray[Any], patients: NDArray[Any], seed: int = 1
-) -> AttackCheck:
-    """Compare two attacks of one budget by the file's scores, float32 (n, classes), on the recordings that each made.
-
-    ``labels`` (n, classes), ``patients`` (n,). The twin does not hold where its attack leaves the file more than .005
-    AUC above transfer, and the paired interval over patients says that this is no accident (its lower end is above 0).
-    An interval that is not defined says nothing: the .005 decide alone.
-    """
-    gap = difference(through_twin, transferred, labels, patients, seed=seed)
-    twin_auc, transfer_auc = macro_auc(through_twin, labels), macro_auc(transferred, labels)
-    weaker = gap.estimate > ATTACK_AUC and not gap.low <= 0
-    reason = (
-        f"its gradient is masked: attacked through it the file keeps an AUC of {twin_auc:.3f}, by transfer from its "
-        f"float parent {transfer_auc:.3f} (difference {gap.estimate:.3f}, interval {gap.low:.3f} to {gap.high:.3f})"
-    )
-    return AttackCheck(twin_auc, transfer_auc, gap, reason if weaker else None)
 
 
 def scores_of(twin: Twin, signals: Floats, batch_size: int = BATCH) -> Floats:

@@ -5,11 +5,12 @@ folder:
 
     index.html           the page, everything inside
     results.json .csv    every row, as `python -m bench table` prints them
+    class-aucs.csv       the AUC of each class, as `python -m bench table --classes` prints it
     *.png                the pictures by themselves, for a paper or a slide
 
-Each section of the page is a module: ``answered`` ``table`` ``budget_chart`` ``cost_chart`` ``heat`` ``forest``
-``latency`` ``viewer`` ``provenance``; ``markup`` and ``svg`` are what they are written with, ``page`` puts them
-together.
+Each section of the page is a module: ``answered`` ``table`` ``classes`` ``budget_chart`` ``cost_chart`` ``heat``
+``forest`` ``latency`` ``viewer`` ``provenance``; ``markup`` and ``svg`` are what they are written with, ``page`` puts
+them together.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.answers_types import Answers
+from bench.class_aucs import as_csv as class_csv
+from bench.class_aucs import class_aucs
 from bench.evaluation import Evaluation
 from bench.remarks import banner
 from bench.report.answered import answers_section
 from bench.report.budget_chart import auc_against_budget
+from bench.report.classes import classes_section
 from bench.report.cost_chart import cost_against_auc
 from bench.report.forest import forest_section
 from bench.report.heat import heat_section
@@ -54,6 +58,7 @@ def write_report(
     sections = [
         answers_section(answers) if answers else None,
         results_section(evaluation),
+        classes_section(evaluation),
         _budgets(evaluation),
         Section("cost", "What robustness costs", chart)
         if recommendation and (chart := cost_against_auc(recommendation))
@@ -69,6 +74,7 @@ def write_report(
     ]
     write_text(folder / "results.json", as_json(evaluation.rows))
     write_text(folder / "results.csv", as_csv(evaluation.rows))
+    write_text(folder / "class-aucs.csv", class_csv(class_aucs(evaluation)))
     write_pictures(evaluation, answers.comparisons if answers else (), folder)
     data = [rows_data(evaluation), *([viewer.data] if viewer else [])]
     path = folder / "index.html"

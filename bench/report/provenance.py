@@ -36,9 +36,9 @@ def machines_section(evaluation: Evaluation, home: Path) -> Section | None:
 
 
 def audit_section(evaluation: Evaluation) -> Section | None:
-    """What the audit of the attacks says; None without attacks."""
+    """What the checks of the attacks and their audit say; None without attacks."""
     said = audited(evaluation)
-    return Section("audit", "Audit of the attacks", bullets(said, "measure")) if said else None
+    return Section("audit", "Checks of the attacks", bullets(said, "measure")) if said else None
 
 
 def missing_section(evaluation: Evaluation) -> Section | None:

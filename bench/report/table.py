@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bench.classes import over
 from bench.compare import devices_by_weight
 from bench.evaluation import Evaluation
 from bench.pivot import Cell as BudgetCell
@@ -31,6 +32,8 @@ COLUMNS = (
     ("n", "n", "whole"),
     ("auc", "AUC", "auc"),
     ("auc_low", "95 % interval", "interval"),
+    ("weakest_class", "weakest class", "text"),
+    ("weakest_auc", "its AUC", "auc"),
     ("auc_lost", "AUC lost", "signed"),
     ("flipped", "decisions flipped", "share"),
     ("disagreement", "otherwise than float", "share"),
@@ -39,7 +42,7 @@ COLUMNS = (
     ("size_bytes", "size, kB", "kilo"),
     ("instructions", "M instr.", "mega"),
     ("snr_db", "SNR, dB", "one"),
-    ("flags", "audit", "text"),
+    ("flags", "flags", "text"),
     ("note", "note", "text"),
 )
 HIDDEN = ("auc_high",)  # shown inside another column
@@ -118,6 +121,7 @@ def _ran(line: Line) -> bool:
 def _line(line: Line, budgets: Sequence[float], counted: bool) -> list[Cell]:
     row, difference = line.clean, line.difference
     clean = "failed" if row.failed else auc_text(row.auc)
+    part = over(row.classes, len(row.class_aucs or {})) if row.auc is not None else ""
     cost = row.instructions if counted else row.latency_p50_ms
     told = milliseconds(cost / 1e6 if counted and cost else cost) + ("?" if latency_marks(row) else "")
     delta = Cell("")
@@ -130,7 +134,7 @@ def _line(line: Line, budgets: Sequence[float], counted: bool) -> list[Cell]:
         Cell(esc(size_text(row.size_bytes)), row.size_bytes),
         Cell(esc(told), cost),
         *([] if counted else [Cell(milliseconds(row.latency_p99_ms), row.latency_p99_ms)]),
-        Cell(f"{clean}<small>{span(row.auc_low, row.auc_high)}</small>", row.auc),
+        Cell(f"{clean}<small>{' '.join(filter(None, (span(row.auc_low, row.auc_high), part)))}</small>", row.auc),
         delta,
     ]
     return found + [_budget(line.cells.get(budget)) for budget in budgets]

@@ -9,15 +9,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks.disagreement import Decisions, Disagreement, DisagreementMethod, disagreement_rate
+from attacks.disagreement import Decisions, Disagreement, DisagreementMethod
 from attacks.gradient import NoGradientError, Pgd
 from attacks.method import Scene
 from attacks.objectives import Bce
 from attacks.references import clean_scores, spread_of
 from attacks.victims import Victims
+from bench.metrics import Rules, flipped
+from bench.metrics import decisions as decided_by
 from core.study import AttackSpec
 
 STEP = 0.001
@@ -63,35 +64,9 @@ def decisions_of(parent: nn.Module, exclusive: bool = False) -> Decisions:
 def rate(parent: nn.Module, twin: nn.Module, signals: Tensor, decisions: Decisions) -> float:
     with torch.no_grad():
         a, b = parent(signals).numpy(), twin(signals).numpy()
-    return disagreement_rate(a, b, None if decisions.thresholds is None else decisions.thresholds.numpy())
-
-
-F32 = np.float32
-A = np.array([[1, -1], [2, 3], [0, 0], [-1, -2]], F32)
-
-
-@pytest.mark.parametrize(
-    ("scores_b", "thresholds", "expected"),
-    [
-        (A, [0, 0], 0.0),
-        (-A, [0, 0], 0.75),  # all but the third, which is at both thresholds
-        (A + np.array([0, -2], F32), [0, 0], 0.25),  # only the third has a label less; the second keeps both
-        (A + F32(0.5), [0, 0], 0.0),
-        (A + F32(0.5), [10, 10], 0.0),
-        (A * [1, -1], [0, 1], 0.75),  # a score at its threshold gives the label
-        (A + F32(0.5), None, 0.0),
-        (A[:, ::-1], None, 0.75),  # a tie goes to the first class on both sides
-    ],
-)
-def test_rate(scores_b: NDArray[np.float32], thresholds: list[float] | None, expected: float) -> None:
-    limits = None if thresholds is None else np.array(thresholds, F32)
-    assert disagreement_rate(A, np.asarray(scores_b, F32), limits) == expected
-
-
-@pytest.mark.parametrize("scores_b", [A[:2], A[:, :1], A[:0], A[0]])
-def test_rate_of_other_recordings_is_refused(scores_b: NDArray[np.float32]) -> None:
-    with pytest.raises(ValueError, match="not both"):
-        disagreement_rate(A if len(scores_b) else scores_b, scores_b, None)
+    limits = None if decisions.thresholds is None else tuple(decisions.thresholds.tolist())
+    rules = Rules(limits is None, limits, {})
+    return flipped(*(decided_by(each, rules) for each in (a, b)))
 
 
 @settings(max_examples=60, deadline=None)

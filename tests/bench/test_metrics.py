@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from bench.metrics import Metrics, Rules, calibration_error, decisions, metrics, probabilities
+from bench.metrics import Metrics, Rules, calibration_error, decisions, flipped, metrics, probabilities
 
 THRESHOLDS = (0.0, 0.5, -0.25)
 RULES = Rules(False, THRESHOLDS, {})
@@ -43,13 +43,14 @@ def test_metrics_are_scikit_learns(seed: int, n: int, exclusive: bool) -> None:
     assert found.specificity == pytest.approx(recall_score(1 - labels, 1 - said, **settings))
 
 
-def test_a_class_without_positives_counts_only_for_its_specificity() -> None:
-    labels = np.array([[1, 0], [0, 0], [1, 0]], np.uint8)
-    scores = np.array([[1, -1], [-1, 1], [1, -1]], np.float32)
-    found = metrics(scores, labels, Rules(False, (0, 0), {}))
-    assert (found.f1, found.precision, found.recall) == (1.0, 1.0, 1.0)
-    assert found.specificity == pytest.approx((1 + 2 / 3) / 2)
+def test_a_class_without_positives_or_negatives_counts_in_no_mean_over_classes() -> None:
+    labels = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1]], np.uint8)
+    scores = np.array([[1, -1, 1], [-1, 1, -1], [1, -1, 1]], np.float32)
+    found = metrics(scores, labels, Rules(False, (0, 0, 0), {}))
+    assert (found.f1, found.precision, found.recall, found.specificity) == (1.0, 1.0, 1.0, 1.0)
     assert found.accuracy == pytest.approx(2 / 3)
+    alone = metrics(scores[:, 1:], labels[:, 1:], Rules(False, (0, 0), {}))
+    assert math.isnan(alone.f1) and math.isnan(alone.specificity)  # no class has both sides
 
 
 def test_without_thresholds_nothing_is_said_that_needs_them() -> None:
@@ -144,3 +145,25 @@ def test_a_bundle_takes_the_thresholds_that_validation_gave(kept: dict, in_the_b
     from bench.bundle import _thresholds
 
     assert _thresholds(kept) == in_the_bundle
+
+
+F32 = np.float32
+A = np.array([[1, -1], [2, 3], [0, 0], [-1, -2]], F32)
+
+
+@pytest.mark.parametrize(
+    ("other", "thresholds", "expected"),
+    [
+        (A, (0, 0), 0.0),
+        (-A, (0, 0), 0.75),  # all but the third, which is at both thresholds
+        (A + np.array([0, -2], F32), (0, 0), 0.25),  # only the third has a label less; the second keeps both
+        (A + F32(0.5), (0, 0), 0.0),
+        (A + F32(0.5), (10, 10), 0.0),
+        (A * np.array([1, -1], F32), (0, 1), 0.75),  # a score at its threshold gives the label
+        (A + F32(0.5), None, 0.0),
+        (A[:, ::-1], None, 0.75),  # a tie goes to the first class on both sides
+    ],
+)
+def test_decisions_that_flip(other: NDArray[np.float32], thresholds: tuple[float, ...] | None, expected: float) -> None:
+    rules = Rules(thresholds is None, thresholds, {})
+    assert flipped(decisions(A, rules), decisions(other, rules)) == expected

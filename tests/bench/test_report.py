@@ -131,6 +131,7 @@ def test_the_outline_is_in_order(page: str) -> None:
         [
             "answers",
             "results",
+            "classes",
             "budgets",
             "cost",
             "transfer",
@@ -176,11 +177,11 @@ def test_the_page_says_what_the_audit_says(tmp_path: Path) -> None:
     make_build(tmp_path / "made")
     page = tmp_path / "report" / "index.html"
     write_report(evaluate(tmp_path / "made", 100), page.parent)
-    assert "No audit of these attacks was made" in page.read_text()
+    assert "The attacks were not repeated" in page.read_text()
     audit(tmp_path / "made", flag("unsettled", "cnn", source="cnn", method="pgd", budget_mv=0.02))
     write_report(evaluate(tmp_path / "made", 100), page.parent)
     assert "! unsettled: cnn, pgd from cnn: about cnn." in page.read_text()
-    assert "No audit" not in page.read_text()
+    assert "The attacks were not repeated" not in page.read_text()
 
 
 def test_a_study_without_attacks_or_results_has_a_page(tmp_path: Path) -> None:

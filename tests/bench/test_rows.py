@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 import bench.resampled
+from attacks.audit_file import FlagEntry
 from attacks.worst import worst_case
 from bench.class_aucs import as_csv, class_aucs
 from bench.evaluation import Evaluation, evaluate
+from bench.flagged import NONE, OTHER
 from bench.metrics import Rules, metrics
 from bench.rows import Row, is_quantized
 from core.errors import InputError
 from core.statistics import difference, interval, resampled_aucs
 from runtime.auc import macro_auc
 from runtime.files import write_array
-from tests.bench.making import audit, change_json, entry, flag, make_build, make_scores, write_result
+from tests.bench.making import CLASSES, audit, change_json, entry, flag, make_build, make_scores, write_result
 
 KEYS = [  # tools outside read these: the names and their order stay
     *("device", "evidence", "model", "recipe", "source", "method", "epsilon_mv"),
@@ -32,6 +34,7 @@ KEYS = [  # tools outside read these: the names and their order stay
     *("specificity", "sensitivity_90", "sensitivity_95", "calibration_error", "flipped", "auc_lost"),
     *("engine_difference", "processor_features"),
     "attack_precision",
+    *("classes", "weakest_class", "weakest_auc", "undefined", "class_aucs"),
 ]
 MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
 
@@ -86,6 +89,14 @@ def test_the_clean_row(tmp_path: Path) -> None:
     scores = make_scores(labels, artifacts["cnn/onnx-fp32"], signals["clean"])
     expected = interval(scores, labels, patients, count=200, seed=3)
     result = json.loads(result_of(tmp_path).read_text())
+    by_class = {}
+    for k, name in enumerate(CLASSES):
+        own = interval(scores[:, [k]], labels[:, [k]], patients, count=200, seed=3)
+        by_class[name] = {"auc": own.estimate, "auc_low": own.low, "auc_high": own.high}
+        by_class[name] |= {
+            "recordings": int(labels[:, k].sum()),
+            "patients": len(set(patients[labels[:, k] == 1])),
+        }
     assert clean_row(evaluation).model_dump() == {
         "device": "host",
         "evidence": "measured-on-host",
@@ -131,6 +142,11 @@ def test_the_clean_row(tmp_path: Path) -> None:
         "engine_difference": None,
         "processor_features": None,
         "attack_precision": None,
+        "classes": 3,
+        "weakest_class": min(by_class, key=lambda name: by_class[name]["auc"]),
+        "weakest_auc": min(each["auc"] for each in by_class.values()),
+        "undefined": None,
+        "class_aucs": by_class,
     }
     assert expected.low < expected.estimate < expected.high
     assert (evaluation.resamples, evaluation.patients) == (200, len(np.unique(patients)))
@@ -614,18 +630,29 @@ def test_a_flag_makes_the_rows_that_it_concerns_unreliable(tmp_path: Path, what:
     raised, expected = FLAGS[what]
     make_build(tmp_path, models=("cnn", "lstm"))
     audit(tmp_path, raised)
-    rows = evaluate(tmp_path, 100).rows
-    assert {(row.artifact, row.method, row.epsilon_mv) for row in rows if row.unreliable} == expected
-    assert all(row.flags == (raised.name if row.unreliable else None) for row in rows)
+    evaluation = evaluate(tmp_path, 100)
+    rows = evaluation.rows
+    found = {(row.artifact, row.method, row.epsilon_mv) for row in rows if raised.name in (row.flags or "").split(", ")}
+    others = [each for each in evaluation.flags.raised if each.name == raised.name and each != raised]
+    assert found == expected | {  # what was measured raises the same of the model that nobody attacked
+        (row.artifact, row.method, row.epsilon_mv) for row in rows for each in others if concerned(each, row)
+    }
+    assert all((row.flags is not None) == bool(row.unreliable) for row in rows)
     for row in rows:  # clean recordings and noise are no attacks
         assert (row.unreliable is None) == (row.method in ("clean", "random-sign"))
+
+
+def concerned(each: FlagEntry, row: Row) -> bool:
+    attack = row.source is not None or row.method == "worst-case"
+    return attack and each.target in (row.model, row.artifact) and each.budget_mv in (None, row.epsilon_mv)
 
 
 def test_without_an_audit_nothing_is_called_reliable(tmp_path: Path) -> None:
     make_build(tmp_path)
     evaluation = evaluate(tmp_path, 100)
-    assert {row.unreliable for row in evaluation.rows} == {None}
-    assert evaluation.no_audit == "No audit of these attacks was made: run make audit."
+    assert {row.unreliable for row in evaluation.rows} == {None, True}  # never False
+    assert {row.flags for row in evaluation.rows if row.unreliable} == {"not-at-collapse"}
+    assert evaluation.no_audit == NONE
     make_build(tmp_path / "calm", budgets=())
     assert evaluate(tmp_path / "calm", 100).no_audit is None  # there is nothing to audit
 
@@ -636,8 +663,9 @@ def test_an_audit_of_other_attacks_is_not_believed(tmp_path: Path, other: dict[s
     audit(tmp_path, flag("unsettled", "cnn"), **other)
     evaluation = evaluate(tmp_path, 100)
     assert evaluation.audit is None
-    assert {row.unreliable for row in evaluation.rows} == {None}
-    assert evaluation.no_audit == "The audit is of other attacks than these: run make audit again."
+    assert {row.unreliable for row in evaluation.rows} == {None, True}
+    assert not any("unsettled" in (row.flags or "") for row in evaluation.rows)
+    assert evaluation.no_audit == OTHER
 
 
 def test_a_damaged_audit_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from core.statistics import difference, interval
-from core.statistics_delong import delong, delong_difference, delong_interval
+from tests.core.delong import delong, delong_difference, delong_interval
 
 
 def by_definition(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:

@@ -1,4 +1,4 @@
-"""DeLong's variance of AUCs: no resampling, a cross-check of the bootstrap where every recording is of another patient.
+"""DeLong's variance of AUCs, a referee of the bootstrap: no resampling, where each recording is of another patient.
 
 In come scores and labels of one class; out come AUCs with their covariance, 95 % intervals and the p-value of a
 difference. DeLong et al. (Biometrics 44, 1988) give the covariance, Sun and Xu (IEEE Signal Processing Letters 21,
