@@ -25,7 +25,8 @@ class Cell:
     attack was made; ``complete`` is False when a source was not measured, so that the true worst may be lower.
     ``worst`` is its AUC when each recording is sent as what hurts most, ``controls`` under each noise of that budget.
     ``flags`` are those of the audit for any of its attacks; that an attack is no better than noise, for the lowest.
-    ``counted``: through what it was attacked and what it counts for, None without a worst case."""
+    ``counted``: through what it was attacked and what it counts for, None without a worst case; ``on_model``: whether
+    any of its attacks was made on this model or one of its files."""
 
     attacked: float | None
     made: Made | None
@@ -36,6 +37,7 @@ class Cell:
     controls: dict[str, float]
     flags: tuple[str, ...] = ()
     counted: Counted | None = None
+    on_model: bool = False
 
     @property
     def noise(self) -> str | None:
@@ -144,4 +146,5 @@ def _cell(rows: Sequence[Row], counted: Counted | None) -> Cell:
         controls={str(row.method): row.auc for row in rows if row.control and row.auc is not None},
         flags=tuple(dict.fromkeys(flags)),
         counted=counted,
+        on_model=any(row.auc is not None and made_of(row) not in ("ensemble", "transfer") for row in attacks),
     )

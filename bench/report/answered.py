@@ -6,9 +6,11 @@ statistics carry no sentence says just that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.answers_types import Answers, Question, Recommendation
+from bench.answers_types import Answers, Doubt, Question, Recommendation
+from bench.loss_budgets import CHANCE, LOST
 from bench.report.cost_chart import cost_text
 from bench.report.markup import Section, esc, paragraph
 from bench.texts import auc_text, budget_text, size_text
@@ -44,13 +46,30 @@ def _recommended(recommendation: Recommendation, evidence: str) -> str:
             ("clean AUC", auc_text(point.auc_clean)),
         ]
         if recommendation.budget_mv is not None:
-            facts.append((f"worst-case AUC at {budget_text(recommendation.budget_mv)}", auc_text(point.auc_attacked)))
+            counted = auc_text(point.auc_attacked)
+            if point.auc_measured is not None and point.auc_measured != point.auc_attacked:
+                counted += f" ({auc_text(point.auc_measured)} measured on it)"
+            facts.append((f"worst-case AUC at {budget_text(recommendation.budget_mv)}", counted))
+        if point.losses is not None:
+            facts += [
+                (f"{LOST:g} of AUC is lost at", point.losses.lost.text),
+                (f"AUC crosses {CHANCE:g} at", point.losses.chance.text),
+            ]
     numbers = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in facts)
     return (
-        '<div class="answer"><p class="kicker">Recommended file, judged on '
-        f'{esc(recommendation.device)}</p><p class="chosen">{esc(recommendation.artifact)}</p>'
-        f"<p>{esc(recommendation.reason)}</p><dl>{numbers}</dl>{paragraph(evidence, 'evidence')}</div>"
+        '<div class="answer"><p class="kicker">Recommended file, judged by '
+        f'{esc(recommendation.judged_on)}</p><p class="chosen">{esc(recommendation.artifact)}</p>'
+        f"<p>{esc(recommendation.reason)}</p><dl>{numbers}</dl>{_doubts(recommendation.doubts)}"
+        f"{paragraph(evidence, 'evidence')}</div>"
     )
+
+
+def _doubts(doubts: Sequence[Doubt]) -> str:
+    """What speaks against these numbers: a word and its sentence each; nothing where nothing does."""
+    items = "".join(
+        f'<li><strong class="tag doubt">{esc(each.word)}</strong> {esc(each.sentence)}</li>' for each in doubts
+    )
+    return f'<ul class="doubts" aria-label="Doubts about this file">{items}</ul>' if items else ""
 
 
 def _question(question: Question) -> str:
