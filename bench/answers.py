@@ -14,8 +14,19 @@ from collections.abc import Iterable, Sequence
 from bench.answers_doubt import doubts
 from bench.answers_front import recommend
 from bench.answers_types import Answers, Comparison, FrontPoint, Question, Recommendation, Sentence
-from bench.answers_words import NAMED, auc_words, conjunction, interval_of, is_attacked, it, listed, tested, undecided
-from bench.attacked_through import QUERIES, WORDS
+from bench.answers_words import (
+    CARD,
+    NAMED,
+    auc_words,
+    conjunction,
+    interval_of,
+    is_attacked,
+    it,
+    listed,
+    tested,
+    undecided,
+)
+from bench.attacked_through import QUERIES
 from bench.compare import CLASSICAL, CountingRows, Rows, comparisons, with_recommended
 from bench.evaluation import Evaluation
 from bench.loss_budgets import CHANCE, LOST
@@ -72,7 +83,9 @@ def _ship(
     evidence += f"; {chosen.judged_on}; {device.evidence}; {front} of {len(chosen.front)} files are "
     evidence += "on the front: none is as good as they in cost, size, clean and attacked AUC at once"
     said = [Sentence(f"Ship {point.artifact}. {chosen.reason}", evidence), *_withstands(point)]
-    said += [Sentence(each.sentence, f"its card: {each.word}") for each in chosen.doubts if each.word in WORDS.values()]
+    if chosen.doubts:
+        words = conjunction(each.word for each in chosen.doubts)
+        said.append(Sentence(f"{CARD}: {words}.", " ".join(each.sentence for each in chosen.doubts)))
     lost = next((each for each in losses if each.a == chosen.artifact and each.device == rows.of(each.a).device), None)
     if lost is not None and lost.verdict != "undecided" and chosen.budget_mv is not None:
         change = difference_text(interval_of(lost))

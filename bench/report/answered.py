@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.answers_types import Answers, Doubt, Question, Recommendation
+from bench.answers_words import CARD
 from bench.loss_budgets import CHANCE, LOST
 from bench.report.cost_chart import cost_text
 from bench.report.markup import Section, esc, paragraph
@@ -26,8 +27,9 @@ def answers_section(answers: Answers) -> Section:
         return Section("answers", "The answer", paragraph(NONE) + "".join(map(_question, answers.questions)))
     # The reason stands in large letters already: the sentence that repeats it is not written twice.
     said = [each for question in answers.questions for each in question.sentences if recommendation.reason in each.text]
+    on_card = [each for question in answers.questions for each in question.sentences if each.text.startswith(CARD)]
     rest = [
-        replace(question, sentences=tuple(each for each in question.sentences if each not in said))
+        replace(question, sentences=tuple(each for each in question.sentences if each not in (*said, *on_card)))
         for question in answers.questions
     ]
     top = _recommended(recommendation, said[0].evidence if said else "")
