@@ -120,8 +120,8 @@ def _withstands(point: FrontPoint) -> list[Sentence]:
     if point.losses is None:
         return []
     lost, chance = point.losses.lost, point.losses.chance
-    found = [(f"loses {LOST:g} of AUC at", lost), (f"crosses {CHANCE:g} at", chance)]
-    told = [f"{verb} {number.text}" for verb, number in found if number.estimate is not None]
+    found = [(f"loses {LOST:g} of AUC", lost), (f"crosses {CHANCE:g}", chance)]
+    told = [f"{verb} {number.sentence}" for verb, number in found if number.estimate is not None]
     if not told:
         return [Sentence(f"At which budget it loses AUC is not said: {lost.reason}.", "clean AUC and worst cases")]
     return [

@@ -170,7 +170,7 @@ def _reason(
     elif budget is not None:
         of_these = "all of these" if len(kept) == len(clean) else f"{len(kept)} of these"
         said += f"; {of_these} have a worst-case AUC at {budget_text(budget)} within {evaluation.delta:g} of their best"
-    if any(point.held_to is not None for point in clean):
+    if not broken and any(point.held_to is not None for point in clean):
         said += ". Files that were not attacked through their own graph count at most what their float parent keeps"
     least, price = "fastest", f"{milliseconds(chosen.cost)} ms at the median"
     if cost == "instructions":

@@ -255,7 +255,7 @@ def _budget(evaluation: Evaluation, line: Line, bound: BudgetBound, strict: bool
     value = found.low if strict else found.estimate
     if value is None:
         return asked, False, f"there is no such budget: {found.reason}"
-    said = f"{what} at {found.text}"
+    said = f"{what} {found.sentence}"
     through = weakest(cell.counted.through for cell in line.cells.values() if cell.counted is not None)
     if through is not None and through != "itself":
         said += f"; {WORDS[through]}"

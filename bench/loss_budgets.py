@@ -46,6 +46,16 @@ class Crossing:
         return f"{whole} mV" if ends == [whole, whole] else f"{whole} mV [{', '.join(ends)}]"
 
     @property
+    def sentence(self) -> str:
+        """:attr:`text` within a sentence: ``at 0.0123 mV [0.0101, > 0.05]``, ``below 0.005 mV``, ``not up to 0.05 mV``;
+        of an inequality with an interval, that as well."""
+        words = {BELOW: f"below {self.smallest:g} mV", ABOVE: f"not up to {self.largest:g} mV"}
+        if self.estimate not in words:
+            return f"at {self.text}"
+        _, bracket, interval = self.text.partition(" [")
+        return words[self.estimate] + (f" [{interval}" if bracket else "")
+
+    @property
     def numbers(self) -> tuple[float | None, float | None, float | None]:
         """Estimate, low and high as a file has them: None for an inequality, which :attr:`text` tells."""
         low, middle, high = (
@@ -57,7 +67,7 @@ class Crossing:
     def _end(self, value: float) -> str:
         if value == BELOW:
             return f"< {self.smallest:g}"
-        return f"> {self.largest:g}" if value == ABOVE else f"{value:.3g}"
+        return f"> {self.largest:g}" if value == ABOVE else f"{value:#.3g}".rstrip(".")
 
 
 @dataclass(frozen=True)

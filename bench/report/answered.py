@@ -55,15 +55,21 @@ def _recommended(recommendation: Recommendation, evidence: str) -> str:
         if point.losses is not None:
             facts += [
                 (f"{LOST:g} of AUC is lost at", point.losses.lost.text),
-                (f"AUC crosses {CHANCE:g} at", point.losses.chance.text),
+                (f"an AUC of {CHANCE:g} is crossed at", point.losses.chance.text),
             ]
-    numbers = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in facts)
+    numbers = "".join(f"<div><dt>{esc(name)}</dt><dd>{_fact(value)}</dd></div>" for name, value in facts)
     return (
         '<div class="answer"><p class="kicker">Recommended file, judged by '
         f'{esc(recommendation.judged_on)}</p><p class="chosen">{esc(recommendation.artifact)}</p>'
         f"<p>{esc(recommendation.reason)}</p><dl>{numbers}</dl>{_doubts(recommendation.doubts)}"
         f"{paragraph(evidence, 'evidence')}</div>"
     )
+
+
+def _fact(value: str) -> str:
+    """A number, its interval (or what else stands behind it) smaller."""
+    number, bracket, rest = value.partition(" [")
+    return esc(number) + (f" <small>[{esc(rest)}</small>" if bracket else "")
 
 
 def _doubts(doubts: Sequence[Doubt]) -> str:

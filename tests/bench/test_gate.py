@@ -201,10 +201,10 @@ def curve(tmp_path: Path) -> Path:
         (".01mV@-.2", True, "loses 0.2 of AUC at 0.03"),
         (".03mV@-.2", True, "loses 0.2 of AUC at 0.03"),
         (".034mV@-.2", False, "loses 0.2 of AUC at 0.03"),
-        (".01mV@-.05", False, "loses 0.05 of AUC at < 0.01 mV"),
-        (".001mV@-.05", False, "loses 0.05 of AUC at < 0.01 mV"),  # not known to be lost only above that
-        (".02mV@.5", True, "crosses an AUC of 0.5 at > 0.1 mV"),
-        (".1mV@.5", True, "crosses an AUC of 0.5 at > 0.1 mV"),
+        (".01mV@-.05", False, "loses 0.05 of AUC below 0.01 mV"),
+        (".001mV@-.05", False, "loses 0.05 of AUC below 0.01 mV"),  # not known to be lost only above that
+        (".02mV@.5", True, "crosses an AUC of 0.5 not up to 0.1 mV"),
+        (".1mV@.5", True, "crosses an AUC of 0.5 not up to 0.1 mV"),
         (".2mV@.5", False, "nothing was measured above 0.1 mV"),
         (".03mV@.7", True, "crosses an AUC of 0.7 at 0.03"),
         (".02mV@.95", False, "there is no such budget: its clean AUC is not above 0.95"),

@@ -103,6 +103,19 @@ def test_texts(curve: list[float], clean: float, text: str, numbers: bool) -> No
         assert found.numbers == pytest.approx([10**-1.5] * 3)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        ((0.02, 0.01, 0.03), "at 0.0200 mV [0.0100, 0.0300]"),
+        ((BELOW, BELOW, BELOW), "below 0.01 mV"),
+        ((ABOVE, ABOVE, ABOVE), "not up to 1 mV"),
+        ((ABOVE, 0.5, ABOVE), "not up to 1 mV [0.500, > 1]"),
+    ],
+)
+def test_within_a_sentence(numbers: tuple[float, float, float], sentence: str) -> None:
+    assert Crossing(*numbers, 0.01, 1.0).sentence == sentence
+
+
 def test_the_interval_by_hand_has_inequalities_for_ends() -> None:
     """Of 41 resamples those at the ends: the lowest curves cross below .01 mV, the highest do not reach the level."""
     clean = np.full(42, 0.9)
