@@ -14,11 +14,24 @@ from collections.abc import Iterable, Sequence
 from bench.answers_classes import weakest_class
 from bench.answers_doubt import doubts
 from bench.answers_front import recommend
-from bench.answers_types import Answers, Comparison, Question, Recommendation, Sentence
-from bench.answers_words import NAMED, auc_words, conjunction, interval_of, is_attacked, it, listed, tested, undecided
-from bench.compare import Rows, comparisons, models_of, with_recommended
+from bench.answers_types import Answers, Comparison, FrontPoint, Question, Recommendation, Sentence
+from bench.answers_words import (
+    CARD,
+    NAMED,
+    auc_words,
+    conjunction,
+    interval_of,
+    is_attacked,
+    it,
+    listed,
+    tested,
+    undecided,
+)
+from bench.attacked_through import QUERIES
+from bench.compare import CountingRows, Rows, comparisons, models_of, with_recommended
 from bench.evaluation import Evaluation
-from bench.pivot import QUERIES, fullest_budget
+from bench.loss_budgets import CHANCE, LOST
+from bench.pivot import fullest_budget
 from bench.rows import Row
 from bench.texts import budget_text, difference_text
 
@@ -60,18 +73,22 @@ def _ship(
 ) -> list[Sentence]:
     """The recommendation; what attacks take off it, and whether they break it; what of the other files is surely
     different."""
-    rows = Rows(evaluation, chosen.device)
+    rows = CountingRows(evaluation, chosen.device)
     point = next(each for each in chosen.front if each.artifact == chosen.artifact)
     evidence = f"clean {auc_words(rows.clean(chosen.artifact))}"
     worst = None if chosen.budget_mv is None else rows.worst(chosen.artifact, chosen.budget_mv)
     if worst is not None:
         evidence += f"; worst case of {worst.sets} attacks at {budget_text(worst.epsilon_mv or 0)} {auc_words(worst)}"
     device = next(each for each in evaluation.devices if each.name == chosen.device)
-    evidence += f"; {device.evidence}; {sum(each.on_front for each in chosen.front)} of {len(chosen.front)} files are "
+    front = sum(each.on_front for each in chosen.front)
+    evidence += f"; {chosen.judged_on}; {device.evidence}; {front} of {len(chosen.front)} files are "
     evidence += "on the front: none is as good as they in cost, size, clean and attacked AUC at once"
-    said = [Sentence(f"Ship {point.artifact}. {chosen.reason}", evidence)]
+    said = [Sentence(f"Ship {point.artifact}. {chosen.reason}", evidence), *_withstands(point)]
     said += weakest_class(rows.clean(chosen.artifact), worst)
-    lost = next((each for each in losses if each.a == chosen.artifact and each.device == chosen.device), None)
+    if chosen.doubts:
+        words = conjunction(each.word for each in chosen.doubts)
+        said.append(Sentence(f"{CARD}: {words}.", " ".join(each.sentence for each in chosen.doubts)))
+    lost = next((each for each in losses if each.a == chosen.artifact and each.device == rows.of(each.a).device), None)
     if lost is not None and lost.verdict != "undecided" and chosen.budget_mv is not None:
         change = difference_text(interval_of(lost))
         text = f"The worst case at {budget_text(chosen.budget_mv)} changes its AUC by {change}."
@@ -83,9 +100,12 @@ def _ship(
         if all(each is not None and _is_broken(each) for each in every):
             text += f" Nor does any other of the {len(every)} files."
         said.append(Sentence(text, f"worst case {auc_words(worst)}"))
-    said += _flagged(evaluation, chosen.device, [chosen.artifact], chosen.budget_mv)
+    said += _flagged(evaluation, rows.of(chosen.artifact).device, [chosen.artifact], chosen.budget_mv)
+    # Of files below chance none withstands anything.
+    above = {each.artifact for each in chosen.front if (each.auc_attacked or 0.0) >= CHANCE}
     for attacked, verb in ((False, "has a higher clean AUC than it"), (True, "withstands attacks better than it")):
         better = [each for each in against if is_attacked(each) == attacked and each.verdict == "better"]
+        better = [each for each in better if not attacked or each.a.partition(" ")[0] in above]
         if better:
             best = max(better, key=lambda each: each.estimate)
             others = f" (and {len(better) - 1} more)" if len(better) > 1 else ""
@@ -95,6 +115,23 @@ def _ship(
             if attacked:
                 said += _unfollowed(evaluation, [best.a.partition("/")[0]])
     return said
+
+
+def _withstands(point: FrontPoint) -> list[Sentence]:
+    """The two numbers of how much the file withstands, those of them that there are."""
+    if point.losses is None:
+        return []
+    lost, chance = point.losses.lost, point.losses.chance
+    found = [(f"loses {LOST:g} of AUC", lost), (f"crosses {CHANCE:g}", chance)]
+    told = [f"{verb} {number.sentence}" for verb, number in found if number.estimate is not None]
+    if not told:
+        return [Sentence(f"At which budget it loses AUC is not said: {lost.reason}.", "clean AUC and worst cases")]
+    return [
+        Sentence(
+            f"It {conjunction(told)}.",
+            "worst case over all attacks at each budget, interpolated on the log axis; 95 % intervals over patients",
+        )
+    ]
 
 
 def _is_broken(worst: Row) -> bool:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.answers_card import FEW_PATIENTS
 from bench.answers_classes import below_chance
 from bench.answers_types import Comparison, Recommendation, Sentence
 from bench.evaluation import Evaluation
 from bench.resampled import WORST
 from bench.results import GONE
 
-FEW_PATIENTS = 50  # below, 95 % intervals were simulated to hold the truth less often than 93 % (docs/numbers.md)
 RARE = 10  # positive recordings or patients of a class, below which its AUC is a few recordings' luck
 MARKS = {"noisy": "the machine was restless while it was measured", "throttled": "its clock was held down meanwhile"}
 
@@ -140,6 +140,12 @@ def _runs(evaluation: Evaluation) -> list[Sentence]:
         apart = sorted({row.artifact for row in rows if "its scores differ from this machine's" in (row.note or "")})
         if apart:
             text = f"On {device.name} {', '.join(apart)} give other scores than on this machine, by more than rounding."
+            said.append(Sentence(text, "scores of the same file on the same recordings"))
+        fuller = evaluation.fuller.get(device.name)
+        if fuller is not None and fuller.apart:
+            names = ", ".join(sorted(fuller.apart))
+            text = f"AUCs of {names} on {device.name} are those of its own shorter run; {fuller.device} ran more, but "
+            text += "its scores differ."
             said.append(Sentence(text, "scores of the same file on the same recordings"))
     return said
 

@@ -7,15 +7,23 @@ goes by the measured numbers; what is *said* of it goes by tests (:mod:`bench.an
 The rule: of the files whose clean AUC is within the study's delta of the best, keep those whose worst case at the
 budget is within delta of the best of them, and take the cheapest (of equally cheap ones the smallest). What it picks
 always lies on the front: a file that is as good in everything passes the same filters and would be cheaper or smaller.
+
+A worst case is what the file counts for (:mod:`bench.attacked_through`): one whose own graph was not attacked counts
+at most what its float parent keeps, and one whose model was not attacked by gradient at all at most what the best file
+keeps that was. Worst cases below chance count alike. Cost and size are the device's; AUCs are those of the fullest run
+whose scores agree with the device's (:mod:`bench.fuller_run`).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from bench.answers_card import card_doubts
 from bench.answers_types import Cost, FrontPoint, Recommendation
-from bench.compare import Rows, devices_by_weight
+from bench.compare import CountingRows, Rows, devices_by_weight
 from bench.evaluation import Evaluation
+from bench.loss_budgets import CHANCE
+from bench.rows import known
 from bench.texts import auc_text, budget_text, milliseconds, size_text
 
 
@@ -23,30 +31,32 @@ def recommend(evaluation: Evaluation, budget: float | None) -> Recommendation | 
     """The recommendation on the device that weighs most of those that have one; ``budget`` in mV, None without
     attacks."""
     for device in devices_by_weight(evaluation):
-        rows = Rows(evaluation, device)
-        has_latency = any(row.latency_p50_ms is not None for row in rows.by_key.values())
+        timed, rows = Rows(evaluation, device), CountingRows(evaluation, device)
+        has_latency = any(row.latency_p50_ms is not None for row in timed.by_key.values())
         cost: Cost = "latency_p50_ms" if has_latency else "instructions"
-        points = [_point(evaluation, rows, artifact, budget, cost) for artifact in rows.artifacts]
+        points = _held([_point(evaluation, timed, rows, artifact, budget, cost) for artifact in rows.artifacts])
         chosen = choose([point for point in points if _complete(point, budget)], evaluation.delta)
         if chosen is None:
             continue
         front = pareto(points, budget)
-        return Recommendation(
+        recommendation = Recommendation(
             artifact=chosen.artifact,
             device=device,
             reason=_reason(evaluation, points, chosen, device, budget, cost),
             front=tuple(front),
             budget_mv=budget,
             cost=cost,
+            auc_device=chosen.auc_device,
+            recordings=chosen.recordings,
         )
+        return replace(recommendation, doubts=tuple(card_doubts(evaluation, recommendation, timed, rows)))
     return None
 
 
 def choose(points: list[FrontPoint], delta: float) -> FrontPoint | None:
     """The file to ship of complete points; None without any. Attacked AUCs are None throughout where there is no
     budget."""
-    kept = _within(points, delta, "auc_clean")
-    kept = _within(kept, delta, "auc_attacked")
+    kept = _within(_within(points, delta, "auc_clean"), delta, "auc_attacked")
     return min(kept, key=lambda point: (*_values(point), point.artifact), default=None)
 
 
@@ -67,7 +77,13 @@ def _dominates(one: FrontPoint, other: FrontPoint) -> bool:
 
 def _values(point: FrontPoint) -> tuple[float, ...]:
     """What is to be small."""
-    return (point.cost or 0.0, point.size_bytes or 0, -(point.auc_clean or 0.0), -(point.auc_attacked or 0.0))
+    return (point.cost or 0.0, point.size_bytes or 0, -(point.auc_clean or 0.0), -_value(point, "auc_attacked"))
+
+
+def _value(point: FrontPoint, name: str) -> float:
+    """An AUC as it is compared: of two worst cases below chance neither withstands more."""
+    value = getattr(point, name) or 0.0
+    return max(value, CHANCE) if name == "auc_attacked" else value
 
 
 def _complete(point: FrontPoint, budget: float | None) -> bool:
@@ -76,31 +92,64 @@ def _complete(point: FrontPoint, budget: float | None) -> bool:
 
 
 def _within(points: list[FrontPoint], delta: float, name: str) -> list[FrontPoint]:
-    best = max((getattr(point, name) or 0.0 for point in points), default=0.0)
-    return [point for point in points if (getattr(point, name) or 0.0) >= best - delta]
+    best = max((_value(point, name) for point in points), default=0.0)
+    return [point for point in points if _value(point, name) >= best - delta]
 
 
-def _point(evaluation: Evaluation, rows: Rows, artifact: str, budget: float | None, cost: Cost) -> FrontPoint:
-    clean = rows.clean(artifact)
+def _point(
+    evaluation: Evaluation, timed: Rows, rows: CountingRows, artifact: str, budget: float | None, cost: Cost
+) -> FrontPoint:
+    """Cost and size from the device, AUCs from the run that counts."""
+    here, clean = timed.clean(artifact), rows.clean(artifact)
     worst = None if budget is None else rows.worst(artifact, budget)
     # A worst case of fewer attacks than the study asked of this machine is not comparable to a whole one.
+    whole = worst is not None and not _short(rows, artifact, budget)
+    counted = None if worst is None else evaluation.counted.get((str(worst.device), artifact, budget or 0.0))
+    values = None if worst is None or not whole else evaluation.counted_values(worst)
+    attacked = None if values is None else known(float(values[0]))
+    fuller = evaluation.fuller.get(timed.device)
+    if attacked is not None and fuller is not None and artifact in fuller.apart:
+        # What few attacks on the device did not find, more of them found on another.
+        there = evaluation.counted.get((fuller.device, artifact, budget or 0.0))
+        attacked = attacked if there is None else min(attacked, float(there.values[0]))
     return FrontPoint(
         artifact=artifact,
-        cost=None if clean is None else getattr(clean, cost),
-        size_bytes=None if clean is None else clean.size_bytes,
+        cost=None if here is None else getattr(here, cost),
+        size_bytes=None if here is None else here.size_bytes,
         auc_clean=None if clean is None else clean.auc,
-        auc_attacked=worst.auc if worst is not None and not _short(evaluation, rows, artifact, budget) else None,
+        auc_attacked=attacked,
         on_front=False,
+        auc_measured=worst.auc if worst is not None and whole else None,
+        through=None if counted is None else counted.through,
+        held_to=None if counted is None else counted.held_to,
+        losses=None if clean is None else evaluation.losses.get((str(clean.device), artifact)),
+        auc_device=None if clean is None else clean.device,
+        recordings=None if clean is None else clean.n,
     )
 
 
-def _short(evaluation: Evaluation, rows: Rows, artifact: str, budget: float | None) -> bool:
-    """True when another file of the same model had its worst case from more attacks on this device."""
-    model = artifact.partition("/")[0]
+def _held(points: list[FrontPoint]) -> list[FrontPoint]:
+    """The points, those that nothing of their model's own was held against counting at most what the best file keeps
+    that was attacked by gradient: that nobody could attack a model must not make it the best."""
+    shown = [point.auc_attacked for point in points if point.through != "others" and point.auc_attacked is not None]
+    if not shown:
+        return points
+    return [
+        replace(point, auc_attacked=min(point.auc_attacked, max(shown)))
+        if point.through == "others" and point.auc_attacked is not None
+        else point
+        for point in points
+    ]
+
+
+def _short(rows: CountingRows, artifact: str, budget: float | None) -> bool:
+    """True when another file of the same model had its worst case from more attacks on the same device."""
+    model, own = artifact.partition("/")[0], rows.of(artifact)
     counts = {
         name: row.sets or 0
         for name in rows.artifacts
-        if name.partition("/")[0] == model and budget is not None and (row := rows.worst(name, budget)) is not None
+        if name.partition("/")[0] == model and rows.of(name) is own
+        if budget is not None and (row := rows.worst(name, budget)) is not None
     }
     return counts.get(artifact, 0) < max(counts.values(), default=0)
 
@@ -108,16 +157,21 @@ def _short(evaluation: Evaluation, rows: Rows, artifact: str, budget: float | No
 def _reason(
     evaluation: Evaluation, points: list[FrontPoint], chosen: FrontPoint, device: str, budget: float | None, cost: Cost
 ) -> str:
-    """Two sentences: what the rule kept, and by what the chosen one won."""
+    """A few sentences: what the rule kept, whether files are held to others, and by what the chosen one won."""
     complete = [point for point in points if _complete(point, budget)]
     clean = _within(complete, evaluation.delta, "auc_clean")
     kept = _within(clean, evaluation.delta, "auc_attacked")
     best = max(clean, key=lambda point: point.auc_clean or 0.0)
+    broken = budget is not None and all((point.auc_attacked or 0.0) < CHANCE for point in clean)
     said = f"Of {len(complete)} files measured on {device}, {len(clean)} have a clean AUC within {evaluation.delta:g} "
     said += f"of the best ({auc_text(best.auc_clean)}, {best.artifact})"
-    if budget is not None:
+    if budget is not None and broken:
+        said += f"; none of these has a worst-case AUC above chance at {budget_text(budget)}, so it decides nothing"
+    elif budget is not None:
         of_these = "all of these" if len(kept) == len(clean) else f"{len(kept)} of these"
         said += f"; {of_these} have a worst-case AUC at {budget_text(budget)} within {evaluation.delta:g} of their best"
+    if not broken and any(point.held_to is not None for point in clean):
+        said += ". Files that were not attacked through their own graph count at most what their float parent keeps"
     least, price = "fastest", f"{milliseconds(chosen.cost)} ms at the median"
     if cost == "instructions":
         least, price = "one of the fewest instructions", f"{(chosen.cost or 0) / 1e6:.3g} million"

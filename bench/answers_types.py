@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.attacked_through import Through
+from bench.loss_budgets import LossBudgets
+
 Verdict = Literal["better", "worse", "no-difference", "undecided"]
 Cost = Literal["latency_p50_ms", "instructions"]
 Kind = Literal[
@@ -55,7 +58,10 @@ class Comparison:
 @dataclass(frozen=True)
 class FrontPoint:
     """One artifact on the plane of cost, size and AUC. ``cost`` is milliseconds or instructions of one inference, as
-    :class:`Recommendation` says, None where it was not measured; ``auc_attacked`` the worst case at the budget."""
+    :class:`Recommendation` says, None where it was not measured; ``auc_attacked`` the worst case at the budget that it
+    counts for, ``auc_measured`` the one that was measured on it, the same or higher. ``through``: through what it was
+    attacked there, ``held_to`` the file that it is held to for that; ``losses``: the budgets at which it loses AUC;
+    ``auc_device``: where its AUCs were measured, on ``recordings``; None in results of older versions."""
 
     artifact: str
     cost: float | None
@@ -63,12 +69,28 @@ class FrontPoint:
     auc_clean: float | None
     auc_attacked: float | None
     on_front: bool
+    auc_measured: float | None = None
+    through: Through | None = None
+    held_to: str | None = None
+    losses: LossBudgets | None = None
+    auc_device: str | None = None
+    recordings: int | None = None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a number of the recommended file may not hold: ``word`` for its card, and the sentence."""
+
+    word: str
+    sentence: str
 
 
 @dataclass(frozen=True)
 class Recommendation:
     """The file to ship: on ``device``, because of ``reason`` (one or two sentences), out of ``front``, which holds
-    every artifact that was measured there, those on the Pareto front marked. ``budget_mv`` is None without attacks."""
+    every artifact that was measured there, those on the Pareto front marked. ``budget_mv`` is None without attacks.
+    Its AUCs are those of ``auc_device`` (None: of ``device``), on ``recordings``. ``doubts``: what speaks against its
+    numbers."""
 
     artifact: str
     device: str
@@ -76,6 +98,16 @@ class Recommendation:
     front: tuple[FrontPoint, ...]
     budget_mv: float | None
     cost: Cost
+    auc_device: str | None = None
+    recordings: int | None = None
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def judged_on(self) -> str:
+        """``latency on pi4; AUC on host, 108 recordings``."""
+        what = "latency" if self.cost == "latency_p50_ms" else "instructions"
+        count = "" if self.recordings is None else f", {self.recordings:,} recordings"
+        return f"{what} on {self.device}; AUC on {self.auc_device or self.device}{count}"
 
 
 @dataclass(frozen=True)

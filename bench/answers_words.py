@@ -15,6 +15,7 @@ from bench.texts import auc_text, difference_text, span
 from core.statistics import Interval
 
 NAMED = 6  # names in a sentence; more are counted
+CARD = "On its card"  # begins what a page has on the card of the recommended file
 
 
 def it(names: Sized) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.attacked_through import QUERIES, made_of
 from bench.evaluation import Evaluation
-from bench.pivot import QUERIES, budgets, by_device, lowest, made_of
+from bench.pivot import budgets, by_device, lowest
 from bench.remarks import banner
 from bench.resampled import WORST
 from bench.rows import Row, is_quantized

@@ -9,7 +9,7 @@ the float file cannot make a quantized one look robust.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.answers_types import Comparison, Kind
@@ -55,6 +55,30 @@ class Rows:
         return [self.clean(artifact)] + ([] if budget is None else [self.worst(artifact, budget)])
 
 
+class CountingRows:
+    """The rows whose AUCs count for the files of one device: those of a fuller run of another whose scores agree
+    (:mod:`bench.fuller_run`), else the device's own."""
+
+    def __init__(self, evaluation: Evaluation, device: str) -> None:
+        names = {each.name for each in evaluation.devices} | {device}
+        every = {name: Rows(evaluation, name) for name in names}
+        self.artifacts = every[device].artifacts
+        self._of = {name: every[evaluation.auc_device(device, name)] for name in self.artifacts}
+        self._none = Rows(evaluation, "")
+
+    def of(self, artifact: str) -> Rows:
+        return self._of.get(artifact, self._none)
+
+    def clean(self, artifact: str) -> Row | None:
+        return self.of(artifact).clean(artifact)
+
+    def worst(self, artifact: str, budget: float) -> Row | None:
+        return self.of(artifact).worst(artifact, budget)
+
+    def settings(self, artifact: str, budget: float | None) -> list[Row | None]:
+        return self.of(artifact).settings(artifact, budget)
+
+
 def devices_by_weight(evaluation: Evaluation) -> list[str]:
     """The devices whose results weigh most first: measured on a device, then this machine, then the rest; of equal
     evidence the one with more measured rows."""
@@ -87,7 +111,7 @@ def comparisons(evaluation: Evaluation, budget: float | None) -> list[Comparison
     every = [Rows(evaluation, device) for device in devices_by_weight(evaluation)]
     found: list[Comparison] = []
     for kind in (_quantized, _formats, _attacked, _deep, _transfer):
-        pairs = next((pairs for rows in every if (pairs := list(kind(evaluation, rows, budget)))), [])
+        pairs = next((pairs for rows in every if (pairs := _counting(evaluation, kind, every, rows, budget))), [])
         found += compared(evaluation, pairs)
     host = next((each.name for each in evaluation.devices if each.evidence == HOST), None)
     for rows in every:
@@ -96,12 +120,32 @@ def comparisons(evaluation: Evaluation, budget: float | None) -> list[Comparison
     return found
 
 
-def compared(evaluation: Evaluation, pairs: Sequence[Pair]) -> list[Comparison]:
+Kinds = Callable[[Evaluation, Rows, float | None], Iterator[Pair]]
+
+
+def _counting(
+    evaluation: Evaluation, kind: Kinds, every: Sequence[Rows], rows: Rows, budget: float | None
+) -> list[Pair]:
+    """The pairs of one kind on one device; those of a fuller run in their place, where that has them and the scores of
+    both files agree: a few recordings on a device must not take over the answer."""
+    own, fuller = list(kind(evaluation, rows, budget)), evaluation.fuller.get(rows.device)
+    if fuller is None or not own:
+        return own
+    here = set(rows.artifacts) - fuller.agreed  # what another processor scores otherwise, or nobody else ran
+    there = next(each for each in every if each.device == fuller.device)
+    taken = [each for each in kind(evaluation, there, budget) if not here & {each.a.artifact, each.b.artifact}]
+    return taken + [each for each in own if here & {each.a.artifact, each.b.artifact}]
+
+
+def compared(evaluation: Evaluation, pairs: Sequence[Pair], counted: bool = False) -> list[Comparison]:
     """The comparisons of pairs that are claimed together: Holm's correction is over these. A pair of other recordings,
-    or one without an interval, is left out."""
+    or one without an interval, is left out. ``counted``: of what each file counts for, not of what was measured on
+    it."""
     tests = []
     for pair in pairs:
         values = evaluation.paired(pair.a, pair.b)
+        if counted and values is not None:
+            values = evaluation.paired_counted(pair.a, pair.b)
         if values is not None:
             n = min(pair.a.n or 0, pair.b.n or 0)
             test = paired_test(values, evaluation.patients_of[n], evaluation.delta)
@@ -133,11 +177,29 @@ def compared(evaluation: Evaluation, pairs: Sequence[Pair]) -> list[Comparison]:
 
 
 def with_recommended(evaluation: Evaluation, device: str, recommended: str, budget: float | None) -> list[Comparison]:
-    """Every other artifact of a device against the recommended one, clean and attacked."""
-    rows = Rows(evaluation, device)
+    """Every other artifact of a device against the recommended one, clean and attacked, by the runs that count.
+
+    That one withstands more is claimed of what both count for. A measured difference that is none between those is left
+    out: the file that seems to withstand more was not attacked through its own graph. That two count alike because one
+    is held to the other shows no equality, so "no difference" is said of what was measured.
+    """
+    rows = CountingRows(evaluation, device)
     others = [name for name in rows.artifacts if name != recommended]
     sides = [zip(rows.settings(other, budget), rows.settings(recommended, budget), strict=True) for other in others]
-    return compared(evaluation, [Pair("other-minus-recommended", a, b) for each in sides for a, b in each if a and b])
+    pairs = [Pair("other-minus-recommended", a, b) for each in sides for a, b in each if a and b]
+    counts = {_key(each): each for each in compared(evaluation, pairs, counted=True)}
+    found = []
+    for measured in compared(evaluation, pairs):
+        counted = counts.get(_key(measured))
+        if counted is not None and counted.verdict in ("better", "worse"):
+            found.append(counted)
+        elif measured.verdict not in ("better", "worse"):
+            found.append(measured)
+    return found
+
+
+def _key(each: Comparison) -> tuple[str, str, str]:
+    return each.a, each.b, each.signals
 
 
 def _side(row: Row, pair: Pair) -> str:

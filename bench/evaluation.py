@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.audit_file import Audit
+from bench.attacked_through import CountedWorst, Losses, counted_worst, losses, with_counted
 from bench.classes import ClassCount, class_counts, over
 from bench.flagged import Flags, audit_of, together
+from bench.fuller_run import Fuller, fuller_runs
 from bench.measured_flags import measured_flags
-from bench.resampled import Kept, Resampled, kept_numbers
+from bench.resampled import WORST, Kept, Resampled, kept_numbers
 from bench.results import DeviceResults, Stale, read_bundle, read_results
 from bench.rows import HOST, Row, is_quantized, known, parent_of, rows_of
 from bench.schema import BundleHead, Device
@@ -47,7 +49,8 @@ class Evaluation:
     the audit. Intervals are made from ``kept``. ``delta`` is
     the study's largest difference of AUC that does not matter; ``recordings`` and ``patients`` are those of the bundle,
     ``patients_of`` the patients of the first n recordings by n, for every n that was run; ``runners`` how many versions
-    of the runner measured the results of each device.
+    of the runner measured the results of each device. ``counted``: the worst case that each file counts for;
+    ``losses``: the budgets at which it loses AUC; ``fuller``: by device, the fuller run of another.
     """
 
     head: BundleHead
@@ -67,6 +70,9 @@ class Evaluation:
     patients_of: dict[int, int] = field(default_factory=dict, compare=False)
     runners: dict[str, int] = field(default_factory=dict)
     kept: Kept = field(default_factory=Kept, compare=False, repr=False)
+    counted: CountedWorst = field(default_factory=dict, compare=False, repr=False)
+    losses: Losses = field(default_factory=dict, compare=False, repr=False)
+    fuller: dict[str, Fuller] = field(default_factory=dict)
 
     @property
     def resampled(self) -> Resampled:
@@ -84,6 +90,25 @@ class Evaluation:
             same_run = (row.artifact, row.signals) == (other.artifact, other.signals)
             sides[1] = self.kept.on_host.get(_key(row)) if same_run and other.evidence == HOST else None
         return None if sides[0] is None or sides[1] is None else sides[0] - sides[1]  # the same resamples on both sides
+
+    def auc_device(self, device: str, artifact: str) -> str:
+        """The device whose AUCs count for a file on ``device``: that of the fuller run whose scores agree, else its
+        own."""
+        fuller = self.fuller.get(device)
+        return fuller.device if fuller is not None and artifact in fuller.agreed else device
+
+    def counted_values(self, row: Row) -> NDArray[np.float64] | None:
+        """The AUC that a row counts for, float64 (1 + resamples,): its own, of a worst case what the file is held
+        to. None where it was not measured."""
+        found = self.counted.get((str(row.device), row.artifact, row.epsilon_mv or 0.0))
+        if found is not None and row.method == WORST:
+            return found.values
+        return self.resampled.get(_key(row))
+
+    def paired_counted(self, row: Row, other: Row) -> NDArray[np.float64] | None:
+        """As :meth:`paired`, of what the two rows count for; None for rows of other recordings."""
+        sides = [self.counted_values(each) for each in (row, other)]
+        return None if row.n != other.n or sides[0] is None or sides[1] is None else sides[0] - sides[1]
 
     def difference(self, row: Row | None, other: Row | None) -> Interval | None:
         """:meth:`paired` as an estimate with its 95 % interval."""
@@ -115,6 +140,9 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
         for artifact in bundle.head.artifacts
         for row in rows_of(bundle.head, each, artifact, kept, flags, note, apart[each.name], counts)
     ]
+    counted = counted_worst(rows, kept.aucs)
+    lost = losses(rows, kept.aucs, counted)
+    rows = with_counted(rows, counted, lost)
     rows += [
         Row(model=each.model, recipe=each.recipe, not_applicable=each.reason, note=note)
         for each in bundle.head.not_applicable
@@ -137,6 +165,9 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
         runners={each.name: len(each.runners) for each in devices},
         patients_of={n: len(np.unique(bundle.patients[:n])) for n in {row.n for row in rows if row.n is not None}},
         kept=kept,
+        counted=counted,
+        losses=lost,
+        fuller=fuller_runs(bundle, devices),
     )
 
 

@@ -13,12 +13,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.answers_words import auc_words
+from bench.attacked_through import WORDS, counted_curve, lower_of, weakest
 from bench.evaluation import Evaluation
 from bench.flagged import hint
-from bench.pivot import Line, lines_of
-from bench.rows import HOST, engine_mark, is_quantized, latency_marks
+from bench.loss_budgets import CHANCE, crossing
+from bench.pivot import Line, lines_of, lowest
+from bench.rows import HOST, Row, engine_mark, is_quantized, latency_marks
 from bench.texts import auc_text, budget_text, milliseconds, signed, span
 from core.errors import InputError
+from core.statistics import percentiles
+
+
+@dataclass(frozen=True)
+class BudgetBound:
+    """``budget_mv`` is the least at which ``loss`` of the clean AUC may be lost or, where that is None, ``auc`` be
+    crossed."""
+
+    budget_mv: float
+    loss: float | None = None
+    auc: float = CHANCE
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,8 @@ class Bounds:
     """What is asked of every file; None where nothing is. ``min_auc``: clean macro AUC; ``max_auc_drop``: clean macro
     AUC of the float parent minus that of a quantized file; ``max_p50_ms``, ``max_p99_ms``: latency in ms, batch 1;
     ``max_size_bytes``; ``min_attacked_auc``: budget in mV to the lowest macro AUC under any attack; ``strict``: AUCs by
-    the unfavourable end of their 95 % interval, not by the estimate."""
+    the unfavourable end of their 95 % interval, not by the estimate; ``min_budget``: the budgets at which AUC may be
+    lost."""
 
     min_auc: float | None = None
     max_auc_drop: float | None = None
@@ -35,6 +49,7 @@ class Bounds:
     max_size_bytes: int | None = None
     min_attacked_auc: tuple[tuple[float, float], ...] = ()
     strict: bool = False
+    min_budget: tuple[BudgetBound, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,21 @@ def attacked_bound(text: str) -> tuple[float, float]:
     raise InputError(f"--min-attacked-auc {text!r}: not an AUC at a budget", "as .6@0.01mV")
 
 
+AT_LOSS = re.compile(r"(?P<budget>[\d.]+) ?mV@(?P<level>-?[\d.]+)")
+
+
+def budget_bound(text: str) -> BudgetBound:
+    """``.01mV@-.05`` (a loss of .05) or ``.02mV@.5`` (an AUC of .5). Raises InputError."""
+    found = AT_LOSS.fullmatch(text)
+    try:
+        budget, level = float(found["budget"]), float(found["level"])  # type: ignore[index]
+        if budget > 0 and 0 < abs(level) < 1:
+            return BudgetBound(budget, loss=-level) if level < 0 else BudgetBound(budget, auc=level)
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"--min-budget {text!r}: not a budget at a loss of AUC or at an AUC", "as .01mV@-.05 or .02mV@.5")
+
+
 def gate(
     evaluation: Evaluation, bounds: Bounds, only: Sequence[str] = (), devices: Sequence[str] = ()
 ) -> tuple[Check, ...]:
@@ -80,17 +110,36 @@ def gate(
     lines = [line for line in every if _matches(line.clean.artifact, only) and _matches(line.device, devices)]
     if not lines:
         raise InputError("there are no results to hold against anything", "make bench runs the study")
-    return tuple(check for line in lines for check in _checks(evaluation, line, bounds))
+    by_file = {(line.device, line.clean.artifact): line for line in every}
+
+    def judged(line: Line) -> Line:
+        """The line whose AUCs count: that of a fuller run whose scores agree, else itself."""
+        artifact = line.clean.artifact
+        return by_file[evaluation.auc_device(line.device, artifact), artifact]
+
+    return tuple(check for line in lines for check in _checks(evaluation, line, judged(line), bounds))
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _checks(evaluation: Evaluation, line: Line, bounds: Bounds) -> list[Check]:
+def _checks(evaluation: Evaluation, line: Line, judged: Line, bounds: Bounds) -> list[Check]:
+    """The checks of a file: latency and size by ``line``, AUCs by ``judged``."""
     row = line.clean
     if row.failed:
         return [Check(line.device, row.artifact, "runs", False, str(row.not_applicable))]
+    clean, attacked = _clean(judged, bounds), _under_attack(evaluation, judged, bounds)
+    if judged is not line:
+        where = f"on {judged.device}, {judged.clean.n:,} recordings; its scores on {line.device} are the same"
+        clean, attacked = (
+            [(asked, held, f"{said} ({where})") for asked, held, said in some] for some in (clean, attacked)
+        )
+    return [Check(line.device, row.artifact, *each) for each in [*clean, *_measured(row, bounds), *attacked]]
+
+
+def _clean(line: Line, bounds: Bounds) -> list[tuple[str, bool, str]]:
+    row = line.clean
     found: list[tuple[str, bool, str]] = []
     if bounds.min_auc is not None:
         value = row.auc_low if bounds.strict else row.auc
@@ -98,6 +147,19 @@ def _checks(evaluation: Evaluation, line: Line, bounds: Bounds) -> list[Check]:
         found.append((f"clean AUC at least {auc_text(bounds.min_auc)}", _least(value, bounds.min_auc), said))
     if bounds.max_auc_drop is not None and is_quantized(row.recipe):
         found.append(_drop(line, bounds.max_auc_drop, bounds.strict))
+    return found
+
+
+def _under_attack(evaluation: Evaluation, line: Line, bounds: Bounds) -> list[tuple[str, bool, str]]:
+    return [
+        *(_attacked(evaluation, line, budget, least, bounds.strict) for budget, least in bounds.min_attacked_auc),
+        *(_budget(evaluation, line, each, bounds.strict) for each in bounds.min_budget),
+    ]
+
+
+def _measured(row: Row, bounds: Bounds) -> list[tuple[str, bool, str]]:
+    """Latency and size."""
+    found: list[tuple[str, bool, str]] = []
     for name, bound, latency in (
         ("p50", bounds.max_p50_ms, row.latency_p50_ms),
         ("p99", bounds.max_p99_ms, row.latency_p99_ms),
@@ -114,9 +176,7 @@ def _checks(evaluation: Evaluation, line: Line, bounds: Bounds) -> list[Check]:
         found.append(
             (f"at most {bounds.max_size_bytes:,} bytes", size is not None and size <= bounds.max_size_bytes, said)
         )
-    for budget, least in bounds.min_attacked_auc:
-        found.append(_attacked(evaluation, line, budget, least, bounds.strict))
-    return [Check(line.device, row.artifact, *each) for each in found]
+    return found
 
 
 def _least(value: float | None, bound: float) -> bool:
@@ -137,27 +197,78 @@ def _drop(line: Line, bound: float, strict: bool) -> tuple[str, bool, str]:
 
 
 def _attacked(evaluation: Evaluation, line: Line, budget: float, least: float, strict: bool) -> tuple[str, bool, str]:
-    """The lowest AUC under any attack at a budget."""
+    """The lowest AUC under any attack at a budget; of a file whose own graph was not attacked, at most that of the file
+    it is held to."""
     asked = f"attacked AUC at least {auc_text(least)} at {budget_text(budget)}"
-    rows = [
-        row
-        for row in evaluation.rows
-        if row.device == line.device and row.artifact == line.clean.artifact and row.attack and row.epsilon_mv == budget
-    ]
-    measured = [row for row in rows if row.auc is not None]
-    cell = line.cells.get(budget)
-    if not measured or cell is None:
+    worst, cell = _lowest(evaluation, line.device, line.clean.artifact, budget), line.cells.get(budget)
+    if worst is None or cell is None:
         there = ", ".join(budget_text(each) for each in line.cells) or "none"
         return asked, False, f"no attack was measured at this budget (there are: {there})"
-    worst = min(measured, key=lambda row: row.auc or 0.0)
-    value = worst.auc_low if strict else worst.auc
     said = f"{auc_text(worst.auc)} {span(worst.auc_low, worst.auc_high)} under {worst.method} on {worst.source}"
+    value = worst.auc_low if strict else worst.auc
+    counted = cell.counted
+    bound = None
+    if counted is not None and counted.held_to is not None:
+        bound = _lowest(evaluation, line.device, counted.held_to, budget)
+    own, other = (None if row is None else evaluation.counted_values(row) for row in (worst, bound))
+    if counted is not None and bound is not None and own is not None and other is not None:
+        values = lower_of(own, worst.n, other, bound.n)
+        if values[0] < own[0]:
+            said += f"; {counted.held_to}, to which it is held, keeps {auc_text(bound.auc)}"
+        value = percentiles(values[1:])[0] if strict else float(values[0])
+    if counted is not None and counted.through != "itself":
+        said += f"; {WORDS[counted.through]}"
     if not _least(value, least):
         return asked, False, said
-    if not cell.on_itself:
-        return asked, False, f"{said}, but no attack on this model itself was measured"
-    if cell.flags:
-        return asked, False, f"{said}, but it is flagged: {', '.join(cell.flags)}{hint(cell.flags)}"
-    if not cell.complete and line.clean.evidence == HOST:
-        return asked, False, f"{said}, but not every attack at this budget was measured"
-    return asked, True, said if cell.complete else f"{said}, of {len(measured)} attacks that this device got"
+    doubt = _doubt(line, [budget])
+    if doubt is not None:
+        return asked, False, f"{said}, but {doubt}"
+    measured = sum(row.auc is not None for row in _attacks(evaluation, line.device, line.clean.artifact, budget))
+    return asked, True, said if cell.complete else f"{said}, of {measured} attacks that this device got"
+
+
+def _attacks(evaluation: Evaluation, device: str, artifact: str, budget: float) -> list[Row]:
+    key = (device, artifact, budget)
+    return [row for row in evaluation.rows if row.attack and (row.device, row.artifact, row.epsilon_mv) == key]
+
+
+def _lowest(evaluation: Evaluation, device: str, artifact: str, budget: float) -> Row | None:
+    return lowest(_attacks(evaluation, device, artifact, budget))
+
+
+def _doubt(line: Line, budgets: Sequence[float]) -> str | None:
+    """Why what was measured under attack at these budgets proves nothing; None where it does."""
+    cells = [line.cells[budget] for budget in budgets]
+    if all(cell.counted is None or not cell.on_model for cell in cells):
+        return "no attack on this model itself was measured"
+    flags = dict.fromkeys(flag for cell in cells for flag in cell.flags)
+    if flags:
+        return f"it is flagged: {', '.join(flags)}{hint(list(flags))}"
+    if line.clean.evidence == HOST and not all(cell.complete for cell in cells):
+        return f"not every attack at {'this budget' if len(cells) == 1 else 'these budgets'} was measured"
+    return None
+
+
+def _budget(evaluation: Evaluation, line: Line, bound: BudgetBound, strict: bool) -> tuple[str, bool, str]:
+    """The budget at which a file loses so much of its AUC, or crosses an AUC."""
+    what = f"loses {bound.loss:g} of AUC" if bound.loss is not None else f"crosses an AUC of {bound.auc:g}"
+    asked = f"{what} at no less than {budget_text(bound.budget_mv)}"
+    clean = evaluation.counted_values(line.clean)
+    budgets, curve = counted_curve(line.clean, evaluation.rows, evaluation.counted)
+    if clean is None or not budgets:
+        return asked, False, "no attack was measured on its clean recordings"
+    found = crossing(budgets, curve, clean, loss=bound.loss, auc=bound.auc)
+    value = found.low if strict else found.estimate
+    if value is None:
+        return asked, False, f"there is no such budget: {found.reason}"
+    said = f"{what} {found.sentence}"
+    through = weakest(cell.counted.through for cell in line.cells.values() if cell.counted is not None)
+    if through is not None and through != "itself":
+        said += f"; {WORDS[through]}"
+    if bound.budget_mv > found.largest:
+        return asked, False, f"{said}, and nothing was measured above {budget_text(found.largest)}"
+    if value < bound.budget_mv:
+        return asked, False, said
+    # What the number rests on: every budget up to the first that is not smaller than the one asked for.
+    doubt = _doubt(line, [budget for budget in budgets if budget <= min(b for b in budgets if b >= bound.budget_mv)])
+    return asked, doubt is None, said if doubt is None else f"{said}, but {doubt}"

@@ -18,8 +18,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.attacked_through import ENSEMBLE
 from bench.evaluation import Evaluation
-from bench.pivot import ENSEMBLE, budgets, lowest
+from bench.pivot import budgets, lowest
 from bench.remarks import banner
 from bench.resampled import WORST
 from bench.rows import Row

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from bench.attacked_through import Counted, Made, made_of
 from bench.evaluation import Difference, Evaluation
 from bench.flagged import ITS_OWN
+from bench.loss_budgets import LossBudgets
 from bench.resampled import WORST
-from bench.rows import HOST, Row, engine_mark, is_quantized
+from bench.rows import HOST, Row, engine_mark
 
 TOLERANCE = 0.01  # a quantized artifact further than this from its float parent is marked
-QUERIES = ("square",)  # methods that see a file's scores and nothing else
-ENSEMBLE = "without-"  # the source "without-cnn" is all models but the CNN
-Made = Literal["white-box", "twin", "from its float parent", "queries", "another file", "ensemble", "transfer"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,9 @@ class Cell:
     """One artifact at one budget. ``attacked`` is its lowest AUC over every source and method, ``made`` where that
     attack was made; ``complete`` is False when a source was not measured, so that the true worst may be lower.
     ``worst`` is its AUC when each recording is sent as what hurts most, ``controls`` under each noise of that budget.
-    ``flags`` are those of the audit for any of its attacks; that an attack is no better than noise, for the lowest."""
+    ``flags`` are those of the audit for any of its attacks; that an attack is no better than noise, for the lowest.
+    ``counted``: through what it was attacked and what it counts for, None without a worst case; ``on_model``: whether
+    any of its attacks was made on this model or one of its files."""
 
     attacked: float | None
     made: Made | None
@@ -36,6 +36,8 @@ class Cell:
     worst: float | None
     controls: dict[str, float]
     flags: tuple[str, ...] = ()
+    counted: Counted | None = None
+    on_model: bool = False
 
     @property
     def noise(self) -> str | None:
@@ -56,12 +58,14 @@ class Cell:
 @dataclass(frozen=True)
 class Line:
     """One artifact on one device: its clean row, its difference to the float parent (None also where the engine does
-    not give the file's own scores there: that is no cost of quantization), and a cell a budget."""
+    not give the file's own scores there: that is no cost of quantization), a cell a budget, and the budgets at which it
+    loses AUC (None without attacks)."""
 
     device: str
     clean: Row
     difference: Difference | None
     cells: dict[float, Cell]
+    losses: LossBudgets | None = None
 
     @property
     def marked(self) -> bool:
@@ -79,9 +83,15 @@ def lines_of(evaluation: Evaluation) -> list[Line]:
     found = []
     for (device, artifact), rows in groups.items():
         clean = next((row for row in rows if row.method == "clean"), rows[0])
-        cells = {budget: _cell([row for row in rows if row.epsilon_mv == budget]) for budget in budgets(rows)}
+        cells = {
+            budget: _cell(
+                [row for row in rows if row.epsilon_mv == budget], evaluation.counted.get((device, artifact, budget))
+            )
+            for budget in budgets(rows)
+        }
+        lost = evaluation.losses.get((device, artifact))
         difference = None if engine_mark(clean) else differences.get((device, artifact))
-        found.append(Line(device, clean, difference, cells))
+        found.append(Line(device, clean, difference, cells, lost))
     return found
 
 
@@ -112,24 +122,12 @@ def fullest_budget(rows: Sequence[Row]) -> float | None:
     return max(found, key=lambda budget: (made[budget], -abs(found.index(budget) - middle)), default=None)
 
 
-def made_of(row: Row) -> Made:
-    """Where the attack of a row was made, seen from its artifact."""
-    source = row.source or ""
-    if source == row.model:
-        return "from its float parent" if is_quantized(row.recipe) else "white-box"
-    if source == row.artifact:
-        return "queries" if row.method in QUERIES else "twin"
-    if source.partition("/")[0] == row.model:
-        return "another file"
-    return "ensemble" if source.startswith(ENSEMBLE) else "transfer"
-
-
 def lowest(rows: Sequence[Row]) -> Row | None:
     """The row of the lowest AUC, the first of equal ones; None when nothing was measured."""
     return min((row for row in rows if row.auc is not None), key=lambda row: row.auc or 0.0, default=None)
 
 
-def _cell(rows: Sequence[Row]) -> Cell:
+def _cell(rows: Sequence[Row], counted: Counted | None) -> Cell:
     """The worst case and the control among the rows of one artifact at one budget."""
     attacks = [row for row in rows if row.attack]
     attacked = lowest(attacks)
@@ -149,4 +147,6 @@ def _cell(rows: Sequence[Row]) -> Cell:
         worst=worst,
         controls={str(row.method): row.auc for row in rows if row.control and row.auc is not None},
         flags=tuple(dict.fromkeys(flags)),
+        counted=counted,
+        on_model=any(row.auc is not None and made_of(row) not in ("ensemble", "transfer") for row in attacks),
     )

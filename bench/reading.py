@@ -110,6 +110,12 @@ def gate(
     min_attacked_auc: Annotated[
         list[str] | None, typer.Option(help="The lowest macro AUC under attack at a budget, as .6@0.01mV.")
     ] = None,
+    min_budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The least budget at which AUC is lost: .01mV@-.05 (a loss of .05), .02mV@.5 (an AUC of .5)."
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Take the unfavourable end of each AUC's 95 % interval.")
     ] = False,
@@ -124,11 +130,12 @@ def gate(
     Example: `python -m bench gate --study mine.toml --max-auc-drop .01 --max-p99-ms 20 --min-attacked-auc .6@0.01mV`
     """
     from bench import gate_report
-    from bench.gate import Bounds, attacked_bound, gate
+    from bench.gate import Bounds, attacked_bound, budget_bound, gate
     from runtime.files import write_text
 
     attacked = tuple(map(attacked_bound, min_attacked_auc or ()))
-    bounds = Bounds(min_auc, max_auc_drop, max_p50_ms, max_p99_ms, max_size_bytes, attacked, strict)
+    budgets = tuple(map(budget_bound, min_budget or ()))
+    bounds = Bounds(min_auc, max_auc_drop, max_p50_ms, max_p99_ms, max_size_bytes, attacked, strict, budgets)
     loaded, _, where = load(study, None, build)
     checks = gate(evaluation_of(loaded, where), bounds, artifact or (), device or ())
     if junit is not None:

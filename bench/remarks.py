@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bench.attacked_through import QUERIES, WORDS, Made, Through
 from bench.classes import over
 from bench.evaluation import Evaluation
 from bench.flagged import sentences
-from bench.pivot import QUERIES, TOLERANCE, Cell, Line, Made, by_device
+from bench.loss_budgets import Crossing
+from bench.pivot import TOLERANCE, Cell, Line, by_device
 from bench.resampled import WORST
 from bench.results import GONE
 from bench.rows import ENGINE_MARKS, Row, engine_mark
@@ -36,7 +38,7 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     rows = [row for row in evaluation.rows if row.device == device and row.method != WORST]
     said = _engines(lines) + _notes(evaluation, lines) + _failures(rows) + _classes(rows) + _doubtful(lines)
     if any(cell.attacked is not None for line in lines for cell in line.cells.values()):
-        said += _sources(evaluation, lines)
+        said += _sources(evaluation, lines) + _through(lines)
     said += _moved(lines)
     # What the study no longer asks for is nobody's missing number; it waits there should the study ask again.
     stale = [each for each in evaluation.stale if each.path.parent.parent.name == device and each.reason != GONE]
@@ -114,7 +116,9 @@ def legend(evaluation: Evaluation) -> str:
         "another file of the model, e on the ensemble of the other models, t transfer from another model; <= a source "
         "was not measured; ! a check of the attacks raised a flag. Worst: each recording as the attack that hurts it "
         "most. Noise: the most harmful of the same budget; s random signs, n white, b baseline wander, m electrode "
-        "motion, a muscle (all but s have its energy, not its bound)."
+        "motion, a muscle (all but s have its energy, not its bound). -.05 at, .5 at: the budget (mV) at which the worst case has lost "
+        ".05 of the clean AUC, and at which it crosses .5, [95 % interval], interpolated on the log axis; < below the "
+        "smallest budget, > above the largest; ^ held to a file that was attacked through its own graph."
     )
 
 
@@ -130,6 +134,12 @@ def attacked_text(cell: Cell) -> str:
 def noise_text(cell: Cell) -> str:
     """``.880s``: the most harmful control and which it was."""
     return "-" if cell.noise is None else f"{auc_text(cell.control)}{NOISES.get(cell.noise, '')}"
+
+
+def loss_text(line: Line, number: Crossing) -> str:
+    """``0.0123 [0.0101, > 0.05]`` in mV; ``^`` behind it where the file is held to another."""
+    held = any(cell.counted is not None and cell.counted.held_to is not None for cell in line.cells.values())
+    return number.text.replace(" mV", "") + ("^" if held and number.estimate is not None else "")
 
 
 def _notes(evaluation: Evaluation, lines: Sequence[Line]) -> list[str]:
@@ -187,6 +197,32 @@ def _sources(evaluation: Evaluation, lines: Sequence[Line]) -> list[str]:
     ):
         if names:
             said.append(f"{', '.join(sorted(names))}: attacked {how}; the worst case may be lower.")
+    return said
+
+
+def _through(lines: Sequence[Line]) -> list[str]:
+    """Which files were not attacked through their own graph, and what they are held to for it."""
+    found: dict[Through, dict[str, list[float]]] = {}
+    held: dict[str, str] = {}
+    for line in lines:
+        for budget, cell in line.cells.items():
+            if cell.counted is not None and cell.counted.held_to is not None:
+                found.setdefault(cell.counted.through, {}).setdefault(line.clean.artifact, []).append(budget)
+                if cell.counted.lowered:
+                    counted = f"{auc_text(float(cell.counted.values[0]))} at {budget_text(budget)}"
+                    held[line.clean.artifact] = counted
+    said = []
+    every = {line.clean.artifact: len(line.cells) for line in lines}
+    for through, files in found.items():
+        named = [
+            name if len(budgets) == every[name] else f"{name} (at {', '.join(budget_text(each) for each in budgets)})"
+            for name, budgets in files.items()
+        ]
+        kin = "their float file" if through == "parent" else "a sibling that was attacked"
+        lower = [f"{name} for {counted}" for name, counted in held.items() if name in files]
+        text = f"^ {', '.join(named)}: {WORDS[through]}; recommendation, gate and loss budgets count them for at most "
+        text += f"what {kin} keeps" + (f" (lower than their own: {', '.join(lower)})" if lower else "")
+        said.append(f"{text}.")
     return said
 
 

@@ -59,6 +59,12 @@ class Row(BaseModel):
     ``classes``: over how many classes ``auc``, ``f1`` and the other means over classes are; ``undefined``: which
     classes they leave out and which numbers are empty, each with its reason. ``weakest_class`` has the lowest AUC of
     ``class_aucs``, ``weakest_auc``.
+
+    Worst cases and clean rows say what they count for (:mod:`bench.attacked_through`). ``attacked_through``:
+    ``itself``, ``parent``, ``sibling``, ``others`` (a clean row: the weakest over its budgets). ``auc_counted``: the
+    worst case, where the file's own graph was not attacked at most that of its float parent. ``loss_budget_mv``: the
+    budget at which .05 of AUC is lost, ``chance_budget_mv``: at which .5 is crossed, null for an inequality;
+    ``loss_budget`` and ``chance_budget`` tell each in words: its interval, an inequality, why there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -118,6 +124,18 @@ class Row(BaseModel):
     weakest_auc: float | None = None
     undefined: str | None = None
     class_aucs: dict[str, ClassValue] | None = None
+    attacked_through: str | None = None
+    auc_counted: float | None = None
+    auc_counted_low: float | None = None
+    auc_counted_high: float | None = None
+    loss_budget_mv: float | None = None
+    loss_budget_low_mv: float | None = None
+    loss_budget_high_mv: float | None = None
+    loss_budget: str | None = None
+    chance_budget_mv: float | None = None
+    chance_budget_low_mv: float | None = None
+    chance_budget_high_mv: float | None = None
+    chance_budget: str | None = None
 
     @property
     def artifact(self) -> str:

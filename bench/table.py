@@ -20,7 +20,7 @@ from rich.text import Text
 from bench.classes import over
 from bench.evaluation import Evaluation
 from bench.pivot import Line, by_device
-from bench.remarks import attacked_text, audited, banner, legend, noise_text, not_applicable, remarks
+from bench.remarks import attacked_text, audited, banner, legend, loss_text, noise_text, not_applicable, remarks
 from bench.rows import Row, latency_marks
 from bench.schema import Device, plain
 from bench.texts import (
@@ -121,9 +121,13 @@ def describe_device(evaluation: Evaluation, name: str) -> str:
 FIXED = ("model", "recipe", "size", "p50 ms", "p99 ms", "clean AUC", "int - float")
 
 
+LOSSES = ("-.05 at mV", ".5 at mV")
+
+
 def header(lines: Sequence[Line]) -> list[str]:
-    """The columns: those of :data:`FIXED`, then one a budget."""
-    return [*FIXED, *(f"{budget_text(budget)}: attack/worst/noise" for budget in _budgets(lines))]
+    """The columns: those of :data:`FIXED`, where there are attacks those of :data:`LOSSES`, then one a budget."""
+    losses = LOSSES if _budgets(lines) else ()
+    return [*FIXED, *losses, *(f"{budget_text(budget)}: attack/worst/noise" for budget in _budgets(lines))]
 
 
 def cells(line: Line, lines: Sequence[Line]) -> list[str]:
@@ -144,6 +148,9 @@ def cells(line: Line, lines: Sequence[Line]) -> list[str]:
         "failed" if row.failed else clean,
         delta,
     ]
+    if _budgets(lines):
+        lost = line.losses
+        found += ["-", "-"] if lost is None else [loss_text(line, each) for each in (lost.lost, lost.chance)]
     for budget in _budgets(lines):
         cell = line.cells.get(budget)
         found.append(f"{attacked_text(cell)} / {auc_text(cell.worst)} / {noise_text(cell)}" if cell else "-")

@@ -6,9 +6,12 @@ statistics carry no sentence says just that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.answers_types import Answers, Question, Recommendation
+from bench.answers_types import Answers, Doubt, Question, Recommendation
+from bench.answers_words import CARD
+from bench.loss_budgets import CHANCE, LOST
 from bench.report.cost_chart import cost_text
 from bench.report.markup import Section, esc, paragraph
 from bench.texts import auc_text, budget_text, size_text
@@ -24,8 +27,9 @@ def answers_section(answers: Answers) -> Section:
         return Section("answers", "The answer", paragraph(NONE) + "".join(map(_question, answers.questions)))
     # The reason stands in large letters already: the sentence that repeats it is not written twice.
     said = [each for question in answers.questions for each in question.sentences if recommendation.reason in each.text]
+    on_card = [each for question in answers.questions for each in question.sentences if each.text.startswith(CARD)]
     rest = [
-        replace(question, sentences=tuple(each for each in question.sentences if each not in said))
+        replace(question, sentences=tuple(each for each in question.sentences if each not in (*said, *on_card)))
         for question in answers.questions
     ]
     top = _recommended(recommendation, said[0].evidence if said else "")
@@ -44,13 +48,36 @@ def _recommended(recommendation: Recommendation, evidence: str) -> str:
             ("clean AUC", auc_text(point.auc_clean)),
         ]
         if recommendation.budget_mv is not None:
-            facts.append((f"worst-case AUC at {budget_text(recommendation.budget_mv)}", auc_text(point.auc_attacked)))
-    numbers = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in facts)
+            counted = auc_text(point.auc_attacked)
+            if point.auc_measured is not None and point.auc_measured != point.auc_attacked:
+                counted += f" ({auc_text(point.auc_measured)} measured on it)"
+            facts.append((f"worst-case AUC at {budget_text(recommendation.budget_mv)}", counted))
+        if point.losses is not None:
+            facts += [
+                (f"{LOST:g} of AUC is lost at", point.losses.lost.text),
+                (f"an AUC of {CHANCE:g} is crossed at", point.losses.chance.text),
+            ]
+    numbers = "".join(f"<div><dt>{esc(name)}</dt><dd>{_fact(value)}</dd></div>" for name, value in facts)
     return (
-        '<div class="answer"><p class="kicker">Recommended file, judged on '
-        f'{esc(recommendation.device)}</p><p class="chosen">{esc(recommendation.artifact)}</p>'
-        f"<p>{esc(recommendation.reason)}</p><dl>{numbers}</dl>{paragraph(evidence, 'evidence')}</div>"
+        '<div class="answer"><p class="kicker">Recommended file, judged by '
+        f'{esc(recommendation.judged_on)}</p><p class="chosen">{esc(recommendation.artifact)}</p>'
+        f"<p>{esc(recommendation.reason)}</p><dl>{numbers}</dl>{_doubts(recommendation.doubts)}"
+        f"{paragraph(evidence, 'evidence')}</div>"
     )
+
+
+def _fact(value: str) -> str:
+    """A number, its interval (or what else stands behind it) smaller."""
+    number, bracket, rest = value.partition(" [")
+    return esc(number) + (f" <small>[{esc(rest)}</small>" if bracket else "")
+
+
+def _doubts(doubts: Sequence[Doubt]) -> str:
+    """What speaks against these numbers: a word and its sentence each; nothing where nothing does."""
+    items = "".join(
+        f'<li><strong class="tag doubt">{esc(each.word)}</strong> {esc(each.sentence)}</li>' for each in doubts
+    )
+    return f'<ul class="doubts" aria-label="Doubts about this file">{items}</ul>' if items else ""
 
 
 def _question(question: Question) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.answers_types import FrontPoint, Recommendation
+from bench.attacked_through import WORDS
+from bench.loss_budgets import Crossing
 from bench.report.markup import Cell, breakable, esc, figure, table
 from bench.report.svg import (
     Point,
@@ -51,7 +53,8 @@ def cost_against_auc(recommendation: Recommendation) -> str:
         f"{what} on {recommendation.device} (log axis) against the macro AUC {_under(recommendation)}. Up and to the "
         f"left is better. The dashed line joins those that no cheaper file equals in this AUC. Filled: on the Pareto "
         "front, where no other file is as good in cost, size, clean AUC and attacked AUC together; hollow: off it. "
-        f"Ringed: {recommendation.artifact}, the one recommended."
+        f"Ringed: {recommendation.artifact}, the one recommended. A file that was not attacked through its own graph "
+        "stands at most where its float parent does; below chance none counts as withstanding more than another."
     )
     return figure(key + drawn, caption) + _front_table(recommendation)
 
@@ -105,7 +108,7 @@ def _picture(recommendation: Recommendation, points: Sequence[FrontPoint], width
         if each.artifact == recommendation.artifact:
             parts.append(f'<circle class="ring" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="10"/>')
         says = f"{each.artifact}: {cost_text(each.cost, recommendation)}, {size_text(each.size_bytes)}, clean "
-        says += f"{auc_text(each.auc_clean)}, attacked {auc_text(each.auc_attacked)}"
+        says += f"{auc_text(each.auc_clean)}, attacked {auc_text(each.auc_attacked)}{_through(each)}"
         recipe = each.artifact.partition("/")[2]
         parts.append(mark(place, recipe, says, "" if each.on_front else "hollow"))
     parts += _names(places, width, height - UNDER)
@@ -142,12 +145,24 @@ def _names(places: dict[str, Point], width: float, bottom: float) -> list[str]:
     return parts
 
 
+def _through(point: FrontPoint) -> str:
+    """What must be said beside an attacked AUC: how little was tried, and what the file is held to for it."""
+    if point.through in (None, "itself"):
+        return ""
+    own = f" ({auc_text(point.auc_measured)} measured on it)" if point.auc_measured != point.auc_attacked else ""
+    return f", {WORDS[point.through]}{own}"
+
+
+def _losses(point: FrontPoint) -> tuple[Crossing | None, Crossing | None]:
+    return (None, None) if point.losses is None else (point.losses.lost, point.losses.chance)
+
+
 def _front_table(recommendation: Recommendation) -> str:
     front = sorted((each for each in recommendation.front if each.on_front), key=lambda each: each.cost or 0)
     if not front:
         return ""
-    heads = ["file", "cost", "size", "clean AUC", f"AUC {esc(_under(recommendation))}"]
-    heads = heads if recommendation.budget_mv is not None else heads[:-1]
+    heads = ["file", "cost", "size", "clean AUC", f"AUC {esc(_under(recommendation))}", ".05 lost at", ".5 crossed at"]
+    heads = heads if recommendation.budget_mv is not None else heads[:4]
     rows = []
     for each in front:
         chosen = each.artifact == recommendation.artifact
@@ -157,8 +172,9 @@ def _front_table(recommendation: Recommendation) -> str:
             Cell(esc(cost_text(each.cost, recommendation)), each.cost),
             Cell(esc(size_text(each.size_bytes)), each.size_bytes),
             Cell(auc_text(each.auc_clean), each.auc_clean),
-            Cell(auc_text(each.auc_attacked), each.auc_attacked),
+            Cell(f"{auc_text(each.auc_attacked)}<small>{esc(_through(each)[2:])}</small>", each.auc_attacked),
+            *(Cell(esc("-" if number is None else number.text)) for number in _losses(each)),
         ]
         rows.append(row[: len(heads)])
-    caption = f"The files on the Pareto front on {recommendation.device}, the cheapest first."
+    caption = f"The files on the Pareto front ({recommendation.judged_on}), the cheapest first."
     return table(caption, heads, rows, label="Pareto front", classes="sortable")

@@ -24,7 +24,7 @@ TITLES = {
     "attacked-minus-clean": "Attacked minus clean",
     "deep-minus-classical": "Deep minus classical",
     "attack-minus-control": "Attack from another model minus noise of the same bound",
-    "other-minus-recommended": "Every other file minus the recommended one",
+    "other-minus-recommended": "Every other file minus the recommended one, by what they count for",
 }
 OPEN = ("quantized-minus-float", "deep-minus-classical")  # the others are folded away
 WORDS = {"better": "better", "worse": "worse", "no-difference": "no difference", "undecided": "undecided"}

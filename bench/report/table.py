@@ -12,9 +12,10 @@ from typing import Any
 from bench.classes import over
 from bench.compare import devices_by_weight
 from bench.evaluation import Evaluation
+from bench.loss_budgets import ABOVE, Crossing
 from bench.pivot import Cell as BudgetCell
 from bench.pivot import Line, by_device
-from bench.remarks import attacked_text, legend, noise_text, remarks
+from bench.remarks import attacked_text, legend, loss_text, noise_text, remarks
 from bench.report.markup import Cell, Section, breakable, bullets, data_block, esc, paragraph, scrolling, table
 from bench.rows import Row, latency_marks
 from bench.table import NOTHING, describe_device
@@ -43,6 +44,10 @@ COLUMNS = (
     ("instructions", "M instr.", "mega"),
     ("snr_db", "SNR, dB", "one"),
     ("flags", "flags", "text"),
+    ("auc_counted", "AUC counted", "auc"),
+    ("attacked_through", "attacked through", "text"),
+    ("loss_budget", ".05 lost at", "text"),
+    ("chance_budget", ".5 crossed at", "text"),
     ("note", "note", "text"),
 )
 HIDDEN = ("auc_high",)  # shown inside another column
@@ -97,6 +102,7 @@ def _device(evaluation: Evaluation, name: str, lines: Sequence[Line]) -> str:
     cost = "M instructions" if counted else "p50, ms"
     heads = ["artifact", "size", cost, "p99, ms", "clean AUC", "int - float"]
     heads = [head for head in heads if not (counted and head == "p99, ms")]
+    heads += [".05 lost at, mV", ".5 crossed at, mV"] if budgets else []
     heads += [f'<span data-budget="{budget:g}">{esc(budget_text(budget))}</span>' for budget in budgets]
     rows = [_line(line, budgets, counted) for line in lines]
     attributes = [
@@ -137,7 +143,27 @@ def _line(line: Line, budgets: Sequence[float], counted: bool) -> list[Cell]:
         Cell(f"{clean}<small>{' '.join(filter(None, (span(row.auc_low, row.auc_high), part)))}</small>", row.auc),
         delta,
     ]
+    found += _losses(line) if budgets else []
     return found + [_budget(line.cells.get(budget)) for budget in budgets]
+
+
+def _losses(line: Line) -> list[Cell]:
+    """The two budgets at which AUC is lost, each with its interval below it."""
+    if line.losses is None:
+        return [Cell("-"), Cell("-")]
+    found = []
+    for number in (line.losses.lost, line.losses.chance):
+        whole, _, interval = loss_text(line, number).partition(" [")
+        held = whole if not interval or not interval.endswith("^") else f"{whole}^"
+        title = f' title="{esc(number.reason)}"' if number.reason else ""
+        shown = f"<small>[{esc(interval.rstrip('^'))}</small>" if interval else ""
+        found.append(Cell(f"<span{title}>{esc(held)}</span>{shown}", _sortable(number)))
+    return found
+
+
+def _sortable(number: Crossing) -> float | None:
+    """By what a column is sorted: above the largest budget comes after it."""
+    return 10 * number.largest if number.estimate == ABOVE else number.estimate
 
 
 def _budget(cell: BudgetCell | None) -> Cell:

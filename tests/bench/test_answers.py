@@ -361,3 +361,102 @@ def test_a_strangers_words_stay_one_line_of_text(tmp_path: Path) -> None:
     text = said(answers(evaluated(tmp_path)), "doubt")
     assert "<script>" in text and text.isprintable()
     assert json.loads(json.dumps(text)) == text
+
+
+# --- the card of the recommended file
+
+
+def _on_card(folder: Path) -> dict[str, str]:
+    found = answers(evaluated(folder))
+    assert found.recommendation is not None
+    words = {each.word: each.sentence for each in found.recommendation.doubts}
+    assert all(word in said(found, "ship") for word in words)
+    return words
+
+
+def _both(folder: Path, **changed: Any) -> None:
+    for path in (folder / "results/host").glob("*/clean.json"):
+        change_json(path, **changed)
+
+
+CARD: dict[str, tuple[dict[str, Any], Any, str]] = {
+    "noisy latency": ({}, lambda f: _both(f, marks=["noisy"]), "restless"),
+    "throttled": ({}, lambda f: _both(f, marks=["throttled"]), "clock was held down"),
+    "not audited": ({"audited": False}, None, "No audit of these attacks was made"),
+    "flagged attacks": ({}, lambda f: audit(f, flag("zero-gradient", "cnn")), "zero-gradient"),
+    "synthetic": ({"synthetic": True, "note": "SYNTHETIC"}, None, "nothing here is about patients"),
+    "a part of the data": ({"note": "subset of 600 records"}, None, "subset of 600 records"),
+    "few patients": ({"patients": 20}, None, "of 20 patients"),
+}
+
+
+@pytest.mark.parametrize("word", CARD)
+def test_the_card_carries_its_own_doubts(tmp_path: Path, word: str) -> None:
+    options, damage, sentence = CARD[word]
+    study(tmp_path, by({"cnn": 2.0}, {"cnn": 1.2}), recipes=("onnx-fp32",), **{"jitter": 0.01} | options)
+    if damage is not None:
+        damage(tmp_path)
+    found = _on_card(tmp_path)
+    assert list(found) == [word]
+    assert sentence in found[word]
+
+
+def test_a_card_against_which_nothing_speaks_has_no_doubt(tmp_path: Path) -> None:
+    study(tmp_path, by({"cnn": 2.0}, {"cnn": 1.2}), recipes=("onnx-fp32",), jitter=0.01)
+    assert _on_card(tmp_path) == {}
+    assert "On its card" not in said(answers(evaluated(tmp_path)), "ship")
+
+
+@pytest.mark.parametrize(
+    ("clean", "attacked", "word"),
+    [(2.0, -1.0, "worse than chance under attack"), (-1.0, -2.0, "worse than chance"), (0.02, -0.05, "near chance")],
+)
+def test_worse_than_chance_stands_on_the_card(tmp_path: Path, clean: float, attacked: float, word: str) -> None:
+    study(tmp_path, by({"cnn": clean}, {"cnn": attacked}), recipes=("onnx-fp32",), jitter=0.01)
+    assert word in _on_card(tmp_path)
+
+
+def test_a_mark_of_the_engine_stands_on_the_card(tmp_path: Path) -> None:
+    """Marks are read from the row, also one that this version has no sentence for."""
+    study(tmp_path, by({"cnn": 2.0}, {"cnn": 1.2}), recipes=("onnx-fp32",), jitter=0.01)
+    evaluation = evaluated(tmp_path)
+    for mark, word in (("engine-saturates", "engine saturates"), ("something-new", "something new")):
+        rows = tuple(
+            row.model_copy(update={"marks": mark}) if row.method == "clean" else row for row in evaluation.rows
+        )
+        found = answers(replace(evaluation, rows=rows)).recommendation
+        assert found is not None
+        assert [each.word for each in found.doubts] == [word]
+
+
+def test_among_files_below_chance_none_withstands_better(tmp_path: Path) -> None:
+    models = ("cnn", "random-forest")
+    clean, attacked = {"cnn": 2.0, "random-forest": 1.9}, {"cnn": -3.0, "random-forest": -1.0}
+    study(tmp_path, by(clean, attacked), models=models, sources=models, recipes=("onnx-fp32",))
+    found = answers(evaluated(tmp_path))
+    against = [each for each in found.comparisons if each.kind == "other-minus-recommended"]
+    assert any(each.verdict == "better" and each.signals.startswith("worst") for each in against)
+    text = said(found, "ship")
+    assert "withstands attacks better" not in text
+    assert "none of these has a worst-case AUC above chance at 0.02 mV, so it decides nothing" in text
+
+
+def test_the_budgets_at_which_auc_is_lost_are_said(tmp_path: Path) -> None:
+    def strength(artifact: dict[str, Any], signals: dict[str, Any]) -> float:
+        return 2.0 if signals["source"] is None else {0.01: 1.8, 0.1: -1.0}[signals["epsilon_mv"]]
+
+    study(tmp_path, strength, recipes=("onnx-fp32",), budgets=(0.01, 0.1))
+    found = answers(evaluated(tmp_path))
+    assert found.recommendation is not None
+    (point,) = found.recommendation.front
+    assert point.losses is not None
+    assert 0.01 < (point.losses.lost.estimate or 0) < (point.losses.chance.estimate or 0) < 0.1
+    assert f"It loses 0.05 of AUC at {point.losses.lost.text} and crosses 0.5 at {point.losses.chance.text}." in said(
+        found, "ship"
+    )
+
+
+def test_a_file_below_chance_has_no_such_budget_and_it_is_said_why(tmp_path: Path) -> None:
+    study(tmp_path, by({"cnn": -1.0}, {"cnn": -2.0}), recipes=("onnx-fp32",))
+    text = said(answers(evaluated(tmp_path)), "ship")
+    assert "At which budget it loses AUC is not said: its clean AUC is below .5." in text

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bench.__main__ import app
 from bench.evaluation import evaluate
-from bench.gate import Bounds, Check, attacked_bound, gate
+from bench.gate import Bounds, BudgetBound, Check, attacked_bound, budget_bound, gate
 from bench.gate_report import as_junit, as_summary
 from core.errors import InputError
 from tests.bench.making import audit, change_json, flag, give, make_build, scores_of_auc, write_result
@@ -180,3 +180,79 @@ def test_the_command(build: Path, tmp_path: Path) -> None:
     assert "1 of 2 checks do not hold" in str(done.exception)
     assert ElementTree.parse(junit).getroot().get("failures") == "1"
     assert summary.read_text().startswith("before\n### Pulseproof gate: A made study")
+
+
+@pytest.fixture
+def curve(tmp_path: Path) -> Path:
+    """The float file: .9 clean, .8 at .01 mV, .6 at .1 mV, so .05 is lost below .01 mV, .2 at 10 ** -1.5 mV, and .5
+    is not crossed up to .1 mV. The int8 file, attacked through its float parent alone, seems to lose nothing."""
+    folder = tmp_path / "made"
+    head = make_build(folder, budgets=(0.01, 0.1), n=1000, patients=500)
+    for artifact, aucs in ((FLOAT, (0.9, 0.8, 0.6)), (INT8, (0.9, 0.9, 0.9))):
+        for signals, auc in zip(("clean", "pgd-cnn-0.01mV", "pgd-cnn-0.1mV"), aucs, strict=True):
+            give(folder, head, artifact, signals, auc)
+    audit(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "said"),
+    [
+        (".01mV@-.2", True, "loses 0.2 of AUC at 0.03"),
+        (".03mV@-.2", True, "loses 0.2 of AUC at 0.03"),
+        (".034mV@-.2", False, "loses 0.2 of AUC at 0.03"),
+        (".01mV@-.05", False, "loses 0.05 of AUC below 0.01 mV"),
+        (".001mV@-.05", False, "loses 0.05 of AUC below 0.01 mV"),  # not known to be lost only above that
+        (".02mV@.5", True, "crosses an AUC of 0.5 not up to 0.1 mV"),
+        (".1mV@.5", True, "crosses an AUC of 0.5 not up to 0.1 mV"),
+        (".2mV@.5", False, "nothing was measured above 0.1 mV"),
+        (".03mV@.7", True, "crosses an AUC of 0.7 at 0.03"),
+        (".02mV@.95", False, "there is no such budget: its clean AUC is not above 0.95"),
+    ],
+)
+def test_the_budget_at_which_auc_is_lost(curve: Path, asked: str, held: bool, said: str) -> None:
+    for name in (FLOAT, INT8):  # which is held to its parent
+        (check,) = gate(evaluate(curve, 100), Bounds(min_budget=(budget_bound(asked),)), [name])
+        assert (check.held, said in check.found) == (held, True), check.found
+        assert ("attacked through its float parent only" in check.found) == (
+            name == INT8 and "no such budget" not in check.found
+        )
+
+
+def test_strict_takes_the_lower_end_of_a_budget(curve: Path) -> None:
+    bounds = {"min_budget": (budget_bound(".031mV@-.2"),)}
+    assert gate(evaluate(curve, 100), Bounds(**bounds), [FLOAT])[0].held
+    assert not gate(evaluate(curve, 100), Bounds(**bounds, strict=True), [FLOAT])[0].held
+
+
+def test_a_doubtful_attack_below_the_budget_holds_nothing(curve: Path) -> None:
+    bounds = Bounds(min_budget=(budget_bound(".01mV@-.2"),))
+    audit(curve, flag("zero-gradient", FLOAT, source="cnn", method="pgd", budget_mv=0.01))
+    (check,) = gate(evaluate(curve, 100), bounds, [FLOAT])
+    assert (check.held, "the audit doubts it: zero-gradient" in check.found) == (False, True)
+    audit(curve, flag("zero-gradient", FLOAT, source="cnn", method="pgd", budget_mv=0.1))
+    assert gate(evaluate(curve, 100), bounds, [FLOAT])[0].held  # the budget asked for rests on .01 mV alone
+
+
+def test_the_attacked_auc_of_a_file_is_at_most_its_parents(curve: Path) -> None:
+    (check,) = gate(evaluate(curve, 100), Bounds(min_attacked_auc=((0.01, 0.85),)), [INT8])
+    assert not check.held
+    assert f"{FLOAT}, to which it is held, keeps .80" in check.found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (".01mV@-.05", BudgetBound(0.01, loss=0.05)),
+        (".02mV@.5", BudgetBound(0.02, auc=0.5)),
+        ("1 mV@0.6", BudgetBound(1, auc=0.6)),
+    ],
+)
+def test_budget_bounds(text: str, expected: BudgetBound) -> None:
+    assert budget_bound(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ".01mV", ".01@-.05", "0mV@-.05", ".01mV@0", ".01mV@1.5", ".01mV@-1", "x"])
+def test_what_is_no_budget_bound(text: str) -> None:
+    with pytest.raises(InputError, match="not a budget at a loss"):
+        budget_bound(text)

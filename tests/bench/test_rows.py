@@ -17,6 +17,7 @@ from attacks.worst import worst_case
 from bench.class_aucs import as_csv, class_aucs
 from bench.evaluation import Evaluation, evaluate
 from bench.flagged import NONE, OTHER
+from bench.loss_budgets import loss_budgets
 from bench.metrics import Rules, metrics
 from bench.rows import Row, is_quantized
 from core.errors import InputError
@@ -35,7 +36,12 @@ KEYS = [  # tools outside read these: the names and their order stay
     *("engine_difference", "processor_features"),
     "attack_precision",
     *("classes", "weakest_class", "weakest_auc", "undefined", "class_aucs"),
+    *("attacked_through", "auc_counted", "auc_counted_low", "auc_counted_high"),
+    *("loss_budget_mv", "loss_budget_low_mv", "loss_budget_high_mv", "loss_budget"),
+    *("chance_budget_mv", "chance_budget_low_mv", "chance_budget_high_mv", "chance_budget"),
 ]
+# What depends on a file's other budgets, and on the file that it is held to.
+COUNTED = KEYS[KEYS.index("attacked_through") :]
 MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
 
 
@@ -80,6 +86,19 @@ def test_the_keys_are_the_contract(tmp_path: Path) -> None:
     for row in evaluate(tmp_path, 100).rows:
         assert list(row.model_dump()) == KEYS
         json.dumps(row.model_dump(), allow_nan=False)
+
+
+def _lost(evaluation: Evaluation) -> dict[str, Any]:
+    """What a clean row says of its file's loss budgets, from the AUCs of its rows."""
+    names = ("clean", "worst-case-0.005mV", "worst-case-0.02mV")
+    clean, *curve = (evaluation.resampled["host", "cnn/onnx-fp32", name] for name in names)
+    found = loss_budgets((0.005, 0.02), np.stack(curve), clean)
+    return {
+        "attacked_through": "itself",
+        **dict.fromkeys(("auc_counted", "auc_counted_low", "auc_counted_high")),
+        **dict(zip(COUNTED[4:8], (*found.lost.numbers, found.lost.text), strict=True)),
+        **dict(zip(COUNTED[8:], (*found.chance.numbers, found.chance.text), strict=True)),
+    }
 
 
 def test_the_clean_row(tmp_path: Path) -> None:
@@ -147,6 +166,7 @@ def test_the_clean_row(tmp_path: Path) -> None:
         "weakest_auc": min(each["auc"] for each in by_class.values()),
         "undefined": None,
         "class_aucs": by_class,
+        **_lost(evaluation),
     }
     assert expected.low < expected.estimate < expected.high
     assert (evaluation.resamples, evaluation.patients) == (200, len(np.unique(patients)))
@@ -416,6 +436,10 @@ def test_kept_rows_stay_in_step_with_the_results_that_are_there(tmp_path: Path) 
             assert new is not None and new.auc is None
         elif (old.artifact, old.signals) == ("cnn/onnx-int8-static", "pgd-cnn-0.005mV"):
             assert new == old.model_copy(update={"disagreement": None})  # nothing left to compare it with
+        elif old.signals in ("clean", "worst-case-0.005mV"):  # fewer budgets; nothing left to be held to
+            assert new is not None and new.model_copy(update=dict.fromkeys(COUNTED)) == old.model_copy(
+                update=dict.fromkeys(COUNTED)
+            )
         else:
             assert new == old
     assert again == {}

@@ -418,11 +418,11 @@ def test_every_line_of_the_markdown_table_has_every_column(tmp_path: Path) -> No
     head = make_build(tmp_path, models=("cnn", "lstm"))
     table = markdown_rows(as_markdown(evaluate(tmp_path, 100)))
     assert table[0] == [
-        *("model", "recipe", "size", "p50 ms", "p99 ms", "clean AUC", "int - float"),
+        *("model", "recipe", "size", "p50 ms", "p99 ms", "clean AUC", "int - float", "-.05 at mV", ".5 at mV"),
         *("0.005 mV: attack/worst/noise", "0.02 mV: attack/worst/noise"),
     ]
     assert [f"{row[0]}/{row[1]}" for row in table[2:]] == [each["name"] for each in head["artifacts"]]
-    assert {len(row) for row in table} == {9}
+    assert {len(row) for row in table} == {11}
     assert all(re.fullmatch(r"\.\d{3} \[\.\d{3}, (\.\d{3}|1\.000)\]", row[5]) for row in table[2:])
     assert [row[2] for row in table[2:]] == ["1.3 kB", "0.4 kB"] * 2
 
