@@ -42,11 +42,16 @@ help:
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
-$(VENV)/.ready: requirements.lock pyproject.toml
+PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+
+# Every file is held against its SHA-256, wheels only: nobody's setup.py runs here but our own.
+$(VENV)/.ready: requirements.lock requirements-torch-cpu.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Pulseproof needs Python 3.11, 3.12 or 3.13 with venv; make setup PYTHON=..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps -e .
+	@$(PIP) install $(PIP_FLAGS) --require-hashes --no-deps -r requirements-torch-cpu.lock >/dev/null 2>&1 || \
+		echo "PyTorch's build without CUDA is not to be had here: the index's own is taken, some gigabytes"
+	$(PIP) install $(PIP_FLAGS) --require-hashes -r requirements.lock
+	$(PIP) install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # A second environment: tflite-runtime needs numpy 1, the converters numpy 2. It has wheels for Python 3.9 to 3.11 on
@@ -60,7 +65,7 @@ $(VENV)/.tflite-runtime-ready: $(VENV)/.ready requirements-tflite-runtime.lock
 	@if $(VENV)/bin/python -c '$(HAS_WHEEL)'; then \
 		$(VENV)/bin/python -m venv --without-pip $(TFLITE_RUNTIME) && \
 		$(VENV)/bin/python -m pip --python $(TFLITE_RUNTIME)/bin/python install --quiet --disable-pip-version-check \
-			$(PIP_FLAGS) --only-binary :all: -r requirements-tflite-runtime.lock || \
+			$(PIP_FLAGS) --require-hashes -r requirements-tflite-runtime.lock || \
 		{ rm -rf $(TFLITE_RUNTIME); \
 		echo "tflite-runtime could not be installed: files are not compared on it; rm $@ and make setup tries again"; }; \
 	else \

@@ -28,7 +28,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment.mkdir(parents=True)
     (environment / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')  # a link would lose its packages
     (environment / "python").chmod(0o755)
-    for name in ("Makefile", "pyproject.toml", "requirements.lock", "requirements-tflite-runtime.lock"):
+    for name in (
+        "Makefile",
+        "pyproject.toml",
+        "requirements.lock",
+        "requirements-torch-cpu.lock",
+        "requirements-tflite-runtime.lock",
+    ):
         (folder / name).symlink_to(ROOT / name)
     for name in (".ready", ".tflite-runtime-ready"):  # the environment is made: it is the one that runs this test
         (environment.parent / name).touch()
