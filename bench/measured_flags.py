@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.audit_file import FlagEntry, flag_entry
+from attacks.ball import Norm
 from attacks.flags import OTHER_AIM, find_flags, saturated_outputs
-from attacks.measured import Kind, Measured, Norm, Row
+from attacks.measured import Kind, Measured, Row
 from attacks.saturation import in_levels
 from bench.resampled import Kept
 from bench.results import Bundle, DeviceResults
