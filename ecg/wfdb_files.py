@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def read_record(
     return Record(
         path=stem,
         files=tuple(header.path.parent / signal.file for signal in signals),
-        fs_hz=header.fs_hz * frame,
+        fs_hz=float(Fraction(str(header.fs_hz)) * frame),
         frame=frame,
         digital=np.stack([samples for samples, _ in placed]),
         gains=np.array(gains, np.float64).reshape(-1, 1),

@@ -191,7 +191,7 @@ DAMAGE: list[tuple[str, dict[str, Any], Callable[[Path], None] | None, str]] = [
     ("pressure", {}, _text("300.hea", "/mV", "/mmHg"), "300.hea: lead 'MLII' is in mmHg, which is no voltage"),
     ("hea empty", {}, _bytes("300.hea", lambda _: b""), "300.hea: damaged header"),
     ("no signals", {}, _bytes("300.hea", lambda data: data.split(b"\n")[0]), "300.hea: damaged header, it announces 2"),
-    ("segments", {}, _text("300.hea", "300 2", "300/2 2"), "300.hea: a record of several segments is not supported"),
+    ("segments", {}, _text("300.hea", "300 2", "300/2 2"), "300.hea: a record made of segments is not supported"),
     ("frames", {}, _text("300.hea", ".dat 212 ", ".dat 212x4 "), "300.dat: too short"),
     ("rates", {"leads": ["MLII", "V1"]}, _text("300.hea", ".dat 212 ", ".dat 212x4 "), "MLII 800 Hz, V1 200 Hz"),
     ("two formats", {}, _text("300.hea", ".dat 212 ", ".dat 16 "), "300.dat is said to have several formats"),

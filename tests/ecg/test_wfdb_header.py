@@ -105,7 +105,7 @@ def test_leads_of_one_name_are_numbered_and_extra_lines_are_not_read(tmp_path: P
 
 
 REFUSED = [
-    ("r/2 2 250 10\na 5\nb 5", "a record of several segments is not supported (r has 2)"),
+    ("r/2 2 250 10\na 5\nb 5", "a record made of segments is not supported (r has 2)"),
     ("r 2 250 10\nr.dat 16 200", "it announces 2 signals and describes 1"),
     ("r 1 0 10\nr.dat 16", "its sampling rate is 0"),
     ("r 1 fast 10\nr.dat 16", "its sampling rate is 'fast', not a number"),
