@@ -55,9 +55,8 @@ def test_a_borrowed_layout_is_not_ptb_xl(borrowed: Recordings) -> None:
     about = borrowed.about
     assert about.database == "ptb-xl (in PTB-XL's layout)"
     assert "subset" not in about.note and about.part == ""
-    assert about.note.startswith(
-        "recordings of ptb-xl in PTB-XL's layout, not PTB-XL"
-    )  # whatever the study's title says
+    # Whatever the study's title says, this stands over every table.
+    assert about.note.startswith("recordings of ptb-xl in PTB-XL's layout, not PTB-XL")
     assert "the rows of the table are not PTB-XL's" in about.doubts[0]
     assert not _published(ModelSpec(system="cnn"), borrowed)
 
@@ -233,8 +232,8 @@ def test_the_answers_doubt_what_was_taken_for_granted(tmp_path: Path) -> None:
 def test_the_report_says_where_the_recordings_come_from(tmp_path: Path) -> None:
     make_build(tmp_path)
     change_json(tmp_path / "bundle" / "bundle.json", origin=ORIGIN)
-    shown = origin_section(evaluate(tmp_path, 100), None, []).html
+    shown = origin_section(evaluate(tmp_path, 100), None, []).body
     for text in ("svdb &lt;b&gt;, 2 of 78 records left out as bad", *ORIGIN["doubts"], *ORIGIN["facts"]):
         assert text in shown
     change_json(tmp_path / "bundle" / "bundle.json", origin=None)
-    assert "<h3>Recordings</h3>" not in origin_section(evaluate(tmp_path, 100), None, []).html
+    assert "<h3>Recordings</h3>" not in origin_section(evaluate(tmp_path, 100), None, []).body
