@@ -132,13 +132,14 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
         good.append((source, beats))
         seen.append(about_it)
         scales.append((source.name, scale_of(record), float(record.gains.max())))
-    if bad and (spec.bad_records == "error" or not good):
-        raise refuse(name, list(bad.values()), len(found.sources))
+    left = [bad[source.name] for source in found.sources if source.name in bad]
+    if left and (spec.bad_records == "error" or not good):
+        raise refuse(name, left, len(found.sources))
     _check_sides(found, good)
     scale = common(scales, name)
     for line in side_lines(spec.classes, seen):
         say(f"{name}: {line}")
-    bad_note, bad_facts = without(list(bad.values()), len(found.sources), found.folder)
+    bad_note, bad_facts = without(left, len(found.sources), found.folder)
     counted, granted = (*facts(spec, seen), *bad_facts), doubts(spec, seen)
     for sentence in (*granted, *counted):
         say(f"{name}: {sentence}")

@@ -132,11 +132,12 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
             writer.add(steps, np.array(row.labels, np.uint8), row.patient, row.split, str(row.ecg_id))
             added.append(row)
             assumed.append(bool(record.assumed))
-        if bad and (found.spec.bad_records == "error" or not added):
-            raise refuse(name, list(bad.values()), found.present)
+        left = [bad[row.stem] for row in found.rows if row.stem in bad]
+        if left and (found.spec.bad_records == "error" or not added):
+            raise refuse(name, left, found.present)
         _check_sides(found.folder / "ptbxl_database.csv", tuple(added))
         own = found.own and mostly(signals, some=False)
-        writer.about = _told(found, about, added, list(bad.values()), sum(assumed), own)
+        writer.about = _told(found, about, added, left, sum(assumed), own)
     except BaseException:
         writer.discard()
         raise

@@ -50,10 +50,9 @@ def test_labels_patients_and_folds(ptbxl_root: Path, tmp_path: Path) -> None:
     assert recordings.patients[row["1"]] == recordings.patients[row["2"]] == 101
     assert recordings.patients[row["3"]] == -3
     assert recordings.splits.tolist() == [0] * 7 + [1, 1] + [2, 2]
-    said = (
+    assert recordings.about.note == (
         "recordings of ptb-xl in PTB-XL's layout, not PTB-XL; records of nobody known (1) each taken as its own patient"
     )
-    assert recordings.about.note == said
 
 
 def test_leads_are_found_by_name_not_by_place(ptbxl_root: Path, tmp_path: Path) -> None:
