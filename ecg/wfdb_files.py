@@ -65,6 +65,8 @@ def read_record(
     for what is not supported.
     """
     header = header or read_header(stem)
+    if not leads:
+        raise InputError(f"{header.path}: the record has no signals, or none was asked for", OUT)
     rows = [_row_of(header, lead, (other_names or {}).get(lead, ())) for lead in leads]
     signals = [header.signals[row] for row in rows]
     gains = [_gain(header.path, signal, default_gain) for signal in signals]

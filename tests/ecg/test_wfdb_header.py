@@ -152,6 +152,15 @@ def test_only_files_beside_the_header_are_read(tmp_path: Path, file: str) -> Non
         read_record(tmp_path / "r", ["II"])
 
 
+def test_a_record_without_signals_has_none_to_read(tmp_path: Path) -> None:
+    (tmp_path / "r.hea").write_text("r 0 250 10\n")  # header(5): a record of annotations alone
+    with pytest.raises(InputError, match="the record has no lead 'II'") as caught:
+        read_record(tmp_path / "r", ["II"])
+    assert "leads there: none" in caught.value.mend
+    with pytest.raises(InputError, match="the record has no signals"):
+        read_record(tmp_path / "r", [])
+
+
 def test_a_lead_that_nobody_asked_for_does_no_harm(tmp_path: Path) -> None:
     stem = write_record(tmp_path, "r", np.arange(10), ["16 200 12 0 0 45 0 II"], "r 2 250 10")
     with (tmp_path / "r.hea").open("a") as file:
