@@ -45,7 +45,7 @@ def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = No
     loaded, root, where = load(study, data, build)
     recordings = read(loaded, root, where)
     about = recordings.about
-    title = f"{loaded.title}{' · ' if about.note else ''}{about.note}"
+    title = " · ".join(part for part in (loaded.title, about.database, about.note) if part)
     drawn = Table("side", "recordings", "patients", *about.classes, title=title)
     for split in SPLITS:
         rows = recordings.indices(split)

@@ -1,9 +1,9 @@
 """Annotated beats of any WFDB database, one recording a beat, in AAMI classes and split by patient.
 
 In comes a folder of records with beat annotations (MIT-BIH and its kin), out comes a folder of recordings at rest.
-:func:`survey` looks at (but not into) the record files; :func:`read` goes over the records twice, one at a time: first
-to check every file and count the beats, then to write them. What it leaves out or takes for granted it counts, and
-:mod:`ecg.beats_facts` says.
+:func:`survey` reads headers and looks at (but not into) the other files; :func:`read` goes over the records twice, one
+at a time: first to check every file and count the beats, then to write them. What it leaves out or takes for granted it
+counts, and :mod:`ecg.beats_facts` says.
 
 A record is resampled as a whole (``scipy.signal.resample_poly``: zero-phase Kaiser low-pass, cut at the lower
 Nyquist rate), then every beat is cut around its annotated sample (:mod:`ecg.beats_scale`). Patients are kept apart as
@@ -30,7 +30,7 @@ from ecg.beats_scale import Scale, bridged, common, ratio, resampled, scale_of, 
 from ecg.origin import Bad, database_names, refuse, without
 from ecg.recordings import SPLITS, About, RecordingsWriter, Split
 from ecg.wfdb_files import Record, read_record
-from ecg.wfdb_header import RECORD_NAME
+from ecg.wfdb_header import RECORD_NAME, read_header
 from ecg.wfdb_marks import read_marks
 
 # ANSI/AAMI EC57's classes of WFDB's beat codes. For the codes that MIT-BIH does not have (B n r) this is WFDB's own
@@ -79,7 +79,7 @@ class Beats:
 
 
 def survey(spec: BeatData, folder: Path) -> Survey:
-    """Decide which records are read on which side, and look at their files; none is opened.
+    """Decide which records are read on which side, and look at their files; only headers are opened.
 
     Raises InputError for a name that is no record's and a side left empty. Records without header or annotations are
     told of when the others are read, all in one error.
@@ -99,8 +99,7 @@ def survey(spec: BeatData, folder: Path) -> Survey:
                 )
                 bad.append(Bad(source.name, error))
                 break
-        # A header may name its signal files as it likes (.dat, .mat): take all that are called like the record.
-        for path in sorted(stem.parent.glob(f"{stem.name}.*")):
+        for path in sorted({*stem.parent.glob(f"{stem.name}.*"), *_signal_files(stem)}):
             status = path.stat()
             files.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
     named = database_names(folder, spec.path, [source.name for source in sources])
@@ -132,13 +131,14 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
         good.append((source, beats))
         seen.append(about_it)
         scales.append((source.name, scale_of(record), float(record.gains.max())))
-    if bad and (spec.bad_records == "error" or not good):
-        raise refuse(name, list(bad.values()), len(found.sources))
+    left = [bad[source.name] for source in found.sources if source.name in bad]
+    if left and (spec.bad_records == "error" or not good):
+        raise refuse(name, left, len(found.sources))
     _check_sides(found, good)
     scale = common(scales, name)
     for line in side_lines(spec.classes, seen):
         say(f"{name}: {line}")
-    bad_note, bad_facts = without(list(bad.values()), len(found.sources), found.folder)
+    bad_note, bad_facts = without(left, len(found.sources), found.folder)
     counted, granted = (*facts(spec, seen), *bad_facts), doubts(spec, seen)
     for sentence in (*granted, *counted):
         say(f"{name}: {sentence}")
@@ -169,6 +169,17 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
         writer.discard()
         raise
     return writer.close(fingerprint)
+
+
+def _signal_files(stem: Path) -> list[Path]:
+    """The files that a record's header names, where it can be read and they are there: they may be called as they like,
+    and a change of one must not go unseen."""
+    try:
+        signals = read_header(stem).signals
+    except InputError:  # told when the record is read
+        return []
+    named = [stem.parent / signal.file for signal in signals if "/" not in signal.file]
+    return [path for path in named if path.is_file()]
 
 
 def _record(found: Survey, source: Source) -> Record:

@@ -78,7 +78,7 @@ def survey(spec: PtbXlData, folder: Path) -> Survey:
     for row in listed:
         files, error = _look(folder, row.stem)
         seen.append((row, files))
-        if error:
+        if error and any(row.labels):
             bad.append(Bad(row.stem, error))
     absent = [row for row, files in seen if not files]
     if absent and spec.missing == "error":
@@ -116,30 +116,35 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
     bad = {each.name: each for each in found.bad}
     added: list[Row] = []
     signals: list[bool | None] = []
+    assumed: list[bool] = []
     writer = RecordingsWriter(target, about, len(found.rows), SAMPLES)
     try:
         for row in follow(found.rows, name):
             if row.stem in bad:
                 continue
             try:
-                steps = _steps(found.folder / row.stem, found.spec.default_gain)
+                record = _record(found.folder / row.stem, found.spec.default_gain)
+                steps = microvolts(record)
             except InputError as error:
                 bad[row.stem] = Bad(row.stem, error)
                 continue
             signals.append(known_signal(row.ecg_id, steps) if found.own else None)
             writer.add(steps, np.array(row.labels, np.uint8), row.patient, row.split, str(row.ecg_id))
             added.append(row)
-        if bad and (found.spec.bad_records == "error" or not added):
-            raise refuse(name, list(bad.values()), found.present)
+            assumed.append(bool(record.assumed))
+        left = [bad[row.stem] for row in found.rows if row.stem in bad]
+        if left and (found.spec.bad_records == "error" or not added):
+            raise refuse(name, left, found.present)
         _check_sides(found.folder / "ptbxl_database.csv", tuple(added))
-        writer.about = _told(found, about, added, list(bad.values()), own=found.own and mostly(signals, some=False))
+        own = found.own and mostly(signals, some=False)
+        writer.about = _told(found, about, added, left, sum(assumed), own)
     except BaseException:
         writer.discard()
         raise
     return writer.close(fingerprint)
 
 
-def _told(found: Survey, about: About, added: list[Row], bad: list[Bad], own: bool) -> About:
+def _told(found: Survey, about: About, added: list[Row], bad: list[Bad], assumed: int, own: bool) -> About:
     """``about`` with the name that the recordings deserve, and with what must be said of them."""
     bad_note, bad_facts = without(bad, found.present, found.folder)
     nobody = sum(row.patient < 0 for row in added)
@@ -157,12 +162,20 @@ def _told(found: Survey, about: About, added: list[Row], bad: list[Bad], own: bo
     if nobody:
         doubts.append(f"Of nobody known, each taken as its own patient: {nobody:,} of {len(added):,} records.")
     facts += bad_facts
+    gain = f"{found.spec.default_gain or 0:g} ADC units a mV assumed"
+    if assumed:
+        doubts.append(f"Not calibrated (gain 0), {gain}: {assumed:,} of {len(added):,} records.")
+    part = "; ".join(each for each in (found.part(own), bad_note) if each)
+    said = [
+        "" if own else f"recordings of {found.folder.name} in PTB-XL's layout, not PTB-XL",
+        part,
+        f"records of nobody known ({nobody:,}) each taken as its own patient" if nobody else "",
+        f"{assumed:,} records uncalibrated, {gain}" if assumed else "",
+    ]
     for sentence in (*doubts, *facts):
         say(f"{'PTB-XL' if own else found.folder.name}: {sentence}")
-    part = "; ".join(each for each in (found.part(own), bad_note) if each)
-    taken = f"records of nobody known ({nobody:,}) each taken as its own patient" if nobody else ""
     database = DATABASE if own else f"{database_names(found.folder, found.spec.path, [])} (in PTB-XL's layout)"
-    note = "; ".join(each for each in (part, taken) if each)
+    note = "; ".join(each for each in said if each)
     return replace(about, database=database, note=note, part=part, facts=tuple(facts), doubts=tuple(doubts))
 
 
@@ -181,7 +194,7 @@ def microvolts(record: Record) -> NDArray[np.int16]:
     return steps.astype(np.int16)
 
 
-def _steps(stem: Path, default_gain: float | None) -> NDArray[np.int16]:
+def _record(stem: Path, default_gain: float | None) -> Record:
     header = read_header(stem)
     if header.fs_hz != FS_HZ:
         raise InputError(f"{header.path}: {header.fs_hz:g} Hz, PTB-XL's records100 are {FS_HZ:g} Hz", AGAIN)
@@ -195,7 +208,7 @@ def _steps(stem: Path, default_gain: float | None) -> NDArray[np.int16]:
     samples = record.digital.shape[1]
     if samples != SAMPLES:
         raise InputError(f"{header.path}: lasts {samples / FS_HZ:g} s, PTB-XL's records last 10 s", AGAIN)
-    return microvolts(record)
+    return record
 
 
 def _look(folder: Path, stem: str) -> tuple[list[tuple[str, int, int]], InputError | None]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,8 @@ def read_record(
     for what is not supported.
     """
     header = header or read_header(stem)
+    if not leads:
+        raise InputError(f"{header.path}: the record has no signals, or none was asked for", OUT)
     rows = [_row_of(header, lead, (other_names or {}).get(lead, ())) for lead in leads]
     signals = [header.signals[row] for row in rows]
     gains = [_gain(header.path, signal, default_gain) for signal in signals]
@@ -87,7 +90,7 @@ def read_record(
     return Record(
         path=stem,
         files=tuple(header.path.parent / signal.file for signal in signals),
-        fs_hz=header.fs_hz * frame,
+        fs_hz=float(Fraction(str(header.fs_hz)) * frame),
         frame=frame,
         digital=np.stack([samples for samples, _ in placed]),
         gains=np.array(gains, np.float64).reshape(-1, 1),

@@ -128,7 +128,7 @@ def _record_line(path: Path, line: str) -> tuple[int, float, int | None]:
         raise InputError(f"{path}: damaged header, its first line is not a WFDB record line", AGAIN)
     if segments:
         raise InputError(
-            f"{path}: a record of several segments is not supported ({name} has {segments})",
+            f"{path}: a record made of segments is not supported ({name} has {segments})",
             f"join them into one (WFDB's xform), or {OUT}",
         )
     fs_hz: float = DEFAULT_HZ

@@ -75,7 +75,8 @@ def read_marks(stem: Path, annotator: str, length: int, fs_hz: float, frame: int
     before, behind = int((at < 0).sum()), int((at >= length).sum())
     order = order[(at[order] >= 0) & (at[order] < length)]
     symbols = SYMBOLS | own
-    return Marks(at[order], tuple(symbols.get(codes[row], "") for row in order), before, behind, unordered, resolution)
+    own_hz = None if scale == frame else resolution
+    return Marks(at[order], tuple(symbols.get(codes[row], "") for row in order), before, behind, unordered, own_hz)
 
 
 def _parse(raw: bytes) -> tuple[list[int], list[int], float | None, dict[int, str]]:

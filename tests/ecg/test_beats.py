@@ -101,6 +101,25 @@ def test_the_annotated_sample_stays_in_its_place(tmp_path: Path, record_fs: int,
     assert np.abs(centroids - round(0.6 * fs_hz)).max() < 0.55  # the nearest sample, not the one before
 
 
+def test_a_signal_file_by_another_name_is_watched_too(beats_root: Path, tmp_path: Path) -> None:
+    folder = beats_root / "mitdb"
+    (folder / "300.dat").rename(folder / "signals-of-300.dat")
+    header = folder / "300.hea"
+    header.write_text(header.read_text().replace("300.dat", "signals-of-300.dat"))
+    before = prepare(changed(), beats_root, tmp_path / "build")
+    write_beats(folder, "301", beat_digital("other"), "N" * 10)
+    (folder / "301.dat").rename(folder / "signals-of-300.dat")
+    other = (folder / "301.hea").read_text().splitlines()[1:]
+    lines = [line.replace("301.dat", "signals-of-300.dat") for line in other]
+    header.write_text("\n".join([header.read_text().splitlines()[0], *lines]))
+    write_beats(folder, "301", beat_digital("301"), "NLVEASFNNQ")
+    after = prepare(changed(), beats_root, tmp_path / "build")
+    assert before.fingerprint != after.fingerprint
+    (folder / "signals-of-300.dat").write_bytes(b"\0" * 7200)
+    with pytest.raises(InputError, match=r"signals-of-300\.dat: damaged"):
+        prepare(changed(), beats_root, tmp_path / "build")
+
+
 def test_leads_are_found_by_name(beats_root: Path, tmp_path: Path) -> None:
     swapped = beat_digital("300")[:, ::-1]
     write_beats(beats_root / "mitdb", "300", swapped, "N" * 10, sig_name=["V1", "MLII"])
@@ -191,7 +210,7 @@ DAMAGE: list[tuple[str, dict[str, Any], Callable[[Path], None] | None, str]] = [
     ("pressure", {}, _text("300.hea", "/mV", "/mmHg"), "300.hea: lead 'MLII' is in mmHg, which is no voltage"),
     ("hea empty", {}, _bytes("300.hea", lambda _: b""), "300.hea: damaged header"),
     ("no signals", {}, _bytes("300.hea", lambda data: data.split(b"\n")[0]), "300.hea: damaged header, it announces 2"),
-    ("segments", {}, _text("300.hea", "300 2", "300/2 2"), "300.hea: a record of several segments is not supported"),
+    ("segments", {}, _text("300.hea", "300 2", "300/2 2"), "300.hea: a record made of segments is not supported"),
     ("frames", {}, _text("300.hea", ".dat 212 ", ".dat 212x4 "), "300.dat: too short"),
     ("rates", {"leads": ["MLII", "V1"]}, _text("300.hea", ".dat 212 ", ".dat 212x4 "), "MLII 800 Hz, V1 200 Hz"),
     ("two formats", {}, _text("300.hea", ".dat 212 ", ".dat 16 "), "300.dat is said to have several formats"),

@@ -50,7 +50,9 @@ def test_labels_patients_and_folds(ptbxl_root: Path, tmp_path: Path) -> None:
     assert recordings.patients[row["1"]] == recordings.patients[row["2"]] == 101
     assert recordings.patients[row["3"]] == -3
     assert recordings.splits.tolist() == [0] * 7 + [1, 1] + [2, 2]
-    assert recordings.about.note == "records of nobody known (1) each taken as its own patient"
+    assert recordings.about.note == (
+        "recordings of ptb-xl in PTB-XL's layout, not PTB-XL; records of nobody known (1) each taken as its own patient"
+    )
 
 
 def test_leads_are_found_by_name_not_by_place(ptbxl_root: Path, tmp_path: Path) -> None:
@@ -187,6 +189,43 @@ def test_damage_is_named_and_leaves_nothing(
     assert says in caught.value.what
     assert caught.value.mend
     assert leftovers(tmp_path / "build") == []
+
+
+def test_all_bad_records_are_told_at_once_or_left_out_by_name(ptbxl_root: Path, tmp_path: Path) -> None:
+    folder = ptbxl_root / "ptb-xl"
+    _missing_sample(folder)
+    (folder / "records100/00000/00003_lr.dat").unlink()
+    (folder / "records100/00000/00008_lr.dat").unlink()  # of no superclass: nobody reads it
+    with pytest.raises(InputError) as caught:
+        prepare(STUDY, ptbxl_root, tmp_path / "build")
+    assert "2 of 12 records cannot be read" in caught.value.what
+    assert "00003_lr.dat: missing" in caught.value.what and "00006_lr.dat: lead 'V2' has 1 missing" in caught.value.what
+    assert 'bad_records = "skip"' in caught.value.mend
+    assert leftovers(tmp_path / "build") == []
+    skip = study_of({"source": "ptb-xl", "bad_records": "skip"})
+    recordings = prepare(skip, ptbxl_root, tmp_path / "build")
+    assert list(recordings.ids) == ["1", "2", "4", "5", "7", "9", "10", "11", "12"]
+    for row, name in enumerate(recordings.ids):
+        assert np.array_equal(recordings.steps[row], ptbxl_digital(int(name)).T)
+    left_out = "2 of 12 records left out as bad (records100/00000/00003_lr, records100/00000/00006_lr)"
+    assert recordings.about.part == left_out and left_out in recordings.about.note
+    with pytest.raises(InputError, match="2 of 12 records"):
+        prepare(STUDY, ptbxl_root, tmp_path / "build")
+
+
+def test_all_lines_that_are_not_right_are_told_at_once(ptbxl_root: Path, tmp_path: Path) -> None:
+    _column("strat_fold", "11", 2)(ptbxl_root / "ptb-xl")
+    _column("patient_id", "Smith", 5)(ptbxl_root / "ptb-xl")
+    with pytest.raises(InputError, match=r"strat_fold 11 is not 1 to 10\n  line .*patient_id 'Smith'"):
+        prepare(STUDY, ptbxl_root, tmp_path / "build")
+
+
+def test_an_assumed_gain_is_said(ptbxl_root: Path, tmp_path: Path) -> None:
+    _header("1000.0(0)", "0(0)")(ptbxl_root / "ptb-xl")
+    study = study_of({"source": "ptb-xl", "default_gain": 1000.0})
+    recordings = prepare(study, ptbxl_root, tmp_path / "build")
+    assert np.array_equal(recordings.steps[5], ptbxl_digital(6).T)
+    assert recordings.about.note.endswith("1 records uncalibrated, 1000 ADC units a mV assumed")
 
 
 @pytest.mark.parametrize(("root", "says"), [(None, "no folder of recordings was named"), ("x", "no such folder")])

@@ -105,7 +105,7 @@ def test_leads_of_one_name_are_numbered_and_extra_lines_are_not_read(tmp_path: P
 
 
 REFUSED = [
-    ("r/2 2 250 10\na 5\nb 5", "a record of several segments is not supported (r has 2)"),
+    ("r/2 2 250 10\na 5\nb 5", "a record made of segments is not supported (r has 2)"),
     ("r 2 250 10\nr.dat 16 200", "it announces 2 signals and describes 1"),
     ("r 1 0 10\nr.dat 16", "its sampling rate is 0"),
     ("r 1 fast 10\nr.dat 16", "its sampling rate is 'fast', not a number"),
@@ -150,6 +150,15 @@ def test_only_files_beside_the_header_are_read(tmp_path: Path, file: str) -> Non
     (tmp_path / "r.hea").write_text(f"r 1 250 10\n{file} 16 200 12 0 0 0 0 II\n")
     with pytest.raises(InputError, match="only signal files beside the header are read"):
         read_record(tmp_path / "r", ["II"])
+
+
+def test_a_record_without_signals_has_none_to_read(tmp_path: Path) -> None:
+    (tmp_path / "r.hea").write_text("r 0 250 10\n")  # header(5): a record of annotations alone
+    with pytest.raises(InputError, match="the record has no lead 'II'") as caught:
+        read_record(tmp_path / "r", ["II"])
+    assert "leads there: none" in caught.value.mend
+    with pytest.raises(InputError, match="the record has no signals"):
+        read_record(tmp_path / "r", [])
 
 
 def test_a_lead_that_nobody_asked_for_does_no_harm(tmp_path: Path) -> None:

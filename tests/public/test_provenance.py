@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.answers import answers
+from bench.evaluation import evaluate
+from bench.report.provenance import origin_section
 from bench.schema import BundleHead
 from core.errors import InputError
 from core.study import ModelSpec, load_study
@@ -25,7 +28,8 @@ from ecg.recordings import About, Recordings, open_recordings
 from ecg.wfdb_files import read_record
 from models.run import _published
 from runtime.files import read_json, write_json
-from tests.bench.making import make_bundle
+from tests.bench.making import change_json, make_build, make_bundle
+from tests.bench.making_answers import evaluated, study
 from tests.ecg.making import (
     BEATS_DATA,
     beat_digital,
@@ -51,6 +55,8 @@ def test_a_borrowed_layout_is_not_ptb_xl(borrowed: Recordings) -> None:
     about = borrowed.about
     assert about.database == "ptb-xl (in PTB-XL's layout)"
     assert "subset" not in about.note and about.part == ""
+    # Whatever the study's title says, this stands over every table.
+    assert about.note.startswith("recordings of ptb-xl in PTB-XL's layout, not PTB-XL")
     assert "the rows of the table are not PTB-XL's" in about.doubts[0]
     assert not _published(ModelSpec(system="cnn"), borrowed)
 
@@ -120,8 +126,8 @@ class TestRealPtbXl:
         assert known_signal(6, steps) is None
 
     def test_the_study_s_own_data_are(self, data_root: Path, tmp_path: Path) -> None:
-        study = load_study(Path("studies/ptb-xl.toml"))
-        found = survey(study.data, data_root / "ptb-xl")  # type: ignore[arg-type]
+        own = load_study(Path("studies/ptb-xl.toml"))
+        found = survey(own.data, data_root / "ptb-xl")  # type: ignore[arg-type]
         assert found.own and found.name == "ptb-xl"
         assert sum(row.known is True for row in found.rows) > 300
         assert not any(row.known is False for row in found.rows)
@@ -203,3 +209,31 @@ def _json(head: dict[str, Any]) -> str:
 def test_steps_of_a_made_folder_are_those_that_were_written(borrowed: Recordings) -> None:
     for row, name in enumerate(borrowed.ids):
         assert np.array_equal(borrowed.steps[row], ptbxl_digital(int(name)).T)
+
+
+ORIGIN = {
+    "database": "svdb <b>",
+    "part": "2 of 78 records left out as bad (801, 802)",
+    "facts": ["Left out as bad: 801.dat: no such signal file."],
+    "doubts": ["Each of the 76 records is taken as its own patient."],
+}
+
+
+def test_the_answers_doubt_what_was_taken_for_granted(tmp_path: Path) -> None:
+    study(tmp_path, lambda artifact, signals: 1.5)
+    change_json(tmp_path / "bundle" / "bundle.json", origin=ORIGIN)
+    (doubt,) = [each for each in answers(evaluated(tmp_path)).questions if each.id == "doubt"]
+    said = [each.text for each in doubt.sentences]
+    assert ORIGIN["doubts"][0] in said
+    assert any("part of a database (2 of 78 records left out as bad (801, 802))" in text for text in said)
+    assert not any("801.dat" in text for text in said)  # in the report; it is counted in the part
+
+
+def test_the_report_says_where_the_recordings_come_from(tmp_path: Path) -> None:
+    make_build(tmp_path)
+    change_json(tmp_path / "bundle" / "bundle.json", origin=ORIGIN)
+    shown = origin_section(evaluate(tmp_path, 100), None, []).body
+    for text in ("svdb &lt;b&gt;, 2 of 78 records left out as bad", *ORIGIN["doubts"], *ORIGIN["facts"]):
+        assert text in shown
+    change_json(tmp_path / "bundle" / "bundle.json", origin=None)
+    assert "<h3>Recordings</h3>" not in origin_section(evaluate(tmp_path, 100), None, []).body

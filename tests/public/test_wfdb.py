@@ -289,7 +289,7 @@ def test_all_bad_records_in_one_error_or_left_out_by_name(tmp_path: Path, capsys
     assert 'bad_records = "skip"' in caught.value.mend
     recordings = ask(tmp_path, **sides, bad_records="skip")
     assert {beat[0] for beat in recordings.ids} == {"a", "b", "c"}
-    assert recordings.about.note == recordings.about.part == "4 of 7 records left out as bad (g, d, e, f)"
+    assert recordings.about.note == recordings.about.part == "4 of 7 records left out as bad (d, e, f, g)"
     assert sum(fact.startswith("Left out as bad: ") for fact in recordings.about.facts) == 4
     assert str(tmp_path) not in str(recordings.about)
     assert "format 8 of lead 'ECG1' is not supported" in capsys.readouterr().err
