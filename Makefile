@@ -132,6 +132,7 @@ perf: setup
 	@held=0; $(RUN) bench perf --study $(STUDY) --build $(BUILD) || held=$$?; \
 		$(RUN) bench perf-runner --study $(STUDY) --build $(BUILD) || held=$$?; \
 		$(RUN) bench perf-statistics || held=$$?; \
+		$(RUN) bench perf-weights $(OPTIONS) || held=$$?; \
 		$(RUN) bench perf-attacks $(OPTIONS) || held=$$?; exit $$held
 
 test: setup

@@ -72,7 +72,7 @@ def measure(study: Study, build: Path, claims: Sequence[Claim] = CLAIMS, rounds:
     if missing:
         raise InputError(f"{study.name}: no {', '.join(sorted(missing))}", "export it first, or see why it was refused")
     timed = list(dict.fromkeys(name for one in claims if one.what == "p50" for name in (one.artifact, one.other)))
-    latency = _alternate({name: open_engine(_file(study, build, entries[name])) for name in timed}, rounds)
+    latency = alternate({name: open_engine(_file(study, build, entries[name])) for name in timed}, rounds)
     sizes = {name: np.array([float(entry.size_bytes or 0)]) for name, entry in entries.items()}
     return [_outcome(claim, latency if claim.what == "p50" else sizes) for claim in claims]
 
@@ -81,7 +81,7 @@ def _file(study: Study, build: Path, entry: Entry) -> Path:
     return build / study.name / str(entry.file)
 
 
-def _alternate(engines: dict[str, Engine], rounds: int) -> dict[str, np.ndarray]:
+def alternate(engines: dict[str, Engine], rounds: int) -> dict[str, np.ndarray]:
     """{name: median latency in ms of each round, float64 (rounds,)}."""
     shapes = {name: tuple(size or 1 for size in engine.input_shape) for name, engine in engines.items()}
     rng = np.random.default_rng(1)

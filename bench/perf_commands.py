@@ -5,6 +5,7 @@ In: a study that was run, or recordings. Out: a table on the terminal; status 1 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,6 +68,39 @@ def perf_statistics() -> None:
     missed = [one.what for one in outcomes if not one.held]
     if missed:
         raise NotHeldError("; ".join(missed))
+
+
+@app.command("perf-weights")
+def perf_weights(
+    study: StudyOption,
+    data: DataOption = None,
+    build: BuildOption = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model to look at. [default: all]")] = None,
+    to: Annotated[Path | None, typer.Option(help="A folder to write the table to, as the docs have it.")] = None,
+    note: Annotated[str | None, typer.Option(help="What processor this is. [default: its features]")] = None,
+) -> None:
+    """What static int8 ONNX files pay for weights of seven bits, beside eight, here. Status 1 if a claim is missed.
+
+    Example: `python -m bench perf-weights --study studies/ptb-xl.toml --data recordings --to docs/results`
+    """
+    from bench.perf_weights import file_name, measure_weights, missed, weights_markdown, weights_table, where
+    from ecg.prepare import prepare
+    from models.run import train_study
+    from runtime.files import write_text
+
+    loaded, root, at = load(study, data, build)
+    recordings = prepare(loaded, root, at)
+    trained = train_study(loaded, recordings, at)
+    absent = [name for name in model or () if name not in trained]
+    if absent:
+        raise InputError(f"{study}: no model {', '.join(absent)}", f"models there: {', '.join(trained)}")
+    found = measure_weights(loaded, recordings, [trained[name] for name in model or trained], at)
+    Console().print(weights_table(found))
+    typer.echo(where(note))
+    if to is not None:
+        write_text(to / file_name(loaded.name), weights_markdown(found, note))
+    if said := missed(found):
+        raise NotHeldError("; ".join(said))
 
 
 @app.command("perf-attacks")

@@ -236,6 +236,10 @@ class ModelFiles:
             raise RefusedError(f"{entry.recipe}, from which it is made, was refused")
         return self.root / entry.file
 
+    def job(self, recipe: str, out: Path) -> Job:
+        """What a writer of this recipe gets to make ``out``. Raises RefusedError where its float file was refused."""
+        return self._job(recipe, out, self._source(recipe) or out)
+
     def _job(self, recipe: str, out: Path, source: Path) -> Job:
         shape, spec = self.recordings.shape, self.study.export
         calibrated = recipe_of(recipe).calibrated

@@ -112,7 +112,7 @@ def _unround_elsewhere(graph: onnx.GraphProto, before: onnx.GraphProto, only: se
 
 def write_static(job: Job) -> Made:
     """``onnx-int8-static`` of a net: activations uint8 with calibrated ranges."""
-    return _write(job, calibrated(job).quantized())
+    return _write(job, static(job, False))
 
 
 def write_static_s8s8(job: Job) -> Made:
@@ -121,7 +121,7 @@ def write_static_s8s8(job: Job) -> Made:
     On Arm its operators are fused as those of the other are. On x86 ONNX Runtime leaves what feeds a sum (a residual
     block) in float between two roundings: the same scores, slower.
     """
-    return _write(job, calibrated(job).quantized(signed=True))
+    return _write(job, static(job, False, signed=True))
 
 
 def write_static_products(job: Job) -> Made:
@@ -165,10 +165,17 @@ def write_dynamic_last_layer(job: Job) -> Made:
     return _made(job, LAST_LAYER)
 
 
+def static(job: Job, products_only: bool, signed: bool = False, reduce_range: bool = True) -> onnx.ModelProto:
+    """What ``onnx-int8-static`` writes, of a net (all of it) or of features and a head (``products_only``)."""
+    ready = calibrated(job, onnx_graph.PRODUCTS if products_only else ())
+    if not products_only:
+        return ready.quantized(signed, reduce_range=reduce_range)
+    only = _product_names(ready.model)
+    return ready.quantized(signed, only=only, float_sums=True, reduce_range=reduce_range)
+
+
 def _write_products(job: Job, signed: bool) -> Made:
-    ready = calibrated(job, onnx_graph.PRODUCTS)
-    model = ready.quantized(signed, only=_product_names(ready.model), float_sums=True)
-    return _write(job, model, PRODUCTS)
+    return _write(job, static(job, True, signed), PRODUCTS)
 
 
 def _write_last_layer(job: Job, signed: bool) -> Made:

@@ -1,9 +1,10 @@
-"""Which layers of an ONNX file can saturate in an engine's kernels, read off the file alone.
+"""Which layers of an ONNX file can saturate in an engine's kernels, and whether the kernels here do.
 
-In: an ``.onnx`` file. Out: the layers whose signed weights are too large. An x86 processor without VNNI multiplies
-bytes by ``vpmaddubsw``: two products of an unsigned activation (up to 255) and a signed weight are added in 16 bits,
-and what is above 32,767 is cut off. With weights of seven bits, 2 * 255 * 64 = 32,640 fits. Kernels for signed
-activations flip their sign bit and do the same; unsigned weights are widened first and never saturate.
+In: an ``.onnx`` file. Out: the layers whose signed weights are too large, read off the file alone. An x86 processor
+without VNNI multiplies bytes by ``vpmaddubsw``: two products of an unsigned activation (up to 255) and a signed weight
+are added in 16 bits, and what is above 32,767 is cut off. With weights of seven bits, 2 * 255 * 64 = 32,640 fits.
+Kernels for signed activations flip their sign bit and do the same; unsigned weights are widened first and never
+saturate.
 """
 
 from __future__ import annotations
@@ -55,3 +56,22 @@ def _integers(
             return None
         name = node.input[0]
     return known[name]
+
+
+def kernels_saturate() -> bool:
+    """True where ONNX Runtime's product of unsigned and signed bytes saturates on this processor: asked by one product
+    of 255 and 127, thirty-two times, whose sums of two do not fit into 16 bits."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["a", "b"], ["product"])],
+        "asks",
+        [helper.make_tensor_value_info("a", TensorProto.UINT8, [1, 32])],
+        [helper.make_tensor_value_info("product", TensorProto.INT32, [1, 16])],
+        [numpy_helper.from_array(np.full((32, 16), 127, np.int8), "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session: Any = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (product,) = session.run(None, {"a": np.full((1, 32), 255, np.uint8)})
+    return bool((product != 32 * 255 * 127).any())

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+
+from export.saturation import kernels_saturate
+
+__all__ = ["exact_scores", "kernels_saturate", "large_signals", "write_saturating"]
 
 LEADS, SAMPLES, CLASSES = 4, 40, 3
 SIGNAL_STEP, WEIGHT_STEP = 0.01, 0.01
@@ -74,20 +77,3 @@ def exact_scores(signals: NDArray[np.float32], largest: int = 127, top: int = 52
     sums = np.einsum("nls,cls->nc", steps, weights) * (SIGNAL_STEP * WEIGHT_STEP)
     step = top / 255
     return step * np.clip(np.rint(sums / step), 0, 255)
-
-
-def kernels_saturate() -> bool:
-    """True where ONNX Runtime's product of unsigned and signed bytes saturates on this processor: asked by one product,
-    255 * 127 twice, whose sum does not fit into 16 bits."""
-    nodes = [helper.make_node("MatMulInteger", ["a", "b"], ["product"])]
-    graph = helper.make_graph(
-        nodes,
-        "asks",
-        [helper.make_tensor_value_info("a", onnx.TensorProto.UINT8, [1, 32])],
-        [helper.make_tensor_value_info("product", onnx.TensorProto.INT32, [1, 16])],
-        [numpy_helper.from_array(np.full((32, 16), 127, np.int8), "b")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (product,) = session.run(None, {"a": np.full((1, 32), 255, np.uint8)})
-    return bool((product != 255 * 127 * 32).any())
