@@ -202,7 +202,8 @@ class _Work:
         entry, source = METHODS[want.method], want.source
         files = () if source is None else (self.trained[place.name].module for place in source.models)
         through_twin = entry.way == "twin" or any(isinstance(module, FileModel) for module in files)
-        return code_of_set(entry.make(self.study.attacks), source, through_twin)
+        made, noise = entry.make(self.study.attacks), entry.noise is not None
+        return code_of_set(made, source, through_twin=through_twin, noise=noise)
 
     def job(self, want: Wanted) -> Job:
         assert want.method != "clean"
