@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core.errors import InputError
 from ecg.recordings import Recordings
 from export import onnx_files, recipes
-from export.job import Made
+from export.job import Job, Made
 from export.manifest import Entry, load_manifest, manifest_path
 from export.run import export_study
 from export.table import manifest_table
