@@ -38,7 +38,7 @@ from models.given_files import FileModel
 from models.run import Trained
 from runtime.files import read_array, read_json, replacing, sha256_file, write_json
 
-# Bump when the same settings would give other bytes.
+# Bump when the same settings would give other bytes for a reason that no digest of code sees (attacks/code.py).
 VERSION = 2
 SIGMA_RECORDS = 2000
 
