@@ -28,12 +28,13 @@ def code_of_clean() -> tuple[Code, ...]:
     return (code_of(MEASURING),)
 
 
-def code_of_set(method: Method, source: Source | None, through_twin: bool) -> tuple[Code, ...]:
-    """The code behind one set. ``through_twin``: gradients go through a file's own graph (:mod:`twins`)."""
+def code_of_set(method: Method, source: Source | None, *, through_twin: bool, noise: bool) -> tuple[Code, ...]:
+    """The code behind one set. ``through_twin``: gradients go through a file's own graph (:mod:`twins`). ``noise``: it
+    takes recorded noise."""
     own = code_of(ours(_modules(method)), without=(TABLE,))
     shared = code_of((*MEASURING, GRID), without=(TABLE, ENSEMBLES))
     if source is None:
-        return own, shared
+        return (own, shared, code_of(("ecg.noise_records",))) if noise else (own, shared)
     opening = [code_of(("models.fold",))]
     if source.name.startswith(WITHOUT):
         opening.append(code_of((ENSEMBLES,), without=(TABLE,)))

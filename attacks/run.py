@@ -40,7 +40,7 @@ from models.given_files import FileModel
 from models.run import Trained
 from runtime.files import read_array, replacing, sha256_file, write_json
 
-# Bump when the same settings would give other bytes.
+# Bump when the same settings would give other bytes for a reason that no digest of code sees (attacks/code.py).
 VERSION = 3
 SIGMA_RECORDS = 2000
 
@@ -254,7 +254,8 @@ class _Work:
         entry, source = METHODS[want.method], want.source
         files = () if source is None else (self.trained[place.name].module for place in source.models)
         through_twin = entry.way == "twin" or any(isinstance(module, FileModel) for module in files)
-        return code_of_set(entry.make(self.study.attacks), source, through_twin)
+        made, noise = entry.make(self.study.attacks), entry.noise is not None
+        return code_of_set(made, source, through_twin=through_twin, noise=noise)
 
     def job(self, want: Wanted, precision: Precision | None = None) -> Job:
         assert want.method != "clean"

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from core.errors import InputError
 
-ROOMS = Path(__file__).resolve().parent.parent  # where the packages lie, in a checkout and in site-packages
+HOME = Path(__file__).resolve().parent.parent  # where the rooms lie, in a checkout or among other people's packages
+ROOMS = ("core", "ecg", "models", "export", "twins", "attacks", "runtime", "bench")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def code_of(modules: tuple[str, ...], rooms: tuple[str, ...] = (), without: tupl
             continue
         found = _read(name)
         if found is None:
-            raise ValueError(f"{name} ({importer}) is no module under {ROOMS}")
+            raise ValueError(f"{name} ({importer}) is no module under {HOME}")
         seen[name] = found.sha256
         waiting += [(each, name) for each in found.imports if each.partition(".")[0] in followed]
     text = "\n".join(f"{name} {sha256}" for name, sha256 in sorted(seen.items()))
@@ -70,8 +71,8 @@ def module_of(function: Callable[..., object]) -> str:
 
 
 def ours(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the modules that lie in one of our packages, each once, in order of their names: a user's own has a
-    digest of its own."""
+    """Those of the modules that lie in one of our rooms, each once, in order of their names: a user's own has a digest
+    of its own."""
     return tuple(sorted({name for name in names if _path(name) is not None}))
 
 
@@ -93,11 +94,10 @@ def _read(name: str) -> _Module | None:
 
 def _path(name: str) -> Path | None:
     """The file of a module of ours, None for any other."""
-    base = ROOMS.joinpath(*name.split("."))
-    file = base.with_name(f"{base.name}.py")
-    if "." not in name and not (base / "__init__.py").is_file():
-        return None  # a single file beside our packages is none of ours
-    return next((path for path in (base / "__init__.py", file) if path.is_file()), None)
+    if name.partition(".")[0] not in ROOMS:
+        return None
+    base = HOME.joinpath(*name.split("."))
+    return next((path for path in (base / "__init__.py", base.with_name(f"{base.name}.py")) if path.is_file()), None)
 
 
 def _imports(tree: ast.Module, package: str) -> Iterable[str]:

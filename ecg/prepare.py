@@ -23,7 +23,8 @@ from core.study import BeatData, PtbXlData, Study, SyntheticData
 from ecg import beats, ptbxl
 from ecg.recordings import FORMAT, Recordings, open_recordings
 
-READERS = 2  # raise it when a reader makes other arrays of the same files: older caches are then not taken
+# Raise it when a reader makes other arrays of the same files for a reason that no digest of its code sees.
+READERS = 2
 
 
 def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from core.code_digest import Code, code_of, module_of
+from core.code_digest import Code, code_of, module_of, ours
 from core.recipes import FLOAT, base_of, recipe_of
 from export.recipes import cell_of
 
@@ -27,4 +27,4 @@ def code_of_file(module: nn.Module, recipe: str) -> tuple[Code, ...]:
         writers |= set() if isinstance(cell, str) else {module_of(write) for write in cell}
     rooms = ("export", "twins")
     gate = code_of((GATE,), rooms=rooms, without=(TABLE, "export.code", *TOOLS.values()))
-    return code_of(tuple(sorted(writers)), rooms=rooms, without=(TABLE,)), gate
+    return code_of(ours(writers), rooms=rooms, without=(TABLE,)), gate

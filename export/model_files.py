@@ -35,7 +35,8 @@ from runtime.files import read_json, replacing, sha256_file, write_json
 
 _CALIBRATION = {"calibration_records", "calibration_method"}
 _MIXED = {"keep_float", "sensitive_layers"}
-# Bump when the same settings would give another file, another price or another verdict: it makes every file stale.
+# Bump when the same settings would give another file, another price or another verdict for a reason that no digest of
+# code sees (export/code.py): it makes every file stale.
 VERSION = 4
 LIBRARIES = {
     "onnx": ("torch", "onnx", "onnxruntime", "emlearn"),

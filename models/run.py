@@ -44,7 +44,8 @@ from models.systems import System, Task, resolve
 from models.train import Plan, fit_normalisation, scores_of, train_net
 from runtime.files import read_json, write_json
 
-# Bump when the same settings would train another model: it makes every trained model of this kind stale.
+# Bump when the same settings would train another model for a reason that no digest of code sees (_code): it makes every
+# trained model of this kind stale.
 VERSION = 1
 # Bump when metrics.json would hold something else of the same model: it is measured again.
 METRICS_VERSION = 3

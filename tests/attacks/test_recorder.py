@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from attacks.ball import L1, L2, LINF, Ball
-from attacks.noise import random_sign
+from attacks.method import expect_declared, expect_inside
+from attacks.methods import METHODS
+from attacks.noise import RandomSign, random_sign
 from attacks.recorder import Recorder, distances
+from core.errors import InputError
+from core.study import AttackSpec
 
 
 @pytest.mark.parametrize("ball", [LINF, L2, L1], ids=lambda ball: ball.norm)
@@ -43,6 +48,38 @@ def test_an_l2_perturbation_inside_its_ball_loses_little_by_rounding(delta: np.n
     budget = float(np.sqrt((delta.astype(np.float64) ** 2).mean())) + 1e-9
     other = Recorder(0.001, -1024, 1023).record(clean, delta, budget, "l2")
     assert np.abs(other * 0.001 - delta).max() <= 0.0015 + 1e-6  # the nearest step, or the one before it
+
+
+@settings(max_examples=100, deadline=None)
+@given(delta=hnp.arrays(np.float32, (1, 2, 50), elements=st.floats(-0.015625, 0.015625, width=32)))
+def test_an_l1_perturbation_inside_its_ball_loses_little_by_rounding(delta: np.ndarray) -> None:
+    clean = np.zeros((1, 2, 50), np.int16)
+    budget = float(np.abs(delta.astype(np.float64)).mean()) + 1e-9
+    other = Recorder(0.001, -1024, 1023).record(clean, delta, budget, "l1")
+    assert np.abs(other * 0.001 - delta).max() <= 0.0015 + 1e-6  # the nearest step, or the one before it
+    assert np.abs(other).sum() <= budget / 0.001 * delta.size * (1 + 1e-6)
+
+
+def test_a_norm_that_the_recorder_does_not_know_is_refused() -> None:
+    clean, delta = np.zeros((1, 1, 3), np.int16), np.zeros((1, 1, 3), np.float32)
+    with pytest.raises(ValueError, match="no norm 'l3'; there are linf, l2, l1, none"):
+        Recorder(0.001, -1024, 1023).record(clean, delta, 0.001, "l3")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="bounded, and in no norm"):
+        Recorder(0.001, -1024, 1023).record(clean, delta, 0.001, "none", bounded=True)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_declares_its_norm_and_its_bound(name: str) -> None:
+    expect_declared(name, METHODS[name].make(AttackSpec()))  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.0011, "beyond the budget of 0.001 mV"), (np.nan, "is not finite")])
+def test_what_goes_beyond_what_is_declared_is_refused_and_not_clipped(value: float, said: str) -> None:
+    delta = torch.zeros(2, 1, 3)
+    delta[1, 0, 2] = value
+    with pytest.raises(InputError, match=f"method random-sign: .*recording b.*{said}"):
+        expect_inside("random-sign", RandomSign(), delta, 0.001, ["a", "b"])
+    expect_inside("random-sign", RandomSign(), delta[:1], 0.001, ["a"])
 
 
 def test_noise_without_a_bound_is_only_rounded_and_clipped() -> None:

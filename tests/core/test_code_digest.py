@@ -22,7 +22,7 @@ SOURCES = {
     "room/deep/inner.py": "from ..shared import x\ny = x\nraise RuntimeError('executed')\n",
     "elsewhere/__init__.py": "",
     "elsewhere/thing.py": "z = 1\n",
-    "loose.py": "",
+    "torch/__init__.py": "",  # in site-packages other people's packages lie beside ours
 }
 
 
@@ -31,7 +31,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(source)
-    monkeypatch.setattr(core.code_digest, "ROOMS", tmp_path)
+    monkeypatch.setattr(core.code_digest, "HOME", tmp_path)
+    monkeypatch.setattr(core.code_digest, "ROOMS", ("room", "elsewhere"))
     forget()
     yield tmp_path
     forget()
@@ -80,7 +81,7 @@ def test_line_ends_count_for_nothing(home: Path) -> None:
 
 
 def test_what_is_not_ours_is_told_apart(home: Path) -> None:
-    assert ours(["room.one", "numpy", "loose", "room.one", "mynet"]) == ("room.one",)
+    assert ours(["room.one", "numpy", "torch", "room.one", "mynet", "builtins"]) == ("room.one",)
     with pytest.raises(ValueError, match=r"room\.gone \(asked for\) is no module"):
         code_of(("room.gone",))
     assert module_of(Step) == "core.steps"
