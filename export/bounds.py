@@ -37,9 +37,9 @@ class Bound:
 
 
 # Measured over the six systems of four studies (2026-11): float32 files were within 4e-6 standard deviations of the
-# source's scores, so 1e-4 leaves room for other processors and deeper nets and none for a wrong weight. Their AUC moved
-# by less than 1e-5. A sigmoid at the end of a graph can be within 1e-4 everywhere and tie a third of the recordings, in
-# an engine that is flat where the source is not: what falls by as much as half floats may is refused.
+# source's scores, so 1e-4 leaves room for other processors and deeper nets and none for a wrong weight. No AUC moved in
+# the fourth digit. A sigmoid at the end of a graph can be within 1e-4 everywhere and tie a third of the recordings, in
+# an engine that is flat where the source is not: what half floats are noted for is refused.
 FP32 = Bound(moved=0.0, auc_refused=0.002, auc_noted=0.0005, auc_sure=True)
 # A feature is a sum in another order of additions there, and a value within a rounding error of a threshold takes the
 # other branch: rare (none of 300 in any of the four studies), and then far off, so recordings are counted.
