@@ -39,7 +39,7 @@ def not_finite(
     strange = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if not len(strange):
         return None
-    which = f" ({listed([str(ids[at]) for at in strange])})" if len(ids) == len(scores) else ""
+    which = f" ({listed([str(ids[at]) for at in strange.tolist()])})" if len(ids) == len(scores) else ""
     return f"{len(strange)} of {len(scores)} {kind}{which}"
 
 

@@ -7,7 +7,7 @@ may round a quantized file by a step more or less, and needs no room of its own 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.recipes import recipe_of
 
@@ -39,14 +39,13 @@ class Bound:
 
 
 # Measured over the six systems of four studies (2026-11): float32 files were within 4e-6 standard deviations of the
-# source's scores, so 1e-4 leaves room for other processors and deeper nets and none for a wrong weight. Their AUC moved
-# by less than 1e-5. A sigmoid at the end of a graph can be within 1e-4 everywhere and tie a third of the recordings, in
-# an engine that is flat where the source is not: what falls by as much as half floats may is refused.
-FLOAT_AUC = {"auc_refused": 0.002, "auc_noted": 0.0005, "auc_sure": True}
-FP32 = Bound(moved=0.0, **FLOAT_AUC)
+# source's scores, so 1e-4 leaves room for other processors and deeper nets and none for a wrong weight. No AUC moved in
+# the fourth digit. A sigmoid at the end of a graph can be within 1e-4 everywhere and tie a third of the recordings, in
+# an engine that is flat where the source is not: what half floats are noted for is refused.
+FP32 = Bound(moved=0.0, auc_refused=0.002, auc_noted=0.0005, auc_sure=True)
 # A feature is a sum in another order of additions there, and a value within a rounding error of a threshold takes the
 # other branch: rare (none of 300 in any of the four studies), and then far off, so recordings are counted.
-STEPS = Bound(moved=0.01, **FLOAT_AUC)
+STEPS = replace(FP32, moved=0.01)
 # Half floats carry 11 bits, 5e-4 of a value. Nets were within .005 standard deviations, forests on half-float features
 # beyond .02 on at most 2 of 300 recordings, and no AUC moved by more than .0001.
 FP16 = Bound(tolerance=0.02, in_spread=True, moved=0.03, noise=0.5, auc_refused=0.005, auc_noted=0.002)

@@ -108,7 +108,7 @@ def paper_row(
     if not defined.all():
         which = [names[at] if at < len(names) else f"class {at + 1}" for at in np.flatnonzero(~defined).tolist()]
         reason = f"{listed(which)} without a positive or without a negative recording, of {n}"
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     if defined.any():
         found["auc"] = float(macro_auc(scores, labels))
     if classes > 1:

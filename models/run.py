@@ -212,7 +212,12 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
     folder, task, seed = step.folder, task_of(recordings), _seed(study, spec)
     head = _begin(recordings, name, spec, step)
     history: list[dict[str, float | None]] = []
-    say(f"training {name} ({system.says}) on {len(recordings.indices('train')):,} recordings")
+    rows = recordings.indices("train")
+    say(f"training {name} ({system.says}) on {len(rows):,} recordings")
+    there = recordings.labels[rows].astype(bool)
+    for says, never in (("no", ~there.any(axis=0)), ("only", there.all(axis=0))):
+        for at in np.flatnonzero(never):
+            say(f"  warning: {says} training recordings of class {task.classes[at]}: nothing is learnt of it")
     if system.net is not None:
         torch.manual_seed(seed)
         net = build_net(f"[models.{name}]", system, spec, task)
