@@ -211,7 +211,7 @@ def study(factory: str, **attacks: object) -> Study:
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> Recordings:
-    return small_recordings(tmp_path / "recordings", 300)
+    return small_recordings(tmp_path / "recordings", 600)
 
 
 class Losing(LosesItself):
@@ -265,7 +265,7 @@ def test_an_encoder_for_each_lead_through_every_path(recordings: Recordings, tmp
 
     def reached(model: nn.Module) -> float:
         """What is left on the module itself of an attack made through ``model``."""
-        method, generator = Aimed(Pgd(6)), torch.Generator().manual_seed(1)
+        method, generator = Aimed(Pgd(20)), torch.Generator().manual_seed(1)
         delta = method.perturb(model, scene, method.prepare(model, scene, generator), victims, generator).delta
         signals = to_millivolts(recorder.record(clean, delta.numpy(), 0.05), recorder.step_mv)
         return macro_auc(scores_of(own.module, torch.from_numpy(signals)).numpy(), recordings.labels[test])
