@@ -167,10 +167,16 @@ def _follow_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _processors() -> int:
+    """Those that this process may use: in a container or under ``taskset`` they are fewer than the machine has."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
 def open_pool(jobs: Sequence[Job], workers: int | None, scheduler: str | None) -> Pool:
     """The pool that was asked for: a cluster by its address; else ``workers`` processes, 0 for none but this; by
     default as many as there are processors."""
     if scheduler is not None:
         return Cluster(scheduler, jobs)
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = _processors() if workers is None else workers
     return Here() if workers < 1 else Processes(workers)

@@ -201,3 +201,13 @@ def test_a_processor_held_to_avx2_takes_float32() -> None:
         [sys.executable, "-c", CHILD], env=environment, capture_output=True, text=True, check=True, timeout=300
     )
     assert done.stdout.split()[-1] == "float32"
+
+
+def test_where_torch_has_no_bfloat16_it_takes_float32() -> None:
+    def timed(count: int, half: bool) -> float:
+        if half:
+            raise RuntimeError('"conv" not implemented for BFloat16')
+        return 0.001 * count
+
+    chosen = choose(learned(), references(), timed=timed)
+    assert chosen.precision == "float32" and "not implemented" in str(chosen.reason)
