@@ -75,8 +75,11 @@ def choose(module: nn.Module, references: Victims, pinned: bool = False, timed: 
     """
     if not is_convolutional(module):
         return Chosen("float32")
-    if not pinned and not is_faster(timed or _timed(module, references), len(references)):
-        return Chosen("float32", "bfloat16 is not faster on this processor")
+    try:
+        if not pinned and not is_faster(timed or _timed(module, references), len(references)):
+            return Chosen("float32", "bfloat16 is not faster on this processor")
+    except RuntimeError as error:  # an operator that torch has no bfloat16 for here
+        return Chosen("float32", f"in bfloat16 it does not run here ({' '.join(str(error).split())[:120]})")
     reason = half_differs(module, references)
     return Chosen("bfloat16") if reason is None else Chosen("float32", f"in bfloat16 {reason}")
 

@@ -16,6 +16,7 @@ import copy
 from collections import defaultdict
 
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from models.held import Held, hold
@@ -86,7 +87,7 @@ def _fold_all(traced: fx.GraphModule, dense: bool) -> bool:
         if any(target.rpartition(".")[0] in names for target in read):
             continue
         fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
-        whole = fuse(layer, norm)  # type: ignore[type-var]
+        whole = fuse(layer, norm)
         for name in names:
             traced.set_submodule(name, whole)
         for node in nodes:
@@ -99,19 +100,21 @@ def _fold_all(traced: fx.GraphModule, dense: bool) -> bool:
     return found
 
 
-def _norm_behind(layer: nn.Module, calls: list[fx.Node], modules: dict[str, nn.Module]) -> nn.Module | None:
+def _norm_behind(layer: nn.Module, calls: list[fx.Node], modules: dict[str, nn.Module]) -> _BatchNorm | None:
     """The one batch norm behind every call of a layer, if nothing else takes the layer's output anywhere."""
     kind = PAIRS.get(type(layer))
     if kind is None or _is_hooked(layer):
         return None
     behind = [next(iter(node.users)) if len(node.users) == 1 else None for node in calls]
-    norms = {id(modules[node.target]) if node is not None and node.op == "call_module" else None for node in behind}
+    norms = {
+        id(modules[str(node.target)]) if node is not None and node.op == "call_module" else None for node in behind
+    }
     if len(norms) != 1 or None in norms:
         return None
     assert behind[0] is not None
     norm = modules[str(behind[0].target)]
     # Without running statistics it looks at the batch.
-    if type(norm) is not kind or norm.running_mean is None or _is_hooked(norm):
+    if type(norm) is not kind or not isinstance(norm, _BatchNorm) or norm.running_mean is None or _is_hooked(norm):
         return None
     if isinstance(layer, nn.Linear) and layer.out_features != norm.num_features:
         return None
