@@ -84,7 +84,8 @@ def _recordings(evaluation: Evaluation, chosen: Recommendation, clean: Row | Non
     fuller = evaluation.fuller.get(chosen.device)
     if fuller is not None and chosen.artifact in fuller.apart:
         text = f"Its scores on {chosen.device} differ from those on {fuller.device} by up to "
-        text += f"{fuller.apart[chosen.artifact]:.2g}: its AUC is that of {chosen.device}"
+        text += f"{fuller.apart[chosen.artifact]:.2g}: its AUC is that of {chosen.device}, "
+        text += f"and under attack at most what was found on {fuller.device}"
         yield Doubt("other scores", f"{text}.")
     count = evaluation.recordings
     if clean is not None and clean.n is not None and count and clean.n < count:

@@ -37,13 +37,11 @@ WORDS: dict[Through, str] = {
 @dataclass(frozen=True)
 class Counted:
     """What one file counts for at one budget. ``values`` float64 (1 + resamples,): the worst case that counts, of all
-    recordings, then of each resample; ``held_to``: the file whose worst case bounds it, None where none does;
-    ``lowered``: whether that is below its own."""
+    recordings, then of each resample; ``held_to``: the file whose worst case bounds it, None where none does."""
 
     through: Through
     values: NDArray[np.float64]
     held_to: str | None = None
-    lowered: bool = False
 
 
 CountedKey = tuple[str, str, float]  # device, artifact, budget in mV
@@ -101,8 +99,7 @@ def counted_worst(rows: Sequence[Row], aucs: Resampled) -> CountedWorst:
             found[key] = Counted(through[key], own)
             continue
         other = aucs[str(bound.device), bound.artifact, str(bound.signals)]
-        values = lower_of(own, row.n, other, bound.n)
-        found[key] = Counted(through[key], values, bound.artifact, bool(other[0] < own[0]))
+        found[key] = Counted(through[key], lower_of(own, row.n, other, bound.n), bound.artifact)
     return found
 
 
@@ -138,9 +135,10 @@ def _bound(
 def losses(rows: Sequence[Row], aucs: Resampled, counted: CountedWorst) -> Losses:
     """The loss budgets of every file that has a clean AUC and a worst case of the same recordings."""
     found: Losses = {}
+    worst = [row for row in rows if row.method == WORST]
     for row in rows:
         if row.method == "clean" and row.device is not None and row.auc is not None:
-            budgets, curve = counted_curve(row, rows, counted)
+            budgets, curve = counted_curve(row, worst, counted)
             if budgets:
                 clean = aucs[row.device, row.artifact, str(row.signals)]
                 found[row.device, row.artifact] = loss_budgets(budgets, curve, clean)

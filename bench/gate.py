@@ -202,7 +202,7 @@ def _attacked(evaluation: Evaluation, line: Line, budget: float, least: float, s
     asked = f"attacked AUC at least {auc_text(least)} at {budget_text(budget)}"
     worst, cell = _lowest(evaluation, line.device, line.clean.artifact, budget), line.cells.get(budget)
     if worst is None or cell is None:
-        there = ", ".join(budget_text(each) for each in line.cells) or "none"
+        there = ", ".join(budget_text(at) for at, each in line.cells.items() if each.attacked is not None) or "none"
         return asked, False, f"no attack was measured at this budget (there are: {there})"
     said = f"{auc_text(worst.auc)} {span(worst.auc_low, worst.auc_high)} under {worst.method} on {worst.source}"
     value = worst.auc_low if strict else worst.auc
@@ -249,6 +249,16 @@ def _doubt(line: Line, budgets: Sequence[float]) -> str | None:
     return None
 
 
+def _through(line: Line) -> str:
+    """Through what the file was attacked, where that was not its own graph; where only at some budgets, at which."""
+    counted = {budget: cell.counted.through for budget, cell in line.cells.items() if cell.counted is not None}
+    through = weakest(counted.values())
+    if through is None or through == "itself":
+        return ""
+    there = [budget_text(budget) for budget, each in counted.items() if each == through]
+    return f"; {WORDS[through]}" + (f" at {', '.join(there)}" if len(there) < len(counted) else "")
+
+
 def _budget(evaluation: Evaluation, line: Line, bound: BudgetBound, strict: bool) -> tuple[str, bool, str]:
     """The budget at which a file loses so much of its AUC, or crosses an AUC."""
     what = f"loses {bound.loss:g} of AUC" if bound.loss is not None else f"crosses an AUC of {bound.auc:g}"
@@ -256,15 +266,13 @@ def _budget(evaluation: Evaluation, line: Line, bound: BudgetBound, strict: bool
     clean = evaluation.counted_values(line.clean)
     budgets, curve = counted_curve(line.clean, evaluation.rows, evaluation.counted)
     if clean is None or not budgets:
-        return asked, False, "no attack was measured on its clean recordings"
+        return asked, False, "no clean AUC and worst case of the same recordings were measured"
     found = crossing(budgets, curve, clean, loss=bound.loss, auc=bound.auc)
     value = found.low if strict else found.estimate
     if value is None:
         return asked, False, f"there is no such budget: {found.reason}"
     said = f"{what} {found.sentence}"
-    through = weakest(cell.counted.through for cell in line.cells.values() if cell.counted is not None)
-    if through is not None and through != "itself":
-        said += f"; {WORDS[through]}"
+    said += _through(line)
     if bound.budget_mv > found.largest:
         return asked, False, f"{said}, and nothing was measured above {budget_text(found.largest)}"
     if value < bound.budget_mv:

@@ -38,7 +38,7 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     rows = [row for row in evaluation.rows if row.device == device and row.method != WORST]
     said = _engines(lines) + _notes(evaluation, lines) + _failures(rows) + _classes(rows) + _doubtful(lines)
     if any(cell.attacked is not None for line in lines for cell in line.cells.values()):
-        said += _sources(evaluation, lines) + _through(lines)
+        said += _sources(evaluation, lines) + _through(lines, evaluation.delta)
     said += _moved(lines)
     # What the study no longer asks for is nobody's missing number; it waits there should the study ask again.
     stale = [each for each in evaluation.stale if each.path.parent.parent.name == device and each.reason != GONE]
@@ -201,17 +201,18 @@ def _sources(evaluation: Evaluation, lines: Sequence[Line]) -> list[str]:
     return said
 
 
-def _through(lines: Sequence[Line]) -> list[str]:
-    """Which files were not attacked through their own graph, and what they are held to for it."""
+def _through(lines: Sequence[Line], delta: float) -> list[str]:
+    """Which files were not attacked through their own graph, and for how much they count where that is lower than what
+    was measured on them by at least ``delta``."""
     found: dict[Through, dict[str, list[float]]] = {}
-    held: dict[str, str] = {}
+    held: dict[str, list[str]] = {}
     for line in lines:
         for budget, cell in line.cells.items():
             if cell.counted is not None and cell.counted.held_to is not None:
                 found.setdefault(cell.counted.through, {}).setdefault(line.clean.artifact, []).append(budget)
-                if cell.counted.lowered:
+                if cell.worst is not None and cell.worst - float(cell.counted.values[0]) >= delta:
                     counted = f"{auc_text(float(cell.counted.values[0]))} at {budget_text(budget)}"
-                    held[line.clean.artifact] = counted
+                    held.setdefault(line.clean.artifact, []).append(counted)
     said = []
     every = {line.clean.artifact: len(line.cells) for line in lines}
     for through, files in found.items():
@@ -220,7 +221,7 @@ def _through(lines: Sequence[Line]) -> list[str]:
             for name, budgets in files.items()
         ]
         kin = "their float file" if through == "parent" else "a sibling that was attacked"
-        lower = [f"{name} for {counted}" for name, counted in held.items() if name in files]
+        lower = [f"{name} for {' and '.join(counted)}" for name, counted in held.items() if name in files]
         text = f"^ {', '.join(named)}: {WORDS[through]}; recommendation, gate and loss budgets count them for at most "
         text += f"what {kin} keeps" + (f" (lower than their own: {', '.join(lower)})" if lower else "")
         said.append(f"{text}.")

@@ -102,7 +102,7 @@ def _device(evaluation: Evaluation, name: str, lines: Sequence[Line]) -> str:
     cost = "M instructions" if counted else "p50, ms"
     heads = ["artifact", "size", cost, "p99, ms", "clean AUC", "int - float"]
     heads = [head for head in heads if not (counted and head == "p99, ms")]
-    heads += [".05 lost at, mV", ".5 crossed at, mV"] if budgets else []
+    heads += ["-.05 at, mV", ".5 at, mV"] if budgets else []
     heads += [f'<span data-budget="{budget:g}">{esc(budget_text(budget))}</span>' for budget in budgets]
     rows = [_line(line, budgets, counted) for line in lines]
     attributes = [

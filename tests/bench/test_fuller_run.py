@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.answers import answers
 from bench.evaluation import evaluate
 from bench.fuller_run import Fuller
 from bench.gate import Bounds, gate
-from tests.bench.making import make_build, write_result
+from tests.bench.making import audit, give, make_build, scores_of_auc, write_result
 
 FP32, INT8 = "cnn/onnx-fp32", "cnn/onnx-int8-static"
 PI4 = {"name": "pi4", "evidence": "measured-on-device", "fingerprint": {"cpu": "Cortex-A72"}}
@@ -89,3 +90,27 @@ def test_the_gate_holds_a_device_by_the_fuller_run_and_says_so(tmp_path: Path) -
     where = "(on host, 60 recordings; its scores on pi4 are the same)"
     assert (auc.held, p50.held, attacked.held) == (True, True, True)
     assert auc.found.endswith(where) and attacked.found.endswith(where) and where not in p50.found
+
+
+def test_few_attacks_on_a_device_do_not_make_a_file_stronger_than_many_elsewhere(tmp_path: Path) -> None:
+    """Its scores there are others, so its own AUCs count; under attack at most what the fuller run found."""
+    head = make_build(tmp_path, budgets=(0.02,), n=400, patients=200, synthetic=False, note=None)
+    for name in (FP32, INT8):
+        give(tmp_path, head, name, "clean", 0.9)
+        give(tmp_path, head, name, "pgd-cnn-0.02mV", 0.6)
+    audit(tmp_path)
+    on_pi4(tmp_path, head, lambda _, scores: np.where(scores > 0, 2, scores)[:100].astype(np.float32))
+    for artifact in head["artifacts"]:  # a weaker attack there
+        attack = next(each for each in head["signals"] if each["method"] == "pgd")
+        labels = np.load(tmp_path / "bundle/labels.npy")
+        scores = scores_of_auc(labels, 0.8)[:100]
+        write_result(tmp_path / "results/pi4", head, artifact, attack, scores, device=PI4)
+    evaluation = evaluate(tmp_path, 100)
+    assert set(evaluation.fuller["pi4"].apart) == {FP32, INT8}
+    found = answers(evaluation).recommendation
+    assert found is not None and (found.device, found.auc_device, found.recordings) == ("pi4", "pi4", 100)
+    (point,) = [each for each in found.front if each.artifact == found.artifact]
+    assert point.auc_measured is not None and point.auc_measured > 0.7
+    assert point.auc_attacked == evaluation.counted["host", found.artifact, 0.02].values[0]
+    (said,) = [each for each in found.doubts if each.word == "other scores"]
+    assert "Its scores on pi4 differ from those on host" in said.sentence

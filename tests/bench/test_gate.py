@@ -256,3 +256,12 @@ def test_budget_bounds(text: str, expected: BudgetBound) -> None:
 def test_what_is_no_budget_bound(text: str) -> None:
     with pytest.raises(InputError, match="not a budget at a loss"):
         budget_bound(text)
+
+
+def test_the_gate_says_at_which_budgets_only_the_float_parent_was_attacked(tmp_path: Path) -> None:
+    head = make_build(tmp_path / "made", budgets=(0.01, 0.1), further=[("twin", INT8)], n=400, patients=200)
+    for signals, auc in zip(("clean", "pgd-cnn-0.01mV", "pgd-cnn-0.1mV"), (0.9, 0.8, 0.6), strict=True):
+        give(tmp_path / "made", head, INT8, signals, auc)
+    (tmp_path / "made/results/host/cnn__onnx-int8-static/twin-cnn.onnx-int8-static-0.01mV.json").unlink()
+    (check,) = gate(evaluate(tmp_path / "made", 100), Bounds(min_budget=(budget_bound(".01mV@.5"),)), [INT8])
+    assert "attacked through its float parent only at 0.01 mV" in check.found

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from bench.answers_types import Answers, Comparison, FrontPoint, Question, Recommendation, Sentence
+from bench.answers_types import Answers, Comparison, Doubt, FrontPoint, Question, Recommendation, Sentence
 from bench.evaluation import evaluate
+from bench.loss_budgets import Crossing, LossBudgets
 from bench.report import write_report
 from bench.report.answered import NONE, SILENT
 from core.errors import InputError
@@ -215,6 +218,44 @@ def test_the_answers_stand_on_top_and_say_no_more_than_they_were_given(tmp_path:
     assert [page.index(f"About {name}?") for name in QUESTIONS] == sorted(
         page.index(f"About {name}?") for name in QUESTIONS
     )
+
+
+def test_the_card_says_where_its_numbers_come_from_and_what_speaks_against_them(tmp_path: Path) -> None:
+    make_build(tmp_path / "made")
+    lost = LossBudgets(Crossing(0.0, 0.0, 0.0123, 0.005, 0.05), Crossing(math.inf, 0.04, math.inf, 0.005, 0.05))
+    whole = recommendation()
+    first = replace(whole.front[0], auc_measured=0.65, through="parent", held_to="cnn/onnx-fp32", losses=lost)
+    chosen = replace(
+        whole,
+        front=(first, *whole.front[1:]),
+        device="pi4",
+        auc_device="host",
+        recordings=1108,
+        doubts=(Doubt("noisy <latency>", "The machine was restless."), Doubt("not audited", "No audit was made.")),
+    )
+    told = Sentence("On its card: noisy <latency> and not audited.", "The machine was restless.")
+    answered = Answers(chosen, questions(ship=told), ())
+    page = write_report(evaluate(tmp_path / "made", 100), tmp_path / "report", answers=answered).read_text()
+    card = page[page.index('class="answer"') : page.index('class="question"')]
+    assert "latency on pi4; AUC on host, 1,108 recordings" in card
+    assert ".600 (.650 measured on it)" in card
+    assert "&lt; 0.005 mV <small>[&lt; 0.005, 0.0123]</small>" in card
+    assert "&gt; 0.05 mV <small>[0.0400, &gt; 0.05]</small>" in card
+    assert '<strong class="tag doubt">noisy &lt;latency&gt;</strong> The machine was restless.' in card
+    assert "No audit was made." in card
+    assert "On its card" not in page  # it stands there
+    cost = page[page.index('id="cost"') : page.index("</section>", page.index('id="cost"'))]
+    assert "attacked through its float parent only (.650 measured on it)" in cost
+
+
+def test_a_file_that_is_held_to_another_is_marked_in_the_results(page: str) -> None:
+    results = page[page.index('id="results"') : page.index('id="budgets"')]
+    assert "-.05 at, mV" in results and ".5 at, mV" in results
+    row = next(each for each in results.split("<tr") if 'data-model="lstm" data-recipe="onnx-int8-static"' in each)
+    own = next(each for each in results.split("<tr") if 'data-model="lstm" data-recipe="onnx-fp32"' in each)
+    assert row.count("^") == 2 and "^" not in own
+    (said,) = re.findall(r"<li>\^ (.*?): attacked through its float parent only", results)
+    assert "lstm/onnx-int8-static" in said
 
 
 def test_the_front_is_drawn_with_what_was_measured_alone(tmp_path: Path) -> None:
