@@ -118,8 +118,8 @@ def legend(evaluation: Evaluation) -> str:
         "most. Noise: the most harmful of the same budget; s random signs, n white, b baseline wander, m electrode "
         "motion, a muscle (all but s have its energy, not its bound). -.05 at, .5 at: the budget (mV) at which the "
         "worst case has lost .05 of the clean AUC, and at which it crosses .5, [95 % interval], interpolated on the "
-        "log axis; < below the smallest budget, > above the largest; ^ held to a file that was attacked through its own "
-        "graph."
+        "log axis; < below the smallest budget, > above the largest; ^ held to a file that was attacked through its "
+        "own graph."
     )
 
 
