@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.audit_file import FlagEntry, flag_entry
-from attacks.ball import Norm
+from attacks.ball import BallNorm
 from attacks.flags import OTHER_AIM, find_flags, saturated_outputs
 from attacks.measured import Kind, Measured, Row
 from attacks.saturation import in_levels
 from bench.resampled import Kept
 from bench.results import Bundle, DeviceResults
 from bench.schema import ArtifactEntry, BundleHead, SignalEntry
+from core.recipes import FLOAT
 
 ENSEMBLE = "without-"  # the source "without-cnn" is all models but the CNN
-UNROUNDED = "fp32"
 Scores = NDArray[np.floating[Any]]
 
 
@@ -51,7 +51,7 @@ def measured_flags(bundle: Bundle, devices: Sequence[DeviceResults], kept: Kept)
                     partial.add((target, signals.epsilon_mv))
                 continue
             aucs = kept.aucs[device.name, artifact.name, signals.name]
-            norm: Norm | None = "linf" if signals.source is None or signals.attack else None
+            norm: BallNorm | None = "linf" if signals.source is None or signals.attack else None
             row = Row(target, signals.source, signals.method, signals.epsilon_mv)
             rows.append(Measured(row, kind, float(aucs[0]), aucs[1:], norm, signals.facts))
     clean = next((each.name for each in head.signals if each.method == "clean"), "clean")
@@ -67,7 +67,7 @@ def _targets(head: BundleHead, measured: Collection[str]) -> dict[str, ArtifactE
     that was attacked itself."""
     there = [each for each in head.artifacts if each.name in measured]
     found: dict[str, ArtifactEntry] = {}
-    for each in sorted(there, key=lambda each: not each.recipe.endswith(UNROUNDED)):
+    for each in sorted(there, key=lambda each: each.recipe not in FLOAT.values()):
         found.setdefault(each.model, each)
     attacked = {each.source for each in head.signals}
     return found | {each.name: each for each in there if each.name in attacked}
