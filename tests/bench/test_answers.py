@@ -382,7 +382,7 @@ def _both(folder: Path, **changed: Any) -> None:
 CARD: dict[str, tuple[dict[str, Any], Any, str]] = {
     "noisy latency": ({}, lambda f: _both(f, marks=["noisy"]), "restless"),
     "throttled": ({}, lambda f: _both(f, marks=["throttled"]), "clock was held down"),
-    "not audited": ({"audited": False}, None, "No audit of these attacks was made"),
+    "not audited": ({"audited": False}, None, "The attacks were not repeated"),
     "flagged attacks": ({}, lambda f: audit(f, flag("zero-gradient", "cnn")), "zero-gradient"),
     "synthetic": ({"synthetic": True, "note": "SYNTHETIC"}, None, "nothing here is about patients"),
     "a part of the data": ({"note": "subset of 600 records"}, None, "subset of 600 records"),
@@ -390,10 +390,20 @@ CARD: dict[str, tuple[dict[str, Any], Any, str]] = {
 }
 
 
+# Attacked up to a budget that breaks the model: else a check of the attacks says that it was never seen to break.
+TO_COLLAPSE = (0.02, 0.2)
+
+
+def _broken_at_last(artifact: dict[str, Any], signals: dict[str, Any]) -> float:
+    if signals["source"] is None:
+        return 2.0
+    return 1.2 if signals["epsilon_mv"] == TO_COLLAPSE[0] else -3.0
+
+
 @pytest.mark.parametrize("word", CARD)
 def test_the_card_carries_its_own_doubts(tmp_path: Path, word: str) -> None:
     options, damage, sentence = CARD[word]
-    study(tmp_path, by({"cnn": 2.0}, {"cnn": 1.2}), recipes=("onnx-fp32",), **{"jitter": 0.01} | options)
+    study(tmp_path, _broken_at_last, recipes=("onnx-fp32",), budgets=TO_COLLAPSE, **{"jitter": 0.01} | options)
     if damage is not None:
         damage(tmp_path)
     found = _on_card(tmp_path)
@@ -402,7 +412,7 @@ def test_the_card_carries_its_own_doubts(tmp_path: Path, word: str) -> None:
 
 
 def test_a_card_against_which_nothing_speaks_has_no_doubt(tmp_path: Path) -> None:
-    study(tmp_path, by({"cnn": 2.0}, {"cnn": 1.2}), recipes=("onnx-fp32",), jitter=0.01)
+    study(tmp_path, _broken_at_last, recipes=("onnx-fp32",), budgets=TO_COLLAPSE, jitter=0.01)
     assert _on_card(tmp_path) == {}
     assert "On its card" not in said(answers(evaluated(tmp_path)), "ship")
 
@@ -418,7 +428,7 @@ def test_worse_than_chance_stands_on_the_card(tmp_path: Path, clean: float, atta
 
 def test_a_mark_of_the_engine_stands_on_the_card(tmp_path: Path) -> None:
     """Marks are read from the row, also one that this version has no sentence for."""
-    study(tmp_path, by({"cnn": 2.0}, {"cnn": 1.2}), recipes=("onnx-fp32",), jitter=0.01)
+    study(tmp_path, _broken_at_last, recipes=("onnx-fp32",), budgets=TO_COLLAPSE, jitter=0.01)
     evaluation = evaluated(tmp_path)
     for mark, word in (("engine-saturates", "engine saturates"), ("something-new", "something new")):
         rows = tuple(

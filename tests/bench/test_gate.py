@@ -184,12 +184,12 @@ def test_the_command(build: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def curve(tmp_path: Path) -> Path:
-    """The float file: .9 clean, .8 at .01 mV, .6 at .1 mV, so .05 is lost below .01 mV, .2 at 10 ** -1.5 mV, and .5
-    is not crossed up to .1 mV. The int8 file, attacked through its float parent alone, seems to lose nothing."""
+    """The float file: .9 clean, .8 at .01 mV, .6 at .1 mV, .05 at 1 mV, so .05 is lost below .01 mV, .2 at 10 ** -1.5
+    mV, and .5 is crossed at .15 mV. The int8 file, attacked through its float parent alone, seems to lose nothing."""
     folder = tmp_path / "made"
-    head = make_build(folder, budgets=(0.01, 0.1), n=1000, patients=500)
-    for artifact, aucs in ((FLOAT, (0.9, 0.8, 0.6)), (INT8, (0.9, 0.9, 0.9))):
-        for signals, auc in zip(("clean", "pgd-cnn-0.01mV", "pgd-cnn-0.1mV"), aucs, strict=True):
+    head = make_build(folder, budgets=(0.01, 0.1, 1.0), n=1000, patients=500)
+    for artifact, aucs in ((FLOAT, (0.9, 0.8, 0.6, 0.05)), (INT8, (0.9, 0.9, 0.9, 0.9))):
+        for signals, auc in zip(("clean", "pgd-cnn-0.01mV", "pgd-cnn-0.1mV", "pgd-cnn-1mV"), aucs, strict=True):
             give(folder, head, artifact, signals, auc)
     audit(folder)
     return folder
@@ -203,9 +203,11 @@ def curve(tmp_path: Path) -> Path:
         (".034mV@-.2", False, "loses 0.2 of AUC at 0.03"),
         (".01mV@-.05", False, "loses 0.05 of AUC below 0.01 mV"),
         (".001mV@-.05", False, "loses 0.05 of AUC below 0.01 mV"),  # not known to be lost only above that
-        (".02mV@.5", True, "crosses an AUC of 0.5 not up to 0.1 mV"),
-        (".1mV@.5", True, "crosses an AUC of 0.5 not up to 0.1 mV"),
-        (".2mV@.5", False, "nothing was measured above 0.1 mV"),
+        (".02mV@.5", True, "crosses an AUC of 0.5 at 0.15"),
+        (".1mV@.5", True, "crosses an AUC of 0.5 at 0.15"),
+        (".2mV@.5", False, "crosses an AUC of 0.5 at 0.15"),
+        (".02mV@.01", True, "crosses an AUC of 0.01 not up to 1 mV"),
+        ("2mV@.01", False, "nothing was measured above 1 mV"),
         (".03mV@.7", True, "crosses an AUC of 0.7 at 0.03"),
         (".02mV@.95", False, "there is no such budget: its clean AUC is not above 0.95"),
     ],
@@ -229,9 +231,21 @@ def test_a_doubtful_attack_below_the_budget_holds_nothing(curve: Path) -> None:
     bounds = Bounds(min_budget=(budget_bound(".01mV@-.2"),))
     audit(curve, flag("zero-gradient", FLOAT, source="cnn", method="pgd", budget_mv=0.01))
     (check,) = gate(evaluate(curve, 100), bounds, [FLOAT])
-    assert (check.held, "the audit doubts it: zero-gradient" in check.found) == (False, True)
+    assert (check.held, "it is flagged: zero-gradient" in check.found) == (False, True)
     audit(curve, flag("zero-gradient", FLOAT, source="cnn", method="pgd", budget_mv=0.1))
     assert gate(evaluate(curve, 100), bounds, [FLOAT])[0].held  # the budget asked for rests on .01 mV alone
+
+
+def test_a_budget_up_to_which_the_attack_never_broke_the_model_holds_nothing(tmp_path: Path) -> None:
+    head = make_build(tmp_path / "made", budgets=(0.01, 0.1), n=1000, patients=500)
+    for signals, auc in zip(("clean", "pgd-cnn-0.01mV", "pgd-cnn-0.1mV"), (0.9, 0.8, 0.6), strict=True):
+        give(tmp_path / "made", head, FLOAT, signals, auc)
+    audit(tmp_path / "made")
+    (check,) = gate(evaluate(tmp_path / "made", 100), Bounds(min_budget=(budget_bound(".1mV@.5"),)), [FLOAT])
+    assert not check.held
+    assert "crosses an AUC of 0.5 not up to 0.1 mV, but it is flagged: not-at-collapse" in check.found
+    (check,) = gate(evaluate(tmp_path / "made", 100), Bounds(min_budget=(budget_bound(".01mV@.8"),)), [FLOAT])
+    assert "not-at-collapse" not in check.found  # which rests on the smaller budget alone
 
 
 def test_the_attacked_auc_of_a_file_is_at_most_its_parents(curve: Path) -> None:
