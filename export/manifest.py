@@ -42,8 +42,7 @@ class Exactness(_Frozen):
     (``unoptimized``, ``precise``, ``reference``: :data:`runtime.engines.MODES`); ``mode``: the one in which this engine
     is exact on this file, null where none is known. ``largest``: the largest difference of any score of ``records``
     validation recordings, in steps of the file's scores, each ``within`` in their unit (1e-4 of their spread where the
-    file does not round them; four where float layers lie among the integer ones: another order of additions turns
-    roundings behind them). ``mark``: ``engine-saturates``, ``engine-differs``, null within a step. With a mark
+    file does not round them). ``mark``: ``engine-saturates``, ``engine-differs``, null within a step. With a mark
     ``auc_exact`` and ``auc_engine`` are both macro AUCs (null where undefined), and all that stands beside it in the
     parity is of the exact scores: what the engine adds is no cost of quantization. ``features``: the processor's, null
     where the kernel does not tell."""

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from core import engines
 from core.errors import InputError
-from export import onnx_graph
 from export.output_step import output_step
 from runtime.engines import EngineError
 from runtime.exact import DIFFERS, SATURATES
@@ -32,9 +31,6 @@ Mode = Literal["unoptimized", "precise", "reference"]
 STEPS = 1.0  # of the file's own rounding of scores: its engine at another optimisation level differs as much
 SLACK = 0.01  # of a step: scores are steps times a float32 scale
 FLOAT_STEP = 1e-4  # of the scores' spread, where the file does not round them
-# A float32 sum in another order turns a rounding behind it, and with it a few of the scores' steps: three were seen
-# where a layer of an int8 net stays float, none where all are integers.
-AMONG_FLOATS = 4.0
 PROBED = 16  # recordings on which an engine's exact mode is tried where the twin says already that all is well
 
 
@@ -59,16 +55,9 @@ class Exactness:
     scores: Floats | None = field(default=None, repr=False, compare=False)
 
 
-def unit_of(path: Path, step: float | None, scores: Floats) -> float:
-    """One step of a file's scores, in their unit; 1e-4 of their spread where it does not round them, and four steps
-    where it does and has float layers among the integer ones."""
-    if not step:
-        return FLOAT_STEP * float(scores.std()) or 1.0
-    return step * AMONG_FLOATS if path.suffix == ".onnx" and _has_float_layers(path) else step
-
-
-def _has_float_layers(path: Path) -> bool:
-    return bool(onnx_graph.layers(onnx_graph.load_plain(path).graph))
+def unit_of(step: float | None, scores: Floats) -> float:
+    """One step of a file's scores, in their unit; 1e-4 of their spread where it does not round them."""
+    return step or FLOAT_STEP * float(scores.std()) or 1.0
 
 
 def mode_of(path: Path, step: float | None) -> Mode | None:
@@ -98,7 +87,7 @@ def compare(path: Path, signals: Floats, scores: Floats, engine: str, twin: Twin
     except (NotCoveredError, InputError):
         twin = None
     step = step if twin is None else twin.output_step
-    unit, mode = unit_of(path, step, scores), mode_of(path, step)
+    unit, mode = unit_of(step, scores), mode_of(path, step)
     own = None if twin is None else scores_of(twin, signals)
     if own is not None and not beyond(scores, own, unit):
         if mode is not None:

@@ -35,11 +35,10 @@ class TwinCheck:
     """A twin beside its file on ``records`` recordings.
 
     ``engine``, ``version``: what ran the file. ``output_step``: the step of its scores, in their unit, None where it
-    does not round them; ``largest``: the largest difference of any score, in units of that step (of four, where an
-    ONNX file has float layers among its integer ones; of 1e-4 of the spread of its scores where there is none).
-    ``equal``: the share of recordings whose scores all are equal, to half of that unit. ``file_auc``, ``twin_auc``:
-    macro AUCs, NaN where no class has both labels, or a score is NaN. ``reason``: why the twin does not hold; None
-    where it does.
+    does not round them; ``largest``: the largest difference of any score, in units of that step (of 1e-4 of the
+    spread of its scores where there is none). ``equal``: the share of recordings whose scores all are equal, to half of
+    that unit. ``file_auc``, ``twin_auc``: macro AUCs, NaN where no class has both labels, or a score is NaN.
+    ``reason``: why the twin does not hold; None where it does.
 
     Where the engine is more than a step off the file's exact arithmetic and the twin is not, ``mark`` says so
     (``engine-saturates``, ``engine-differs``) and ``engine_largest`` by how many steps. All else is then of the exact
@@ -95,7 +94,7 @@ def check(
         except EngineError as error:
             raise InputError(f"{path}: {engine} does not run it ({error})", "export it again") from None
     own = scores_of(twin, signals)
-    unit = unit_of(path, twin.output_step, scores)
+    unit = unit_of(twin.output_step, scores)
     exact = _exact(twin, path, signals, scores, engine) if beyond(own, scores, unit) else None
     if exact is not None and exact.scores is not None and not beyond(own, exact.scores, unit):
         engine_off, scores = exact, exact.scores
