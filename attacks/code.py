@@ -35,7 +35,7 @@ def code_of_set(method: Method, source: Source | None, *, through_twin: bool, no
     shared = code_of((*MEASURING, GRID), without=(TABLE, ENSEMBLES))
     if source is None:
         return (own, shared, code_of(("ecg.noise_records",))) if noise else (own, shared)
-    opening = [code_of(("models.fold",))]
+    opening = [code_of(("models.fold", "twins.ends"))]  # what folds a net, and what finds its scores before its end
     if source.name.startswith(WITHOUT):
         opening.append(code_of((ENSEMBLES,), without=(TABLE,)))
     if through_twin:
