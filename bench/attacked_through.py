@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from bench.loss_budgets import LossBudgets, loss_budgets
 from bench.resampled import WORST, Resampled
 from bench.rows import Row, is_quantized, known
+from core.recipes import FLOAT, recipe_of
 from core.statistics import percentiles
 
 QUERIES = ("square",)  # methods that see a file's scores and nothing else
-AS_GIVEN = "-as-given"  # the recipe of a file that is its model: an attack on the model is one on the file
 ENSEMBLE = "without-"  # the source "without-cnn" is all models but the CNN
 Made = Literal["white-box", "twin", "from its float parent", "queries", "another file", "ensemble", "transfer"]
 Through = Literal["itself", "parent", "sibling", "others"]
@@ -54,8 +54,9 @@ def made_of(row: Row) -> Made:
     """Where the attack of a row was made, seen from its artifact."""
     source = row.source or ""
     if source == row.model:
-        own = not is_quantized(row.recipe) or row.recipe.endswith(AS_GIVEN)
-        return ("queries" if row.method in QUERIES else "white-box") if own else "from its float parent"
+        if is_quantized(row.recipe):
+            return "from its float parent"
+        return "queries" if row.method in QUERIES else "white-box"
     if source == row.artifact:
         return "queries" if row.method in QUERIES else "twin"
     if source.partition("/")[0] == row.model:
@@ -127,8 +128,8 @@ def _bound(
     ]
     floats = [each for each in kin if not is_quantized(each.recipe)]
     if floats:
-        format_ = row.recipe.partition("-")[0]
-        return min(floats, key=lambda each: each.recipe != f"{format_}-fp32")
+        own = FLOAT[recipe_of(row.recipe).format]
+        return min(floats, key=lambda each: each.recipe != own)
     return min(kin, key=lambda each: each.auc or 0.0, default=None)
 
 
