@@ -183,7 +183,7 @@ class _Work:
             return "float32"
         allowed = PRECISIONS if asked == "auto" else (asked,)
         for precision in allowed:
-            if Step(self.folder, want.name, self.inputs(want, precision)).fresh():
+            if self.step(want, precision).fresh():
                 return precision
         for precision in allowed:
             if self.job(want, precision).step(PREPARE).fresh():
@@ -244,8 +244,8 @@ class _Work:
         chosen = self.study.attacks.model_dump(mode="json", include=set(entry.settings))
         return chosen | {"attack": repr(entry.make(self.study.attacks))}
 
-    def step(self, want: Wanted) -> Step:
-        return Step(self.folder, want.name, self.inputs(want), self.code(want))
+    def step(self, want: Wanted, precision: Precision | None = None) -> Step:
+        return Step(self.folder, want.name, self.inputs(want, precision), self.code(want))
 
     def code(self, want: Wanted) -> tuple[Code, ...]:
         """The code that makes a set."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from core.errors import InputError
 from core.processors import usable
 from export.model_files import ModelFiles
 
@@ -55,6 +56,7 @@ class _Pool:
         self.waiting, self.jobs = list(models), jobs
         self.running: dict[str, tuple[SpawnProcess, ModelFiles]] = {}
         self.begun: dict[str, str] = {}
+        self.died: set[tuple[str, str]] = set()
         self.seen: set[tuple[str, str]] = set()
 
     def run(self) -> Iterator[str]:
@@ -97,6 +99,13 @@ class _Pool:
             if process.exitcode != 0:
                 if name not in self.begun:
                     raise RuntimeError(f"the process that was to export {name} did not start ({process.exitcode})")
+                place = (name, self.begun[name])
+                if place in self.died:  # what was remembered of its death does not hold in another process
+                    raise InputError(
+                        f"{name}/{self.begun[name]}: the process that makes it died of it again",
+                        "its sources may have been edited meanwhile: run again",
+                    )
+                self.died.add(place)
                 model.crashed(self.begun[name], _how(process.exitcode))
                 self.waiting.insert(0, model)
 

@@ -13,6 +13,7 @@ from torch import nn
 from bench.perf_attacks import (
     OURS,
     REFEREES,
+    SINGLE,
     Claim,
     Outcome,
     Reached,
@@ -81,13 +82,13 @@ def test_everybody_attacks_the_same_recordings(recordings: Recordings) -> None:
     trained = as_trained(Cnn(2, 160, 3, width=4, dropout=0.0).eval().requires_grad_(False), recordings)
     study = small_study().model_copy(update={"attacks": AttackSpec(references=16)})
     found, outcomes = measure_attacks(study, recordings, [trained], budgets_mv=(0.01,), records=20, rounds=2)
-    assert [one.attack for one in found] == [*OURS, *REFEREES]
+    assert [one.attack for one in found] == [*OURS, SINGLE, *REFEREES]
     clean = macro_auc(*scores_and_labels(trained.module, recordings, 20, study.seed))
     for one in found:
         assert (one.model, one.epsilon_mv, one.scores.shape, len(one.seconds)) == ("own", 0.01, (20, 3), 2)
         assert one.auc < clean
-    assert [outcome.claim.what for outcome in outcomes] == ["auc", "time"]
-    assert attacks_table(found).row_count == 6 and claims_table(outcomes).row_count == 2
+    assert [outcome.claim.what for outcome in outcomes] == ["auc", "time", "float32"]
+    assert attacks_table(found).row_count == 7 and claims_table(outcomes).row_count == 3
 
 
 def test_a_model_without_gradient_is_no_net_to_compare_on(recordings: Recordings) -> None:

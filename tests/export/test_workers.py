@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.errors import InputError
 from ecg.recordings import Recordings
 from export import workers
 from export.manifest import Entry
@@ -89,3 +90,14 @@ def test_a_process_that_dies_costs_one_file(
     assert "died (SIGKILL)" in str(entries["deadly/onnx-fp32"].reason)
     assert "onnx-fp32, from which it is made, was refused" in str(entries["deadly/onnx-int8-static"].reason)
     assert by_name(tmp_path, recordings, both, 2) == entries  # remembered: it does not die again
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_of_the_same_file_again_ends_the_export(
+    recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the sources are edited while it runs: what is remembered then counts for nothing in the next process."""
+    monkeypatch.setattr(workers.ModelFiles, "crashed", lambda *_: None)
+    both = {name: as_trained(Deadly(), recordings, name) for name in ("deadly", "too")}
+    with pytest.raises(InputError, match="died of it again"):
+        by_name(tmp_path, recordings, both, 2)

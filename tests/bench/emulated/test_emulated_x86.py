@@ -94,7 +94,7 @@ def scores(weights: NDArray[np.int64], n: int, saturating: bool) -> NDArray[np.f
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """One dense layer as two static int8 files, with weights of eight and of seven bits."""
-    files = {f"dense/onnx-int8-w{bits}": onnx_int8(bits) for bits in (8, 7)}
+    files = {f"dense/onnx-int8-static+seed{bits}": onnx_int8(bits) for bits in (8, 7)}
     root = write_bundle(tmp_path / "build" / "bundle", files)
     (tmp_path / "packed").mkdir()
     shutil.copy(pack_runner(tmp_path / "packed"), root / "runner.pyz")
@@ -102,7 +102,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def given(results: Path, core: str, bits: int) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    place = results / f"emulated-{core}" / f"dense__onnx-int8-w{bits}"
+    place = results / f"emulated-{core}" / f"dense__onnx-int8-static+seed{bits}"
     return json.loads((place / "clean.json").read_text()), np.load(place / "clean.npy")
 
 
