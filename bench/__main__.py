@@ -96,9 +96,13 @@ def run(
     clean: Annotated[bool, typer.Option("--clean", help="Then remove from the devices what was put there.")] = False,
     only: OnlyOption = None,
     sets: SetsOption = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine. [default: the study's]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Threads of the engine. [default: the study's]")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N recordings of each set.")] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="Then run each artifact for so long: latency over time.")] = 0,
+    minutes: Annotated[
+        float, typer.Option(min=0, max=10_000, help="Then run each artifact for so long: latency over time.")
+    ] = 0,
     python: Annotated[str, typer.Option(help="The Python of devices given by --device.")] = "python3",
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,

@@ -15,8 +15,8 @@ from typing import Any
 
 from bench.asked import Asked
 from bench.bundle import add_runner
+from bench.device_names import expect_free
 from bench.devices.run import MOST_RESULTS_BYTES, accept, is_result
-from bench.local import DEVICE
 from bench.part import make_part
 from bench.results import read_bundle, read_device
 from bench.schema import BundleHead
@@ -106,6 +106,8 @@ def _unpacked(archive: Path, incoming: Path) -> tuple[str, Path]:
     except BundleError as error:
         said = str(error).removeprefix(f"{archive}: ").replace(f"{folder}{os.sep}", "")
         raise InputError(f"{archive}: {said}", MEND) from None
-    if name == DEVICE:
-        raise InputError(f"{archive}: its device is called {DEVICE}, as this machine is", "run it with --device NAME")
+    try:
+        expect_free(name)
+    except ValueError as error:
+        raise InputError(f"{archive}: {error}", "run it again on the device, with --device NAME") from None
     return name, folder.rename(incoming / name)

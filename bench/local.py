@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 from bench.asked import Asked
+from bench.device_names import HERE
 from core.errors import InputError, NotHeldError
 
-DEVICE = "host"
+DEVICE = HERE
 
 
 def run_here(bundle: Path, results: Path, asked: Asked = Asked()) -> None:

@@ -6,7 +6,6 @@ range is an :class:`~core.errors.InputError` that names the file, the key and wh
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,8 +13,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from core.errors import InputError
 from core.recipes import STANDARD, expect_name
+from core.toml_files import read_toml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+# Bounds on numbers are far above what anybody means; they tell a slip of the keyboard before an hour's work does.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn's generators take
+Count = Annotated[int, Field(ge=1, le=10**9)]
+MOST_MV = 10_000.0
+
+
+def _expect_printable(text: str) -> str:
+    if not text.isprintable():  # control and bidirectional characters: a terminal and a page would obey them
+        raise ValueError("it holds characters that cannot be printed")
+    return text
+
+
+Title = Annotated[str, AfterValidator(_expect_printable)]
 RecipeName = Annotated[str, AfterValidator(expect_name)]
 Kind = Literal["deep", "classical"]
 
@@ -29,7 +42,7 @@ class SyntheticData(Strict):
 
     source: Literal["synthetic"]
     records: int = Field(1500, ge=50, le=100_000)
-    seed: int = Field(1, ge=0)
+    seed: Seed = 1
     label_noise: float = Field(0.05, ge=0, lt=0.5)
     leads: tuple[str, ...] | None = None
     window_s: tuple[float, float] | None = None
@@ -123,15 +136,15 @@ class ModelSpec(Strict):
     trained: bool = False
     weights: str | None = Field(None, pattern=r"\.safetensors$")
     options: dict[str, Any] = {}
-    epochs: int | None = Field(None, ge=1)
-    batch_size: int | None = Field(None, ge=1)
+    epochs: Count | None = None
+    batch_size: Count | None = None
     learning_rate: float | None = Field(None, gt=0)
     weight_decay: float | None = Field(None, ge=0)
-    epoch_records: int | None = Field(None, ge=1)
+    epoch_records: Count | None = None
     balanced: bool = False
     augment: AugmentSpec = AugmentSpec()
     segments: int = Field(0, ge=0, le=200)
-    seed: int | None = Field(None, ge=0)
+    seed: Seed | None = None
     recipes: tuple[RecipeName, ...] | None = None
 
     @model_validator(mode="after")
@@ -158,13 +171,13 @@ class ExportSpec(Strict):
     ``sensitive_layers`` layers that cost most when they alone are int8."""
 
     recipes: tuple[RecipeName, ...] = STANDARD
-    calibration_records: int = Field(256, ge=8)
+    calibration_records: Count = Field(256, ge=8)
     calibration_method: Literal["minmax", "percentile", "entropy"] = "minmax"
-    calibration_seed: int = Field(1, ge=0)
+    calibration_seed: Seed = 1
     calibration_seeds: int = Field(1, ge=1, le=10)
-    parity_records: int = Field(300, ge=16)
+    parity_records: Count = Field(300, ge=16)
     keep_float: tuple[str, ...] = ()
-    sensitive_layers: int = Field(2, ge=1)
+    sensitive_layers: Count = 2
 
 
 Method = Literal[
@@ -211,13 +224,13 @@ class AttackSpec(Strict):
     further_methods: tuple[Method, ...] = ()
     further_budgets_mv: tuple[float, ...] | None = None
     deployed: tuple[RecipeName, ...] = ("onnx-int8-static", "tflite-int8-static")
-    steps: int = Field(20, ge=1)
+    steps: int = Field(20, ge=1, le=100_000)
     temperature: float = Field(0.2, gt=0)
-    references: int = Field(128, ge=16)
-    queries: int = Field(500, ge=1)
-    training_records: int = Field(512, ge=16)
+    references: Count = Field(128, ge=16)
+    queries: Count = 500
+    training_records: Count = Field(512, ge=16)
     noise_path: str = "nstdb"
-    shard: int = Field(64, ge=1)
+    shard: Count = 64
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @field_validator("budgets_mv", "further_budgets_mv")
@@ -225,6 +238,12 @@ class AttackSpec(Strict):
     def _rising(cls, budgets: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if budgets and (any(budget <= 0 for budget in budgets) or list(budgets) != sorted(set(budgets))):
             raise ValueError("budgets are millivolts above 0, each once, in rising order")
+        if budgets and max(budgets) > MOST_MV:
+            raise ValueError(f"budgets are millivolts, none above {MOST_MV:g}")
+        printed = [f"{budget:g}" for budget in budgets or ()]
+        alike = sorted({name for name in printed if printed.count(name) > 1})
+        if alike:  # they name signal sets
+            raise ValueError(f"two budgets are both called {', '.join(alike)} mV: give six digits at most")
         return budgets
 
     @model_validator(mode="after")
@@ -251,7 +270,7 @@ class PartSpec(Strict):
     ``only`` (``cnn/*``; default: all)."""
 
     sets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(None, min_length=1)
-    records: int | None = Field(None, ge=1)
+    records: Count | None = None
     only: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
@@ -266,8 +285,8 @@ class BenchSpec(Strict):
     inference."""
 
     recipes: tuple[RecipeName, ...] | None = None
-    threads: int = Field(1, ge=1)
-    bootstrap: int = Field(2000, ge=100)
+    threads: int = Field(1, ge=1, le=256)
+    bootstrap: int = Field(2000, ge=100, le=1_000_000)
     delta: float = Field(0.01, gt=0, lt=0.5)
     device: PartSpec = PartSpec(sets=ON_A_DEVICE)
     emulated: PartSpec = PartSpec(records=64)
@@ -277,9 +296,9 @@ class Study(Strict):
     """One study. ``test_records`` limits the test recordings that attacks and devices get to a random sample."""
 
     name: Name
-    title: str
-    seed: int = Field(1, ge=0)
-    test_records: int | None = Field(None, ge=16)
+    title: Title
+    seed: Seed = 1
+    test_records: Count | None = Field(None, ge=16)
     data: Annotated[SyntheticData | PtbXlData | BeatData, Field(discriminator="source")]
     models: dict[Name, ModelSpec] = Field(min_length=1)
     export: ExportSpec = ExportSpec()
@@ -301,14 +320,10 @@ def load_study(path: Path) -> Study:
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path, "docs/studies.md shows a study")
     except FileNotFoundError:
         have = ", ".join(sorted(str(file) for file in path.parent.glob("*.toml"))) or "none"
         raise InputError(f"{path}: no such study", f"studies there: {have}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})", "give the path of a study's TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}", "mend that line; docs/studies.md shows a study") from None
     try:
         return Study.model_validate(content)
     except ValidationError as error:

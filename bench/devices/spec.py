@@ -19,15 +19,16 @@ Out comes a :class:`DeviceSpec`.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.asked import Asked
+from bench.device_names import expect_free
 from core.errors import InputError
+from core.toml_files import read_toml
 
 ADDRESS = r"^[A-Za-z0-9_][A-Za-z0-9_.@:%\[\]-]*$"  # never a "-" in front: ssh would take it for an option
 NAME = r"^[A-Za-z0-9](_?[A-Za-z0-9.+-]){0,127}$"
@@ -41,7 +42,7 @@ class DeviceSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=NAME), AfterValidator(expect_free)]
     address: Annotated[str, Field(pattern=ADDRESS, max_length=300)]
     python: Text = "python3"
     folder: Annotated[str, Field(pattern=FOLDER)] = "pulseproof"
@@ -50,7 +51,7 @@ class DeviceSpec(BaseModel):
     sets: tuple[Text, ...] = ()
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
-    minutes: Annotated[float, Field(ge=0)] = 0.0
+    minutes: Annotated[float, Field(ge=0, le=10_000)] = 0.0
 
     def asked(self) -> Asked:
         """What a run on it is asked for."""
@@ -70,14 +71,11 @@ def at_address(address: str, asked: Asked, ssh: Sequence[str] = ("ssh",), python
 
 def read_devices(path: Path) -> list[DeviceSpec]:
     """The devices of a ``devices.toml``. Raises InputError that names the file, the device and the key."""
+    mend = "docs/raspberry-pi.md shows such a file"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})", "name a file as docs/raspberry-pi.md shows"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no TOML ({error})", "mend that line") from None
+        tables = read_toml(path, mend)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file", mend) from None
     if not tables:
         raise InputError(f"{path}: names no device", 'add [pi4] and address = "pi@host"')
     found = []

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.device_names import EMULATED as PREFIX
+
 Architecture = Literal["arm64", "armhf", "amd64"]  # Debian's names
 EMULATED = "qemu-user"  # in cpuinfo: by it the runner knows that no clock here is to be believed
 QEMU: dict[Architecture, str] = {"arm64": "qemu-aarch64", "armhf": "qemu-arm", "amd64": "qemu-x86_64"}
@@ -35,7 +37,7 @@ class Core:
     @property
     def device(self) -> str:
         """The device's name in results."""
-        return f"emulated-{self.name}"
+        return f"{PREFIX}{self.name}"
 
     @property
     def qemu(self) -> str:

@@ -302,7 +302,10 @@ def test_damaged_results_are_refused_whole(home: Path, results: Path, tmp_path: 
     [
         (lambda m: m.update({"device.json": b"[]"}), "device.json: the file is not an object"),
         (lambda m: m.update({"device.json": b'{"name": "../x"}'}), "device.json: name: '../x' is not allowed there"),
-        (lambda m: m.update({"device.json": b'{"name": "host"}'}), "its device is called host, as this machine is"),
+        (
+            lambda m: m.update({"device.json": b'{"name": "host"}'}),
+            "a device cannot be called 'host', as this machine is",
+        ),
         (lambda m: m.update({"device.json": b'{"name": "other"}'}), "lies in another's place"),
         (lambda m: m.pop("device.json"), "it has no device.json"),
         (lambda m: m.update({"one__onnx-fp32/clean.npy": pickled()}), "which are never unpickled"),

@@ -46,7 +46,7 @@ def test_a_file_of_devices(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("", "names no device"),
-        ("[pi4", "is no TOML"),
+        ("[pi4", "not valid TOML"),
         ("pi4 = 3", "pi4: is no table"),
         ("[pi4]\nuser = 'pi'", r"\[pi4\]: address: Field required"),
         ("[pi4]\naddress = '-x'", r"\[pi4\]: address"),
