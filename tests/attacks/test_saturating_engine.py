@@ -23,7 +23,7 @@ def test_the_twin_of_the_exact_arithmetic_is_usable_and_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_saturating(tmp_path / "wide.onnx")
-    twin = open_source(Source("a/onnx-as-given", (), path, "0"), "twin", VICTIMS)
+    twin = open_source(Source("a/onnx-as-given", (), path, "0"), "twin", VICTIMS).model
     assert isinstance(twin, Twin)
     apart = np.abs(twin(VICTIMS.signals).numpy() - exact_scores(SIGNALS)).max()
     assert twin.output_step is not None and apart <= 1.01 * twin.output_step
