@@ -193,6 +193,7 @@ print(choose(lived_in(Cnn(2, 160, 3, width=32)), references(64)).precision)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN's limit names x86 instructions")
 def test_a_processor_held_to_avx2_takes_float32() -> None:
     """The kernels that such a processor has, on this one: bfloat16 took twelve times as long, and now is not taken."""

@@ -65,6 +65,7 @@ def test_every_set_is_a_recording_within_its_budget(recordings: Recordings, tmp_
         assert (each.source is None) == (each.method != "pgd")
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_made_again(recordings: Recordings, tmp_path: Path) -> None:
     make(study(), recordings, tmp_path)
     first = times(tmp_path)
@@ -91,6 +92,7 @@ def test_a_budget_is_called_what_can_be_recorded_of_it(recordings: Recordings, t
     assert [each.linf_mv for each in sets] == pytest.approx([0.0, 0.01, 0.01, 0.02, 0.02])
 
 
+@pytest.mark.slow
 def test_a_damaged_set_is_made_again_with_the_same_bytes(recordings: Recordings, tmp_path: Path) -> None:
     before = {each.name: each.sha256 for each in make(study(), recordings, tmp_path).sets}
     path = tmp_path / "s" / "signals" / "pgd-cnn-0.01mV.npy"

@@ -172,6 +172,7 @@ def test_every_budget_of_the_list_is_answered_and_stronger() -> None:
     assert below == auc_of(victims, torch.zeros_like(victims.signals)) > small > large
 
 
+@pytest.mark.slow
 def test_beats_noise_and_more_so_in_step_with_the_heart() -> None:
     victims, epsilon = heart(80, seed=4), 0.05
     signs = random_sign(tuple(victims.signals.shape), epsilon, np.random.default_rng(1))

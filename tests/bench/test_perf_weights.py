@@ -25,6 +25,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
     return small_recordings(tmp_path_factory.mktemp("recordings") / "small")
 
 
+@pytest.mark.slow
 def test_both_files_are_measured(recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perf, "INFERENCES", 3)
     study = small_study({name: NETS[name] | {"epochs": 1} for name in ("cnn", "lstm")}, recipes=["onnx-fp32"])

@@ -276,6 +276,7 @@ def real(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording
     return prepare(load_study(Path("studies/mit-bih.toml")), data_root, tmp_path_factory.mktemp("build"))
 
 
+@pytest.mark.slow
 @pytest.mark.real
 class TestRealMitBih:
     """Against de Chazal's split, the published counts of MIT-BIH's beats, and the annotations read directly."""

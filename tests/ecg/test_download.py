@@ -692,6 +692,7 @@ def stuck(tree: Tree, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         child.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_or_interrupted_download_goes_on(
     tree: Tree, tmp_path: Path, stuck: subprocess.Popen[bytes], how: signal.Signals

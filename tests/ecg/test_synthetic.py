@@ -142,6 +142,7 @@ def test_class_shares(many: list[Drawn]) -> None:
     assert 0.16 < (labels.sum(1) > 1).mean() < 0.27
 
 
+@pytest.mark.slow
 def test_label_noise_is_the_share_of_wrong_labels(many: list[Drawn]) -> None:
     truth = np.array([[name in one.diseases for name in DISEASES] for one in many])
     assert np.array_equal(truth, np.stack([draw(7, i, 0.0).labels[1:] for i in range(len(many))]))

@@ -75,6 +75,7 @@ def test_a_folder_is_called_by_its_name(tmp_path: Path) -> None:
         prepare(study_of({"source": "ptb-xl", "path": "our-clinic", "leads": ["X"]}), tmp_path, tmp_path / "build")
 
 
+@pytest.mark.slow
 @pytest.mark.real
 class TestRealPtbXl:
     """With rows and records of PTB-XL itself: the first of those that are known here."""

@@ -54,6 +54,7 @@ def test_the_same_file_gives_other_scores_after_graph_optimization(tmp_path: Pat
     assert (found["mark"] is not None) == kernels_saturate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed", [False, True])
 def test_reduce_range_is_what_avoids_it(signed: bool, tmp_path: Path) -> None:
     """onnxruntime #14642: S8S8 and U8S8 are both off on AVX2, seven bits (``reduce_range``) are right. Our recipes have
