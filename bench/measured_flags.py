@@ -20,12 +20,12 @@ from attacks.ball import BallNorm
 from attacks.flags import OTHER_AIM, find_flags, saturated_outputs
 from attacks.measured import Kind, Measured, Row
 from attacks.saturation import in_levels
+from bench.attacked_through import ENSEMBLE
 from bench.resampled import Kept
 from bench.results import Bundle, DeviceResults
 from bench.schema import ArtifactEntry, BundleHead, SignalEntry
 from core.recipes import FLOAT
 
-ENSEMBLE = "without-"  # the source "without-cnn" is all models but the CNN
 Scores = NDArray[np.floating[Any]]
 
 
