@@ -34,11 +34,11 @@ OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help setup demo data train export attack audit bundle take bench report table docs site picture perf test check clean
+.PHONY: help setup demo data train export attack audit bundle take bench report table docs dependencies site picture perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack audit bundle take bench report table docs site picture perf test check clean"
+	@echo "targets: setup demo data train export attack audit bundle take bench report table docs dependencies site picture perf test check clean"
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
@@ -120,6 +120,10 @@ docs: setup
 # The docs as a site, build/site/index.html: every link checked, nothing from a network
 site: setup
 	$(RUN) mkdocs build --strict --quiet --site-dir $(abspath $(BUILD))/site
+
+# The table of licences and the bill of materials, docs/dependencies.md, from the lock files and what is installed by them
+dependencies: setup
+	$(VENV)/bin/python docs/site/dependencies.py
 
 # The picture of the demo's report in README.md, by Chromium: after make demo
 picture: setup

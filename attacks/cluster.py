@@ -2,6 +2,9 @@
 
 In: the address of a scheduler. Out: a pool as :mod:`attacks.grid` drives it. Tasks write their files themselves, so the
 workers must see the build folder; that they do, and that what decides the bytes is the same there, is checked first.
+
+Dask's processes exchange pickles: whoever can speak to the scheduler can run code on its workers and here. A cluster
+is therefore trusted; Dask's own configuration (``distributed.comm.tls``) closes it to those without a certificate.
 """
 
 from __future__ import annotations
@@ -55,6 +58,13 @@ class Cluster:
         import distributed
 
         self._address = address
+        certified = distributed.Security().get_connection_args("client")["ssl_context"] is not None
+        if address.startswith("tls://") and not certified:
+            raise InputError(
+                f"--scheduler {address}: it asks for a certificate, and Dask's configuration here names none",
+                "set distributed.comm.tls.ca-file, .client.cert and .client.key, in ~/.config/dask or as "
+                "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on",
+            )
         try:
             self._client: Any = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:

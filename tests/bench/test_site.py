@@ -44,7 +44,7 @@ class Addresses(HTMLParser):
 
 
 def test_every_page_of_the_docs_is_on_it(site: Path) -> None:
-    expected = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "CHANGELOG", "CONTRIBUTING"}
+    expected = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "CHANGELOG", "CONTRIBUTING", "SECURITY"}
     assert {path.stem for path in site.glob("*.html")} - {"404"} == expected
 
 

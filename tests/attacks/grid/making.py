@@ -19,6 +19,7 @@ from core.study import Study
 from ecg.recordings import Recordings
 from models.run import Trained
 
+CERTIFICATE = (("cert", "signed.pem"), ("key", "key.pem"))
 METHODS = ["pgd", "apgd", "diverse", "random-sign", "gaussian", "universal"]
 
 
@@ -46,13 +47,40 @@ class DaskCluster:
     workers: list[int]
 
 
+def certified(folder: Path) -> dict[str, str]:
+    """Make an authority in ``folder`` and a certificate of it, for all sides; returns Dask's configuration by them."""
+    folder.mkdir()
+    ca, key, asked, signed = (str(folder / name) for name in ("ca.pem", "key.pem", "asked.pem", "signed.pem"))
+    new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj"]
+    for command in (
+        [*new, "/CN=authority", "-x509", "-days", "2", "-keyout", str(folder / "ca-key.pem"), "-out", ca],
+        [*new, "/CN=127.0.0.1", "-keyout", key, "-out", asked],
+        ["openssl", "x509", "-req", "-in", asked, "-CA", ca, "-CAkey", str(folder / "ca-key.pem"), "-out", signed],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    sides = {f"{side}.{what}": path for side in ("client", "scheduler", "worker") for what, path in CERTIFICATE}
+    return {
+        f"distributed.comm.{name}": str(value)
+        for name, value in {
+            "require-encryption": True,
+            "tls.ca-file": ca,
+            **{f"tls.{side}": str(folder / path) for side, path in sides.items()},
+        }.items()
+    }
+
+
 @contextmanager
-def dask_cluster(home: Path, workers: int = 2, threads: int = 1) -> Iterator[DaskCluster]:
+def dask_cluster(
+    home: Path, workers: int = 2, threads: int = 1, configuration: dict[str, str] | None = None
+) -> Iterator[DaskCluster]:
     """A scheduler and workers, each a process of its own, as ``dask scheduler`` and ``dask worker`` start them."""
     home.mkdir()
     where = home / "scheduler.json"
-    common = ["--scheduler-file", str(where), "--no-dashboard", "--host", "127.0.0.1"]
+    scheme = "tls://" if configuration else ""
+    common = ["--scheduler-file", str(where), "--no-dashboard", "--host", f"{scheme}127.0.0.1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name, value in (configuration or {}).items():
+        environment[f"DASK_{name.replace('.', '__').replace('-', '_').upper()}"] = value
     started: list[subprocess.Popen[bytes]] = []
 
     def start(module: str, *options: str) -> None:
