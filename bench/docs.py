@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench import machines, matrix
 from bench.answers import answers
+from bench.answers_short import as_short_markdown
 from bench.answers_text import as_markdown as answers_markdown
 from bench.attack_tables import controls_markdown, methods_markdown, twins_markdown
 from bench.evaluation import Evaluation, evaluate
@@ -35,7 +36,7 @@ from models.metrics import paper_table
 from models.run import load_metrics
 from runtime.files import write_bytes, write_text
 
-PAGES = ("README.md", "docs/export.md", "docs/attacks.md", "docs/emulation.md")
+PAGES = ("README.md", "docs/ptb-xl.md", "docs/mit-bih.md", "docs/export.md", "docs/attacks.md", "docs/emulation.md")
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -57,6 +58,7 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     }
     found = answers(whole)
     written[f"{study.name}-answers.md"] = note + answers_markdown(found)
+    written[f"{study.name}-short.md"] = as_short_markdown(found, evaluation.delta, evaluation.note)
     budget = fullest_budget(evaluation.rows)
     if budget is not None:
         written |= {

@@ -18,13 +18,17 @@ from models.layers import layer_table
 from tests.bench.making import make_build
 
 
-@pytest.mark.parametrize(("page", "least"), [("README.md", 4), ("docs/export.md", 3)])
+@pytest.mark.parametrize(("page", "least"), [("README.md", 1), ("docs/ptb-xl.md", 3), ("docs/mit-bih.md", 3), ("docs/export.md", 3)])
 def test_the_pages_hold_the_written_tables(page: str, least: int) -> None:
     assert page in PAGES
     blocks = list(BLOCK.finditer(Path(page).read_text(encoding="utf-8")))
     assert len(blocks) >= least
     for found in blocks:
         assert found[0] == f"{found[1]}{Path(found[2]).read_text(encoding='utf-8').strip()}\n{found[3]}"
+
+
+def test_the_first_page_is_read_in_two_minutes() -> None:
+    assert len(Path("README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 @pytest.mark.parametrize("study", ["ptb-xl", "mit-bih"])
@@ -86,7 +90,7 @@ def test_a_study_that_was_run_gives_its_tables_and_pictures(tmp_path: Path, monk
     folder = tmp_path / "results"
     written = write_results(study, tmp_path, folder)
     assert {path.name for path in written} == {"made.csv.gz", "made.md"} | {
-        f"made-{name}.md" for name in ("paper", "answers", "matrix", "twins", "controls", "methods")
+        f"made-{name}.md" for name in ("paper", "answers", "short", "matrix", "twins", "controls", "methods")
     }
     assert {path.name for path in folder.glob("*.png")} == {"made-auc.png", "made-forest.png", "made-matrix.png"}
     for path in written:
@@ -108,4 +112,5 @@ def test_a_study_without_attacks_has_no_tables_of_attacks(tmp_path: Path, monkey
         "made.md",
         "made-paper.md",
         "made-answers.md",
+        "made-short.md",
     ]
