@@ -17,8 +17,10 @@ from export.table import bounds_table, recipe_table
 from models.layers import layer_table
 from tests.bench.making import make_build
 
+PAGES_WITH_BLOCKS = [("README.md", 1), ("docs/ptb-xl.md", 3), ("docs/mit-bih.md", 3), ("docs/export.md", 3)]
 
-@pytest.mark.parametrize(("page", "least"), [("README.md", 1), ("docs/ptb-xl.md", 3), ("docs/mit-bih.md", 3), ("docs/export.md", 3)])
+
+@pytest.mark.parametrize(("page", "least"), PAGES_WITH_BLOCKS)
 def test_the_pages_hold_the_written_tables(page: str, least: int) -> None:
     assert page in PAGES
     blocks = list(BLOCK.finditer(Path(page).read_text(encoding="utf-8")))
