@@ -10,29 +10,35 @@ Standard library and numpy only: the runner carries this module to the device.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator
 
 import numpy as np
+
+ROOM = 1 << 20  # bytes: a disk with less is full for whoever failed to write there
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success flush it to the disk and rename it over ``path``.
 
-    On any exception the temporary file is removed and ``path`` stays as it was.
+    On any exception the temporary file is removed and ``path`` stays as it was. What fails because a disk is full is an
+    ``OSError`` that names ``path`` (or the folder of temporary files), whatever a writer makes of it.
     """
     import tempfile  # late, as hashlib below: an artifact's process stays small until it writes
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: some writers (numpy, the exporters) look at it.
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last: some writers (numpy, the exporters) look at it.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
@@ -40,9 +46,29 @@ def replacing(path: Path) -> Iterator[Path]:
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.filename is None or is_partial(Path(str(error.filename)).name):
+                error.filename = str(path)
+            raise
+        for full in (path, Path(tempfile.gettempdir())):
+            if _is_full(full.parent if full is path else full):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(full)) from error
+        raise
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file of this name is the half of one, as :func:`replacing` calls it."""
+    return name.startswith(".") and ".partial" in name
+
+
+def _is_full(folder: Path) -> bool:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize < ROOM or (found.f_files > 0 and found.f_favail == 0)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -71,8 +97,9 @@ def read_json(path: Path) -> Any:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write one array as ``.npy``, whole or not at all. Object arrays are refused."""
-    with replacing(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        # As np.save writes it, through Python's own files: numpy's way does not say why a write fails.
+        np.lib.format.write_array(SimpleNamespace(write=file.write), np.asanyarray(array), allow_pickle=False)
 
 
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:
