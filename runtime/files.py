@@ -47,14 +47,11 @@ def replacing(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            if error.filename is None or is_partial(Path(str(error.filename)).name):
-                error.filename = str(path)
+        # Not gettempdir(), which tries to write there.
+        named = _named(error, path, Path(tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"))
+        if named is error:
             raise
-        for full in (path, Path(tempfile.gettempdir())):
-            if _is_full(full.parent if full is path else full):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(full)) from error
-        raise
+        raise named from error
     finally:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -66,8 +63,26 @@ def is_partial(name: str) -> bool:
     return name.startswith(".") and ".partial" in name
 
 
+def _named(error: Exception, path: Path, others: Path) -> Exception:
+    """The error of a write as one that names ``path``, or the folder of temporary files ``others`` where that is full.
+    A library may say of a full disk no file, or nothing but that it failed."""
+    said = error if isinstance(error, OSError) and error.errno is not None else None
+    if said and said.filename is not None and not is_partial(os.path.basename(said.filename)):
+        return said
+    if said is None or said.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = path if _is_full(path.parent) else others if _is_full(others) else None
+        if full is not None:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(full))
+    if said:
+        said.filename = str(path)
+    return error
+
+
 def _is_full(folder: Path) -> bool:
-    found = os.statvfs(folder)
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
     return found.f_bavail * found.f_frsize < ROOM or (found.f_files > 0 and found.f_favail == 0)
 
 

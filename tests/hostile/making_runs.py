@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,12 +50,20 @@ def write_study(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
 class Started:
     """A command under way. ``said``: the file of all that it prints."""
 
-    def __init__(self, said: Path, arguments: tuple[str, ...]) -> None:
+    def __init__(self, said: Path, arguments: tuple[str, ...], temporary: Path | None = None) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(IMPORTED))
         self.said = said
-        self.process: ForkServerProcess = context.Process(target=_command, args=(str(said), arguments, str(Path.cwd())))
+        self.said.unlink(missing_ok=True)
+        where = (str(said), str(Path.cwd()), None if temporary is None else str(temporary))
+        self.process: ForkServerProcess = context.Process(target=_command, args=(*where, arguments))
         self.process.start()
+
+    def begun(self) -> None:
+        """Wait until its own code runs."""
+        while not self.said.exists():
+            assert self.process.exitcode is None
+            time.sleep(0.01)
 
     def ended(self, within_s: float = 600) -> int:
         self.process.join(within_s)
@@ -67,9 +76,10 @@ class Started:
 
 
 @contextmanager
-def started(said: Path, *arguments: str) -> Iterator[Started]:
-    """A command of ``pulseproof``, which is gone at the end of the context whatever happens."""
-    command = Started(said, arguments)
+def started(said: Path, *arguments: str, temporary: Path | None = None) -> Iterator[Started]:
+    """A command of ``pulseproof``, which is gone at the end of the context whatever happens. ``temporary``: its folder
+    of temporary files."""
+    command = Started(said, arguments, temporary)
     try:
         yield command
     finally:
@@ -78,9 +88,11 @@ def started(said: Path, *arguments: str) -> Iterator[Started]:
             command.process.join()
 
 
-def _command(said: str, arguments: tuple[str, ...], home: str) -> None:
+def _command(said: str, home: str, temporary: str | None, arguments: tuple[str, ...]) -> None:
     os.setpgid(0, 0)  # a group of its own, as a shell gives it
     os.chdir(home)
+    if temporary is not None:
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
     out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(out, stream)
@@ -90,25 +102,26 @@ def _command(said: str, arguments: tuple[str, ...], home: str) -> None:
     main()
 
 
-def at_work(group: int) -> list[str]:
-    """The command lines of the processes of a group that have not ended."""
+def at_work(group: int, folder: Path | None = None) -> list[str]:
+    """The command lines of the processes that have not ended, of a group or on a file of a folder."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for place in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if fields[0] not in "ZX" and int(fields[2]) == group:
-                found.append((folder / "cmdline").read_text().replace("\0", " "))
+            fields = (place / "stat").read_text().rpartition(")")[2].split()
+            line = (place / "cmdline").read_text().replace("\0", " ")
+            if fields[0] not in "ZX" and (int(fields[2]) == group or (folder and str(folder) in line)):
+                found.append(line)
         except OSError:  # ended just now
             continue
     return [each for each in found if "resource_tracker" not in each]  # Python's own, which goes with the last of them
 
 
-def left_of(group: int, within_s: float = 5) -> list[str]:
-    """What of a group is still at work after ``within_s``."""
+def left_of(group: int, folder: Path, within_s: float = 10) -> list[str]:
+    """What of a command is still at work after ``within_s``."""
     deadline = time.monotonic() + within_s
-    while at_work(group) and time.monotonic() < deadline:
+    while at_work(group, folder) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return at_work(group)
+    return at_work(group, folder)
 
 
 def hashes(build: Path) -> dict[str, str]:

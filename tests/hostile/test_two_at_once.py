@@ -16,11 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attacks.run import _Work, attack_study
+from attacks.sets import Wanted
+from attacks.tasks import PREPARE, Job, run_task
 from core import locks
 from core.errors import InputError
 from core.locks import hold
 from ecg.recordings import About, RecordingsWriter, open_recordings
+from tests.attacks.grid.making import study
 from tests.hostile.making_runs import at_work, halves, hashes, started, write_study
+from tests.models.making import small_recordings
 
 SECOND = """
 import sys
@@ -269,15 +274,36 @@ def test_a_reader_that_was_overtaken_says_so(tmp_path: Path) -> None:
         remake(*arguments)
 
 
+def test_a_worker_that_a_killed_run_left_behind_spoils_no_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Dask worker outlives its run. It goes on with a set of the study as it was, beside a run of the study as it is,
+    and ends just before the shards are put together."""
+    recordings = small_recordings(tmp_path / "recordings")
+    now = study(methods=["random-sign"], budgets_mv=[0.01])
+    before = now.model_copy(update={"seed": now.seed + 1})
+    quiet = attack_study(now, recordings, {}, tmp_path / "quiet", workers=0)
+    left_behind = _Work(before, recordings, {}, tmp_path / "build", None, None)
+    job = left_behind.job(left_behind.wanted[1])
+    assemble = _Work.assemble
+
+    def late(work: _Work, want: Wanted, of: Job) -> list[Path]:
+        for part in (PREPARE, *job.shards):
+            assert run_task(job, part) is None
+        return assemble(work, want, of)
+
+    monkeypatch.setattr(_Work, "assemble", late)
+    made = attack_study(now, recordings, {}, tmp_path / "build", workers=0)
+    assert [each.sha256 for each in made.sets] == [each.sha256 for each in quiet.sets]
+
+
 def both(tmp_path: Path, studies: tuple[Path, Path], starts: int, seed: int) -> None:
     """Two runs at random offsets, ``starts`` times, against one that nobody disturbed."""
     bundle = ("bundle", "--workers", "0")
     with started(tmp_path / "warm.txt", "--help") as warm:  # what is imported is imported now
         assert warm.ended() == 0, warm.text
     begun = time.monotonic()
-    for study in dict.fromkeys(studies):
+    for asked in dict.fromkeys(studies):
         with started(
-            tmp_path / "quiet.txt", *bundle, "--study", str(study), "--build", str(tmp_path / "quiet")
+            tmp_path / "quiet.txt", *bundle, "--study", str(asked), "--build", str(tmp_path / "quiet")
         ) as quiet:
             assert quiet.ended() == 0, quiet.text
     takes_s = (time.monotonic() - begun) / len(set(studies))
@@ -286,7 +312,7 @@ def both(tmp_path: Path, studies: tuple[Path, Path], starts: int, seed: int) -> 
     rng, waited = random.Random(seed), 0
     for start in range(starts):
         build = tmp_path / f"build-{start}"
-        arguments = [(*bundle, "--study", str(study), "--build", str(build)) for study in studies]
+        arguments = [(*bundle, "--study", str(asked), "--build", str(build)) for asked in studies]
         with started(tmp_path / "one.txt", *arguments[0]) as one:
             time.sleep(rng.uniform(0, 0.6 * takes_s))
             with started(tmp_path / "two.txt", *arguments[1]) as two:
