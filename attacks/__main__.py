@@ -11,6 +11,7 @@ from rich.table import Table
 
 from core.console import run_app, say
 from core.errors import InputError
+from core.locks import hold_build
 from core.options import BuildOption, DataOption, StudyOption, load
 from core.study import Study
 
@@ -109,9 +110,10 @@ def _make(
     from models.run import train_study
 
     recordings = prepare(study, data, build)
-    trained = train_study(study, recordings, build)
-    manifest = export_study(study, recordings, trained, build)
-    return recordings, attack_study(study, recordings, trained, build, manifest, data, workers, scheduler)
+    with hold_build(study, build):
+        trained = train_study(study, recordings, build)
+        manifest = export_study(study, recordings, trained, build)
+        return recordings, attack_study(study, recordings, trained, build, manifest, data, workers, scheduler)
 
 
 if __name__ == "__main__":

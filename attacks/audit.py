@@ -31,6 +31,7 @@ from attacks.sets import SignalSet
 from attacks.sources import WITHOUT
 from core.console import follow, say
 from core.errors import InputError
+from core.locks import hold_build
 from core.statistics import Resamples, draw_resamples
 from core.study import Method, Study
 from ecg.recordings import Recordings
@@ -51,10 +52,11 @@ def audit_command(study: Study, data: Path | None, build: Path) -> None:
     from models.run import train_study
 
     recordings = prepare(study, data, build)
-    trained = train_study(study, recordings, build)
-    manifest = export_study(study, recordings, trained, build)
-    made = attack_study(study, recordings, trained, build, manifest=manifest, data=data)
-    audit = audit_study(study, recordings, trained, made, build, manifest)
+    with hold_build(study, build):
+        trained = train_study(study, recordings, build)
+        manifest = export_study(study, recordings, trained, build)
+        made = attack_study(study, recordings, trained, build, manifest=manifest, data=data)
+        audit = audit_study(study, recordings, trained, made, build, manifest)
     console = Console()
     for table in tables(audit):
         console.print(table)

@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
-import os
-import signal
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -21,6 +17,7 @@ from typing import Any, Protocol
 
 from attacks.cluster import Cluster
 from attacks.tasks import PREPARE, Job, failed, run_task, shards_left
+from core.locks import Heirs, begin_worker
 from core.processors import usable
 
 TRIES = 3  # of a task whose process dies
@@ -130,7 +127,7 @@ class Processes:
 
     def _start(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.size, context, initializer=_follow_parent, initargs=(os.getpid(),))
+        return ProcessPoolExecutor(self.size, context, initializer=begin_worker, initargs=(Heirs(),))
 
     def submit(self, job: Job, part: str) -> Future[str | None]:
         try:
@@ -153,19 +150,8 @@ class Processes:
         self._executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
-
-
-def _follow_parent(parent: int) -> None:
-    """A worker whose parent was killed ends too: nobody would ever fetch what it makes. Ctrl-C, which a terminal sends
-    to all of them, is the parent's affair: it ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        for process in processes:
+            process.join()
 
 
 def open_pool(jobs: Sequence[Job], workers: int | None, scheduler: str | None) -> Pool:

@@ -3,7 +3,9 @@
 In: a study, its recordings, trained models and exported files. Out: ``build/<study>/signals/<name>.npy`` (int16 steps
 of the recorder, ``(n, leads, samples)``) and ``<name>.json`` beside it, one pair a
 :class:`~attacks.sets.SignalSet`. Each is a step of its own: one more budget makes one more set and leaves the others
-alone. While a set is made its shards lie under ``signals/shards/``; a killed run goes on from there.
+alone. While a set is made its shards lie under ``signals/shards/``; a killed run goes on from there. The name of their
+folder holds what they depend on: a Dask worker whose run was killed may still write there, beside a run of an edited
+study.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from attacks.tasks import PREPARE, Job, one_thread, reference_rows, victims_of
 from core.code_digest import Code
 from core.console import follow, say
 from core.errors import InputError
-from core.steps import Step
+from core.steps import Step, digest
 from core.study import Study
 from ecg.recordings import Recordings
 from export.manifest import Manifest
@@ -261,6 +263,8 @@ class _Work:
         assert want.method != "clean"
         expect_declared(want.method, METHODS[want.method].make(self.study.attacks))
         precision = precision or self.precision(want)
+        inputs, code = self.inputs(want, precision), self.code(want)
+        key = digest([inputs, [each.digest for each in code]])[:12]
         return Job(
             name=want.name,
             method=want.method,
@@ -270,10 +274,10 @@ class _Work:
             seed=self.study.seed,
             recordings=self.recordings,
             rows=self.rows,
-            inputs=self.inputs(want, precision),
-            folder=self.folder / "shards" / want.name,
+            inputs=inputs,
+            folder=self.folder / "shards" / f"{want.name}-{key}",
             noise=None if _noise_kind(want) is None else self.noise,
-            code=self.code(want),
+            code=code,
             precision=precision,
         )
 
@@ -330,17 +334,15 @@ class _Work:
         return None if stepless else self.precision(want)
 
     def sweep(self) -> None:
-        """Remove sets that the study no longer asks for, and halves of files: the folder holds what the study says."""
+        """Remove sets that the study no longer asks for: the folder holds what the study says."""
         keep = {want.name for want in self.wanted}
         for stamp in self.folder.glob("*.stamp.json"):
             name = stamp.name.removesuffix(".stamp.json")
             if name not in keep:
                 for suffix in (".stamp.json", ".npy", ".json"):
                     (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
-        for partial in self.folder.glob(".*.partial.*"):  # of a run that was killed while it wrote
-            partial.unlink()
         for shards in (self.folder / "shards").glob("*"):
-            if shards.name not in keep:
+            if shards.name.rpartition("-")[0] not in keep:
                 shutil.rmtree(shards, ignore_errors=True)
 
 

@@ -15,6 +15,7 @@ from attacks.__main__ import SchedulerOption, WorkersOption
 from bench import perf_commands, reading
 from bench.reading import home_of, print_rows
 from core.console import run_app, say
+from core.locks import hold_build
 from core.options import BuildOption, DataOption, StudyOption, load
 
 if TYPE_CHECKING:  # imported late where it is used: it brings scipy
@@ -52,15 +53,15 @@ def bundle(
     """
     from bench.asked import Asked
     from bench.carried import carried_part, write_carried
-    from bench.pipeline import bundle_study
+    from bench.pipeline import bundled
 
     loaded, root, where = load(study, data, build)
-    folder = bundle_study(loaded, root, where, workers, scheduler)
-    asked = Asked(tuple(only or ()), tuple(sets or ()))
-    path = write_carried(folder, asked)
-    megabytes = path.stat().st_size / 1e6
-    say(f"{path} ({megabytes:.0f} MB): on a device, python3 {path.name} run --out results --device NAME")
-    _say_expected(where / loaded.name, carried_part(folder, asked)[1])
+    with bundled(loaded, root, where, workers, scheduler) as folder:
+        asked = Asked(tuple(only or ()), tuple(sets or ()))
+        path = write_carried(folder, asked)
+        megabytes = path.stat().st_size / 1e6
+        say(f"{path} ({megabytes:.0f} MB): on a device, python3 {path.name} run --out results --device NAME")
+        _say_expected(where / loaded.name, carried_part(folder, asked)[1])
 
 
 @app.command()
@@ -77,7 +78,8 @@ def take(
 
     loaded, _, where = load(study, None, build)
     home = home_of(loaded, where)
-    device, count, stale = take(home / "bundle", archive, home / "results")
+    with hold_build(loaded, where):
+        device, count, stale = take(home / "bundle", archive, home / "results")
     other = f"; {stale} were made from other bytes and are not used" if stale else ""
     say(f"{count} results of {device} are in {home / 'results' / device}{other}")
     print_rows(loaded, where, "terminal")
@@ -112,19 +114,19 @@ def run(
     Example: `python -m bench run --study studies/ptb-xl.toml --data recordings --device pi@raspberrypi.local`
     """
     from bench.asked import Asked
-    from bench.pipeline import bundle_study
+    from bench.pipeline import bundled
     from bench.reach import forget_all, named_devices, run_on_all
 
     asked = Asked(tuple(only or ()), tuple(sets or ()), threads, limit, minutes)
     reached = named_devices(device or [], devices, asked, python)
     loaded, root, where = load(study, data, build)
-    folder = bundle_study(loaded, root, where, workers, scheduler)
-    if any((folder / "artifacts").rglob("*.*")):
-        run_on_all(reached, folder, where / loaded.name / "results", asked, setup)
-        if clean:
-            forget_all(reached, folder)
-    else:
-        say("no artifact could be made, so nothing is run; the reasons:")
+    with bundled(loaded, root, where, workers, scheduler) as folder:
+        if any((folder / "artifacts").rglob("*.*")):
+            run_on_all(reached, folder, where / loaded.name / "results", asked, setup)
+            if clean:
+                forget_all(reached, folder)
+        else:
+            say("no artifact could be made, so nothing is run; the reasons:")
     print_rows(loaded, where, "terminal")
 
 

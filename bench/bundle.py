@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import runtime
 from attacks.run import Made, SignalSet
+from core.errors import InputError
 from core.recipes import base_of, recipe_of
 from core.steps import digest
 from core.study import Study
@@ -110,9 +111,8 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
         "emulated": study.bench.emulated.model_dump(mode="json"),
     }
     runner = runner_archive()
-    wanted = digest(
-        [head, {name: sha256_file(path) for name, path in links.items()}, runner.hex(), _test_side(recordings, rows)]
-    )
+    hashed = {name: sha256_file(path) for name, path in links.items()}
+    wanted = digest([head, hashed, runner.hex(), _test_side(recordings, rows)])
     if _is(folder, wanted):
         return folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -126,6 +126,9 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
     head["files"] = {
         name: {"sha256": sha256_file(folder / name), "size_bytes": (folder / name).stat().st_size} for name in names
     }
+    for name, sha256 in hashed.items():
+        if head["files"][name]["sha256"] != sha256:
+            raise InputError(f"{links[name]}: changed while the bundle was made", "let that end, and run again")
     head["digest"] = wanted
     write_json(folder / "bundle.json", head)  # last: a folder without it is no bundle
     return folder

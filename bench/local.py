@@ -6,7 +6,9 @@ Pulseproof's host side; what it prints goes straight to the terminal.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,21 @@ from bench.device_names import HERE
 from core.errors import InputError, NotHeldError
 
 DEVICE = HERE
+GRACE_S = 0.5  # in which a runner ends that a terminal's Ctrl-C reached as well
+LONGEST_END_S = 5
+
+
+def run_to_end(command: list[str], environment: dict[str, str]) -> int:
+    """The exit status of a runner. Who is interrupted interrupts it too, so that it ends its artifact's process."""
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            for wait_s, number in ((GRACE_S, signal.SIGINT), (LONGEST_END_S, signal.SIGKILL)):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(wait_s)
+                process.send_signal(number)
+            raise
 
 
 def run_here(bundle: Path, results: Path, asked: Asked = Asked()) -> None:
@@ -27,7 +44,7 @@ def run_here(bundle: Path, results: Path, asked: Asked = Asked()) -> None:
     command += ["--device", DEVICE, "--evidence", "measured-on-host"]
     command += asked.options()
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    status = subprocess.run(command, check=False, env=environment).returncode
+    status = run_to_end(command, environment)
     if status in (130, -2):
         raise KeyboardInterrupt
     if status == 1:

@@ -6,17 +6,22 @@ knows all rooms; nothing imports ``bench``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.bundle import make_bundle
+from core.locks import hold_build
 from core.study import Study
 
 
-def bundle_study(
+@contextmanager
+def bundled(
     study: Study, data: Path | None, build: Path, workers: int | None = None, scheduler: str | None = None
-) -> Path:
-    """Do what is left to do up to the bundle, and give its folder. ``workers`` and ``scheduler`` say where the signal
-    sets are made (:mod:`attacks.run`); their bytes are the same everywhere."""
+) -> Iterator[Path]:
+    """Do what is left to do up to the bundle, and give its folder, which stays as it is to the end of the context.
+    ``workers`` and ``scheduler`` say where the signal sets are made (:mod:`attacks.run`); their bytes are the same
+    everywhere."""
     # torch and scikit-learn take seconds to import; a wrong option or a missing file must not wait for them.
     from ecg.prepare import prepare
     from models.before import refuse_unsuitable
@@ -27,7 +32,16 @@ def bundle_study(
     from export.run import export_study
     from models.run import train_study
 
-    trained = train_study(study, recordings, build)
-    manifest = export_study(study, recordings, trained, build)
-    signals = attack_study(study, recordings, trained, build, manifest, data, workers, scheduler)
-    return make_bundle(study, recordings, manifest, signals, build)
+    with hold_build(study, build):
+        trained = train_study(study, recordings, build)
+        manifest = export_study(study, recordings, trained, build)
+        signals = attack_study(study, recordings, trained, build, manifest, data, workers, scheduler)
+        yield make_bundle(study, recordings, manifest, signals, build)
+
+
+def bundle_study(
+    study: Study, data: Path | None, build: Path, workers: int | None = None, scheduler: str | None = None
+) -> Path:
+    """:func:`bundled`, for who is alone in the build: the next run may change the folder."""
+    with bundled(study, data, build, workers, scheduler) as folder:
+        return folder

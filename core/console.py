@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core.errors import InputError, NotHeldError
+from core.signals import ends_on_signals
 from runtime.words import printable
 
 console = Console(stderr=True, highlight=False)
@@ -58,10 +59,15 @@ def follow(items: Sequence[T] | Iterable[T], what: str, total: int | None = None
             said = now
 
 
+@ends_on_signals
 def run_app(app: typer.Typer) -> None:
     """Run a typer application: status 0, 1 when it did not hold, 2 for wrong use or bad input."""
     try:
         app(standalone_mode=True)
+    except SystemExit as status:
+        if status.code == 130:  # what typer makes of Ctrl-C
+            console.print("stopped; the same command goes on from here")
+        raise
     except InputError as error:
         console.print(f"[bold red]error:[/] {_plain(error.what)}", soft_wrap=True)
         console.print(f"  {_plain(error.mend)}", soft_wrap=True)
@@ -76,6 +82,3 @@ def run_app(app: typer.Typer) -> None:
         console.print(f"[bold red]error:[/] {_plain(f'{where}: {error.strerror}')}", soft_wrap=True)
         console.print("  make room there, or give another --build folder; the same command goes on from here")
         sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here")
-        sys.exit(130)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,10 @@ class Step:
         """Leave the stamp: this step is done, and these are its files."""
         seen = {}
         for path in outputs:
-            status = path.stat()
+            with path.open("rb") as file:  # what is hashed is what the times are of, whatever is renamed over it
+                status, sha256 = os.fstat(file.fileno()), hashlib.file_digest(file, "sha256").hexdigest()
             seen[str(path.relative_to(self.folder))] = {
-                "sha256": sha256_file(path),
+                "sha256": sha256,
                 "size": status.st_size,
                 "mtime_ns": status.st_mtime_ns,
             }

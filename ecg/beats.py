@@ -157,18 +157,14 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
         facts=(*(f"{line[:1].upper()}{line[1:]}." for line in found.left_out), *counted),
         doubts=granted,
     )
-    writer = RecordingsWriter(target, about, sum(len(beats.at) for _, beats in good), before + after)
     one_hot = np.eye(len(spec.classes), dtype=np.uint8)
-    try:
+    with RecordingsWriter(target, about, sum(len(beats.at) for _, beats in good), before + after) as writer:
         for source, beats in follow(good, f"{name}: cutting beats"):
             steps = resampled(bridged(_record(found, source)), spec.fs_hz, scale)
             for at, centre, kind in zip(beats.at, beats.centre, beats.kind, strict=True):
                 cut = steps[:, centre - before : centre + after]
                 writer.add(cut, one_hot[kind], source.patient, source.split, f"{source.name}:{at}")
-    except BaseException:
-        writer.discard()
-        raise
-    return writer.close(fingerprint)
+        return writer.close(fingerprint)
 
 
 def _signal_files(stem: Path) -> list[Path]:

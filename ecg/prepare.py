@@ -18,6 +18,7 @@ from typing import Any
 from core.code_digest import code_of
 from core.console import say
 from core.errors import InputError
+from core.locks import hold
 from core.steps import Step, digest
 from core.study import BeatData, PtbXlData, Study, SyntheticData
 from ecg import beats, ptbxl
@@ -50,7 +51,7 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
             source.name,
             "ecg.ptbxl",
             inputs | {"source": source.fingerprint},
-            lambda folder, key: ptbxl.read(source, folder, key),
+            lambda folder, key: _read(ptbxl, source, folder, key),
         )
         leads, window_s = data.leads, data.window_s
     else:
@@ -68,7 +69,15 @@ def _synthetic(data: SyntheticData) -> tuple[dict[str, Any], Callable[[Path, str
 def _beats(data: BeatData, data_root: Path | None, build: Path) -> Recordings:
     source = beats.survey(data, _folder(data_root, data.path))
     inputs = data.model_dump(mode="json", exclude={"path"}) | {"source": source.fingerprint}
-    return _kept(build, source.database, "ecg.beats", inputs, lambda folder, key: beats.read(source, folder, key))
+    return _kept(build, source.database, "ecg.beats", inputs, lambda folder, key: _read(beats, source, folder, key))
+
+
+def _read(reader: Any, source: Any, folder: Path, key: str) -> list[Path]:
+    """What a survey found, read; raises InputError when it is no longer that: what is kept goes by its fingerprint."""
+    files: list[Path] = reader.read(source, folder, key)
+    if reader.survey(source.spec, source.folder).fingerprint != source.fingerprint:
+        raise InputError(f"{source.folder}: files there changed while they were read", "let that end, and run again")
+    return files
 
 
 def _folder(data_root: Path | None, path: str) -> Path:
@@ -90,14 +99,16 @@ def _kept(
     key = digest(inputs)
     folder = build / "recordings" / f"{re.sub(r'[^a-z0-9.-]+', '-', database.lower())}-{key[:12]}"
     step = Step(folder, "recordings", inputs, [code_of((reader,))])
-    try:
-        made = step.run(lambda: write(folder, key))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error})", "free some space there and run again") from None
-    finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # only an empty one goes: what a reader that failed leaves
-    recordings = open_recordings(folder)
+    with hold(folder):
+        try:
+            made = step.run(lambda: write(folder, key))
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written ({error})", "free some space there and run again") from None
+        finally:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only an empty one goes: what a reader that failed leaves
+        # What is open stays as it is, whoever reads anew: files are renamed into their places.
+        recordings, outputs = open_recordings(folder), step.outputs()
     say(f"{database}: {len(recordings):,} recordings {'kept in' if made else 'as read before, in'} {folder}")
-    arrays = {name: sha256 for name, sha256 in step.outputs().items() if name.endswith(".npy")}
+    arrays = {name: sha256 for name, sha256 in outputs.items() if name.endswith(".npy")}
     return replace(recordings, fingerprint=digest({"about": recordings.about.identity(), "arrays": arrays}))

@@ -117,8 +117,7 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
     added: list[Row] = []
     signals: list[bool | None] = []
     assumed: list[bool] = []
-    writer = RecordingsWriter(target, about, len(found.rows), SAMPLES)
-    try:
+    with RecordingsWriter(target, about, len(found.rows), SAMPLES) as writer:
         for row in follow(found.rows, name):
             if row.stem in bad:
                 continue
@@ -138,10 +137,7 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
         _check_sides(found.folder / "ptbxl_database.csv", tuple(added))
         own = found.own and mostly(signals, some=False)
         writer.about = _told(found, about, added, left, sum(assumed), own)
-    except BaseException:
-        writer.discard()
-        raise
-    return writer.close(fingerprint)
+        return writer.close(fingerprint)
 
 
 def _told(found: Survey, about: About, added: list[Row], bad: list[Bad], assumed: int, own: bool) -> About:

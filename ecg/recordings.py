@@ -14,6 +14,8 @@ float32 millivolts only for the rows asked for, so a database larger than memory
 
 from __future__ import annotations
 
+import contextlib
+import math
 import mmap
 import shutil
 from collections.abc import Sequence
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from runtime.files import read_array, read_json, write_array, write_json
+from runtime.files import read_array, read_json, replacing, write_array, write_json
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -65,7 +67,7 @@ class Recordings:
     """A view on recordings at rest: some leads, some window, all recordings.
 
     ``steps`` is the memory-mapped int16 array as stored; ``lead_rows`` and ``window`` (first sample, one past the
-    last) select from it, lazily.
+    last) select from it, lazily. ``seen``: the size and time of the file that was mapped.
     """
 
     about: About
@@ -77,6 +79,7 @@ class Recordings:
     lead_rows: tuple[int, ...]
     window: tuple[int, int]
     fingerprint: str
+    seen: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -84,7 +87,7 @@ class Recordings:
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process goes the name of the folder, not a copy of what is mapped from it."""
         folder = Path(self.steps.filename).parent  # type: ignore[attr-defined]
-        return _reopened, (folder, self.about, self.lead_rows, self.window, self.fingerprint)
+        return _reopened, (folder, self.seen, self.about, self.lead_rows, self.window, self.fingerprint)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -141,10 +144,12 @@ class Recordings:
         return replace(self, about=about, lead_rows=rows, window=(first, last))
 
 
-def _reopened(folder: Path, *seen: Any) -> Recordings:
-    """``seen``: what a study sees of the folder. Its fingerprint is not the folder's, and steps are known by it."""
-    about, lead_rows, window, fingerprint = seen
+def _reopened(folder: Path, seen: tuple[int, int], *view: Any) -> Recordings:
+    """``view``: what a study sees of the folder. Its fingerprint is not the folder's, and steps are known by it."""
+    about, lead_rows, window, fingerprint = view
     whole = open_recordings(folder)
+    if whole.seen != seen:
+        raise InputError(f"{folder}: was read anew meanwhile", "run again")
     return replace(whole, about=about, lead_rows=lead_rows, window=window, fingerprint=fingerprint)
 
 
@@ -157,10 +162,12 @@ def to_millivolts(steps: NDArray[np.int16], adc_step_mv: float) -> NDArray[np.fl
 
 
 class RecordingsWriter:
-    """Fill a folder of recordings one by one without holding them in memory, and publish it whole.
+    """Fill a folder of recordings one by one without holding them in memory, and publish it whole; of what fails inside
+    its ``with`` nothing stays.
 
-    Arrays are written under temporary names; :meth:`close` renames them and writes ``recordings.json`` last, so a
-    killed reading leaves nothing that :func:`open_recordings` would take.
+    Signals are written under a temporary name; :meth:`close` renames them and writes ``recordings.json`` last, so a
+    killed reading leaves nothing that :func:`open_recordings` would take. Raises InputError where there is too little
+    room, and OSError where it runs out meanwhile.
     """
 
     def __init__(self, folder: Path, about: About, count: int, samples: int) -> None:
@@ -168,24 +175,34 @@ class RecordingsWriter:
         self.about = about
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "recordings.json").unlink(missing_ok=True)
-        needed, free = count * len(about.leads) * samples * 2, shutil.disk_usage(self.folder).free
-        if needed > free:  # a mapped file that outgrows the disk ends the process without a word (SIGBUS)
+        self._count, self._shape = count, (len(about.leads), samples)
+        needed, free = 2 * count * math.prod(self._shape), shutil.disk_usage(self.folder).free
+        if needed > free:
             raise InputError(
                 f"{self.folder}: {needed / 1e6:,.0f} MB are needed for the recordings, {free / 1e6:,.0f} MB are free",
                 "free some space there, or build elsewhere, and run again",
             )
-        self._partial = self.folder / ".signals.partial.npy"
-        self._signals = np.lib.format.open_memmap(
-            self._partial, mode="w+", dtype=np.int16, shape=(count, len(about.leads), samples)
-        )
         self._labels: list[NDArray[np.uint8]] = []
         self._patients: list[int] = []
         self._splits: list[int] = []
         self._ids: list[str] = []
+        # Not mapped: a mapped file counts as memory while it is written, and one that another writer truncates, or that
+        # outgrows the disk, ends the process without a word.
+        with contextlib.ExitStack() as opened:
+            partial = opened.enter_context(replacing(self.folder / "signals.npy"))
+            self._file = opened.enter_context(partial.open("wb"))
+            self._write_head(count)
+            self._unpublished = opened.pop_all()
+
+    def _write_head(self, count: int) -> None:
+        head = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int16)), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(self._file, {**head, "shape": (count, *self._shape)})
 
     def add(self, steps: NDArray[np.int16], labels: NDArray[np.uint8], patient: int, split: Split, name: str) -> None:
         """Add one recording: ``steps`` int16 (leads, samples), ``labels`` uint8 (classes,)."""
-        self._signals[len(self._labels)] = steps
+        if np.shape(steps) != self._shape:
+            raise ValueError(f"{name}: {np.shape(steps)} samples, not {self._shape}")
+        self._file.write(np.asarray(steps, np.int16).tobytes())
         self._labels.append(np.asarray(labels, np.uint8))
         self._patients.append(patient)
         self._splits.append(SPLITS.index(split))
@@ -196,13 +213,11 @@ class RecordingsWriter:
 
         Fewer recordings than announced may have been added: bad ones are only found when they are read.
         """
-        if len(self._labels) > len(self._signals):
-            raise AssertionError(f"{len(self._labels)} recordings were added, {len(self._signals)} announced")
-        self._signals.flush()
-        if len(self._labels) < len(self._signals):
-            self._shorten()
-        del self._signals
-        self._partial.replace(self.folder / "signals.npy")
+        if len(self._labels) > self._count:
+            raise AssertionError(f"{len(self._labels)} recordings were added, {self._count} announced")
+        self._file.seek(0)
+        self._write_head(len(self._labels))  # as long as it was: it is padded for every count
+        self._unpublished.close()
         write_array(self.folder / "labels.npy", np.stack(self._labels))
         write_array(self.folder / "patients.npy", np.array(self._patients, np.int64))
         write_array(self.folder / "splits.npy", np.array(self._splits, np.uint8))
@@ -213,20 +228,12 @@ class RecordingsWriter:
         names = ("signals.npy", "labels.npy", "patients.npy", "splits.npy", "ids.npy", "recordings.json")
         return [self.folder / name for name in names]
 
-    def _shorten(self) -> None:
-        """Leave only the recordings that were added."""
-        shorter = self._partial.with_name(".signals.shorter.npy")
-        kept = len(self._labels)
-        target = np.lib.format.open_memmap(shorter, mode="w+", dtype=np.int16, shape=(kept, *self._signals.shape[1:]))
-        for first in range(0, kept, 256):
-            target[first : first + 256] = self._signals[first : min(first + 256, kept)]
-        target.flush()
-        shorter.replace(self._partial)
+    def __enter__(self) -> RecordingsWriter:
+        return self
 
-    def discard(self) -> None:
-        """Remove what was written so far; for the reader that met a damaged file."""
-        self._partial.unlink(missing_ok=True)
-        self._partial.with_name(".signals.shorter.npy").unlink(missing_ok=True)
+    def __exit__(self, *failed: Any) -> None:
+        if failed[0] is not None:
+            self._unpublished.__exit__(*failed)
 
 
 def open_recordings(folder: Path) -> Recordings:
@@ -240,7 +247,8 @@ def open_recordings(folder: Path) -> Recordings:
             key: tuple(value) if isinstance(value, list) else value for key, value in head["about"].items()
         }
         about = About(**fields)
-        steps = read_array(folder / "signals.npy", mapped=True)
+        signals = folder / "signals.npy"
+        steps, status = read_array(signals, mapped=True), signals.stat()
         arrays = {name: read_array(folder / f"{name}.npy") for name in ("labels", "patients", "splits", "ids")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: not a readable recordings folder ({error})", "delete it and run again") from None
@@ -250,5 +258,6 @@ def open_recordings(folder: Path) -> Recordings:
         lead_rows=tuple(range(steps.shape[1])),
         window=(0, steps.shape[2]),
         fingerprint=head["fingerprint"],
+        seen=(status.st_size, status.st_mtime_ns),
         **arrays,
     )

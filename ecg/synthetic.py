@@ -113,15 +113,11 @@ def write(spec: SyntheticData, folder: Path, fingerprint: str) -> list[Path]:
         exclusive=False,
         note="SYNTHETIC",
     )
-    writer = RecordingsWriter(folder, about, spec.records, SAMPLES)
-    try:
+    with RecordingsWriter(folder, about, spec.records, SAMPLES) as writer:
         for index in range(spec.records):
             one = draw(spec.seed, index, spec.label_noise)
             writer.add(to_steps(one.signals_mv), one.labels, one.patient, one.split, f"synthetic-{index:05d}")
         return writer.close(fingerprint)
-    except BaseException:
-        writer.discard()
-        raise
 
 
 def _stream(seed: int, kind: int, number: int) -> np.random.Generator:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from core.console import run_app, say
 from core.errors import InputError
+from core.locks import hold_build
 from core.options import BuildOption, DataOption, load
 from core.study import ModelSpec, Study
 from runtime.files import write_text
@@ -69,8 +70,9 @@ def export(
     from export.table import manifest_table
     from models.run import train_study
 
-    trained = train_study(loaded, recordings, where, only=only)
-    manifest = export_study(loaded, recordings, trained, where, jobs)
+    with hold_build(loaded, where):
+        trained = train_study(loaded, recordings, where, only=only)
+        manifest = export_study(loaded, recordings, trained, where, jobs)
     if only is not None:
         manifest = manifest.model_copy(update={"entries": tuple(one for one in manifest.entries if one.model == only)})
     Console().print(manifest_table(manifest))

@@ -16,6 +16,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from core.errors import InputError
+from core.locks import Heirs
 from core.processors import usable
 from export.model_files import ModelFiles
 
@@ -73,7 +74,7 @@ class _Pool:
                 process.join()
 
     def _start(self, model: ModelFiles) -> None:
-        process = self.context.Process(target=_work, args=(model, self.messages), daemon=True)
+        process = self.context.Process(target=_work, args=(model, self.messages, Heirs()), daemon=True)
         process.start()
         self.running[model.trained.name] = (process, model)
 
@@ -110,8 +111,8 @@ class _Pool:
                 self.waiting.insert(0, model)
 
 
-def _work(model: ModelFiles, messages: Any) -> None:
-    """The life of one process: every recipe of one model."""
+def _work(model: ModelFiles, messages: Any, locks: Heirs) -> None:
+    """The life of one process: every recipe of one model. It keeps the locks of its parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C goes to all; only the parent has something to say about it
     name = model.trained.name
     try:

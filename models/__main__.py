@@ -11,6 +11,7 @@ from rich.table import Table
 
 from core.console import run_app, say
 from core.errors import InputError
+from core.locks import hold_build
 from core.options import BuildOption, DataOption, StudyOption, load
 from models.class_auc import class_warning
 from models.metrics import paper_cells, paper_table
@@ -30,7 +31,9 @@ def train(study: StudyOption, data: DataOption = None, build: BuildOption = None
 
     loaded, root, where = load(study, data, build)
     refuse_unsuitable(loaded, where)
-    train_study(loaded, prepare(loaded, root, where), where)
+    recordings = prepare(loaded, root, where)
+    with hold_build(loaded, where):
+        train_study(loaded, recordings, where)
 
 
 @app.command()

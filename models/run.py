@@ -185,6 +185,8 @@ def _take_one(study: Study, recordings: Recordings, name: str, system: System, s
     rows = recordings.sample("validation", CHECK_RECORDS, study.seed)
     signals, ids = recordings.signals(rows), recordings.ids[rows].tolist()
     kept, described = brought.take(name, spec, system, task, signals, step.folder, ids)
+    if step.inputs | brought.inputs_of(name, spec, system, task) != step.inputs:
+        raise InputError(f"[models.{name}]: its files changed while they were taken", "let that end, and run again")
     _end(step, head | described, kept, [])
 
 

@@ -10,29 +10,35 @@ Standard library and numpy only: the runner carries this module to the device.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator
 
 import numpy as np
+
+ROOM = 1 << 20  # bytes: a disk with less is full for whoever failed to write there
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success flush it to the disk and rename it over ``path``.
 
-    On any exception the temporary file is removed and ``path`` stays as it was.
+    On any exception the temporary file is removed and ``path`` stays as it was. What fails because a disk is full is an
+    ``OSError`` that names ``path`` (or the folder of temporary files), whatever a writer makes of it.
     """
     import tempfile  # late, as hashlib below: an artifact's process stays small until it writes
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: some writers (numpy, the exporters) look at it.
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last: some writers (numpy, the exporters) look at it.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
@@ -40,9 +46,44 @@ def replacing(path: Path) -> Iterator[Path]:
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
+    except Exception as error:
+        # Not gettempdir(), which tries to write there.
+        named = _named(error, path, Path(tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"))
+        if named is error:
+            raise
+        raise named from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file of this name is the half of one, as :func:`replacing` calls it."""
+    return name.startswith(".") and ".partial" in name
+
+
+def _named(error: Exception, path: Path, others: Path) -> Exception:
+    """The error of a write as one that names ``path``, or the folder of temporary files ``others`` where that is full.
+    A library may say of a full disk no file, or nothing but that it failed."""
+    said = error if isinstance(error, OSError) and error.errno is not None else None
+    if said and said.filename is not None and not is_partial(os.path.basename(said.filename)):
+        return said
+    if said is None or said.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = path if _is_full(path.parent) else others if _is_full(others) else None
+        if full is not None:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(full))
+    if said:
+        said.filename = str(path)
+    return error
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < ROOM or (found.f_files > 0 and found.f_favail == 0)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -71,8 +112,9 @@ def read_json(path: Path) -> Any:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write one array as ``.npy``, whole or not at all. Object arrays are refused."""
-    with replacing(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        # As np.save writes it, through Python's own files: numpy's way does not say why a write fails.
+        np.lib.format.write_array(SimpleNamespace(write=file.write), np.asanyarray(array), allow_pickle=False)
 
 
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:

@@ -9,7 +9,6 @@ attacked by what was made on itself and nothing else needs to be read.
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from bench.asked import Asked
 from bench.emulated.checks import checked
 from bench.emulated.cores import CORES
 from bench.emulated.system import clean_environment, prepare
+from bench.local import run_to_end
 from bench.part import make_part
 from bench.results import read_bundle
 from core.console import say
@@ -44,7 +44,7 @@ def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
         command += ["--device", CORES[core].device, "--evidence", "emulated-count"]
         command += ["--limit", str(asked.limit or head.emulated.records)]
         hooks = {"PULSEPROOF_START": json.dumps(system.start), "PULSEPROOF_COUNTS": str(Path(counts, "count"))}
-        status = subprocess.run(command, check=False, env=clean_environment() | system.environment | hooks).returncode
+        status = run_to_end(command, clean_environment() | system.environment | hooks)
     if status in (130, -2):
         raise KeyboardInterrupt
     if status == 1:
