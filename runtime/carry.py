@@ -61,7 +61,7 @@ def _give(asked: argparse.Namespace) -> int:
         there = json.loads(sys.stdin.buffer.readline(stream.MAX_HEAD_BYTES))["files"]
         here = _results(asked.folder)
         changed = {_result_of(name) for name, entry in here.items() if there.get(name) != entry}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError("standard input: not a list of files") from None
     results = {name: entry for name, entry in here.items() if _result_of(name) in changed}
     stream.send(asked.folder, results, sys.stdout.buffer)

@@ -27,6 +27,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.asked import Asked
 from bench.device_names import expect_free
+from bench.schema import plain
 from core.errors import InputError
 from core.toml_files import read_toml
 
@@ -99,15 +100,16 @@ def read_devices(path: Path) -> list[DeviceSpec]:
         raise InputError(f"{path}: names no device", 'add [pi4] and address = "pi@host"')
     found = []
     for name, table in tables.items():
+        shown = plain(name)[:80]
         if not isinstance(table, dict):
-            raise InputError(f"{path}: {name}: is no table", f"write [{name}] above its keys")
+            raise InputError(f"{path}: {shown}: is no table", f"write [{shown}] above its keys")
         try:
             found.append(DeviceSpec.model_validate({"name": name, **table}))
         except ValidationError as error:
-            raise InputError(f"{path}: [{name}]: {_said(error)}", "docs/raspberry-pi.md lists the keys") from None
+            raise InputError(f"{path}: [{shown}]: {_said(error)}", "docs/raspberry-pi.md lists the keys") from None
     return found
 
 
 def _said(error: ValidationError) -> str:
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return plain(f"{'.'.join(map(str, first['loc']))[:80]}: {first['msg']}")

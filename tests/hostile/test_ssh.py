@@ -3,6 +3,9 @@ bounded time and memory, and nothing is left; noise and greetings are no fault a
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -191,3 +194,55 @@ def test_one_sentence(name: str, bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SLOW)
 def test_a_device_that_hangs(name: str, bundle: Path, tmp_path: Path) -> None:
     meet(bundle, tmp_path, SLOW[name], 0.6)
+
+
+PROGRAM = """
+import sys, typer
+from pathlib import Path
+from bench.asked import Asked
+from bench.devices.spec import read_devices
+from bench.reach import run_on_all
+from core.console import run_app
+
+app = typer.Typer()
+
+@app.command()
+def main(file: Path, bundle: Path, results: Path) -> None:
+    run_on_all(read_devices(file), bundle, results, Asked())
+
+run_app(app)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["it", "all of its terminal"])
+@pytest.mark.parametrize(
+    ("way", "step", "commands"),
+    [("silent", "look", 1), ("silent", "take", 4), ("silent", "follow", 6), ("stays", "give", 7), ("drops", "look", 1)],
+)
+def test_it_can_be_stopped(whom: str, way: str, step: str, commands: int, bundle: Path, tmp_path: Path) -> None:
+    """Two devices hang, or are waited for: an interrupt is answered within 2 s, and no ssh is left."""
+    tables, folders = [], [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        ssh = list(device(folder, way, step).ssh)
+        tables.append(f'[{folder.name}]\naddress = "b"\nssh = {ssh}\n')
+    (tmp_path / "devices.toml").write_text("\n".join(tables))
+    command = [sys.executable, "-c", PROGRAM, tmp_path / "devices.toml", bundle, tmp_path / "results"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stderr
+        until = time.monotonic() + 60
+        while any(len(list(folder.iterdir())) < commands for folder in folders):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        if whom == "it":
+            process.send_signal(signal.SIGINT)
+        else:
+            os.killpg(process.pid, signal.SIGINT)
+        said = process.stderr.read().decode()
+        process.wait()
+        assert time.monotonic() - begun < 2
+    assert "Traceback" not in said
+    assert process.returncode == 130
+    assert not [each for folder in folders for each in folder.iterdir() if Path("/proc", each.name).exists()]
