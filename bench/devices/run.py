@@ -101,7 +101,9 @@ def _there(session: Session, folder: str) -> dict[str, tuple[int, str]]:
 
 def _send(session: Session, folder: str, missing: dict[str, list[object]]) -> None:
     most = ANSWER_BYTES + ENTRY_BYTES * len(missing)
-    with session.connection.start(session.runner("take", folder), "copying", most) as talk:
+    # At the end, what we gave last may still be under way: ssh alone holds 2 MiB.
+    within_s = 3 * session.connection.silence_s
+    with session.connection.start(session.runner("take", folder), "copying", most, within_s) as talk:
         talk.ignore_answers()
         with suppress(BrokenPipeError):
             stream.send(session.bundle, missing, talk)

@@ -23,8 +23,9 @@ HASHED_BYTES_PER_S = 1 << 20  # by the slowest device; it may hold more than thi
 # Makes the folder $1 ours by the marker $2, or tells that it is somebody else's. Then the rest of the script.
 OURS, FOREIGN = "ours", "foreign"
 CLAIM = f"""
-if test -h "$1" || {{ test -e "$1" && ! test -f "$1/$2" && test -n "$(ls -A -- "$1")"; }}; then
-    echo {FOREIGN}; exit 0
+if test -h "$1"; then echo {FOREIGN}; exit 0; fi
+if test -e "$1" && ! test -f "$1/$2"; then
+    there=$(ls -A -- "$1") && test -z "$there" || {{ echo {FOREIGN}; exit 0; }}
 fi
 mkdir -p -- "$1" && : >> "$1/$2" || exit 1
 """

@@ -206,6 +206,29 @@ def lies(said: bytes) -> Callable[[str, str], int]:
     return lie
 
 
+def damaged(seed: int) -> Callable[[str, str], int]:
+    """Answers what an honest device would, damaged at random, and ends as it likes."""
+    import random
+
+    chance = random.Random(seed)
+
+    def lie(step: str, line: str) -> int:
+        said = bytearray(line.encode() + answer(step))
+        for _ in range(chance.choice((1, 1, 1, 2, 8))):
+            at = chance.randrange(len(said) + 1)
+            if chance.random() < 0.25:
+                del said[at : at + chance.choice((1, 4, len(said)))]
+            elif chance.random() < 0.5:
+                said[at : at + 1] = chance.randbytes(1)
+            else:
+                piece = said[chance.randrange(len(said) + 1) :] or b"\0"
+                said[at:at] = chance.choice((piece, chance.randbytes(8), b"9" * 400, b"[" * 2000))
+        say(bytes(said))
+        return chance.choice((0, 0, 0, 1, 3, 255))
+
+    return lie
+
+
 def knows(**fields: object) -> bytes:
     return json.dumps({**KNOWS, **fields}).encode()
 
@@ -256,6 +279,8 @@ def main() -> int:
         say(f"{line}\n")
         say(answer(step))
         return 0
+    if lie.startswith("damaged-"):
+        return damaged(int(lie.removeprefix("damaged-")))(step, f"{line}\n")
     do: Callable[[str, str], int] = lies(SAID[lie]) if lie in SAID else getattr(Lies, lie)
     return do(step, f"{line}\n")
 

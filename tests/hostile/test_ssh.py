@@ -193,7 +193,33 @@ def test_one_sentence(name: str, bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_a_device_that_hangs(name: str, bundle: Path, tmp_path: Path) -> None:
-    meet(bundle, tmp_path, SLOW[name], 0.6)
+    meet(bundle, tmp_path, SLOW[name], 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_random_damage(step: str, bundle: Path, tmp_path: Path) -> None:
+    """35 damages by seed in each step: it goes on or is refused, in bounded time and memory."""
+    held = 0
+    for seed in range(35):
+        said: list[str] = []
+        connection = Connection(device(tmp_path / "pids", f"damaged-{seed}", step), said.append, (), 30.0, 30.0)
+        session = Session(connection, bundle, tmp_path / str(seed))
+        tracemalloc.start()
+        begun = time.monotonic()
+        try:
+            STEPS[step][0](session, said.append)
+            held += 1
+        except InputError as refused:
+            assert printable(str(refused))
+            assert not session.results.exists()
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert time.monotonic() - begun < LONGEST_S
+        assert peak < MOST_BYTES
+        assert all(map(printable, said))
+    assert held < 35
 
 
 PROGRAM = """
