@@ -22,4 +22,4 @@ class Asked:
         said = [text for pattern in self.only for text in ("--only", pattern)]
         said += [text for pattern in self.sets for text in ("--sets", pattern)]
         numbers = {"--threads": self.threads, "--limit": self.limit, "--minutes": self.minutes or None}
-        return said + [text for name, value in numbers.items() if value is not None for text in (name, f"{value:g}")]
+        return said + [text for name, value in numbers.items() if value is not None for text in (name, str(value))]

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.asked import Asked
-from bench.devices.run import forget, run_on_device
+from bench.devices.clean import forget
+from bench.devices.connection import Connection
+from bench.devices.run import run_on_device
 from bench.devices.spec import DeviceSpec, at_address, read_devices
 from bench.local import DEVICE, run_here
 from core.console import say
@@ -58,10 +61,13 @@ def forget_all(devices: Sequence[str | DeviceSpec], bundle: Path) -> None:
             forget(each, bundle, prefixed(each.name))
 
 
-def run_on(device: str | DeviceSpec, bundle: Path, results: Path, asked: Asked, setup: bool = False) -> None:
-    """Run what is asked for on one device. Raises InputError, NotHeldError."""
+def run_on(
+    device: str | DeviceSpec, bundle: Path, results: Path, asked: Asked, setup: bool, stop: threading.Event
+) -> None:
+    """Run what is asked for on one device; ``stop`` ends what goes on over ssh. Raises InputError, NotHeldError."""
     if isinstance(device, DeviceSpec):
-        run_on_device(device, bundle, results, prefixed(device.name), setup)
+        say_of = prefixed(device.name)
+        run_on_device(device, bundle, results, say_of, setup, Connection(device, say_of, stop=stop))
     elif device == DEVICE:
         run_here(bundle, results, asked)
     elif device.startswith(EMULATED):
@@ -85,20 +91,25 @@ def run_on_all(
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"two devices are called {twice}", "give each a name of its own in devices.toml")
     failures: list[InputError | NotHeldError] = []
+    stop = threading.Event()
 
     def attempt(device: str | DeviceSpec) -> None:
         try:
-            run_on(device, bundle, results, asked, setup)
+            run_on(device, bundle, results, asked, setup, stop)
         except (InputError, NotHeldError) as error:
             failures.append(error)
 
     with ThreadPoolExecutor(max(len(remote), 1)) as pool:
         running = [pool.submit(attempt, each) for each in remote]
-        for each in devices:
-            if not isinstance(each, DeviceSpec):
-                attempt(each)
-        for one in running:
-            one.result()
+        try:
+            for each in devices:
+                if not isinstance(each, DeviceSpec):
+                    attempt(each)
+            for one in running:
+                one.result()
+        except KeyboardInterrupt:  # it comes to this thread alone, and the pool waits for the others
+            stop.set()
+            raise
     for error in failures[1:]:
         say(str(error))
     if failures:

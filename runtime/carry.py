@@ -40,6 +40,7 @@ def add_commands(commands: Any) -> None:
     follow = commands.add_parser("follow", help="say what a detached run says until it ends; its exit status")
     follow.add_argument("folder", type=Path)
     follow.add_argument("--at", type=int, default=0, help="from this byte on")
+    follow.add_argument("--beat", action="store_true", help="write a NUL while the run says nothing")
     follow.set_defaults(action=_follow)
 
 
@@ -60,7 +61,7 @@ def _give(asked: argparse.Namespace) -> int:
         there = json.loads(sys.stdin.buffer.readline(stream.MAX_HEAD_BYTES))["files"]
         here = _results(asked.folder)
         changed = {_result_of(name) for name, entry in here.items() if there.get(name) != entry}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError("standard input: not a list of files") from None
     results = {name: entry for name, entry in here.items() if _result_of(name) in changed}
     stream.send(asked.folder, results, sys.stdout.buffer)
@@ -105,7 +106,7 @@ def _start(asked: argparse.Namespace) -> int:
 
 
 def _follow(asked: argparse.Namespace) -> int:
-    return detached.follow(asked.folder, sys.stdout.buffer, asked.at)
+    return detached.follow(asked.folder, sys.stdout.buffer, asked.at, asked.beat)
 
 
 def is_of_bundle(name: str) -> bool:

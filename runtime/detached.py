@@ -20,6 +20,7 @@ from runtime.supervise import own_command
 LOG, STATUS, HELD = "run.log", "run.status", ".held"
 RUNNING = "still running\n"
 POLL_S = 0.2
+BEAT, BEAT_S = b"\0", 10.0
 LOST = 3  # exit status of a run that ended without telling: killed, or the power went
 
 
@@ -60,17 +61,27 @@ def watch(out: Path, arguments: list[str]) -> int:
     return status
 
 
-def follow(out: Path, target: BinaryIO, at: int = 0) -> int:
-    """Copy what the run says from byte ``at`` on until it ends; return its exit status, LOST when none was told."""
+def follow(out: Path, target: BinaryIO, at: int = 0, beat: bool = False) -> int:
+    """Copy what the run says from byte ``at`` on until it ends; return its exit status, LOST when none was told.
+
+    ``beat``: write a BEAT when nothing was written for BEAT_S, so that whoever reads knows that the line is whole. It
+    counts as no byte of what the run says, which has none.
+    """
+    spoken = time.monotonic()
     while True:
         running = is_running(out)
         ended = None if running else status(out)  # in this order: the status is written before the folder is let go
         with contextlib.suppress(FileNotFoundError), open(out / LOG, "rb") as log:
             log.seek(at)
-            said = log.read()
+            said = log.read().replace(BEAT, b" ")
             target.write(said)
             target.flush()
             at += len(said)
+            spoken = time.monotonic() if said else spoken
+        if beat and time.monotonic() - spoken > BEAT_S:
+            target.write(BEAT)
+            target.flush()
+            spoken = time.monotonic()
         if not running:
             return LOST if ended is None else ended
         time.sleep(POLL_S)

@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Protocol
+from typing import Any, Callable, Iterable, Iterator, Protocol
 
 from runtime.files import replacing, sha256_file
 from runtime.untrusted import BundleError
@@ -35,6 +35,16 @@ class Source(Protocol):
         """At most ``size`` bytes; none at the end."""
 
 
+class Sink(Protocol):
+    """What a stream is written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of ``data``."""
+
+    def flush(self) -> object:
+        """Hold nothing back."""
+
+
 def listed(folder: Path) -> dict[str, list[Any]]:
     """{name: [size, SHA-256]} of the plain files under ``folder`` whose names a stream can have; no link is
     followed."""
@@ -46,7 +56,7 @@ def listed(folder: Path) -> dict[str, list[Any]]:
     return found
 
 
-def send(folder: Path, files: dict[str, list[Any]], out: IO[bytes]) -> None:
+def send(folder: Path, files: dict[str, list[Any]], out: Sink) -> None:
     """Write ``files`` of ``folder`` to ``out``. Raises ``OSError`` for one that changed its length meanwhile."""
     out.write(json.dumps({"files": files}).encode() + b"\n")
     for name, (size, _) in files.items():

@@ -8,93 +8,33 @@ was started goes on without us.
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
-import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from bench.devices.connection import DROPPED, Connection, DroppedError, pour
+from pydantic import ValidationError
+
+from bench.devices.connection import ANSWER_BYTES, Connection
+from bench.devices.look import look
+from bench.devices.session import Session
 from bench.devices.spec import DeviceSpec
-from bench.part import make_part
+from bench.devices.talk import DroppedError, SilentError
 from bench.results import read_bundle, read_device
-from bench.schema import plain
+from bench.schema import Wire, plain
 from core.errors import InputError, NotHeldError
 from runtime import stream
-from runtime.detached import LOST
+from runtime.detached import BEAT, LOST
 from runtime.files import read_json, sha256_file
 from runtime.untrusted import BundleError
 
-OLDEST = (3, 9)  # Python
-ENGINES = {"onnx": ("onnxruntime",), "tflite": ("ai_edge_litert", "tflite_runtime")}
-PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert")
-SPARE_BYTES = 64 << 20  # left free on the device, beside the bundle
 MOST_RESULTS_BYTES = 2 << 30
-MARKER = "pulseproof.folder"  # lies in a folder that we made, and may remove
+ENTRY_BYTES = 512  # of a file in a list, or in what is said of it
+LISTED_BYTES = 4 << 20  # of a list of files at least: what an older bundle left is in it, too
+FOLLOWED_BYTES = 4 << 20  # of what a run says: some 100 bytes an artifact
+LINE_BYTES = 1 << 12
 TRIES = 3  # of a run that ends without a word
-LOOK = """
-import importlib.util, json, os, shutil, sys
-wanted = ("numpy", "onnxruntime", "ai_edge_litert", "tflite_runtime")
-found = [name for name in wanted if importlib.util.find_spec(name)]
-home = os.path.expanduser(sys.argv[1])
-while not os.path.isdir(home):
-    home = os.path.dirname(home) or "."
-print(json.dumps({"python": sys.version_info[:2], "modules": found, "free": shutil.disk_usage(home).free}))
-"""
-
-
-@dataclass
-class Session:
-    """One device during one command. ``home`` is the folder of this study there."""
-
-    connection: Connection
-    whole: Path  # the study's bundle; ``bundle`` is the part of it that this device gets
-    results: Path
-    bundle: Path = field(init=False)
-    limit: int | None = field(init=False)
-    python: str = field(init=False)
-    home: str = field(init=False)
-    head: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        head = read_bundle(self.whole).head
-        self.bundle = make_part(
-            self.whole, self.whole.parent / "parts" / self.device.name, self.device.asked(), head.device
-        )
-        self.head = read_bundle(self.bundle).head
-        self.limit = self.device.limit or head.device.records
-        self.python = self.device.python
-        self.home = f"{self.device.folder}/{self.head.study}"
-
-    @property
-    def device(self) -> DeviceSpec:
-        return self.connection.device
-
-    @property
-    def venv(self) -> str:
-        """Where --setup puts a virtual environment; all studies there share it."""
-        return f"{self.device.folder}/venv"
-
-    @property
-    def venv_python(self) -> str:
-        return f"{self.venv}/bin/python"
-
-    def runner(self, *arguments: str) -> list[str]:
-        """A command of the runner there."""
-        return [self.python, f"{self.home}/bundle/runner.pyz", *arguments]
-
-    def ask(self, arguments: list[str], given: bytes, what: str) -> bytes:
-        """What a command there prints. Raises InputError with what it says when it ends badly."""
-        status, out, said = self.connection.patiently(lambda: self.connection.run(arguments, given), what)
-        if status != 0:
-            raise InputError(
-                f"{self.device.address}: {what}: {said or f'ended with status {status}'}",
-                "mend it there; the same command goes on from here",
-            )
-        return out
 
 
 def run_on_device(
@@ -122,136 +62,52 @@ def run_on_device(
         raise InputError(f"{device.name}: the runner ended with status {status}", "what it said is above")
 
 
-def look(session: Session, say: Callable[[str], None], setup: bool) -> None:
-    """Check that the device can run the bundle. Raises InputError that says what is missing and how to get it."""
-    found = _look(session)
-    missing = _missing(session, found)
-    if missing and _is_set_up(session):
-        session.python = session.venv_python
-        found = _look(session)
-        missing = _missing(session, found)
-    if missing and setup:
-        _set_up(session, say)
-        found = _look(session)
-        missing = _missing(session, found)
-    if missing:
-        raise InputError(
-            f"{session.device.address}: {session.python} there has no {' and no '.join(missing)}",
-            "--setup makes a virtual environment there that has, or name one: --python path/bin/python",
-        )
-    free, need = found["free"] / 1e6, sum(entry.size_bytes for entry in session.head.files.values()) / 1e6
-    if found["free"] < SPARE_BYTES:
-        raise InputError(
-            f"{session.device.address}: {free:.0f} MB are free there; the bundle has {need:.0f} MB",
-            "make room there, or ask for fewer signal sets (--sets)",
-        )
-    version = ".".join(map(str, found["python"]))
-    say(f"Python {version}, {', '.join(found['modules'])}, {free / 1e3:.1f} GB free")
+class Listing(Wire):
+    """What ``have`` prints: {name: (size, SHA-256)}."""
 
-
-def _look(session: Session) -> dict[str, Any]:
-    arguments = [session.python, "-c", LOOK, session.home]
-    status, out, said = session.connection.patiently(lambda: session.connection.run(arguments), "looking at it")
-    if status != 0:
-        raise InputError(
-            f"{session.device.address}: {session.python} does not run there ({said.rpartition(': ')[2] or status})",
-            "install Python 3.9 or later there, or name it: --python /path/to/python3",
-        )
-    try:
-        found: dict[str, Any] = json.loads(out.decode().strip().rpartition("\n")[2])
-        version = tuple(int(part) for part in found["python"])
-        found["modules"] = [plain(str(each)) for each in found["modules"]]
-        found["free"] = int(found["free"])
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{session.device.address}: does not answer as Python does", "does its login shell print something?"
-        ) from None
-    if version < OLDEST:
-        raise InputError(
-            f"{session.device.address}: Python {'.'.join(map(str, version))} there, the runner needs 3.9",
-            "install a newer one there, and name it: --python /path/to/python3",
-        )
-    return found
-
-
-def _missing(session: Session, found: dict[str, Any]) -> list[str]:
-    """What the artifacts need and the device has not."""
-    missing = [] if "numpy" in found["modules"] else ["numpy"]
-    formats = sorted({each.format for each in session.head.artifacts})
-    able = [each for each in formats if set(ENGINES[each]) & set(found["modules"])]
-    return missing if able else [*missing, *(f"engine for .{each} files ({ENGINES[each][0]})" for each in formats)]
-
-
-def _is_set_up(session: Session) -> bool:
-    """True when an earlier --setup made a virtual environment there."""
-    arguments = ["test", "-x", session.venv_python]
-    return session.connection.patiently(lambda: session.connection.run(arguments, b""), "looking at it")[0] == 0
-
-
-def _set_up(session: Session, say: Callable[[str], None]) -> None:
-    """Make a virtual environment in our folder there, with numpy and the engines."""
-    python = session.venv_python
-    commands = [
-        [session.device.python, "-m", "venv", session.venv],
-        [python, "-m", "pip", "install", "--only-binary", ":all:", *PACKAGES],
-        ["touch", f"{session.venv}/{MARKER}"],
-    ]
-    for command in commands:
-        say(f"there: {shlex.join(command)}")
-        session.ask(command, b"", shlex.join(command))
-    session.python = python
+    files: dict[str, tuple[int, str]]
 
 
 def bring(session: Session, say: Callable[[str], None]) -> None:
     """Bring the bundle there: the runner first, which then takes what is missing or changed."""
     folder = f"{session.home}/bundle"
-    place = shlex.quote(folder)
-    put = f"mkdir -p {place} && touch {shlex.quote(f'{session.home}/{MARKER}')} && "
-    put += f"cat > {place}/.runner && mv {place}/.runner {place}/runner.pyz"
-    session.ask(["sh", "-c", put], (session.bundle / "runner.pyz").read_bytes(), "putting the runner there")
-    wanted = {name: [each.size_bytes, each.sha256] for name, each in session.head.files.items() if name != "runner.pyz"}
+    put = 'mkdir -p -- "$1/bundle" && cat > "$1/bundle/.runner" && mv -- "$1/bundle/.runner" "$1/bundle/runner.pyz" '
+    runner = (session.bundle / "runner.pyz").read_bytes()
+    session.claim(session.home, put + "|| exit 1", runner, "putting the runner there")
+    wanted = {name: (each.size_bytes, each.sha256) for name, each in session.head.files.items() if name != "runner.pyz"}
     head = session.bundle / "bundle.json"
-    wanted["bundle.json"] = [head.stat().st_size, sha256_file(head)]  # last: without it there is no bundle
+    wanted["bundle.json"] = (head.stat().st_size, sha256_file(head))  # last: without it there is no bundle
 
     def attempt() -> None:
-        there = _files(session.ask(session.runner("have", folder), b"", "listing what is there"))
-        missing = {name: entry for name, entry in wanted.items() if there.get(name) != entry}
+        there = _there(session, folder)
+        missing = {name: list(entry) for name, entry in wanted.items() if there.get(name) != entry}
         if missing:
-            total = sum(size for size, _ in missing.values())
+            total = sum(size for size, _ in (wanted[name] for name in missing))
             say(f"copying {len(missing)} of {len(wanted)} files, {total / 1e6:.1f} MB")
             _send(session, folder, missing)
 
     session.connection.patiently(attempt, "copying")
 
 
-def _files(said: bytes) -> dict[str, Any]:
+def _there(session: Session, folder: str) -> dict[str, tuple[int, str]]:
+    step = "listing what is there"
+    most = max(LISTED_BYTES, ENTRY_BYTES * len(session.head.files))
+    said = session.ask(session.runner("have", folder), b"", step, most, session.hashing_s)
     try:
-        files: dict[str, Any] = json.loads(said)["files"]
-        return files if isinstance(files, dict) else {}
-    except (ValueError, KeyError, TypeError):
-        return {}
+        return Listing.model_validate_json(said).files
+    except ValidationError:
+        raise session.odd(step, said, "a list of files") from None
 
 
-def _send(session: Session, folder: str, missing: dict[str, list[Any]]) -> None:
-    with session.connection.start(session.runner("take", folder)) as process:
-        assert process.stdin and process.stdout and process.stderr
-        said: list[bytes] = []
-        reader = threading.Thread(target=pour, args=(process.stderr, said.append), daemon=True)
-        answers = threading.Thread(target=pour, args=(process.stdout, lambda piece: None), daemon=True)
-        reader.start()
-        answers.start()
+def _send(session: Session, folder: str, missing: dict[str, list[object]]) -> None:
+    most = ANSWER_BYTES + ENTRY_BYTES * len(missing)
+    # At the end, what we gave last may still be under way: ssh alone holds 2 MiB.
+    within_s = 3 * session.connection.silence_s
+    with session.connection.start(session.runner("take", folder), "copying", most, within_s) as talk:
+        talk.ignore_answers()
         with suppress(BrokenPipeError):
-            stream.send(session.bundle, missing, process.stdin)
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        process.wait()
-        reader.join()
-        answers.join()
-    last = plain(b"".join(said).decode("utf-8", "replace").strip().rpartition("\n")[2])
-    if process.returncode == DROPPED:
-        raise DroppedError(last)
-    if process.returncode != 0:
-        raise InputError(f"{session.device.address}: copying: {last}", "mend it there; the same command goes on")
+            stream.send(session.bundle, missing, talk)
+        session.expect_well("copying", *talk.end())
 
 
 def run(session: Session, say: Callable[[str], None]) -> int:
@@ -262,8 +118,11 @@ def run(session: Session, say: Callable[[str], None]) -> int:
     asked = replace(session.device.asked(), only=(), sets=(), limit=session.limit)
     command += ["--evidence", "measured-on-device", *asked.options()]
     for left in reversed(range(TRIES)):
-        if session.ask(session.runner("start", out, *command), b"", "starting").strip() == b"running already":
+        said = session.ask(session.runner("start", out, *command), b"", "starting").strip()
+        if said == b"running already":
             say("a run is on there already: following it")
+        elif said != b"started":
+            raise session.odd("starting", said, "'started'")
         status = _follow(session, out, say)
         if status != LOST and status >= 0:
             return status
@@ -276,26 +135,29 @@ def run(session: Session, say: Callable[[str], None]) -> int:
 
 
 def _follow(session: Session, out: str, say: Callable[[str], None]) -> int:
+    """Say what the run says. It may say nothing for hours; the runner that follows it there then sends a BEAT."""
     at = 0
-    rest = b""
+    line = b""
 
     def hear(piece: bytes) -> None:
-        nonlocal at, rest
+        nonlocal at, line
+        piece = piece.replace(BEAT, b"")
         at += len(piece)
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            say(plain(line.decode("utf-8", "replace")))
+        *ended, line = (line + piece).split(b"\n")
+        for each in ended:
+            say(plain(each[:LINE_BYTES].decode("utf-8", "replace")))
+        line = line[:LINE_BYTES]
 
     def attempt() -> int:
-        with session.connection.start(session.runner("follow", out, "--at", str(at))) as process:
-            assert process.stdin and process.stdout and process.stderr
-            process.stdin.close()
-            pour(process.stdout, hear)
-            said = plain(process.stderr.read().decode("utf-8", "replace").strip().rpartition("\n")[2])
-            process.wait()
-        if process.returncode == DROPPED:
-            raise DroppedError(said)
-        return process.returncode
+        arguments = session.runner("follow", out, "--at", str(at), "--beat")
+        try:
+            with session.connection.start(arguments, "following", FOLLOWED_BYTES - at, signs=(b"\n", BEAT)) as talk:
+                talk.close_input()
+                for piece in iter(talk.read_some, b""):
+                    hear(piece)
+                return talk.end()[0]
+        except SilentError as error:  # the run may well go on
+            raise DroppedError(error.what.rpartition(": ")[2]) from None
 
     return session.connection.patiently(attempt, "following; the run goes on there")
 
@@ -305,29 +167,33 @@ def fetch(session: Session, say: Callable[[str], None]) -> int:
     target = session.results / session.device.name
     incoming = session.results.parent / "incoming" / session.device.name
     here = stream.listed(target) if target.is_dir() else {}
+    step = "fetching results"
 
     def attempt() -> int:
         count = 0
         shutil.rmtree(incoming, ignore_errors=True)
-        with session.connection.start(session.runner("give", f"{session.home}/results")) as process:
-            assert process.stdin and process.stdout and process.stderr
+        arguments = session.runner("give", f"{session.home}/results")
+        most = MOST_RESULTS_BYTES + stream.MAX_HEAD_BYTES
+        with session.connection.start(arguments, step, most, session.hashing_s) as talk:
             with suppress(BrokenPipeError):
-                process.stdin.write(json.dumps({"files": here}).encode() + b"\n")
-                process.stdin.close()
+                talk.write(json.dumps({"files": here}).encode() + b"\n")
+                talk.close_input()
             try:
-                for _ in stream.receive(process.stdout, incoming, is_result, MOST_RESULTS_BYTES):
+                for _ in stream.receive(talk, incoming, is_result, MOST_RESULTS_BYTES):
                     count += 1
+                if talk.read(1):
+                    raise BundleError("more comes than was announced")
             except BundleError as error:
-                process.kill()
-                said = plain(process.stderr.read().decode("utf-8", "replace").strip().rpartition("\n")[2])
-                if process.wait() in (DROPPED, -9) and "too early" in str(error):
-                    raise DroppedError(said or str(error)) from None
+                if talk.over:
+                    session.expect_well(step, *talk.end())
                 raise InputError(
-                    f"{session.device.address}: what it gives is refused: {error}", "update it there"
+                    f"{session.device.address}: {step}: what it gives is refused: {error}",
+                    "look at it; the same command fetches them again",
                 ) from None
+            session.expect_well(step, *talk.end())
         return count
 
-    count = session.connection.patiently(attempt, "fetching results")
+    count = session.connection.patiently(attempt, step)
     accept(session.whole, incoming, target)
     return count
 
@@ -351,17 +217,3 @@ def accept(bundle: Path, incoming: Path, target: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         (incoming / name).replace(place)
     shutil.rmtree(incoming, ignore_errors=True)
-
-
-def forget(device: DeviceSpec, bundle: Path, say: Callable[[str], None]) -> None:
-    """Remove what was put there for this study; with the last study, the virtual environment that --setup made."""
-    session = Session(Connection(device, say), bundle, bundle.parent / "results")
-    mine = f"{session.home}/{MARKER}"
-    script = f"if test -f {shlex.quote(mine)}; then rm -rf {shlex.quote(session.home)}; echo removed; "
-    script += f"elif test -e {shlex.quote(session.home)}; then echo no; else echo nothing; fi"
-    folder, venv = shlex.quote(session.device.folder), shlex.quote(f"{session.venv}/{MARKER}")
-    script += f"; if test -f {venv} && ! ls -d {folder}/*/{MARKER} | grep -qv {venv}; then rm -rf {folder}/venv; fi"
-    said = session.ask(["sh", "-c", script], b"", "cleaning").decode("ascii", "replace").strip()
-    if said == "no":
-        raise InputError(f"{device.address}: {session.home} there has no {MARKER}", "it is not ours: remove it by hand")
-    say(f"{said} {session.home}")

@@ -4,7 +4,7 @@
 
     [pi4]
     address = "pi@192.168.0.12"     # or a Host of your ssh config
-    python = "python3"              # or the one of a virtual environment there
+    python = "python3"              # or the one of a virtual environment there: ~/venv/bin/python
     folder = "pulseproof"           # where everything goes, relative to the home folder there
     only = ["cnn/*"]
     sets = ["clean", "pgd-*"]
@@ -27,13 +27,32 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.asked import Asked
 from bench.device_names import expect_free
+from bench.schema import plain
 from core.errors import InputError
 from core.toml_files import read_toml
 
-ADDRESS = r"^[A-Za-z0-9_][A-Za-z0-9_.@:%\[\]-]*$"  # never a "-" in front: ssh would take it for an option
+# Never a "-" in front, of the host either: ssh, or what the user's config runs with it, would take it for an option.
+ADDRESS = r"^[A-Za-z0-9_]([A-Za-z0-9_.:%\[\]-]|@[A-Za-z0-9_.:%\[\]])*$"
 NAME = r"^[A-Za-z0-9](_?[A-Za-z0-9.+-]){0,127}$"
 FOLDER = r"^[A-Za-z0-9_./~+-]+$"
-Text = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} has characters that cannot be printed")
+    return text
+
+
+def _place(path: str) -> str:
+    """A path there, with ``~`` for the home folder of whom ssh logs in as."""
+    if path.startswith("-"):
+        raise ValueError(f"{path!r} begins with '-', which commands take for an option: write ./{path}")
+    if path.startswith("~") and path[:2] not in ("~", "~/"):
+        raise ValueError(f"{path!r}: of '~' only your own home there is known, ~/: write the whole path")
+    return path
+
+
+Text = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_printable)]
 
 
 class DeviceSpec(BaseModel):
@@ -44,13 +63,13 @@ class DeviceSpec(BaseModel):
 
     name: Annotated[str, Field(pattern=NAME), AfterValidator(expect_free)]
     address: Annotated[str, Field(pattern=ADDRESS, max_length=300)]
-    python: Text = "python3"
-    folder: Annotated[str, Field(pattern=FOLDER)] = "pulseproof"
+    python: Annotated[Text, AfterValidator(_place)] = "python3"
+    folder: Annotated[Text, Field(pattern=FOLDER), AfterValidator(_place)] = "pulseproof"
     ssh: tuple[Text, ...] = Field(("ssh",), min_length=1)
     only: tuple[Text, ...] = ()
     sets: tuple[Text, ...] = ()
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     minutes: Annotated[float, Field(ge=0, le=10_000)] = 0.0
 
     def asked(self) -> Asked:
@@ -66,7 +85,8 @@ def at_address(address: str, asked: Asked, ssh: Sequence[str] = ("ssh",), python
     try:
         return DeviceSpec.model_validate(fields)
     except ValidationError as error:
-        raise InputError(f"device {address!r}: {_said(error)}", "name it as ssh does: pi@raspberrypi.local") from None
+        mend = "name it as ssh does (pi@raspberrypi.local), and its Python by a path there (--python)"
+        raise InputError(f"device {address!r}: {_said(error)}", mend) from None
 
 
 def read_devices(path: Path) -> list[DeviceSpec]:
@@ -80,15 +100,16 @@ def read_devices(path: Path) -> list[DeviceSpec]:
         raise InputError(f"{path}: names no device", 'add [pi4] and address = "pi@host"')
     found = []
     for name, table in tables.items():
+        shown = plain(name)[:80]
         if not isinstance(table, dict):
-            raise InputError(f"{path}: {name}: is no table", f"write [{name}] above its keys")
+            raise InputError(f"{path}: {shown}: is no table", f"write [{shown}] above its keys")
         try:
             found.append(DeviceSpec.model_validate({"name": name, **table}))
         except ValidationError as error:
-            raise InputError(f"{path}: [{name}]: {_said(error)}", "docs/raspberry-pi.md lists the keys") from None
+            raise InputError(f"{path}: [{shown}]: {_said(error)}", "docs/raspberry-pi.md lists the keys") from None
     return found
 
 
 def _said(error: ValidationError) -> str:
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return plain(f"{'.'.join(map(str, first['loc']))[:80]}: {first['msg']}")

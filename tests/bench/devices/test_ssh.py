@@ -19,8 +19,11 @@ import pytest
 from bench.asked import Asked
 from bench.bundle import runner_archive
 from bench.devices import run as device_run
+from bench.devices.clean import forget
 from bench.devices.connection import Connection
-from bench.devices.run import forget, run_on_device
+from bench.devices.look import SPARE_BYTES
+from bench.devices.run import run_on_device
+from bench.devices.session import MARKER, Session
 from bench.devices.spec import DeviceSpec, at_address
 from bench.pipeline import bundle_study
 from bench.results import read_bundle
@@ -159,7 +162,7 @@ def test_the_environment_of_an_earlier_setup_is_found_and_goes_with_the_last_stu
     (place / "bin").mkdir(parents=True)
     (place / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (place / "bin/python").chmod(0o755)
-    (place / device_run.MARKER).touch()
+    (place / MARKER).touch()
     bundle, bare = write_bundle(tmp_path / "bundle"), server.home / "bare"
     bare.write_text(f'#!/bin/sh\nexec {shutil.which("python3", path="/usr/bin") or "python3"} -I -S "$@"\n')
     bare.chmod(0o755)
@@ -167,10 +170,10 @@ def test_the_environment_of_an_earlier_setup_is_found_and_goes_with_the_last_stu
     assert len(list((tmp_path / "results/board").glob("*/[!_]*.json"))) == 8
     other = server.home / device.folder / "another"
     other.mkdir()
-    (other / device_run.MARKER).touch()
+    (other / MARKER).touch()
     forget(device, bundle, print)
     assert place.exists()
-    (other / device_run.MARKER).unlink()
+    (other / MARKER).unlink()
     forget(device, bundle, print)
     assert not place.exists()
     assert other.exists()
@@ -301,7 +304,7 @@ def test_a_full_disk_is_a_sentence_and_then_it_goes_on(
     expected = quiet(device, bundle, tmp_path / "quiet")
     place = server.home / device.folder
     place.mkdir()
-    size = device_run.SPARE_BYTES + (2 << 20) + 2 * sum(path.stat().st_size for path in bundle.rglob("*.*"))
+    size = SPARE_BYTES + (2 << 20) + 2 * sum(path.stat().st_size for path in bundle.rglob("*.*"))
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place)], capture_output=True, check=False
     )
@@ -310,12 +313,12 @@ def test_a_full_disk_is_a_sentence_and_then_it_goes_on(
     try:
         filler = place / "filler"
         with pytest.raises(InputError, match="MB are free there"):
-            filler.write_bytes(b"0" * (size - device_run.SPARE_BYTES + (2 << 20)))
+            filler.write_bytes(b"0" * (size - SPARE_BYTES + (2 << 20)))
             go(device, bundle, tmp_path / "results")
         filler.unlink()
         some = read_bundle(bundle).head.artifacts[0].name
         go(device.model_copy(update={"sets": ("clean",), "only": (some,)}), bundle, tmp_path / "results")
-        session = device_run.Session(Connection(device, print, PAUSES), bundle, tmp_path / "results")
+        session = Session(Connection(device, print, PAUSES), bundle, tmp_path / "results")
         device_run.bring(session, print)
         whole = os.statvfs(place)
         filler.write_bytes(b"0" * (whole.f_bavail * whole.f_frsize - 4096))  # no room for a result
