@@ -17,22 +17,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.arrivals import MOST_BYTES, accept, may_come, waiting_room
 from bench.devices.connection import DROPPED, Connection, DroppedError, pour
 from bench.devices.spec import DeviceSpec
 from bench.part import make_part
-from bench.results import read_bundle, read_device
+from bench.results import read_bundle
 from bench.schema import plain
 from core.errors import InputError, NotHeldError
 from runtime import stream
 from runtime.detached import LOST
-from runtime.files import read_json, sha256_file
+from runtime.files import sha256_file
 from runtime.untrusted import BundleError
 
 OLDEST = (3, 9)  # Python
 ENGINES = {"onnx": ("onnxruntime",), "tflite": ("ai_edge_litert", "tflite_runtime")}
 PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert")
 SPARE_BYTES = 64 << 20  # left free on the device, beside the bundle
-MOST_RESULTS_BYTES = 2 << 30
 MARKER = "pulseproof.folder"  # lies in a folder that we made, and may remove
 TRIES = 3  # of a run that ends without a word
 LOOK = """
@@ -301,56 +301,42 @@ def _follow(session: Session, out: str, say: Callable[[str], None]) -> int:
 
 
 def fetch(session: Session, say: Callable[[str], None]) -> int:
-    """Bring home what is new; returns how many files. Raises InputError for what is no result of this bundle."""
-    target = session.results / session.device.name
-    incoming = session.results.parent / "incoming" / session.device.name
+    """Bring home what is new of this bundle, and say what is left out; returns how many files. Raises InputError for
+    what is no result, or a damaged one: then what is here stays as it is."""
+    bundle, target = read_bundle(session.whole), session.results / session.device.name
     here = stream.listed(target) if target.is_dir() else {}
+    most = may_come(bundle)
+    request = json.dumps({"files": here, "wanted": sorted(most)}).encode() + b"\n"
+    with waiting_room(session.whole) as room:
+        incoming = room / session.device.name
 
-    def attempt() -> int:
-        count = 0
-        shutil.rmtree(incoming, ignore_errors=True)
-        with session.connection.start(session.runner("give", f"{session.home}/results")) as process:
-            assert process.stdin and process.stdout and process.stderr
-            with suppress(BrokenPipeError):
-                process.stdin.write(json.dumps({"files": here}).encode() + b"\n")
-                process.stdin.close()
-            try:
-                for _ in stream.receive(process.stdout, incoming, is_result, MOST_RESULTS_BYTES):
-                    count += 1
-            except BundleError as error:
-                process.kill()
-                said = plain(process.stderr.read().decode("utf-8", "replace").strip().rpartition("\n")[2])
-                if process.wait() in (DROPPED, -9) and "too early" in str(error):
-                    raise DroppedError(said or str(error)) from None
-                raise InputError(
-                    f"{session.device.address}: what it gives is refused: {error}", "update it there"
-                ) from None
-        return count
+        def attempt() -> None:
+            shutil.rmtree(incoming, ignore_errors=True)
+            with session.connection.start(session.runner("give", f"{session.home}/results")) as process:
+                assert process.stdin and process.stdout and process.stderr
+                with suppress(BrokenPipeError):
+                    process.stdin.write(request)
+                    process.stdin.close()
+                try:
+                    for _ in stream.receive(process.stdout, incoming, most.get, MOST_BYTES):
+                        pass
+                except BundleError as error:
+                    process.kill()
+                    said = plain(process.stderr.read().decode("utf-8", "replace").strip().rpartition("\n")[2])
+                    if process.wait() in (DROPPED, -9) and "too early" in str(error):
+                        raise DroppedError(said or str(error)) from None
+                    raise InputError(
+                        f"{session.device.address}: what it gives is refused: {error}", "update it there"
+                    ) from None
 
-    count = session.connection.patiently(attempt, "fetching results")
-    accept(session.whole, incoming, target)
-    return count
-
-
-def is_result(name: str) -> bool:
-    """Names that results have: ``device.json``, and JSON and arrays in one folder an artifact."""
-    parts = name.split("/")
-    return name == "device.json" or (len(parts) == 2 and parts[1].endswith((".json", ".npy")))
-
-
-def accept(bundle: Path, incoming: Path, target: Path) -> None:
-    """Check what came as results of ``bundle`` and put it in its place, the JSON of each after its arrays."""
-    read_device(read_bundle(bundle), incoming)
-    if (incoming / "device.json").exists() and not isinstance(read_json(incoming / "device.json"), dict):
-        raise InputError(f"{incoming / 'device.json'}: is no object", "run it there again")
-    files = sorted(stream.listed(incoming), key=lambda name: (name.endswith(".json"), name))
-    for name in files:
-        place = target / name
-        if place.is_symlink() or place.parent.is_symlink():
-            raise InputError(f"{place}: a link", "put the device's results themselves there")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (incoming / name).replace(place)
-    shutil.rmtree(incoming, ignore_errors=True)
+        session.connection.patiently(attempt, "fetching results")
+        try:
+            arrived = accept(bundle, incoming, session.results)
+        except InputError as error:
+            raise InputError(f"{session.device.address}: {error.what}", error.mend) from None
+    for line in arrived.lines():
+        say(line)
+    return arrived.files
 
 
 def forget(device: DeviceSpec, bundle: Path, say: Callable[[str], None]) -> None:
