@@ -62,7 +62,7 @@ def _give(asked: argparse.Namespace) -> int:
     try:
         request = json_of(sys.stdin.buffer.readline(stream.MAX_HEAD_BYTES))
         there, wanted = request["files"], set(request["wanted"])
-        here = {name: entry for name, entry in _results(asked.folder).items() if name in wanted}
+        here = stream.listed(asked.folder, wanted)
         changed = {_result_of(name) for name, entry in here.items() if there.get(name) != entry}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BundleError("standard input: not a list of files") from None

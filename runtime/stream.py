@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Protocol
+from typing import IO, Any, Callable, Container, Iterable, Iterator, Protocol
 
 from runtime.files import replacing, sha256_file
 from runtime.untrusted import BundleError, json_of
@@ -38,14 +38,14 @@ class Source(Protocol):
         """At most ``size`` bytes; none at the end."""
 
 
-def listed(folder: Path) -> dict[str, list[Any]]:
-    """{name: [size, SHA-256]} of the plain files under ``folder`` whose names a stream can have; no link is
-    followed."""
+def listed(folder: Path, wanted: Container[str] | None = None) -> dict[str, list[Any]]:
+    """{name: [size, SHA-256]} of the plain files under ``folder`` whose names a stream can have, of those ``wanted``;
+    no link is followed."""
     found = {}
     for path in sorted(_plain_files(folder)):
         name = path.relative_to(folder).as_posix()
         with contextlib.suppress(FileNotFoundError):  # a run goes on there, and just took it away
-            if NAME.fullmatch(name):
+            if NAME.fullmatch(name) and (wanted is None or name in wanted):
                 found[name] = [path.stat().st_size, sha256_file(path)]
     return found
 

@@ -304,8 +304,8 @@ def fetch(session: Session, say: Callable[[str], None]) -> int:
     """Bring home what is new of this bundle, and say what is left out; returns how many files. Raises InputError for
     what is no result, or a damaged one: then what is here stays as it is."""
     bundle, target = read_bundle(session.whole), session.results / session.device.name
-    here = stream.listed(target) if target.is_dir() else {}
     most = may_come(bundle)
+    here = stream.listed(target, most)
     request = json.dumps({"files": here, "wanted": sorted(most)}).encode() + b"\n"
     with waiting_room(session.whole) as room:
         incoming = room / session.device.name

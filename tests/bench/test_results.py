@@ -1,4 +1,5 @@
-"""Result files as untrusted input: a table of what can be wrong with them, and what is said or left unused then."""
+"""Result files as untrusted input: what belongs to a bundle, and what is left unused with its reason. Damaged ones:
+tests/hostile/test_results_at_home.py."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.results import MAX_RESULT_BYTES, Bundle, DeviceResults, read_bundle, read_device, read_results
+from bench.results import Bundle, DeviceResults, read_bundle, read_device, read_results
 from core.errors import InputError
 from tests.bench.making import change_json, entry, make_build, make_bundle, make_scores, write_result
 
@@ -91,113 +92,6 @@ def test_a_whole_build_is_read_whole(made: Made) -> None:
             assert found.failure is None
             assert found.scores is not None
             np.testing.assert_array_equal(found.scores, make_scores(bundle.labels, artifact, signals))
-
-
-DAMAGE: dict[str, tuple[Callable[[Made], object], str, str]] = {
-    # what was done, the file that the message must name, and what it must say
-    "other scores": (lambda m: m.npy.write_bytes(npy(np.zeros((60, 3), np.float32))), "clean.npy", "SHA-256 differs"),
-    "one bit": (
-        lambda m: m.npy.write_bytes(m.npy.read_bytes()[:-1] + bytes([m.npy.read_bytes()[-1] ^ 1])),
-        "clean.npy",
-        "SHA-256 differs",
-    ),
-    "truncated": (lambda m: m.npy.write_bytes(m.npy.read_bytes()[:-7]), "clean.npy", "SHA-256 differs"),
-    "truncated, hash mended": (lambda m: put_scores(m, m.npy.read_bytes()[:-7]), "clean.npy", "its header says"),
-    "too long": (lambda m: put_scores(m, m.npy.read_bytes() + b"\0"), "clean.npy", "its header says"),
-    "empty": (lambda m: put_scores(m, b""), "clean.npy", "not a .npy file"),
-    "version 2": (lambda m: put_scores(m, npy(np.zeros((60, 3), np.float32), (2, 0))), "clean.npy", "version 1.0"),
-    "objects": (lambda m: put_scores(m, npy(np.full((60, 3), None))), "clean.npy", "never unpickled"),
-    "integers": (lambda m: put_scores(m, npy(np.zeros((60, 3), np.int32))), "clean.npy", "int32"),
-    "complex": (lambda m: put_scores(m, npy(np.zeros((60, 3), np.complex64))), "clean.npy", "complex64"),
-    "a class less": (lambda m: put_scores(m, npy(np.zeros((60, 2), np.float32))), "clean.npy", "(60, 2)"),
-    "a recording less": (lambda m: put_scores(m, npy(np.zeros((59, 3), np.float32))), "clean.npy", "(59, 3)"),
-    "flat": (lambda m: put_scores(m, npy(np.zeros(180, np.float32))), "clean.npy", "(180,)"),
-    "Fortran order": (
-        lambda m: put_scores(m, npy(np.asfortranarray(np.zeros((60, 3), np.float32)))),
-        "clean.npy",
-        "Fortran order",
-    ),
-    "huge scores": (lambda m: put_scores(m, npy(np.zeros((600, 3), np.float64))), "clean.npy", "at most"),
-    "no scores": (lambda m: m.npy.unlink(), "clean.npy", "missing"),
-    "scores are a folder": (lambda m: (m.npy.unlink(), m.npy.mkdir()), "clean.npy", "missing"),
-    "scores are a link": (lambda m: linked(m.npy), "clean.npy", "a link"),
-    "scores are a loop": (lambda m: (m.npy.unlink(), m.npy.symlink_to(m.npy)), "clean.npy", "a link"),
-    "result is a link": (lambda m: linked(m.json), "clean.json", "a link"),
-    "folder is a link": (lambda m: linked(m.json.parent), "cnn__onnx-fp32", "a link"),
-    "scores above": (lambda m: change_json(m.json, scores__file="../clean.npy"), "clean.json", "scores.file"),
-    "scores anywhere": (lambda m: change_json(m.json, scores__file="/etc/hostname"), "clean.json", "scores.file"),
-    "scores hidden": (lambda m: change_json(m.json, scores__file=".clean.npy"), "clean.json", "scores.file"),
-    "scores by backslash": (lambda m: change_json(m.json, scores__file="..\\clean.npy"), "clean.json", "scores.file"),
-    "scores without a name": (lambda m: change_json(m.json, scores__file=""), "clean.json", "scores.file"),
-    "hash of capitals": (lambda m: change_json(m.json, scores__sha256="A" * 64), "clean.json", "scores.sha256"),
-    "no JSON": (lambda m: m.json.write_text("{'format': 1}"), "clean.json", "JSON"),
-    "half of a JSON": (lambda m: m.json.write_text(m.json.read_text()[:200]), "clean.json", "JSON"),
-    "empty JSON": (lambda m: m.json.write_bytes(b""), "clean.json", "JSON"),
-    "not UTF-8": (lambda m: m.json.write_bytes(b'{"study": "\xff\xfe"}'), "clean.json", "JSON"),
-    "nested without end": (lambda m: m.json.write_text("[" * 100_000), "clean.json", "JSON"),
-    "a list": (lambda m: m.json.write_text("[1, 2]"), "clean.json", "file: Input should be an object"),
-    "huge": (lambda m: m.json.write_bytes(b" " * (MAX_RESULT_BYTES + 1)), "clean.json", "at most 1,048,576"),
-    "format 2": (lambda m: change_json(m.json, format=2), "clean.json", "json: format: "),
-    "no format": (lambda m: without(m.json, "format"), "clean.json", "json: format: "),
-    "no device": (lambda m: without(m.json, "device"), "clean.json", "json: device: "),
-    "n is text": (lambda m: change_json(m.json, n="60"), "clean.json", "json: n: "),
-    "n is negative": (lambda m: change_json(m.json, n=-60), "clean.json", "json: n: "),
-    "size is a fraction": (
-        lambda m: change_json(m.json, artifact__size_bytes=1.5),
-        "clean.json",
-        "artifact.size_bytes",
-    ),
-    "size is true": (lambda m: change_json(m.json, artifact__size_bytes=True), "clean.json", "artifact.size_bytes"),
-    "latency NaN": (lambda m: change_json(m.json, latency_ms__p50=float("nan")), "clean.json", "latency_ms.p50"),
-    "latency infinite": (lambda m: change_json(m.json, latency_ms__p99=float("inf")), "clean.json", "latency_ms.p99"),
-    "latency negative": (lambda m: change_json(m.json, latency_ms__p50=-1.0), "clean.json", "latency_ms.p50"),
-    "no call was timed": (lambda m: change_json(m.json, latency_ms__count=0), "clean.json", "latency_ms.count"),
-    "an unknown mark": (lambda m: change_json(m.json, marks=["fast"]), "clean.json", "marks.0"),
-    "times elsewhere": (
-        lambda m: change_json(m.json, times={"file": "../_clean.times.npy", "sha256": "0" * 64}),
-        "clean.json",
-        "times.file",
-    ),
-    "an emulated time": (
-        lambda m: change_json(m.json, device__evidence="emulated-count"),
-        "clean.json",
-        "it has a time, but its processor was emulated",
-    ),
-    "status unknown": (lambda m: change_json(m.json, status="fine"), "clean.json", "json: status: "),
-    "evidence unknown": (lambda m: change_json(m.json, device__evidence="measured"), "clean.json", "device.evidence"),
-    "ok without scores": (lambda m: change_json(m.json, scores=None), "clean.json", "status is ok"),
-    "ok without n": (lambda m: change_json(m.json, n=None), "clean.json", "status is ok"),
-    "ok without engine": (lambda m: change_json(m.json, engine=None), "clean.json", "status is ok"),
-    "artifact outside": (lambda m: change_json(m.json, artifact__name="../x/y"), "clean.json", "artifact.name"),
-    "another artifact's": (
-        lambda m: change_json(m.json, artifact__name="cnn/onnx-int8-static"),
-        "clean.json",
-        "another's place",
-    ),
-    "another signal set's": (
-        lambda m: change_json(m.json, signals__name="pgd-cnn-0.02mV"),
-        "clean.json",
-        "another's place",
-    ),
-    "another device's": (lambda m: change_json(m.json, device__name="pi4"), "clean.json", "another's place"),
-    "two kinds of evidence": (
-        lambda m: change_json(m.json, device__evidence="measured-on-device"),
-        "cnn__onnx-fp32",
-        "evidence",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_damage_is_refused_in_a_sentence_that_names_the_file(made: Made, what: str) -> None:
-    damage, name, said = DAMAGE[what]
-    damage(made)
-    with pytest.raises(InputError) as caught:
-        made.read()
-    assert name in caught.value.what
-    assert said in caught.value.what
-    assert len(caught.value.what) < 500 + len(str(made.json))
-    assert caught.value.mend
 
 
 def test_a_pipe_is_not_waited_for(made: Made) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import random
 import resource
 import shutil
 import unicodedata
@@ -94,6 +95,24 @@ def expect_sentence(said: str) -> None:
     assert 0 < len(said) < 2000
     odd = [letter for letter in said if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp")]
     assert not odd, f"{odd} in {said!r}"
+
+
+HOSTILE = (
+    *(None, True, -1, 0, 1 << 63, 10**300, 1e300, float("inf"), float("nan"), "", "../../x", "a\x00b", "\x1b[2J\u202e"),
+    *("x" * 5000, [], [[]] * 50, {}, {"a": {"b": {}}}, [True, False], "0" * 64),
+)
+
+
+def hostile_value(text: str, rng: random.Random) -> str:
+    """A JSON object with another value somewhere."""
+    inner = whole = json.loads(text)
+    while True:
+        key = rng.choice(sorted(inner) if isinstance(inner, dict) else range(len(inner)))
+        if not isinstance(inner[key], dict | list) or not inner[key] or rng.random() < 0.3:
+            break
+        inner = inner[key]
+    inner[key] = rng.choice(HOSTILE)
+    return json.dumps(whole)
 
 
 def in_child(work: Callable[[], list[str]], seconds: float) -> list[str]:

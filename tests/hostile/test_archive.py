@@ -5,7 +5,6 @@ of it stays."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -25,6 +24,7 @@ from runtime.untrusted import BundleError
 from tests.hostile.making import (
     copied,
     expect_sentence,
+    hostile_value,
     in_child,
     list_name,
     listed_as_they_are,
@@ -236,23 +236,10 @@ def hostile_field(path: Path, rng: random.Random) -> None:
 
     def change(members: dict[str, bytes]) -> None:
         name = rng.choice([each for each in content(members) if each.endswith(".json") and each != list_name(members)])
-        inner = whole = json.loads(members[name])
-        while True:
-            key = rng.choice(sorted(inner) if isinstance(inner, dict) else range(len(inner)))
-            if not isinstance(inner[key], dict | list) or not inner[key] or rng.random() < 0.3:
-                break
-            inner = inner[key]
-        inner[key] = rng.choice(HOSTILE)
-        members[name] = json.dumps(whole).encode()
+        members[name] = hostile_value(members[name].decode(), rng).encode()
         listed_as_they_are(members)
 
     rewrite(path, change)
-
-
-HOSTILE = (
-    *(None, True, -1, 0, 1 << 63, 10**300, 1e300, float("inf"), float("nan"), "", "../../x", "a\x00b", "\x1b[2J\u202e"),
-    *("x" * 5000, [], [[]] * 50, {}, {"a": {"b": {}}}, [True, False], "0" * 64),
-)
 
 
 def odd_member(path: Path, rng: random.Random) -> None:
