@@ -28,7 +28,7 @@ from bench.results import (
     paths_of,
     read_result,
 )
-from bench.timings import SUSTAINED, read_sustained, read_times
+from bench.timings import MOST_TIMES_BYTES, SUSTAINED, read_sustained, read_times
 from core.errors import InputError
 from runtime.bundle import SET_NAME
 from runtime.outfolder import UsageError, locked
@@ -66,7 +66,7 @@ def may_come(bundle: Bundle) -> dict[str, int]:
             if each.is_for(artifact):
                 found[f"{place}/{each.name}.json"] = MAX_RESULT_BYTES
                 found[f"{place}/{each.name}.npy"] = 8 * n * classes + 4096
-                found[f"{place}/_{each.name}.times.npy"] = 8 * calls + 4096
+                found[f"{place}/_{each.name}.times.npy"] = min(8 * calls + 4096, MOST_TIMES_BYTES)
     return found
 
 

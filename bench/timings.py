@@ -20,6 +20,7 @@ from bench.schema import ArtifactTag, Positive, Result, Wire
 from core.errors import InputError
 
 SUSTAINED = "_sustained.json"
+MOST_TIMES_BYTES = 256 << 20
 
 
 class Window(Wire):
@@ -44,7 +45,7 @@ def read_times(result: Result, place: Path) -> NDArray[np.float64] | None:
         return None
     path = place / result.times.file
     count = result.latency_ms.count if result.latency_ms else 0
-    data = read_file(path, 8 * count + 4096, REMEASURE)
+    data = read_file(path, min(8 * count + 4096, MOST_TIMES_BYTES), REMEASURE)
     if hashlib.sha256(data).hexdigest() != result.times.sha256:
         raise InputError(f"{path}: not the bytes that its result names (SHA-256 differs)", REMEASURE)
     times = array_at(data, path, REMEASURE)

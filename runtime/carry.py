@@ -12,7 +12,7 @@ import json
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Container
 
 from runtime import detached, stream, zipped
 from runtime.files import replacing
@@ -61,8 +61,8 @@ def _give(asked: argparse.Namespace) -> int:
     all files are."""
     try:
         request = json_of(sys.stdin.buffer.readline(stream.MAX_HEAD_BYTES))
-        there, wanted = request["files"], set(request["wanted"])
-        here = stream.listed(asked.folder, wanted)
+        there, wanted = request["files"], request.get("wanted")
+        here = _results(asked.folder, None if wanted is None else set(wanted))
         changed = {_result_of(name) for name, entry in here.items() if there.get(name) != entry}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BundleError("standard input: not a list of files") from None
@@ -71,10 +71,10 @@ def _give(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _results(folder: Path) -> dict[str, list[Any]]:
-    """The files of a folder that are results: not what the run said."""
+def _results(folder: Path, wanted: Container[str] | None = None) -> dict[str, list[Any]]:
+    """The files of a folder that are results, of those ``wanted``: not what the run said."""
     said = (detached.LOG, detached.STATUS)
-    return {name: entry for name, entry in stream.listed(folder).items() if name not in said}
+    return {name: entry for name, entry in stream.listed(folder, wanted).items() if name not in said}
 
 
 def pack(folder: Path) -> Path:

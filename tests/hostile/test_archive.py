@@ -157,6 +157,14 @@ def test_more_than_there_is_room_for(home: Path, carried: Path, results: Path, t
     assert not tree(tmp_path / "bundle")
 
 
+def test_what_a_killed_one_left_half_written_goes(carried: Path, tmp_path: Path) -> None:
+    half = tmp_path / "bundle/signals/.clean.x1.partial.npy"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    assert unpack(carried, tmp_path / "bundle") > 1
+    assert not half.exists() and (tmp_path / "bundle/signals/clean.npy").exists()
+
+
 # Damage by chance.
 
 
