@@ -79,9 +79,10 @@ def take(
     loaded, _, where = load(study, None, build)
     home = home_of(loaded, where)
     with hold_build(loaded, where):
-        device, count, stale = take(home / "bundle", archive, home / "results")
-    other = f"; {stale} were made from other bytes and are not used" if stale else ""
-    say(f"{count} results of {device} are in {home / 'results' / device}{other}")
+        device, arrived = take(home / "bundle", archive, home / "results")
+    for line in arrived.lines():
+        say(line)
+    say(f"{len(arrived.results)} results of {device} are in {home / 'results' / device}")
     print_rows(loaded, where, "terminal")
 
 

@@ -8,17 +8,16 @@ every check that those over ssh pass.
 from __future__ import annotations
 
 import os
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from bench.arrivals import MOST_BYTES, Arrived, accept, is_result, may_come, waiting_room
 from bench.asked import Asked
 from bench.bundle import add_runner
 from bench.device_names import expect_free
-from bench.devices.run import MOST_RESULTS_BYTES, accept, is_result
 from bench.part import make_part
-from bench.results import read_bundle, read_device
+from bench.results import Bundle, read_bundle
 from bench.schema import BundleHead
 from core.errors import InputError
 from runtime import stream, zipped
@@ -28,6 +27,7 @@ from runtime.files import replacing, sha256_file
 from runtime.untrusted import BundleError, read_fields
 
 SHEBANG = b"#!/usr/bin/env python3\n"
+FILES = ".files"  # while they are unpacked; no device is called so
 MEND = "carry it again, or run the device's file once more"
 
 
@@ -71,43 +71,45 @@ def _is(path: Path, digest: bytes) -> bool:
         return False
 
 
-def take(bundle: Path, archive: Path, results: Path) -> tuple[str, int, int]:
-    """Put the results in ``archive`` into ``results/<device>/``; returns the device, how many results belong to the
-    bundle, and how many do not. Raises InputError for anything else, before a file of ``results`` is touched."""
-    incoming = bundle.parent / "incoming" / f".{os.getpid()}"
-    try:
-        name, folder = _unpacked(archive, incoming)
+def take(bundle: Path, archive: Path, results: Path) -> tuple[str, Arrived]:
+    """Put the results in ``archive`` that are of the bundle into ``results/<device>/``; returns the device, and what
+    took its place there and what did not. Raises InputError for anything else, before a file of ``results`` is
+    touched."""
+    whole = read_bundle(bundle)
+    with waiting_room(bundle) as room:
         try:
-            found = read_device(read_bundle(bundle), folder)
+            incoming, left_out = _unpacked(whole, archive, room)
+            arrived = accept(whole, incoming, results, left_out)
         except InputError as error:
-            raise InputError(f"{archive}: {error.what.replace(f'{folder}{os.sep}', '')}", MEND) from None
-        if not found.results:
-            reasons = sorted({each.reason for each in found.stale}) or ["it holds none"]
-            raise InputError(f"{archive}: no results of this study's bundle ({', '.join(reasons)})", MEND)
-        accept(bundle, folder, results / name)
-        return name, len(found.results), len(found.stale)
-    finally:
-        shutil.rmtree(incoming, ignore_errors=True)
+            raise InputError(f"{archive}: {error.what}", error.mend) from None
+        except BundleError as error:
+            said = str(error).removeprefix(f"{archive}: ").replace(f"{room / FILES}{os.sep}", "")
+            raise InputError(f"{archive}: {said}", MEND) from None
+    if not arrived.results:
+        reasons = sorted({why for _, why in arrived.left_out}) or ["it holds none"]
+        raise InputError(f"{archive}: no results of this study's bundle ({', '.join(reasons)})", MEND)
+    return incoming.name, arrived
 
 
-def _unpacked(archive: Path, incoming: Path) -> tuple[str, Path]:
-    """Put the files of ``archive`` into a folder under ``incoming`` that is called as the device calls itself."""
+def _unpacked(bundle: Bundle, archive: Path, room: Path) -> tuple[Path, list[tuple[str, str]]]:
+    """Put the files of ``archive`` that can be of the bundle into a folder in ``room`` that is called as the device
+    calls itself; returns that, and what was left out. Raises BundleError, InputError."""
     if not archive.is_file():
-        raise InputError(f"{archive}: no such file", "it lies beside the folder of results on the device")
-    folder = incoming / "files"
-    try:
-        with zipped.opened(archive) as opened:
-            files = zipped.listed(opened, "")
-            for _ in stream.receive(zipped.Members(opened, "", files), folder, is_result, MOST_RESULTS_BYTES):
-                pass
-        if not (folder / "device.json").is_file():
-            raise BundleError("it has no device.json")
-        name = read_fields(folder / "device.json").name("name", SET_NAME)
-    except BundleError as error:
-        said = str(error).removeprefix(f"{archive}: ").replace(f"{folder}{os.sep}", "")
-        raise InputError(f"{archive}: {said}", MEND) from None
+        raise InputError("no such file", "it lies beside the folder of results on the device")
+    folder, most = room / FILES, may_come(bundle)
+    with zipped.opened(archive) as opened:
+        files = zipped.listed(opened, "")
+        foreign = [name for name in files if name not in most and is_result(name) and stream.NAME.fullmatch(name)]
+        left_out = [(name, "the bundle has no such result") for name in foreign]
+        for name in foreign:
+            del files[name]
+        for _ in stream.receive(zipped.Members(opened, "", files), folder, most.get, MOST_BYTES):
+            pass
+    if not (folder / "device.json").is_file():
+        raise BundleError("it has no device.json")
+    name = read_fields(folder / "device.json").name("name", SET_NAME)
     try:
         expect_free(name)
     except ValueError as error:
-        raise InputError(f"{archive}: {error}", "run it again on the device, with --device NAME") from None
-    return name, folder.rename(incoming / name)
+        raise InputError(str(error), "run it again on the device, with --device NAME") from None
+    return folder.rename(room / name), left_out

@@ -11,7 +11,11 @@ followed.
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,10 +26,12 @@ from pydantic import ValidationError
 
 from bench.schema import BundleHead, Device, Result, Wire, plain
 from core.errors import InputError
-from runtime.untrusted import BundleError, read_npy
+from runtime.untrusted import MAX_JSON_BYTES, MAX_JSON_PARTS, BundleError, array_of, expect_small, read_plain
 
-MAX_HEAD_BYTES = 16 << 20
+MAX_HEAD_BYTES = MAX_JSON_BYTES
 MAX_RESULT_BYTES = 1 << 20
+MAX_RESULT_PARTS = 10_000
+LOOKS = 5  # at a result that is being replaced
 GONE = "no longer in the bundle"  # the study asked for it once
 REMAKE = "make it again: make bundle"
 REMEASURE = "delete it; make bench measures it again"
@@ -81,7 +87,7 @@ def read_bundle(folder: Path) -> Bundle:
     """Read ``bundle.json``, ``labels.npy`` and ``patients.npy``. Raises InputError that names the file."""
     folder = Path(folder)
     path = folder / "bundle.json"
-    head = _parse(BundleHead, _read(path, MAX_HEAD_BYTES, REMAKE), path, REMAKE)
+    head = parsed(BundleHead, read_file(path, MAX_HEAD_BYTES, REMAKE), path, REMAKE)
     labels = _bundle_array(folder, head, "labels.npy", np.uint8)
     patients = _bundle_array(folder, head, "patients.npy", np.int64)
     classes = len(head.task.classes)
@@ -106,45 +112,79 @@ def read_results(bundle: Bundle, folder: Path) -> tuple[DeviceResults, ...]:
 def read_device(bundle: Bundle, folder: Path) -> DeviceResults:
     """Read the results of one device, ``results/<device>/``."""
     folder = Path(folder)
-    if folder.is_symlink():
-        raise InputError(f"{folder}: a link", "put the device's results themselves there")
     results: dict[tuple[str, str], Measured] = {}
-    paths: dict[tuple[str, str], Path] = {}
     stale: list[Stale] = []
-    device: Device | None = None
-    for path in sorted(folder.glob("*/*.json")):
-        if path.name.startswith((".", "_")):  # the temporary of a write that was killed; latency over time
-            continue
-        if path.parent.is_symlink():
-            raise InputError(f"{path.parent}: a link", REMEASURE)
-        result = _parse(Result, _read(path, MAX_RESULT_BYTES, REMEASURE), path, REMEASURE)
-        key = (path.parent.name.replace("__", "/", 1), path.stem)
-        said = (result.artifact.name, result.signals.name)
-        if said != key or result.device.name != folder.name:
-            raise InputError(
-                f"{path}: says it is {said[0]} on {said[1]}, device {result.device.name}, but lies in another's place",
-                "put it back where it came from, or delete it",
-            )
-        reason = _staleness(bundle, result)
-        if reason is not None:
-            stale.append(Stale(path, key, reason))
-            continue
-        if device is not None and result.device.evidence != device.evidence:
-            raise InputError(
-                f"{path}: evidence {result.device.evidence!r}, but other results of {folder.name} say "
-                f"{device.evidence!r}",
-                "keep each kind of evidence under a device name of its own",
-            )
-        device = device or result.device
-        results[key] = _with_scores(bundle, result, path)
-        paths[key] = path
-    for key, reason in _mixed(results).items():
+    for path in paths_of(folder):
+        found = read_result(bundle, path)
+        if isinstance(found, Stale):
+            stale.append(found)
+        elif found is not None:
+            expect_evidence(results, found, path)
+            results[key_of(path)] = found
+    for key, reason in mixed(results).items():
         del results[key]
-        stale.append(Stale(paths[key], key, reason))
-    return DeviceResults(folder.name, device if results else None, results, tuple(stale))
+        stale.append(Stale(folder / key[0].replace("/", "__") / f"{key[1]}.json", key, reason))
+    device = next((each.result.device for each in results.values()), None)
+    return DeviceResults(folder.name, device, results, tuple(stale))
 
 
-def _mixed(results: dict[tuple[str, str], Measured]) -> dict[tuple[str, str], str]:
+def paths_of(folder: Path) -> list[Path]:
+    """The JSON files of a device's results. Raises InputError for a link: it could name any folder of this machine."""
+    paths = sorted(folder.glob("*/*.json"))
+    for link in (folder, *dict.fromkeys(path.parent for path in paths)):
+        if link.is_symlink():
+            raise InputError(f"{link}: a link", "put the device's results themselves there")
+    # Left out: the temporary of a write that was killed; latency over time.
+    return [path for path in paths if not path.name.startswith((".", "_"))]
+
+
+def key_of(path: Path) -> tuple[str, str]:
+    """Of which (artifact, signal set) the result in this place is."""
+    return path.parent.name.replace("__", "/", 1), path.stem
+
+
+def expect_evidence(results: Mapping[tuple[str, str], Measured], found: Measured, path: Path) -> None:
+    """Raise InputError for a result of another evidence than the others of its device."""
+    device = found.result.device
+    other = next((each.result.device.evidence for each in results.values()), device.evidence)
+    if device.evidence != other:
+        raise InputError(
+            f"{path}: evidence {device.evidence!r}, but other results of {device.name} say {other!r}",
+            "keep each kind of evidence under a device name of its own",
+        )
+
+
+def read_result(bundle: Bundle, path: Path) -> Measured | Stale | None:
+    """Read one result, its scores too; None when it was taken away meanwhile. Raises InputError for a damaged one."""
+    for look in range(LOOKS):
+        if not os.path.lexists(path):
+            return None
+        data = b""
+        try:
+            data = read_file(path, MAX_RESULT_BYTES, REMEASURE)
+            return _checked(bundle, parsed(Result, data, path, REMEASURE, MAX_RESULT_PARTS), path)
+        except InputError:
+            # Another process may be replacing it: the JSON goes first, then its arrays, and the new JSON comes last.
+            with suppress(BundleError):
+                if look == LOOKS - 1 or read_plain(path, MAX_RESULT_BYTES) == data:
+                    raise
+            time.sleep(0.01)
+    return None
+
+
+def _checked(bundle: Bundle, result: Result, path: Path) -> Measured | Stale:
+    key, said = key_of(path), (result.artifact.name, result.signals.name)
+    device = path.parents[1].name
+    if said != key or result.device.name != device:
+        raise InputError(
+            f"{path}: says it is {said[0]} on {said[1]}, device {result.device.name}, but lies in another's place",
+            "put it back where it came from, or delete it",
+        )
+    reason = _staleness(bundle, result)
+    return _with_scores(bundle, result, path) if reason is None else Stale(path, key, reason)
+
+
+def mixed(results: Mapping[tuple[str, str], Measured]) -> dict[tuple[str, str], str]:
     """Why results are not of the same run as most of their device: measured with another version of an engine, or on
     another processor under the same name. Of versions with equally many results the last by name stays, so that the
     answer does not depend on the order of files. A failed run carries no number and is left alone."""
@@ -196,12 +236,14 @@ def _with_scores(bundle: Bundle, result: Result, path: Path) -> Measured:
     """Read the scores beside a result and check them against its hash and the labels."""
     if result.status == "failed" or result.scores is None:
         return Measured(result, None, result.reason or "no reason given")
-    file = path.parent / result.scores.file
+    file = path.with_suffix(".npy")
+    if result.scores.file != file.name:
+        raise InputError(f"{path}: names the scores {result.scores.file}, not {file.name}", REMEASURE)
     shape = (result.n or 0, bundle.labels.shape[1])
-    data = _read(file, shape[0] * shape[1] * 8 + 4096, REMEASURE)
+    data = read_file(file, shape[0] * shape[1] * 8 + 4096, REMEASURE)
     if hashlib.sha256(data).hexdigest() != result.scores.sha256:
         raise InputError(f"{file}: not the bytes that {path.name} names (SHA-256 differs)", REMEASURE)
-    scores = _array(file, REMEASURE)
+    scores = array_at(data, file, REMEASURE)
     if scores.shape != shape or scores.dtype.kind != "f":
         raise InputError(f"{file}: {scores.dtype} {scores.shape}, not float {shape}", REMEASURE)
     wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
@@ -216,41 +258,41 @@ def _with_scores(bundle: Bundle, result: Result, path: Path) -> Measured:
 def _bundle_array(folder: Path, head: BundleHead, name: str, dtype: type[np.generic]) -> NDArray[Any]:
     """One ``.npy`` of the bundle, with the size, the hash and the type that the head states."""
     path, listed = folder / name, head.files[name]
-    data = _read(path, listed.size_bytes, REMAKE)
+    data = read_file(path, listed.size_bytes, REMAKE)
     if len(data) != listed.size_bytes or hashlib.sha256(data).hexdigest() != listed.sha256:
         raise InputError(f"{path}: not the bytes that bundle.json lists (size or SHA-256 differs)", REMAKE)
-    array = _array(path, REMAKE)
+    array = array_at(data, path, REMAKE)
     if array.dtype != dtype:
         raise InputError(f"{path}: holds {array.dtype}, not {np.dtype(dtype)}", REMAKE)
     return array
 
 
-def _array(path: Path, mend: str) -> NDArray[Any]:
+def array_at(data: bytes, path: Path, mend: str) -> NDArray[Any]:
+    """The array of the bytes that were read from ``path``. Raises InputError."""
     try:
-        return read_npy(path)
-    except (BundleError, OSError) as error:
+        return array_of(data, path)
+    except BundleError as error:
         raise InputError(str(error), mend) from None
 
 
-def _read(path: Path, limit: int, mend: str) -> bytes:
+def read_file(path: Path, limit: int, mend: str) -> bytes:
     """The bytes of a plain file of at most ``limit`` bytes; a link could name any file of this machine."""
     try:
-        if path.is_symlink() or not path.is_file():
-            raise InputError(f"{path}: {'a link' if path.is_symlink() else 'missing'}", mend)
-        size = path.stat().st_size
-        if size > limit:
-            raise InputError(f"{path}: {size:,} bytes, at most {limit:,} were expected", mend)
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error})", mend) from None
+        return read_plain(path, limit)
+    except BundleError as error:
+        raise InputError(str(error), mend) from None
 
 
-def _parse(model: type[W], data: bytes, path: Path, mend: str) -> W:
+def parsed(model: type[W], data: bytes, path: Path, mend: str, parts: int = MAX_JSON_PARTS) -> W:
+    """What JSON of at most ``parts`` values says. Raises InputError that names the first things that are wrong."""
     try:
+        expect_small(data, parts)
         return model.model_validate_json(data)
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg'].removeprefix('Value error, ')}"
             for each in error.errors()[:3]
         ]
-        raise InputError(f"{path}: {'; '.join(problems)}", mend) from None
+        raise InputError(f"{path}: {plain('; '.join(problems))}", mend) from None
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as JSON: {error}", mend) from None

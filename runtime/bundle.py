@@ -18,8 +18,9 @@ import numpy as np
 
 from runtime.engines import MODES
 from runtime.exact import Exact
-from runtime.files import sha256_file
-from runtime.untrusted import BundleError, Fields, npy_header, read_fields, read_npy
+from runtime.files import sha256_of, state_of
+from runtime.untrusted import BundleError, Fields, array_of, header_of, npy_header, open_plain, read_fields, read_plain
+from runtime.words import one_line
 
 FORMAT = 1
 NAME = r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}"  # no "_": a result's folder is the artifact's name with "/" as "__"
@@ -93,7 +94,7 @@ class Bundle:
     run: RunRules
     n: int
     sha256: dict[str, str]
-    _checked: set[str] = field(default_factory=set, compare=False)
+    _checked: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -101,14 +102,25 @@ class Bundle:
         return len(self.leads), self.samples
 
     def check(self, names: Iterable[str]) -> None:
-        """Hash those of the files ``names`` that were not hashed yet. Raises :class:`BundleError` for one that is not
-        what the bundle lists."""
+        """Hash those of the files ``names`` that were not hashed yet, or are no longer as they were then. Raises
+        :class:`BundleError` for one that is not what the bundle lists."""
         for name in names:
-            if name in self._checked:
-                continue
-            if sha256_file(self.root / name) != self.sha256[name]:
-                raise BundleError(f"{self.root / name}: its SHA-256 is not the one in bundle.json")
-            self._checked.add(name)
+            self.hashed(name)
+
+    def hashed(self, name: str) -> tuple[int, ...]:
+        """:meth:`check` one file, and return the state (:func:`runtime.files.state_of`) in which it was hashed."""
+        path = self.root / name
+        try:
+            with open_plain(path) as file:
+                state = state_of(os.fstat(file.fileno()))
+                if self._checked.get(name) == state:
+                    return state
+                if sha256_of(file) != self.sha256[name] or state_of(os.fstat(file.fileno()))[:4] != state[:4]:
+                    raise BundleError(f"{path}: its SHA-256 is not the one in bundle.json")
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
+        self._checked[name] = state
+        return state
 
 
 def open_bundle(folder: Path, hashed: bool = True) -> Bundle:
@@ -132,7 +144,7 @@ def open_bundle(folder: Path, hashed: bool = True) -> Bundle:
     samples = task.whole("samples", 1, 10_000_000)
     labels, _ = _listed(root, files, fields, "labels.npy")
     n = _check_array(labels, np.uint8, (None, len(classes)))
-    if read_npy(labels).max() > 1:
+    if array_of(read_plain(labels, files["labels.npy"][1]), labels).max() > 1:
         raise BundleError(f"{labels}: it holds a label other than 0 and 1")
     _check_array(_listed(root, files, fields, "patients.npy")[0], np.int64, (n,))
 
@@ -174,18 +186,26 @@ class Recordings:
     """
 
     def __init__(self, path: Path, adc_step_mv: float) -> None:
-        dtype, (self.n, leads, samples), self._offset = npy_header(path)
+        self._file = open_plain(path, buffering=0)
+        dtype, (self.n, leads, samples), self._offset = header_of(self._file, path)
         if dtype != np.int16:
             raise BundleError(f"{path}: it holds {dtype}, expected int16")
         self._shape = (1, leads, samples)
         self._bytes = 2 * leads * samples
         self._step = np.float32(adc_step_mv)
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
+        self._state = self._now()
 
     def __call__(self, index: int) -> np.ndarray:
         """Recording ``index`` in millivolts, float32 (1, leads, samples): the float32 product of step and steps."""
         steps = os.pread(self._file.fileno(), self._bytes, self._offset + index * self._bytes)
         return np.frombuffer(steps, "<i2").reshape(self._shape).astype(np.float32) * self._step
+
+    def changed(self) -> bool:
+        """True when the file was written to since it was opened."""
+        return self._now() != self._state
+
+    def _now(self) -> tuple[int, ...]:
+        return state_of(os.fstat(self._file.fileno()))
 
     def close(self) -> None:
         self._file.close()
@@ -271,6 +291,7 @@ def _artifact(item: Fields, root: Path, files: dict[str, tuple[str, int]]) -> Ar
     not_on = item.take("not_on", dict) if "not_on" in item.value else {}
     if not all(isinstance(engine, str) and isinstance(reason, str) for engine, reason in not_on.items()):
         raise item.wrong("not_on", "not a reason for each engine")
+    not_on = {engine: one_line(reason) for engine, reason in not_on.items()}
     exact = _exact(item, file_format)
     return Artifact(f"{model}/{recipe}", model, recipe, file_format, file, note, sha256, files[file][1], not_on, exact)
 

@@ -8,12 +8,14 @@ and ``unpack``, which puts the bundle into a folder and no more.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Sequence
 
 from runtime import commands, zipped
-from runtime.carry import is_of_bundle, pack
+from runtime.carry import of_bundle, pack
+from runtime.outfolder import locked
 from runtime.runner import main as runner
 from runtime.stream import NAME, receive
 from runtime.untrusted import BundleError, read_fields
@@ -37,10 +39,11 @@ def unpack(archive: Path, folder: Path) -> int:
         files = zipped.listed(opened, PREFIX)
         if "bundle.json" not in files:
             raise BundleError(f"{archive}: its list of files names no bundle.json")
-        missing = {name: entry for name, entry in files.items() if not _is_there(folder, name, entry)}
-        if not missing:
-            return 0
-        return len(list(receive(zipped.Members(opened, PREFIX, missing), folder, is_of_bundle)))
+        with locked(folder):
+            missing = {name: entry for name, entry in files.items() if not _is_there(folder, name, entry)}
+            if not missing:
+                return 0
+            return len(list(receive(zipped.Members(opened, PREFIX, missing), folder, of_bundle)))
 
 
 def _is_there(folder: Path, name: str, entry: object) -> bool:
@@ -49,7 +52,7 @@ def _is_there(folder: Path, name: str, entry: object) -> bool:
     if not NAME.fullmatch(name) or not isinstance(entry, list) or name.endswith(".json"):
         return False
     path = folder / name
-    return path.is_file() and [path.stat().st_size] == entry[:1]
+    return os.path.isfile(path) and [os.path.getsize(path)] == entry[:1]
 
 
 def _archive() -> Path:

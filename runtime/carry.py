@@ -12,11 +12,12 @@ import json
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Container
 
 from runtime import detached, stream, zipped
 from runtime.files import replacing
-from runtime.untrusted import BundleError
+from runtime.outfolder import locked
+from runtime.untrusted import BundleError, json_of
 
 
 def add_commands(commands: Any) -> None:
@@ -27,7 +28,7 @@ def add_commands(commands: Any) -> None:
     take = commands.add_parser("take", help="put the files of a stream on standard input into a folder")
     take.add_argument("folder", type=Path)
     take.set_defaults(action=_take)
-    give = commands.add_parser("give", help="send a folder's files, but those listed on standard input, as a stream")
+    give = commands.add_parser("give", help="send those files of a folder that standard input asks for, as a stream")
     give.add_argument("folder", type=Path)
     give.set_defaults(action=_give)
     packing = commands.add_parser("pack", help="put the results in a folder into FOLDER.zip, to carry them home")
@@ -50,16 +51,19 @@ def _have(asked: argparse.Namespace) -> int:
 
 
 def _take(asked: argparse.Namespace) -> int:
-    for name, size in stream.receive(sys.stdin.buffer, asked.folder, is_of_bundle):
-        print(json.dumps({"name": name, "size": size}), flush=True)
+    with locked(asked.folder):
+        for name, size in stream.receive(sys.stdin.buffer, asked.folder, of_bundle):
+            print(json.dumps({"name": name, "size": size}), flush=True)
     return 0
 
 
 def _give(asked: argparse.Namespace) -> int:
-    """What the host has already, by name and hash, is not sent; of a result that changed, all files are."""
+    """What the host has already, by name and hash, is not sent, nor what it does not want; of a result that changed,
+    all files are."""
     try:
-        there = json.loads(sys.stdin.buffer.readline(stream.MAX_HEAD_BYTES))["files"]
-        here = _results(asked.folder)
+        request = json_of(sys.stdin.buffer.readline(stream.MAX_HEAD_BYTES))
+        there, wanted = request["files"], request.get("wanted")
+        here = _results(asked.folder, None if wanted is None else set(wanted))
         changed = {_result_of(name) for name, entry in here.items() if there.get(name) != entry}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError("standard input: not a list of files") from None
@@ -68,10 +72,10 @@ def _give(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _results(folder: Path) -> dict[str, list[Any]]:
-    """The files of a folder that are results: not what the run said."""
+def _results(folder: Path, wanted: Container[str] | None = None) -> dict[str, list[Any]]:
+    """The files of a folder that are results, of those ``wanted``: not what the run said."""
     said = (detached.LOG, detached.STATUS)
-    return {name: entry for name, entry in stream.listed(folder).items() if name not in said}
+    return {name: entry for name, entry in stream.listed(folder, wanted).items() if name not in said}
 
 
 def pack(folder: Path) -> Path:
@@ -109,6 +113,8 @@ def _follow(asked: argparse.Namespace) -> int:
     return detached.follow(asked.folder, sys.stdout.buffer, asked.at, asked.beat)
 
 
-def is_of_bundle(name: str) -> bool:
-    """Names of a bundle: no file that Python or a shell would find and run, but the runner."""
-    return name.endswith((".npy", ".json", ".onnx", ".tflite")) or name == "runner.pyz"
+def of_bundle(name: str) -> int | None:
+    """The most bytes that a bundle's file of this name may have: as many as it likes, and None for a name that Python
+    or a shell would find and run, but the runner's."""
+    fits = name.endswith((".npy", ".json", ".onnx", ".tflite")) or name == "runner.pyz"
+    return stream.MAX_FILE_BYTES if fits else None

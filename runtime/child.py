@@ -14,21 +14,24 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Callable, TextIO, TypeVar
 
 import numpy as np
 
 from runtime import affinity, emulation, exact, measure, noise, sustained
 from runtime.bundle import Recordings
 from runtime.engines import Engine, EngineError, import_engine, open_engine
+from runtime.files import state_of
 from runtime.job import Job, load_job
 from runtime.meters import energy, find_meter
 from runtime.probe import condition, was_throttled
 from runtime.results import Wanted, write_failed, write_ok
-from runtime.untrusted import read_npy
+from runtime.untrusted import BundleError, array_of, read_plain
 from runtime.words import one_line
 
 REPORT_S = 0.2  # at most one report of progress in this time
+READS = 3  # of a file that changes meanwhile
+Made = TypeVar("Made")
 
 
 class Reporter:
@@ -37,7 +40,8 @@ class Reporter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._last = 0.0
-        self.answers = threading.Semaphore(0)
+        self.answered = threading.Semaphore(0)
+        self.answers: list[bytes] = []
 
     def send(self, **report: Any) -> None:
         self._stream.write(json.dumps(report) + "\n")
@@ -49,11 +53,12 @@ class Reporter:
             self._last = now
             self.send(done=done, **more)
 
-    def ask(self, file: str) -> None:
-        """Wait until the runner has looked whether a file of the bundle is the one that is listed. It is the runner
-        who hashes: that takes memory that is not the artifact's."""
+    def ask(self, file: str) -> tuple[int, ...]:
+        """Wait until the runner has looked whether a file of the bundle is the one that is listed, and return the state
+        in which it was hashed. It is the runner who hashes: that takes memory that is not the artifact's."""
         self.send(needs=file)
-        self.answers.acquire()
+        self.answered.acquire()
+        return tuple(json.loads(self.answers.pop(0)))
 
 
 def main() -> int:
@@ -72,8 +77,8 @@ def main() -> int:
     except MemoryError:
         reporter.send(failed="out of memory")
         return 1
-    except (OSError, ValueError) as error:
-        reporter.send(failed=one_line(f"{job.name}: {error}"))
+    except (OSError, ValueError, BundleError) as error:
+        reporter.send(failed=one_line(f"{job.name}: {error}".replace(f"{job.root}{os.sep}", "")))
         return 1
     return 0
 
@@ -87,7 +92,7 @@ def run_job(job: Job, reporter: Reporter) -> None:
     if job.hold is not None:
         _hold(job, job.hold, reporter)
         return
-    labels = read_npy(job.root / "labels.npy")[: job.n]
+    labels = _steadily(job, "labels.npy", reporter, _labels)[: job.n]
     if job.counted:
         _count(job, labels, reporter)
     else:
@@ -99,15 +104,18 @@ def _hold(job: Job, wanted: exact.Exact, reporter: Reporter) -> None:
     assert job.hold_on is not None
     recordings = _recordings(job, job.hold_on, reporter)
     reporter.send(at="exactness")
-    found = exact.hold(job.artifact, job.engine, job.shape, wanted, recordings, job.n, reporter.beat)
-    recordings.close()
+
+    def held(path: Path) -> dict[str, Any]:
+        return exact.hold(path, job.engine, job.shape, wanted, recordings, job.n, reporter.beat)
+
+    found = _steadily(job, job.name, reporter, held)
+    _close(recordings, job, job.hold_on, reporter)
     reporter.send(exact=found)
 
 
 def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
     """Make the results on an emulated processor: scores and instructions, and nothing that a clock said."""
-    reporter.send(at="loading")
-    engine = open_engine(job.artifact, job.rules.threads, job.engine, job.shape)
+    engine, _ = _open(job, reporter)
     for number, one in enumerate(job.wanted):
         reporter.send(at=one.signals.name)
         recordings = _recordings(job, one.signals.file, reporter)
@@ -115,7 +123,7 @@ def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
             engine.run(recordings(index % job.n))
             reporter.beat(0)
         scores, instructions = emulation.score_counted(engine.run, recordings, job.n, job.classes, reporter.beat)
-        recordings.close()
+        _close(recordings, job, one.signals.file, reporter)
         found: dict[str, Any] = {"instructions": instructions, "exact": job.held}
         if job.held is not None:
             found["marks"] = _of_exactness(job)
@@ -126,15 +134,12 @@ def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, 
     """Make the results on a real processor. ``found``: what is known already; ``before``: the device's condition."""
     signals = job.wanted[0].signals.file if job.wanted else str((job.sustained or {})["signals"])
     first_set = _recordings(job, signals, reporter)
-    reporter.send(at="loading")
-    start = time.perf_counter_ns()
-    engine = open_engine(job.artifact, job.rules.threads, job.engine, job.shape)
-    found["load_ms"] = round((time.perf_counter_ns() - start) / 1e6, 6)
+    engine, found["load_ms"] = _open(job, reporter)
     reporter.send(at="warming up")
     found["first_ms"] = round(measure.timed(engine.run, first_set(0))[1] / 1e6, 6)
     noise_before = noise.times_ns()
     measure.warm_up(engine.run, first_set, job.n, job.rules.warmup_s, lambda: reporter.beat(0))
-    first_set.close()
+    _close(first_set, job, signals, reporter)
     found["overhead_us"] = measure.overhead_us()
 
     for one in job.wanted:
@@ -151,7 +156,7 @@ def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, 
         )
         found["peak_rss_mb"] = measure.peak_rss_mb()
         used = _energy(engine, recordings, reporter) if one.signals.clean else None
-        recordings.close()
+        _close(recordings, job, one.signals.file, reporter)
         after = condition()
         floor = noise.floor(noise_before, noise.times_ns(), job.noise_limit)
         measured = {
@@ -168,9 +173,45 @@ def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, 
         _sustain(job, engine, reporter)
 
 
+def _steadily(job: Job, file: str, reporter: Reporter, use: Callable[[Path], Made]) -> Made:
+    """What ``use`` makes of a file of the bundle, whose bytes are those that were hashed: one that was replaced or
+    written to in between is hashed and used again. Engines open files by their path, and a copy in memory would count
+    as the artifact's; so the state of the file is compared, before and after."""
+    for _ in range(READS):
+        hashed = reporter.ask(file)
+        made = use(job.root / file)
+        if state_of(os.stat(job.root / file)) == hashed:
+            return made
+    raise ValueError("it changes while it is read")
+
+
+def _open(job: Job, reporter: Reporter) -> tuple[Engine, float]:
+    """The opened artifact, and the time of that in ms."""
+
+    def opened(path: Path) -> tuple[Engine, float]:
+        reporter.send(at="loading")
+        start = time.perf_counter_ns()
+        engine = open_engine(path, job.rules.threads, job.engine, job.shape)
+        return engine, round((time.perf_counter_ns() - start) / 1e6, 6)
+
+    return _steadily(job, job.name, reporter, opened)
+
+
+def _labels(path: Path) -> np.ndarray:
+    return array_of(read_plain(path, 1 << 50), path)
+
+
 def _recordings(job: Job, file: str, reporter: Reporter) -> Recordings:
-    reporter.ask(file)
-    return Recordings(job.root / file, job.adc_step_mv)
+    return _steadily(job, file, reporter, lambda path: Recordings(path, job.adc_step_mv))
+
+
+def _close(recordings: Recordings, job: Job, file: str, reporter: Reporter) -> None:
+    """Close recordings whose file, where it was touched meanwhile, is hashed once more: their scores are not written
+    when it is another one now."""
+    touched = recordings.changed()
+    recordings.close()
+    if touched:
+        reporter.ask(file)
 
 
 def _marks(floor: dict[str, Any], throttled: bool | str) -> list[str]:
@@ -209,7 +250,7 @@ def _sustain(job: Job, engine: Engine, reporter: Reporter) -> None:
 
     reporter.send(at="sustained")
     windows = sustained.run(engine.run, recordings, job.n, total, beat)
-    recordings.close()
+    _close(recordings, job, job.sustained["signals"], reporter)
     sustained.write(Path(job.sustained["json"]), job.sustained["head"], job.minutes, windows)
 
 
@@ -234,8 +275,14 @@ def _write(
 
 
 def _hear_runner(reporter: Reporter) -> None:
-    """Pass on the runner's answers, a byte each, until the end of standard input, which comes when it is gone, however
+    """Pass on the runner's answers, a line each, until the end of standard input, which comes when it is gone, however
     it went."""
-    while os.read(0, 1):  # not sys.stdin: its lock, held by a daemon thread, aborts the interpreter on its way out
-        reporter.answers.release()
-    os._exit(1)
+    rest = b""
+    while True:
+        piece = os.read(0, 4096)  # not sys.stdin: its lock, held by a daemon thread, aborts the interpreter on its end
+        if not piece:
+            os._exit(1)
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            reporter.answers.append(line)
+            reporter.answered.release()

@@ -15,7 +15,7 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Iterator
+from typing import IO, Any, Iterator
 
 import numpy as np
 
@@ -127,10 +127,21 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in pieces of 1 MiB."""
+    with open(path, "rb") as file:
+        return sha256_of(file)
+
+
+def sha256_of(file: IO[bytes]) -> str:
+    """:func:`sha256_file` of what is left to read of an open file."""
     import hashlib
 
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            digest.update(piece)
+    for piece in iter(lambda: file.read(1 << 20), b""):
+        digest.update(piece)
     return digest.hexdigest()
+
+
+def state_of(about: os.stat_result) -> tuple[int, ...]:
+    """What is another once a file was replaced, renamed or written to: its inode, size and times. Who can turn the
+    clock back can forge it."""
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns

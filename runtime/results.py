@@ -7,7 +7,6 @@ written into the result, and that is how a later run tells whether the result is
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +113,7 @@ def write_ok(
     """Write a result that was measured; ``measured`` has what TIMED and STATE name, as far as it is known, and
     ``times`` is int64 (count,) in ns."""
     value = macro_auc(scores, labels)
+    one.json.unlink(missing_ok=True)  # an earlier one names other scores: killed from here on, there is no result
     write_array(one.scores, scores)
     if times is not None:
         write_array(one.times, times)
@@ -130,9 +130,8 @@ def write_ok(
 
 def write_failed(one: Wanted, reason: str) -> None:
     """Write that a result could not be had, and why. Scores of an earlier run are removed."""
-    for left in (one.scores, one.times):
-        with contextlib.suppress(FileNotFoundError):
-            left.unlink()
+    for left in (one.json, one.scores, one.times):
+        left.unlink(missing_ok=True)
     write_json(one.json, _ordered(one.head, {"status": "failed", "reason": reason}))
 
 

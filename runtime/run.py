@@ -179,17 +179,17 @@ def _run_artifact(
     written: dict[str, bool] = {}
     sustained_s = 0.0
 
-    def on_report(report: dict[str, Any]) -> None:
+    def on_report(report: dict[str, Any]) -> tuple[int, ...] | None:
         nonlocal sustained_s
         if "needs" in report:
-            bundle.check([report["needs"]])
-            return
+            return bundle.hashed(report["needs"])
         if "sustained_s" in report:
             progress.spent(report["sustained_s"] - sustained_s)
             sustained_s = report["sustained_s"]
         if "written" in report:
             written[report["written"]] = report["ok"]
         progress.step(artifact.name, report.get("at"), plan.n * len(written) + min(report.get("done", 0), plan.n))
+        return None
 
     if version is None:
         reason: str | None = _no_engine(artifact)
@@ -237,11 +237,12 @@ def _held(plan: Plan, job: Job, exact: Exact, progress: Progress, lock: int) -> 
     clean = next((one for one in plan.bundle.signals if one.clean), plan.bundle.signals[0])
     found: dict[str, Any] = {}
 
-    def on_report(report: dict[str, Any]) -> None:
+    def on_report(report: dict[str, Any]) -> tuple[int, ...] | None:
         if "needs" in report:
-            plan.bundle.check([report["needs"]])
+            return plan.bundle.hashed(report["needs"])
         found.update(report.get("exact", {}))
         progress.step(job.name, report.get("at"), 0)
+        return None
 
     only = replace(job, wanted=[], minutes=0.0, sustained=None, hold=exact, hold_on=clean.file)
     reason = run_child(only, plan.out, plan.options.time_limit_s, on_report, lock)

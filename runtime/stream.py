@@ -8,20 +8,23 @@ checked, renamed. What came before a cut stays, and is not sent again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Protocol
+from typing import Any, Callable, Container, Iterable, Iterator, Protocol
 
 from runtime.files import replacing, sha256_file
-from runtime.untrusted import BundleError
+from runtime.untrusted import BundleError, json_of
 
 PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"  # nothing hidden, no "..", no drive, no control character
 NAME = re.compile(rf"{PART}(/{PART}){{0,7}}")
-MAX_HEAD_BYTES = 16 << 20
-MAX_FILES = 200_000
+MAX_HEAD_BYTES = 8 << 20
+MAX_FILES = 100_000
+MAX_FILE_BYTES = 1 << 50
+LEVELS = 8  # of folders in a name
 PIECE = 1 << 20
 
 
@@ -45,14 +48,15 @@ class Sink(Protocol):
         """Hold nothing back."""
 
 
-def listed(folder: Path) -> dict[str, list[Any]]:
-    """{name: [size, SHA-256]} of the plain files under ``folder`` whose names a stream can have; no link is
-    followed."""
+def listed(folder: Path, wanted: Container[str] | None = None) -> dict[str, list[Any]]:
+    """{name: [size, SHA-256]} of the plain files under ``folder`` whose names a stream can have, of those ``wanted``;
+    no link is followed."""
     found = {}
     for path in sorted(_plain_files(folder)):
         name = path.relative_to(folder).as_posix()
-        if NAME.fullmatch(name):
-            found[name] = [path.stat().st_size, sha256_file(path)]
+        with contextlib.suppress(FileNotFoundError):  # a run goes on there, and just took it away
+            if NAME.fullmatch(name) and (wanted is None or name in wanted):
+                found[name] = [path.stat().st_size, sha256_file(path)]
     return found
 
 
@@ -72,17 +76,20 @@ def send(folder: Path, files: dict[str, list[Any]], out: Sink) -> None:
 
 
 def receive(
-    source: Source, folder: Path, allowed: Callable[[str], bool], limit_bytes: int | None = None
+    source: Source, folder: Path, most: Callable[[str], int | None], limit_bytes: int = MAX_FILE_BYTES
 ) -> Iterator[tuple[str, int]]:
     """Put the files of a stream into ``folder``; gives (name, size) of each that is in its place.
 
-    ``allowed`` says which names may be there; ``limit_bytes`` is the most of all together, by default what is free on
-    the disk. Raises :class:`BundleError` for anything else, and for a stream that ends too early.
+    ``most`` says how many bytes a file of a name may have, None for a name that may not come; ``limit_bytes`` is the
+    most of all together, where that much is free on the disk. What a killed one left half-written there is removed.
+    Raises :class:`BundleError` for anything else, and for a stream that ends too early.
     """
-    files = _head(source, allowed)
+    files = _head(source, most)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.rglob(".*.partial*"):
+        left.unlink(missing_ok=True)
     total = sum(size for size, _ in files.values())
-    free = shutil.disk_usage(folder).free if limit_bytes is None else limit_bytes
+    free = min(limit_bytes, shutil.disk_usage(folder).free)
     if total > free:
         raise BundleError(f"{folder}: {total:,} bytes are to come, at most {free:,} can be taken")
     for name, (size, sha256) in files.items():
@@ -98,22 +105,25 @@ def receive(
         yield name, size
 
 
-def _head(source: Source, allowed: Callable[[str], bool]) -> dict[str, tuple[int, str]]:
+def _head(source: Source, most: Callable[[str], int | None]) -> dict[str, tuple[int, str]]:
     line = source.readline(MAX_HEAD_BYTES + 1)
     if not line.endswith(b"\n"):
         raise BundleError("the list of files ends too early, or is too long")
     try:
-        files = json.loads(line.decode("utf-8"))["files"]
+        files = json_of(line)["files"]
         entries = {name: (entry[0], entry[1]) for name, entry in files.items()}
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise BundleError("the list of files cannot be read") from None
     if len(entries) > MAX_FILES:
         raise BundleError(f"{len(entries):,} files are to come, at most {MAX_FILES:,} are taken")
     for name, (size, sha256) in entries.items():
-        if not isinstance(name, str) or len(name) > 300 or not NAME.fullmatch(name) or not allowed(name):
+        allowed = most(name) if len(name) <= 300 and NAME.fullmatch(name) else None
+        if allowed is None:
             raise BundleError(f"{name[:300]!r} is not a name that may come")
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 50:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < MAX_FILE_BYTES:
             raise BundleError(f"{name}: its size is not a number of bytes")
+        if size > allowed:
+            raise BundleError(f"{name}: {size:,} bytes, at most {allowed:,} can be right")
         if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
             raise BundleError(f"{name}: its SHA-256 is none")
     return entries
@@ -139,11 +149,11 @@ def _place(folder: Path, name: str) -> Path:
     return path
 
 
-def _plain_files(folder: Path) -> Iterable[Path]:
+def _plain_files(folder: Path, levels: int = LEVELS) -> Iterable[Path]:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_symlink():
             continue
         if path.is_dir():
-            yield from _plain_files(path)
+            yield from _plain_files(path, levels - 1) if levels > 1 else ()
         elif path.is_file():
             yield path

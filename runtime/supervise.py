@@ -30,12 +30,12 @@ THREAD_VARIABLES = (
 
 
 def run_child(
-    job: Job, out: Path, time_limit_s: float, on_report: Callable[[dict[str, Any]], None], lock: int
+    job: Job, out: Path, time_limit_s: float, on_report: Callable[[dict[str, Any]], object], lock: int
 ) -> str | None:
     """Run one job in a process of its own; return None, or the reason why it did not do all of it.
 
     The process is killed when it reports nothing for ``time_limit_s``: that long may importing, loading, or a single
-    inference take. It asks for each file of signals (``needs``), and goes on when ``on_report`` has returned.
+    inference take. It asks for each file of the bundle (``needs``), and is told what ``on_report`` returns.
     ``lock`` is an open descriptor that the process keeps open. ``out`` takes its standard error, unnamed.
     """
     command, folder = own_command()
@@ -75,7 +75,7 @@ def own_command() -> tuple[list[str], Path]:
 
 
 def _watch(
-    process: subprocess.Popen[bytes], job: Job, time_limit_s: float, on_report: Callable[[dict[str, Any]], None]
+    process: subprocess.Popen[bytes], job: Job, time_limit_s: float, on_report: Callable[[dict[str, Any]], object]
 ) -> str | None:
     """Follow the reports to the end of the process; return the reason it gave, or why it had to be killed."""
     assert process.stdin is not None and process.stdout is not None
@@ -97,10 +97,10 @@ def _watch(
         for line in lines:
             report = json.loads(line)
             at, failed = report.get("at", at), report.get("failed", failed)
-            on_report(report)
+            answer = on_report(report)
             if "needs" in report:  # it waits for this
                 with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(b"\n")
+                    process.stdin.write(json.dumps(answer).encode() + b"\n")
                     process.stdin.flush()
     try:
         process.wait(time_limit_s)

@@ -7,6 +7,8 @@ for the listed names, takes no more bytes of each than the list says, and hashes
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import zipfile
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Iterator
 
 from runtime.stream import MAX_HEAD_BYTES, PIECE
-from runtime.untrusted import BundleError
+from runtime.untrusted import BundleError, json_of
 
 LIST = "files.json"
 TIME = (2020, 1, 1, 0, 0, 0)  # of every member: equal files give equal bytes
@@ -43,10 +45,10 @@ def listed(archive: zipfile.ZipFile, prefix: str) -> dict[str, Any]:
             data = file.read(MAX_HEAD_BYTES + 1)
         if len(data) > MAX_HEAD_BYTES:
             raise BundleError(f"{archive.filename}: its list of files is too long")
-        files = json.loads(data.decode("utf-8"))["files"]
+        files = json_of(data)["files"]
         if not isinstance(files, dict):
             raise TypeError
-    except (*BROKEN, TypeError, RecursionError):
+    except (*BROKEN, TypeError):
         raise BundleError(f"{archive.filename}: its list of files cannot be read") from None
     return files
 
@@ -87,9 +89,25 @@ class Members:
             self._open = self._archive.open(name)
 
 
-def opened(path: Path) -> zipfile.ZipFile:
-    """Open a zip file. Raises :class:`BundleError` that names it."""
-    try:
-        return zipfile.ZipFile(path)
-    except BROKEN:
-        raise BundleError(f"{path}: not a zip file, or a damaged one") from None
+class _Cautious(io.BufferedReader):
+    """A file of which nobody reads more at once than a list may have: :mod:`zipfile` reads the directory of members
+    whole, as long as the archive says that it is, and keeps ten times as much of it."""
+
+    def read(self, size: "int | None" = -1, /) -> bytes:
+        most = MAX_HEAD_BYTES + 1
+        if size is not None and size > most:
+            raise zipfile.BadZipFile("its directory is too long")
+        return super().read(most if size is None or size < 0 else size)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file, once. Raises :class:`BundleError` that names it."""
+    with _Cautious(io.FileIO(str(path))) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+            archive.filename = str(path)
+        except BROKEN:
+            raise BundleError(f"{path}: not a zip file, or a damaged one") from None
+        with archive:
+            yield archive

@@ -16,20 +16,20 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bench.arrivals import MOST_BYTES, accept, may_come, waiting_room
 from bench.devices.connection import ANSWER_BYTES, Connection
 from bench.devices.look import look
 from bench.devices.session import Session
 from bench.devices.spec import DeviceSpec
 from bench.devices.talk import DroppedError, SilentError
-from bench.results import read_bundle, read_device
+from bench.results import read_bundle
 from bench.schema import Wire, plain
 from core.errors import InputError, NotHeldError
 from runtime import stream
 from runtime.detached import BEAT, LOST
-from runtime.files import read_json, sha256_file
+from runtime.files import sha256_file
 from runtime.untrusted import BundleError
 
-MOST_RESULTS_BYTES = 2 << 30
 ENTRY_BYTES = 512  # of a file in a list, or in what is said of it
 LISTED_BYTES = 4 << 20  # of a list of files at least: what an older bundle left is in it, too
 FOLLOWED_BYTES = 4 << 20  # of what a run says: some 100 bytes an artifact
@@ -163,57 +163,43 @@ def _follow(session: Session, out: str, say: Callable[[str], None]) -> int:
 
 
 def fetch(session: Session, say: Callable[[str], None]) -> int:
-    """Bring home what is new; returns how many files. Raises InputError for what is no result of this bundle."""
-    target = session.results / session.device.name
-    incoming = session.results.parent / "incoming" / session.device.name
-    here = stream.listed(target) if target.is_dir() else {}
+    """Bring home what is new of this bundle, and say what is left out; returns how many files. Raises InputError for
+    what is no result, or a damaged one: then what is here stays as it is."""
+    bundle, target = read_bundle(session.whole), session.results / session.device.name
+    may = may_come(bundle)
+    here = stream.listed(target, may)
+    request = json.dumps({"files": here, "wanted": sorted(may)}).encode() + b"\n"
     step = "fetching results"
+    with waiting_room(session.whole) as room:
+        incoming = room / session.device.name
 
-    def attempt() -> int:
-        count = 0
-        shutil.rmtree(incoming, ignore_errors=True)
-        arguments = session.runner("give", f"{session.home}/results")
-        most = MOST_RESULTS_BYTES + stream.MAX_HEAD_BYTES
-        with session.connection.start(arguments, step, most, session.hashing_s) as talk:
-            with suppress(BrokenPipeError):
-                talk.write(json.dumps({"files": here}).encode() + b"\n")
-                talk.close_input()
-            try:
-                for _ in stream.receive(talk, incoming, is_result, MOST_RESULTS_BYTES):
-                    count += 1
-                if talk.read(1):
-                    raise BundleError("more comes than was announced")
-            except BundleError as error:
-                if talk.over:
-                    session.expect_well(step, *talk.end())
-                raise InputError(
-                    f"{session.device.address}: {step}: what it gives is refused: {error}",
-                    "look at it; the same command fetches them again",
-                ) from None
-            session.expect_well(step, *talk.end())
-        return count
+        def attempt() -> None:
+            shutil.rmtree(incoming, ignore_errors=True)
+            arguments = session.runner("give", f"{session.home}/results")
+            most = MOST_BYTES + stream.MAX_HEAD_BYTES
+            with session.connection.start(arguments, step, most, session.hashing_s) as talk:
+                with suppress(BrokenPipeError):
+                    talk.write(request)
+                    talk.close_input()
+                try:
+                    for _ in stream.receive(talk, incoming, may.get, MOST_BYTES):
+                        pass
+                    if talk.read(1):
+                        raise BundleError("more comes than was announced")
+                except BundleError as error:
+                    if talk.over:
+                        session.expect_well(step, *talk.end())
+                    raise InputError(
+                        f"{session.device.address}: {step}: what it gives is refused: {error}",
+                        "look at it; the same command fetches them again",
+                    ) from None
+                session.expect_well(step, *talk.end())
 
-    count = session.connection.patiently(attempt, step)
-    accept(session.whole, incoming, target)
-    return count
-
-
-def is_result(name: str) -> bool:
-    """Names that results have: ``device.json``, and JSON and arrays in one folder an artifact."""
-    parts = name.split("/")
-    return name == "device.json" or (len(parts) == 2 and parts[1].endswith((".json", ".npy")))
-
-
-def accept(bundle: Path, incoming: Path, target: Path) -> None:
-    """Check what came as results of ``bundle`` and put it in its place, the JSON of each after its arrays."""
-    read_device(read_bundle(bundle), incoming)
-    if (incoming / "device.json").exists() and not isinstance(read_json(incoming / "device.json"), dict):
-        raise InputError(f"{incoming / 'device.json'}: is no object", "run it there again")
-    files = sorted(stream.listed(incoming), key=lambda name: (name.endswith(".json"), name))
-    for name in files:
-        place = target / name
-        if place.is_symlink() or place.parent.is_symlink():
-            raise InputError(f"{place}: a link", "put the device's results themselves there")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (incoming / name).replace(place)
-    shutil.rmtree(incoming, ignore_errors=True)
+        session.connection.patiently(attempt, step)
+        try:
+            arrived = accept(bundle, incoming, session.results)
+        except InputError as error:
+            raise InputError(f"{session.device.address}: {error.what}", error.mend) from None
+    for line in arrived.lines():
+        say(line)
+    return arrived.files

@@ -1,51 +1,29 @@
 """How steady the latencies are: their distribution, and their course over minutes.
 
-In come the results folders of the devices, as untrusted input: ``_clean.times.npy`` (every timed call, ns) and
-``_sustained.json`` (a line of numbers for about each second), both as ``docs/formats.md`` says. Out comes HTML. A file
-that was made from another version of the artifact is passed over; a damaged one is an :class:`~core.errors.InputError`.
+In come the results folders of the devices (:mod:`bench.timings`), out comes HTML. A file that was made from another
+version of the artifact is passed over.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
 
 from bench.report.markup import Cell, Section, breakable, esc, figure, paragraph, table
 from bench.report.svg import Scale, area, legend, legend_line, line, linear_ticks, polyline, rectangle, svg, words
-from bench.results import MAX_HEAD_BYTES, Bundle, DeviceResults
+from bench.results import Bundle, DeviceResults
 from bench.rows import ENGINE_MARKS
-from bench.schema import ArtifactTag, Latency, Positive, Result, Wire
+from bench.schema import Latency
 from bench.texts import milliseconds
-from core.errors import InputError
-from runtime.untrusted import BundleError, read_npy
+from bench.timings import SUSTAINED, Sustained, Window, read_sustained, read_times
 
-SUSTAINED = "_sustained.json"
-REMEASURE = "delete it; make bench measures it again"
 NEAREST, FURTHEST, BINS = 0.5, 4.0, 70  # of the distribution's axis, in medians
 WIDTH, HEIGHT = 300, 34
 MOST_WINDOWS = 300  # drawn; of more, every second, third, ...
-
-
-class Window(Wire):
-    t_s: Positive
-    p50: Positive
-    p90: Positive
-    frequency_mhz: float | None = None
-    temperature_c: float | None = None
-
-
-class Sustained(Wire):
-    """``_sustained.json``: the head of a clean result, and a window for about each second of ``minutes``."""
-
-    artifact: ArtifactTag
-    minutes: Positive
-    windows: tuple[Window, ...] = Field(max_length=100_000)
 
 
 @dataclass(frozen=True)
@@ -76,9 +54,9 @@ def read_latencies(bundle: Bundle, devices: Sequence[DeviceResults], results: Pa
                     device.name,
                     artifact.name,
                     measured.result.latency_ms,
-                    _samples(measured.result, place),
+                    read_times(measured.result, place),
                     tuple(mark for mark in measured.result.marks or () if mark not in ENGINE_MARKS),
-                    _sustained(place / SUSTAINED, bundle.head.files[artifact.file].sha256),
+                    read_sustained(place / SUSTAINED, bundle.head.files[artifact.file].sha256),
                 )
             )
     return found
@@ -204,47 +182,3 @@ def _course(windows: Sequence[Window]) -> str:
         if known:
             said += f"; {known[0]:g} to {known[-1]:g} {unit}"
     return said
-
-
-def _samples(result: Result, place: Path) -> NDArray[np.float64] | None:
-    """Every timed call in ms, checked against the hash that the result names; None where none were kept."""
-    if result.times is None:
-        return None
-    path = place / result.times.file
-    count = result.latency_ms.count if result.latency_ms else 0
-    data = _bytes(path, 8 * count + 4096)
-    if data is None:
-        return None
-    if hashlib.sha256(data).hexdigest() != result.times.sha256:
-        raise InputError(f"{path}: not the bytes that its result names (SHA-256 differs)", REMEASURE)
-    try:
-        times = read_npy(path)
-    except (BundleError, OSError) as error:
-        raise InputError(str(error), REMEASURE) from None
-    if times.dtype != np.int64 or times.shape != (count,) or (times < 0).any():
-        raise InputError(f"{path}: {times.dtype} {times.shape}, not the int64 ({count},) of its result", REMEASURE)
-    return np.asarray(times / 1e6)
-
-
-def _sustained(path: Path, sha256: str) -> Sustained | None:
-    data = _bytes(path, MAX_HEAD_BYTES)
-    if data is None:
-        return None
-    try:
-        found = Sustained.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise InputError(f"{path}: {where}: {first['msg']}", REMEASURE) from None
-    return found if found.artifact.sha256 == sha256 else None
-
-
-def _bytes(path: Path, limit: int) -> bytes | None:
-    """A plain file of at most ``limit`` bytes; None where there is none."""
-    if path.is_symlink():
-        raise InputError(f"{path}: a link", REMEASURE)
-    if not path.is_file():
-        return None
-    if path.stat().st_size > limit:
-        raise InputError(f"{path}: {path.stat().st_size:,} bytes, at most {limit:,} were expected", REMEASURE)
-    return path.read_bytes()

@@ -1,4 +1,5 @@
-"""Result files as untrusted input: a table of what can be wrong with them, and what is said or left unused then."""
+"""Result files as untrusted input: what belongs to a bundle, and what is left unused with its reason. Damaged ones:
+tests/hostile/test_results_at_home.py."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.results import MAX_RESULT_BYTES, Bundle, DeviceResults, read_bundle, read_device, read_results
+from bench.results import Bundle, DeviceResults, read_bundle, read_device, read_results
 from core.errors import InputError
 from tests.bench.making import change_json, entry, make_build, make_bundle, make_scores, write_result
 
@@ -91,113 +92,6 @@ def test_a_whole_build_is_read_whole(made: Made) -> None:
             assert found.failure is None
             assert found.scores is not None
             np.testing.assert_array_equal(found.scores, make_scores(bundle.labels, artifact, signals))
-
-
-DAMAGE: dict[str, tuple[Callable[[Made], object], str, str]] = {
-    # what was done, the file that the message must name, and what it must say
-    "other scores": (lambda m: m.npy.write_bytes(npy(np.zeros((60, 3), np.float32))), "clean.npy", "SHA-256 differs"),
-    "one bit": (
-        lambda m: m.npy.write_bytes(m.npy.read_bytes()[:-1] + bytes([m.npy.read_bytes()[-1] ^ 1])),
-        "clean.npy",
-        "SHA-256 differs",
-    ),
-    "truncated": (lambda m: m.npy.write_bytes(m.npy.read_bytes()[:-7]), "clean.npy", "SHA-256 differs"),
-    "truncated, hash mended": (lambda m: put_scores(m, m.npy.read_bytes()[:-7]), "clean.npy", "its header says"),
-    "too long": (lambda m: put_scores(m, m.npy.read_bytes() + b"\0"), "clean.npy", "its header says"),
-    "empty": (lambda m: put_scores(m, b""), "clean.npy", "not a .npy file"),
-    "version 2": (lambda m: put_scores(m, npy(np.zeros((60, 3), np.float32), (2, 0))), "clean.npy", "version 1.0"),
-    "objects": (lambda m: put_scores(m, npy(np.full((60, 3), None))), "clean.npy", "never unpickled"),
-    "integers": (lambda m: put_scores(m, npy(np.zeros((60, 3), np.int32))), "clean.npy", "int32"),
-    "complex": (lambda m: put_scores(m, npy(np.zeros((60, 3), np.complex64))), "clean.npy", "complex64"),
-    "a class less": (lambda m: put_scores(m, npy(np.zeros((60, 2), np.float32))), "clean.npy", "(60, 2)"),
-    "a recording less": (lambda m: put_scores(m, npy(np.zeros((59, 3), np.float32))), "clean.npy", "(59, 3)"),
-    "flat": (lambda m: put_scores(m, npy(np.zeros(180, np.float32))), "clean.npy", "(180,)"),
-    "Fortran order": (
-        lambda m: put_scores(m, npy(np.asfortranarray(np.zeros((60, 3), np.float32)))),
-        "clean.npy",
-        "Fortran order",
-    ),
-    "huge scores": (lambda m: put_scores(m, npy(np.zeros((600, 3), np.float64))), "clean.npy", "at most"),
-    "no scores": (lambda m: m.npy.unlink(), "clean.npy", "missing"),
-    "scores are a folder": (lambda m: (m.npy.unlink(), m.npy.mkdir()), "clean.npy", "missing"),
-    "scores are a link": (lambda m: linked(m.npy), "clean.npy", "a link"),
-    "scores are a loop": (lambda m: (m.npy.unlink(), m.npy.symlink_to(m.npy)), "clean.npy", "a link"),
-    "result is a link": (lambda m: linked(m.json), "clean.json", "a link"),
-    "folder is a link": (lambda m: linked(m.json.parent), "cnn__onnx-fp32", "a link"),
-    "scores above": (lambda m: change_json(m.json, scores__file="../clean.npy"), "clean.json", "scores.file"),
-    "scores anywhere": (lambda m: change_json(m.json, scores__file="/etc/hostname"), "clean.json", "scores.file"),
-    "scores hidden": (lambda m: change_json(m.json, scores__file=".clean.npy"), "clean.json", "scores.file"),
-    "scores by backslash": (lambda m: change_json(m.json, scores__file="..\\clean.npy"), "clean.json", "scores.file"),
-    "scores without a name": (lambda m: change_json(m.json, scores__file=""), "clean.json", "scores.file"),
-    "hash of capitals": (lambda m: change_json(m.json, scores__sha256="A" * 64), "clean.json", "scores.sha256"),
-    "no JSON": (lambda m: m.json.write_text("{'format': 1}"), "clean.json", "JSON"),
-    "half of a JSON": (lambda m: m.json.write_text(m.json.read_text()[:200]), "clean.json", "JSON"),
-    "empty JSON": (lambda m: m.json.write_bytes(b""), "clean.json", "JSON"),
-    "not UTF-8": (lambda m: m.json.write_bytes(b'{"study": "\xff\xfe"}'), "clean.json", "JSON"),
-    "nested without end": (lambda m: m.json.write_text("[" * 100_000), "clean.json", "JSON"),
-    "a list": (lambda m: m.json.write_text("[1, 2]"), "clean.json", "file: Input should be an object"),
-    "huge": (lambda m: m.json.write_bytes(b" " * (MAX_RESULT_BYTES + 1)), "clean.json", "at most 1,048,576"),
-    "format 2": (lambda m: change_json(m.json, format=2), "clean.json", "json: format: "),
-    "no format": (lambda m: without(m.json, "format"), "clean.json", "json: format: "),
-    "no device": (lambda m: without(m.json, "device"), "clean.json", "json: device: "),
-    "n is text": (lambda m: change_json(m.json, n="60"), "clean.json", "json: n: "),
-    "n is negative": (lambda m: change_json(m.json, n=-60), "clean.json", "json: n: "),
-    "size is a fraction": (
-        lambda m: change_json(m.json, artifact__size_bytes=1.5),
-        "clean.json",
-        "artifact.size_bytes",
-    ),
-    "size is true": (lambda m: change_json(m.json, artifact__size_bytes=True), "clean.json", "artifact.size_bytes"),
-    "latency NaN": (lambda m: change_json(m.json, latency_ms__p50=float("nan")), "clean.json", "latency_ms.p50"),
-    "latency infinite": (lambda m: change_json(m.json, latency_ms__p99=float("inf")), "clean.json", "latency_ms.p99"),
-    "latency negative": (lambda m: change_json(m.json, latency_ms__p50=-1.0), "clean.json", "latency_ms.p50"),
-    "no call was timed": (lambda m: change_json(m.json, latency_ms__count=0), "clean.json", "latency_ms.count"),
-    "an unknown mark": (lambda m: change_json(m.json, marks=["fast"]), "clean.json", "marks.0"),
-    "times elsewhere": (
-        lambda m: change_json(m.json, times={"file": "../_clean.times.npy", "sha256": "0" * 64}),
-        "clean.json",
-        "times.file",
-    ),
-    "an emulated time": (
-        lambda m: change_json(m.json, device__evidence="emulated-count"),
-        "clean.json",
-        "it has a time, but its processor was emulated",
-    ),
-    "status unknown": (lambda m: change_json(m.json, status="fine"), "clean.json", "json: status: "),
-    "evidence unknown": (lambda m: change_json(m.json, device__evidence="measured"), "clean.json", "device.evidence"),
-    "ok without scores": (lambda m: change_json(m.json, scores=None), "clean.json", "status is ok"),
-    "ok without n": (lambda m: change_json(m.json, n=None), "clean.json", "status is ok"),
-    "ok without engine": (lambda m: change_json(m.json, engine=None), "clean.json", "status is ok"),
-    "artifact outside": (lambda m: change_json(m.json, artifact__name="../x/y"), "clean.json", "artifact.name"),
-    "another artifact's": (
-        lambda m: change_json(m.json, artifact__name="cnn/onnx-int8-static"),
-        "clean.json",
-        "another's place",
-    ),
-    "another signal set's": (
-        lambda m: change_json(m.json, signals__name="pgd-cnn-0.02mV"),
-        "clean.json",
-        "another's place",
-    ),
-    "another device's": (lambda m: change_json(m.json, device__name="pi4"), "clean.json", "another's place"),
-    "two kinds of evidence": (
-        lambda m: change_json(m.json, device__evidence="measured-on-device"),
-        "cnn__onnx-fp32",
-        "evidence",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_damage_is_refused_in_a_sentence_that_names_the_file(made: Made, what: str) -> None:
-    damage, name, said = DAMAGE[what]
-    damage(made)
-    with pytest.raises(InputError) as caught:
-        made.read()
-    assert name in caught.value.what
-    assert said in caught.value.what
-    assert len(caught.value.what) < 500 + len(str(made.json))
-    assert caught.value.mend
 
 
 def test_a_pipe_is_not_waited_for(made: Made) -> None:
@@ -437,89 +331,6 @@ def test_each_device_has_its_own_evidence(made: Made) -> None:
         write_result(folder, made.head, artifact, signals, make_scores(labels, artifact, signals), device=device)
     found = read_results(made.bundle(), made.build / "results")
     assert [each.device.evidence for each in found if each.device] == ["measured-on-host", "measured-on-device"]
-
-
-def relist(folder: Path, name: str, array: np.ndarray, allow_pickle: bool = False) -> None:
-    """Put another array into a bundle and list it as it is."""
-    np.save(folder / name, array, allow_pickle=allow_pickle)
-    files = json.loads((folder / "bundle.json").read_text())["files"]
-    change_json(folder / "bundle.json", files=files | {name: entry(folder / name)})
-
-
-def change_entry(folder: Path, kind: str, **changed: Any) -> None:
-    """Change the first artifact or signal set of a bundle's head."""
-    first, *rest = json.loads((folder / "bundle.json").read_text())[kind]
-    change_json(folder / "bundle.json", **{kind: [first | changed, *rest]})
-
-
-def unlist(folder: Path, name: str) -> None:
-    files = json.loads((folder / "bundle.json").read_text())["files"]
-    change_json(folder / "bundle.json", files={key: value for key, value in files.items() if key != name})
-
-
-def append(path: Path, data: bytes) -> None:
-    path.write_bytes(path.read_bytes() + data)
-
-
-TWO = np.full((60, 3), 2, np.uint8)
-BUNDLE_DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "no head": (lambda b: (b / "bundle.json").unlink(), "bundle.json", "missing"),
-    "head is a link": (lambda b: linked(b / "bundle.json"), "bundle.json", "a link"),
-    "head is no JSON": (lambda b: (b / "bundle.json").write_text("bundle"), "bundle.json", "JSON"),
-    "format": (lambda b: change_json(b / "bundle.json", format=7), "bundle.json", "format"),
-    "synthetic is text": (lambda b: change_json(b / "bundle.json", synthetic="no"), "bundle.json", "synthetic"),
-    "no classes": (lambda b: change_json(b / "bundle.json", task__classes=[]), "bundle.json", "task.classes"),
-    "path above": (lambda b: change_entry(b, "artifacts", file="../x.onnx"), "bundle.json", "artifacts.0.file"),
-    "path absolute": (lambda b: change_entry(b, "signals", file="/x.npy"), "bundle.json", "signals.0.file"),
-    "unlisted labels": (lambda b: unlist(b, "labels.npy"), "bundle.json", "does not list labels.npy"),
-    "unlisted signals": (lambda b: unlist(b, "signals/clean.npy"), "bundle.json", "does not list signals/clean.npy"),
-    "name twice": (lambda b: change_entry(b, "signals", name="pgd-cnn-0.02mV"), "bundle.json", "twice"),
-    "name of another": (lambda b: change_entry(b, "artifacts", model="lstm"), "bundle.json", "is not lstm/onnx-fp32"),
-    "source of a path": (lambda b: change_entry(b, "signals", source="../x"), "bundle.json", "signals.0.source"),
-    "source too deep": (lambda b: change_entry(b, "signals", source="a/b/c"), "bundle.json", "signals.0.source"),
-    "only a text": (lambda b: change_entry(b, "signals", only="cnn"), "bundle.json", "signals.0.only"),
-    "queries of text": (lambda b: change_entry(b, "signals", facts={"q": "1"}), "bundle.json", "signals.0.facts"),
-    "thresholds of two": (
-        lambda b: change_entry(b, "artifacts", thresholds=[0.5, 0.5]),
-        "bundle.json",
-        "thresholds of cnn/onnx-fp32: not one a class",
-    ),
-    "thresholds at a specificity of two": (
-        lambda b: change_entry(b, "artifacts", specificity_thresholds={"0.90": [0.5, 0.5]}),
-        "bundle.json",
-        "thresholds of cnn/onnx-fp32: not one a class",
-    ),
-    "negative step": (lambda b: change_entry(b, "artifacts", input_step_mv=-1.0), "bundle.json", "input_step_mv"),
-    "negative budget": (lambda b: change_entry(b, "signals", epsilon_mv=-0.1), "bundle.json", "signals.0.epsilon_mv"),
-    "labels changed": (lambda b: append(b / "labels.npy", b"\0"), "labels.npy", "at most"),
-    "labels other": (lambda b: np.save(b / "labels.npy", TWO), "labels.npy", "SHA-256 differs"),
-    "labels gone": (lambda b: (b / "labels.npy").unlink(), "labels.npy", "missing"),
-    "labels linked": (lambda b: linked(b / "labels.npy"), "labels.npy", "a link"),
-    "labels of 2": (lambda b: relist(b, "labels.npy", TWO), "labels.npy", "not 0 and 1"),
-    "labels flat": (lambda b: relist(b, "labels.npy", np.zeros(60, np.uint8)), "labels.npy", "(60,)"),
-    "labels of 2 classes": (lambda b: relist(b, "labels.npy", np.zeros((60, 2), np.uint8)), "labels.npy", "(60, 2)"),
-    "labels empty": (lambda b: relist(b, "labels.npy", np.zeros((0, 3), np.uint8)), "labels.npy", "(0, 3)"),
-    "labels of int64": (lambda b: relist(b, "labels.npy", np.zeros((60, 3), np.int64)), "labels.npy", "int64"),
-    "labels are objects": (
-        lambda b: relist(b, "labels.npy", np.full((60, 3), None), allow_pickle=True),
-        "labels.npy",
-        "never unpickled",
-    ),
-    "patients fewer": (lambda b: relist(b, "patients.npy", np.zeros(59, np.int64)), "patients.npy", "60 rows"),
-    "patients of float": (lambda b: relist(b, "patients.npy", np.zeros(60)), "patients.npy", "float64"),
-}
-
-
-@pytest.mark.parametrize("what", BUNDLE_DAMAGE)
-def test_a_damaged_bundle_is_refused(tmp_path: Path, what: str) -> None:
-    damage, name, said = BUNDLE_DAMAGE[what]
-    make_bundle(tmp_path / "a" / "bundle", budgets=(0.02,))
-    damage(tmp_path / "a" / "bundle")
-    with pytest.raises(InputError) as caught:
-        read_bundle(tmp_path / "a" / "bundle")
-    assert name in caught.value.what
-    assert said in caught.value.what
-    assert "make bundle" in caught.value.mend
 
 
 def test_words_of_a_stranger_are_plain(tmp_path: Path) -> None:

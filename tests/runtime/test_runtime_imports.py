@@ -91,14 +91,15 @@ def test_a_child_imports_one_engine_and_nothing_else(tmp_path: Path, name: str, 
         for line in child.stdout:
             reports.append(json.loads(line))
             if "needs" in reports[-1]:
-                child.stdin.write("\n")
+                child.stdin.write(json.dumps(bundle.hashed(reports[-1]["needs"])) + "\n")
                 child.stdin.flush()
         said = child.stderr.read().splitlines()
         child.stdin.close()
     assert child.returncode == 0
     assert [report["written"] for report in reports if "written" in report] == ["clean", "pgd-0.01mV"]
     clean, attacked = "signals/clean.npy", "signals/pgd-0.01mV.npy"
-    assert [report["needs"] for report in reports if "needs" in report] == [clean, clean, attacked]
+    needed = ["labels.npy", clean, artifact.file, clean, attacked]
+    assert [report["needs"] for report in reports if "needs" in report] == needed
 
     loaded = {module.partition(".")[0] for module in json.loads(said[-1])}
     foreign = {module for module in loaded if module not in sys.stdlib_module_names and not module.startswith("__")}
