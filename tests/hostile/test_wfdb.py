@@ -23,10 +23,11 @@ import soundfile
 from core.errors import InputError
 from ecg.beats import survey as beats_survey
 from ecg.ptbxl import microvolts
+from ecg.ptbxl_tables import rows_in, superclasses_in
 from ecg.wfdb_files import Record, read_record
 from ecg.wfdb_header import read_header
 from ecg.wfdb_marks import Marks, read_marks
-from tests.ecg.making import BEATS_DATA, study_of, write_mitbih
+from tests.ecg.making import BEATS_DATA, study_of, write_mitbih, write_ptbxl
 from tests.ecg.wfdb_making import annotations, encode, mark, write_record
 
 LENGTH, LEADS = 1000, ("MLII", "V1")
@@ -369,3 +370,55 @@ def test_the_bytes_of_a_signal_file_are_any_bytes(tmp_path: Path) -> None:
     (tmp_path / "r.dat").write_bytes(encode(samples, "16"))
     headed(f"r 1 250 {LENGTH}\nr.dat 16 20000 16 0 0 {int(samples.sum()) % 65536} 0 II\n")(tmp_path)
     assert np.array_equal(load(stem)[0].digital[0], samples)
+
+
+def rewritten(name: str, before: str, after: str) -> Callable[[Path], object]:
+    def rewrite(folder: Path) -> None:
+        path = folder / name
+        text = path.read_text("utf-8")
+        assert before in text
+        path.write_text(text.replace(before, after), "utf-8")
+
+    return rewrite
+
+
+DATABASE, STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
+LISTED = "records100/00000/00005_lr"
+TABLES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a table of a terabyte": (sparse(DATABASE, 1 << 40), "more than"),
+    "a table that is a pipe": (piped(STATEMENTS), "plain file"),
+    "a table that is a link out": (linked(DATABASE, "/etc/passwd"), "link"),
+    "a column's name of a megabyte": (rewritten(DATABASE, "ecg_id", "e" * 1_000_000), "not csv"),
+    "a cell of a megabyte": (rewritten(DATABASE, LISTED, "r" * 1_000_000), "not csv"),
+    "a number of a record beyond all": (rewritten(DATABASE, "\n5,", "\n1e300,"), "ecg_id"),
+    "a patient beyond all": (rewritten(DATABASE, "105.0", "9" * 400), "patient_id"),
+    "a patient that is no number": (rewritten(DATABASE, "105.0", "inf"), "patient_id"),
+    "codes nested deep": (rewritten(DATABASE, "{'NORM': 100.0, ", "{" + "[" * 5000), "scp_codes"),
+    "codes that are a command": (rewritten(DATABASE, "{'NORM': 100.0, ", "{'\x1b[2J': 1, "), "SCP code"),
+    "codes that are a program": (rewritten(DATABASE, "{'NORM': 100.0, ", "__import__('os').abort() or {"), "scp_codes"),
+    "a record outside": (rewritten(DATABASE, LISTED, "../00005_lr"), "not a path inside"),
+    "a record of anywhere": (rewritten(DATABASE, LISTED, "/etc/passwd"), "not a path inside"),
+    "a record with a NUL": (rewritten(DATABASE, LISTED, "a\0b"), "not"),
+    "a class that is a command": (rewritten(STATEMENTS, "1.0,NORM", "1.0,\x1b[2J"), "diagnostic_class"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_hostile_table(name: str, tmp_path: Path) -> None:
+    damage, said = TABLES[name]
+    write_ptbxl(tmp_path)
+    folder = tmp_path / "ptb-xl"
+    rows_in(folder / DATABASE, superclasses_in(folder / STATEMENTS))
+    damage(folder)
+    with Bounded(tmp_path), pytest.raises(InputError) as refused:
+        rows_in(folder / DATABASE, superclasses_in(folder / STATEMENTS))
+    assert refused.value.what.replace("\n", "").isprintable() and str(folder) in refused.value.what
+    assert said in refused.value.what.replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("likelihood", ["'\\ud800'", "1e999", "[[]]", "None", "b'x'", "9" * 400])
+def test_a_likelihood_that_is_none_is_not_looked_at(likelihood: str, tmp_path: Path) -> None:
+    write_ptbxl(tmp_path)
+    folder = tmp_path / "ptb-xl"
+    rewritten(DATABASE, "{'NORM': 100.0, ", f"{{'NORM': {likelihood}, ")(folder)
+    assert len(rows_in(folder / DATABASE, superclasses_in(folder / STATEMENTS))) == 12
