@@ -26,7 +26,7 @@ from runtime.words import printable_lines
 try:
     from typer._click.exceptions import ClickException
 except ImportError:  # before typer carried its own
-    from click import ClickException
+    from click import ClickException  # type: ignore[assignment]
 
 T = TypeVar("T")
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+import onnx
 import pytest
 import typer
 from hypothesis import given
@@ -34,7 +36,10 @@ from bench.texts import csv_text
 from core.console import Terminal, console, follow, put, run_app, say
 from core.errors import InputError, NotHeldError
 from core.markdown import code, markdown, markdown_table
+from export.manifest import Entry, Manifest, Parity, Price
+from export.table import files_markdown, manifest_table
 from runtime import commands
+from runtime.engines import EngineError, open_engine
 from runtime.words import printable, printable_lines
 from tests.bench.making import change_json, make_build
 
@@ -372,6 +377,53 @@ def test_the_tables_of_the_docs(hostile: Path) -> None:
         expect_markdown(make(evaluation))
     expect_markdown(methods_markdown(evaluation, 0.02))
     expect_markdown(answers_markdown(answers(evaluation)))
+
+
+def test_what_an_engine_says_of_a_file_stands_in_the_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a reason that a file was refused, a note, and an operator's name: in the docs, and on a terminal."""
+    common: dict[str, Any] = {"model": "cnn", "recipe": "onnx-fp32", "format": "onnx", "libraries": {}}
+    facts: dict[str, Any] = dict.fromkeys(Parity.model_fields) | {"engine": EVIL, "records": 1, "reason": EVIL}
+    entries = (
+        Entry.model_construct(**common, name="cnn/onnx-fp32", status="refused", reason=EVIL),
+        Entry.model_construct(
+            **common,
+            name="cnn/onnx-fp16",
+            status="ok",
+            size_bytes=1,
+            note=EVIL,
+            parity=(Parity.model_construct(**facts),),
+            price=Price(parameters=1, macs=1, activation_bytes=1, unpriced={"micro": "a", "ethos": "a", "c_code": "a"}),
+        ),
+    )
+    manifest = Manifest.model_construct(study="made", entries=entries, engines={EVIL: EVIL})
+    expect_markdown(files_markdown(manifest))
+    streams = Streams(monkeypatch)
+    assert ended(of(lambda: Terminal().print(manifest_table(manifest))), monkeypatch=monkeypatch) == 0
+    expect_text(streams.text())
+
+
+def test_an_engine_writes_no_name_of_a_stranger_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """ONNX Runtime logs the node that fails, past Python's streams."""
+    path, name = tmp_path / "m.onnx", TEXTS["the title of the window"]
+    helper = onnx.helper
+    float_ = onnx.TensorProto.FLOAT
+    shape = helper.make_tensor("shape", onnx.TensorProto.INT64, [2], [3, 7])
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["some"]),
+        helper.make_node("Cast", ["some"], ["as_floats"], to=float_),
+        helper.make_node("Reshape", ["as_floats", "shape"], ["y"], name=name),
+    ]
+    ends = [helper.make_tensor_value_info("x", float_, [1, 1, 4])], [helper.make_tensor_value_info("y", float_, None)]
+    graph = helper.make_graph(nodes, "g", *ends, [shape])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    engine = open_engine(path)
+    with pytest.raises(EngineError, match="inference failed") as failed:
+        engine.run(np.ones((1, 1, 4), np.float32))
+    expect_text(str(failed.value))
+    caught = capfd.readouterr()
+    assert "\x1b" not in caught.err + caught.out
 
 
 def expect_markdown(text: str) -> None:
