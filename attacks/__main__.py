@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from core.console import run_app, say
+from core.console import Terminal, run_app, say
 from core.errors import InputError
 from core.locks import hold_build
 from core.options import BuildOption, DataOption, StudyOption, load
@@ -61,7 +60,7 @@ def attack(
             f"{each.facts['queries']:,.0f}" if "queries" in each.facts else "",
             each.sha256[:12],
         )
-    Console().print(drawn)
+    Terminal().print(drawn)
 
 
 @app.command()

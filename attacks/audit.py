@@ -14,7 +14,6 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from attacks.audit_file import Audit, audit_path, cell_of, flag_entry, recheck_of, twin_entry, write_audit
 from attacks.audit_runs import OwnRuns, some_of
@@ -29,7 +28,7 @@ from attacks.recorder import Recorder
 from attacks.run import Made, attack_study
 from attacks.sets import SignalSet
 from attacks.sources import WITHOUT
-from core.console import follow, say
+from core.console import Terminal, follow, say
 from core.errors import InputError
 from core.locks import hold_build
 from core.statistics import Resamples, draw_resamples
@@ -57,7 +56,7 @@ def audit_command(study: Study, data: Path | None, build: Path) -> None:
         manifest = export_study(study, recordings, trained, build)
         made = attack_study(study, recordings, trained, build, manifest=manifest, data=data)
         audit = audit_study(study, recordings, trained, made, build, manifest)
-    console = Console()
+    console = Terminal()
     for table in tables(audit):
         console.print(table)
     for reason in audit.unchecked:

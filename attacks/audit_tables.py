@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from attacks.audit_file import Audit, Cell
 
@@ -25,7 +25,7 @@ def tables(audit: Audit) -> Iterator[Table]:
     found = Table("flag", "target", "source", "method", "mV", "what is wrong", title="Flags")
     for flag in audit.flags:
         budget_mv = "" if flag.budget_mv is None else f"{flag.budget_mv:g}"
-        found.add_row(flag.name, flag.target, flag.source or "", flag.method or "", budget_mv, escape(flag.sentence))
+        found.add_row(flag.name, flag.target, flag.source or "", flag.method or "", budget_mv, Text(flag.sentence))
     if not audit.flags:
         found.add_row("no flag", "", "", "", "", "every check holds")
     yield found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.answers_types import Answers, Sentence
-from bench.texts import markdown
+from core.markdown import markdown
 
 NOTHING = "The statistics carry no sentence on this."
 SAME = "likewise"

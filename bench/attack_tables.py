@@ -14,7 +14,8 @@ from bench.pivot import budgets, by_device, lowest
 from bench.remarks import banner
 from bench.resampled import WORST
 from bench.rows import Row, is_quantized
-from bench.texts import auc_text, budget_text, difference_text, markdown, markdown_table, span
+from bench.texts import auc_text, budget_text, difference_text, span
+from core.markdown import markdown, markdown_table
 
 CONTROL = "random-sign"  # the control within the same bound as the attacks
 PGD = "pgd"  # what a twin is compared with: the same method on the float parent

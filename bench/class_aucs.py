@@ -7,8 +7,6 @@ a (device, artifact, signal set, class).
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,7 +21,9 @@ from bench.evaluation import Evaluation
 from bench.remarks import banner
 from bench.resampled import WORST
 from bench.rows import Row
-from bench.texts import auc_text, budget_text, markdown, markdown_table, span
+from bench.texts import auc_text, budget_text, csv_text, span
+from core.console import Terminal
+from core.markdown import markdown, markdown_table
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,7 @@ def class_aucs(evaluation: Evaluation, rows: Sequence[Row] | None = None) -> lis
 
 def as_csv(found: Sequence[ClassAuc]) -> str:
     """One header line, one line a class, full precision, empty where there is no AUC."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(ClassAuc)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(each) for each in found)
-    return text.getvalue()
+    return csv_text([each.name for each in fields(ClassAuc)], (asdict(each).values() for each in found))
 
 
 def as_json(found: Sequence[ClassAuc]) -> str:
@@ -154,7 +150,7 @@ def print_terminal(evaluation: Evaluation, console: Console) -> None:
             table.add_column(name.replace(": ", "\n", 1).replace(", ", "\n", 1), justify="left" if at < 3 else "right")
         for row in rows:
             table.add_row(*map(Text, cells(row)))
-        wide = console if console.is_terminal else Console(file=console.file, width=1000)
+        wide = console if console.is_terminal else Terminal(file=console.file, width=1000)
         wide.print(table, justify="left")
     for each in legend(evaluation):
         console.print(Text(each, style="dim"), soft_wrap=not console.is_terminal)

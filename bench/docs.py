@@ -29,6 +29,7 @@ from bench.local import DEVICE
 from bench.pivot import by_device, fullest_budget
 from bench.table import as_csv, as_markdown
 from core.errors import InputError
+from core.markdown import markdown
 from core.study import Study
 from export.manifest import load_manifest
 from export.table import bounds_table, files_markdown, recipe_table
@@ -51,7 +52,7 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     """Write the measured results of one study into ``folder``; returns the files."""
     whole = evaluate(build / study.name, study.bench.bootstrap, study.seed, study.bench.delta)
     evaluation = _of_this_machine(whole)
-    note = f"**{evaluation.note}**\n\n" if evaluation.note else ""
+    note = f"**{markdown(evaluation.note)}**\n\n" if evaluation.note else ""
     written = {
         f"{study.name}.md": as_markdown(evaluation),
         f"{study.name}-paper.md": f"{note}{paper_table(load_metrics(study, build))}",

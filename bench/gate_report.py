@@ -1,7 +1,8 @@
 """What the gate found, as a CI system shows it: JUnit XML, and Markdown for a job's summary page.
 
-In come the checks of :mod:`bench.gate`; out comes text. JUnit as Jenkins, GitLab and GitHub's readers take it: one
-test suite a device, one class a file, one case a bound (the schema of Apache Ant's ``junitreport``).
+In come the checks of :mod:`bench.gate`; out comes text, without characters that XML 1.0 forbids. JUnit as Jenkins,
+GitLab and GitHub's readers take it: one test suite a device, one class a file, one case a bound (the schema of Apache
+Ant's ``junitreport``).
 """
 
 from __future__ import annotations
@@ -10,22 +11,31 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from bench.gate import Check
-from bench.texts import markdown_table
+from core.markdown import markdown, markdown_table
+from runtime.words import printable
 
 
 def as_junit(checks: Sequence[Check], title: str) -> str:
     """JUnit XML: a failure's message says what was found."""
-    root = ElementTree.Element("testsuites", name=title, tests=str(len(checks)), failures=str(_failures(checks)))
+    root = ElementTree.Element(
+        "testsuites", name=printable(title), tests=str(len(checks)), failures=str(_failures(checks))
+    )
     for device in dict.fromkeys(check.device for check in checks):
         held = [check for check in checks if check.device == device]
-        attributes = {"name": device, "tests": str(len(held)), "failures": str(_failures(held)), "errors": "0"}
+        attributes = {
+            "name": printable(device),
+            "tests": str(len(held)),
+            "failures": str(_failures(held)),
+            "errors": "0",
+        }
         suite = ElementTree.SubElement(root, "testsuite", attributes)
         for check in held:
-            case = ElementTree.SubElement(suite, "testcase", classname=check.artifact, name=check.bound)
+            file, bound, found = map(printable, (check.artifact, check.bound, check.found))
+            case = ElementTree.SubElement(suite, "testcase", classname=file, name=bound)
             if check.held:
-                ElementTree.SubElement(case, "system-out").text = check.found
+                ElementTree.SubElement(case, "system-out").text = found
             else:
-                ElementTree.SubElement(case, "failure", message=check.found, type="bound").text = check.found
+                ElementTree.SubElement(case, "failure", message=found, type="bound").text = found
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -39,7 +49,7 @@ def as_summary(checks: Sequence[Check], title: str) -> str:
         for check in sorted(checks, key=lambda check: check.held)
     ]
     table = markdown_table(["file", "device", "asked", "found", "held"], lines, left=5).replace(r"\*\*no\*\*", "**no**")
-    return f"### Pulseproof gate: {title}\n\n{said[:1].upper()}{said[1:]}.\n\n{table}\n"
+    return f"### Pulseproof gate: {markdown(title)}\n\n{said[:1].upper()}{said[1:]}.\n\n{table}\n"
 
 
 def _failures(checks: Sequence[Check]) -> int:

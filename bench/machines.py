@@ -8,8 +8,6 @@ Instructions are counts, evidence ``emulated-count``: no cycles, no milliseconds
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,8 +23,10 @@ from bench.results import Bundle, DeviceResults, read_bundle, read_results
 from bench.rows import known, parent_of
 from bench.schema import ArtifactEntry, plain
 from bench.score_difference import HOST, ScoreDifference, host_of, score_differences
-from bench.texts import auc_text, markdown_table
+from bench.texts import auc_text, csv_text
+from core.console import Terminal
 from core.errors import InputError
+from core.markdown import markdown, markdown_table
 from runtime.auc import macro_auc
 
 
@@ -130,16 +130,12 @@ def instructions(device: DeviceResults, artifact: str, signals: str) -> float | 
 
 def as_csv(lines: Sequence[MachineLine]) -> str:
     """One header line, one line a line of the table, full precision, empty where there is nothing."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(MachineLine)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(line) for line in lines)
-    return text.getvalue()
+    return csv_text([each.name for each in fields(MachineLine)], (asdict(line).values() for line in lines))
 
 
 def as_markdown(lines: Sequence[MachineLine]) -> str:
     """The table and what its columns mean."""
-    return f"{markdown_table(header(lines), cells(lines))}\n\n{legend(lines)}\n"
+    return f"{markdown_table(header(lines), cells(lines))}\n\n{markdown(legend(lines))}\n"
 
 
 def print_terminal(lines: Sequence[MachineLine], console: Console) -> None:
@@ -149,10 +145,10 @@ def print_terminal(lines: Sequence[MachineLine], console: Console) -> None:
         table.add_column(name, justify="left" if at < 3 else "right", no_wrap=True)
     for row in cells(lines):
         table.add_row(*row)
-    whole = Console(file=console.file, width=1000)
+    whole = Terminal(file=console.file, width=1000)
     whole.width = max(console.width, whole.measure(table).maximum)
     whole.print(table)
-    console.print(legend(lines), soft_wrap=True, markup=False)
+    console.print(legend(lines), soft_wrap=True)
 
 
 LEGEND = (

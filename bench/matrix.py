@@ -12,8 +12,6 @@ than L-infinity are left out: they are no match for those that keep to their bud
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +22,9 @@ from bench.pivot import budgets, lowest
 from bench.remarks import banner
 from bench.resampled import WORST
 from bench.rows import Row
-from bench.texts import auc_text, budget_text, difference_text, markdown, markdown_table
+from bench.texts import auc_text, budget_text, csv_text, difference_text
 from core.errors import InputError
+from core.markdown import markdown, markdown_table
 
 OTHERS = "all-others"
 MARKS = "[ ] made on this model or this file, * strongest attack"
@@ -198,14 +197,12 @@ def as_json(evaluation: Evaluation, epsilon_mv: float) -> str:
 def as_csv(evaluation: Evaluation, epsilon_mv: float) -> str:
     """One line a device and target, full precision, empty where nothing was measured; the last columns name the
     diagonal and the strongest attack."""
-    text = io.StringIO()
     found = matrices(evaluation, epsilon_mv)
     columns = list(dict.fromkeys(name for matrix in found for name in matrix.columns))
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["device", "target", "epsilon_mv", *columns, "diagonal", "strongest"])
+    lines = []
     for matrix in found:
         for each in matrix.targets:
             values = [each.rows[name].auc if name in each.rows else None for name in columns]
             own = " ".join(name for name in columns if name in each.own)
-            writer.writerow([matrix.device, each.artifact, epsilon_mv, *values, own, each.strongest])
-    return text.getvalue()
+            lines.append([matrix.device, each.artifact, epsilon_mv, *values, own, each.strongest])
+    return csv_text(["device", "target", "epsilon_mv", *columns, "diagonal", "strongest"], lines)

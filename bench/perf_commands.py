@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from bench.reading import home_of
+from core.console import Terminal, put
 from core.errors import InputError, NotHeldError
 from core.options import BuildOption, DataOption, StudyOption, load
 
@@ -28,7 +28,7 @@ def perf(study: StudyOption, build: BuildOption = None) -> None:
 
     loaded, _, where = load(study, None, build)
     outcomes = measure(loaded, where)
-    Console().print(perf_table(outcomes))
+    Terminal().print(perf_table(outcomes))
     missed = [one.claim for one in outcomes if not one.held]
     if missed:
         raise NotHeldError("; ".join(f"{one.artifact} against {one.other} ({one.what})" for one in missed))
@@ -48,7 +48,7 @@ def perf_runner(
 
     loaded, _, where = load(study, None, build)
     found = measure_runner(home_of(loaded, where) / "bundle", rounds=rounds)
-    Console().print(runner_table(found))
+    Terminal().print(runner_table(found))
     missed = [f"{one.artifact} against {one.referee}" for one in found if not one.held]
     if missed:
         raise NotHeldError("; ".join(missed))
@@ -64,7 +64,7 @@ def perf_statistics() -> None:
     from bench.perf_statistics import measure_statistics, statistics_table
 
     outcomes = measure_statistics()
-    Console().print(statistics_table(outcomes))
+    Terminal().print(statistics_table(outcomes))
     missed = [one.what for one in outcomes if not one.held]
     if missed:
         raise NotHeldError("; ".join(missed))
@@ -95,8 +95,8 @@ def perf_weights(
     if absent:
         raise InputError(f"{study}: no model {', '.join(absent)}", f"models there: {', '.join(trained)}")
     found = measure_weights(loaded, recordings, [trained[name] for name in model or trained], at)
-    Console().print(weights_table(found))
-    typer.echo(where(note))
+    Terminal().print(weights_table(found))
+    put(f"{where(note)}\n")
     if to is not None:
         write_text(to / file_name(loaded.name), weights_markdown(found, note))
     if said := missed(found):
@@ -127,8 +127,8 @@ def perf_attacks(
     if missing:
         raise InputError(f"{study}: no model {', '.join(missing)}", f"models there: {', '.join(trained)}")
     reached, outcomes = measure_attacks(loaded, recordings, [trained[name] for name in nets])
-    Console().print(attacks_table(reached))
-    Console().print(claims_table(outcomes))
+    Terminal().print(attacks_table(reached))
+    Terminal().print(claims_table(outcomes))
     failed = [f"{one.model} against {one.against} ({one.claim.what})" for one in outcomes if not one.held]
     if failed:
         raise NotHeldError("; ".join(failed))

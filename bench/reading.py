@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from core.console import say
+from core.console import Terminal, put, say
 from core.errors import InputError, NotHeldError
 from core.options import BuildOption, StudyOption, load
 from core.study import Study
@@ -46,11 +45,11 @@ def _print_classes(evaluation: Evaluation, format: Format) -> None:
     from bench.class_aucs import as_csv, as_json, as_markdown, class_aucs, print_terminal
 
     if format == "terminal":
-        print_terminal(evaluation, Console())
+        print_terminal(evaluation, Terminal())
     elif format == "markdown":
-        typer.echo(as_markdown(evaluation), nl=False)
+        put(as_markdown(evaluation))
     else:
-        typer.echo((as_csv if format == "csv" else as_json)(class_aucs(evaluation)), nl=False)
+        put((as_csv if format == "csv" else as_json)(class_aucs(evaluation)))
 
 
 @app.command()
@@ -68,9 +67,9 @@ def machines(
     loaded, _, where = load(study, None, build)
     lines = machine_lines(home_of(loaded, where))
     if format == "terminal":
-        print_terminal(lines, Console())
+        print_terminal(lines, Terminal())
     else:
-        typer.echo((as_csv if format == "csv" else as_markdown)(lines), nl=False)
+        put((as_csv if format == "csv" else as_markdown)(lines))
 
 
 app.command("arm", hidden=True)(machines)  # its name before there were emulated x86 cores
@@ -91,7 +90,7 @@ def answers_command(
 
     loaded, _, where = load(study, None, build)
     found = answers(evaluation_of(loaded, where))
-    typer.echo((as_markdown if format == "markdown" else as_text)(found), nl=False)
+    put((as_markdown if format == "markdown" else as_text)(found))
 
 
 @app.command()
@@ -144,9 +143,8 @@ def gate(
         with summary.open("a", encoding="utf-8") as file:
             file.write(gate_report.as_summary(checks, loaded.title))
     for check in checks:
-        typer.echo(
-            f"{'ok    ' if check.held else 'FAILED'} {check.artifact} on {check.device}: {check.bound}: {check.found}"
-        )
+        how = "ok    " if check.held else "FAILED"
+        put(f"{how} {check.artifact} on {check.device}: {check.bound}: {check.found}\n")
     failed = [check for check in checks if not check.held]
     if failed:
         raise NotHeldError(f"{len(failed)} of {len(checks)} checks do not hold")
@@ -240,9 +238,9 @@ def print_rows(study: Study, build: Path, format: Format, budget: float | None =
     evaluation = evaluation_of(study, build)
     if budget is not None:
         forms = {"csv": matrix.as_csv, "json": matrix.as_json, "markdown": matrix.as_markdown}
-        typer.echo(forms.get(format, matrix.as_text)(evaluation, budget), nl=False)
+        put(forms.get(format, matrix.as_text)(evaluation, budget))
     elif format == "terminal":
-        print_terminal(evaluation, Console())
+        print_terminal(evaluation, Terminal())
     else:
         made = {"json": lambda: as_json(evaluation.rows), "csv": lambda: as_csv(evaluation.rows)}
-        typer.echo((made.get(format) or (lambda: as_markdown(evaluation)))(), nl=False)
+        put((made.get(format) or (lambda: as_markdown(evaluation)))())

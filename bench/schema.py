@@ -6,8 +6,9 @@ relative, hashes are SHA-256, numbers are finite.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -30,7 +31,14 @@ def plain(text: str) -> str:
 
 
 Words = Annotated[str, AfterValidator(plain)]
-Positive = Annotated[float, Field(ge=0)]
+# No number is beyond what can be: the axis of a picture or the column of a table is lost to a single 1e300.
+Number = Annotated[float, Field(ge=-1e15, le=1e15)]
+Positive = Annotated[float, Field(ge=0, le=1e15)]
+Above = Annotated[float, Field(gt=0, le=1e15)]
+Milliseconds = Annotated[float, Field(ge=0, le=1e9)]  # the runner kills a step that takes 1e6 s
+Count = Annotated[int, Field(ge=1, le=10**12)]
+Bytes = Annotated[int, Field(ge=0, le=2**50)]
+Threads = Annotated[int, Field(ge=1, le=4096)]
 Evidence = Literal["measured-on-device", "measured-on-host", "emulated-count", "compiler-estimate"]
 
 
@@ -40,17 +48,29 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
 
+W = TypeVar("W", bound=Wire)
+
+
+def _in_order(held: W, *names: str) -> W:
+    """``held``, whose numbers of these names do not fall from one to the next; those that are null are passed over."""
+    known = [(name, value) for name in names if (value := getattr(held, name)) is not None]
+    for (name, value), (following, more) in itertools.pairwise(known):
+        if value > more:
+            raise ValueError(f"{name} is {value:g}, above {following}, which is {more:g}")
+    return held
+
+
 class FileEntry(Wire):
     sha256: Sha256
-    size_bytes: int = Field(ge=0)
+    size_bytes: Bytes
 
 
 class Task(Wire):
     classes: tuple[Words, ...] = Field(min_length=1)
     leads: tuple[Words, ...] = Field(min_length=1)
-    fs_hz: float = Field(gt=0)
-    samples: int = Field(ge=1)
-    adc_step_mv: float = Field(gt=0)
+    fs_hz: Above
+    samples: Count
+    adc_step_mv: Above
     exclusive: bool = False
 
 
@@ -65,7 +85,7 @@ class ExactMode(Wire):
     """The ``mode`` in which a file's engine computes it exactly, and how far scores may be ``within``: a step."""
 
     mode: Literal["unoptimized", "precise", "reference"]
-    within: float = Field(gt=0)
+    within: Above
 
 
 class ArtifactEntry(Wire):
@@ -84,8 +104,8 @@ class ArtifactEntry(Wire):
     note: Words | None = None
     not_on: dict[Name, Words] = {}
     input_step_mv: Positive | None = None
-    thresholds: tuple[float, ...] | None = None
-    specificity_thresholds: dict[Words, tuple[float, ...]] | None = None
+    thresholds: tuple[Number, ...] | None = None
+    specificity_thresholds: dict[Words, tuple[Number, ...]] | None = None
     exact: ExactMode | None = None
 
     @property
@@ -115,13 +135,13 @@ class SignalEntry(Wire):
     linf_mv: Positive | None = None
     l2_mv: Positive | None = None
     rms_mv: Positive | None = None
-    snr_db: float | None = None
+    snr_db: Number | None = None
     sigma: Positive | None = None
-    outside_band: float | None = None
-    second_difference: float | None = None
-    facts: dict[Name, float] = {}
-    precision: str | None = None
-    notes: tuple[str, ...] = ()
+    outside_band: Number | None = None
+    second_difference: Number | None = None
+    facts: dict[Name, Number] = {}
+    precision: Words | None = None
+    notes: tuple[Words, ...] = ()
 
     def is_for(self, artifact: ArtifactEntry) -> bool:
         """True when the artifact is to be run on it."""
@@ -149,9 +169,9 @@ class NotMadeEntry(Wire):
 
 
 class RunRules(Wire):
-    threads: int = Field(ge=1)
+    threads: Threads
     warmup_s: Positive = 0.2
-    min_runs: int = Field(200, ge=1)
+    min_runs: Count = 200
     min_s: Positive = 2.0
 
 
@@ -159,7 +179,7 @@ class Part(Wire):
     """What a device gets of the bundle (:class:`core.study.PartSpec`)."""
 
     sets: tuple[Words, ...] | None = None
-    records: int | None = Field(None, ge=1)
+    records: Count | None = None
     only: tuple[Words, ...] = ()
 
 
@@ -232,7 +252,7 @@ class Device(Wire):
 class ArtifactTag(Wire):
     name: ArtifactName
     sha256: Sha256
-    size_bytes: int = Field(ge=0)
+    size_bytes: Bytes
 
 
 class SignalTag(Wire):
@@ -243,15 +263,15 @@ class SignalTag(Wire):
 class Engine(Wire):
     name: Words
     version: Words | None
-    threads: int | None = None
+    threads: Threads | None = None
 
 
 class Asked(Wire):
     """By which rules a result was measured; null where an older runner did not say."""
 
-    adc_step_mv: float
+    adc_step_mv: Above
     warmup_s: Positive | None = None
-    min_runs: int | None = None
+    min_runs: Count | None = None
     min_s: Positive | None = None
 
 
@@ -268,11 +288,15 @@ class TimesFile(Wire):
 
 
 class Latency(Wire):
-    count: int = Field(ge=1)
-    p50: Positive
-    p90: Positive | None = None
-    p95: Positive | None = None
-    p99: Positive
+    count: Count
+    p50: Milliseconds
+    p90: Milliseconds | None = None
+    p95: Milliseconds | None = None
+    p99: Milliseconds
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Latency:
+        return _in_order(self, "p50", "p90", "p95", "p99")
 
 
 class Noise(Wire):
@@ -286,19 +310,23 @@ class Energy(Wire):
     """Of one inference, from a meter. ``above_idle_mj`` is below 0 where the meter is too coarse to tell."""
 
     meter: Words
-    idle_w: float
-    busy_w: float
-    mj_per_inference: float
-    above_idle_mj: float
+    idle_w: Number
+    busy_w: Number
+    mj_per_inference: Number
+    above_idle_mj: Number
 
 
 class Instructions(Wire):
     """Instructions of one inference, counted by an emulator; no cycles."""
 
-    count: int = Field(ge=1)
+    count: Count
     p50: Positive
     min: Positive
     max: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Instructions:
+        return _in_order(self, "min", "p50", "max")
 
 
 class Exactness(Wire):
@@ -307,8 +335,8 @@ class Exactness(Wire):
     more than a step; ``features`` of the processor; ``reason`` why nothing was found."""
 
     mode: Literal["unoptimized", "precise", "reference"]
-    recordings: int = Field(ge=0)
-    within: float = Field(gt=0)
+    recordings: int = Field(ge=0, le=10**12)
+    within: Above
     largest: Positive | None = None
     mark: Literal["engine-saturates", "engine-differs"] | None = None
     features: tuple[Words, ...] | Literal["unavailable"] | None = None
@@ -328,12 +356,12 @@ class Result(Wire):
     status: Literal["ok", "failed"]
     reason: Words | None = None
     asked: Asked | None = None
-    n: int | None = Field(None, ge=1)
+    n: Count | None = None
     scores: ScoresFile | None = None
     latency_ms: Latency | None = None
     instructions: Instructions | None = None
-    load_ms: Positive | None = None
-    first_ms: Positive | None = None
+    load_ms: Milliseconds | None = None
+    first_ms: Milliseconds | None = None
     overhead_us: Positive | None = None
     peak_rss_mb: Positive | None = None
     times: TimesFile | None = None

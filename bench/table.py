@@ -6,8 +6,6 @@ artifact (:mod:`bench.pivot`); json and csv are the rows themselves, every key, 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 
@@ -23,16 +21,9 @@ from bench.pivot import Line, by_device
 from bench.remarks import attacked_text, audited, banner, legend, loss_text, noise_text, not_applicable, remarks
 from bench.rows import Row, latency_marks
 from bench.schema import Device, plain
-from bench.texts import (
-    auc_text,
-    budget_text,
-    markdown,
-    markdown_table,
-    milliseconds,
-    signed,
-    size_text,
-    span,
-)
+from bench.texts import auc_text, budget_text, csv_text, milliseconds, signed, size_text, span
+from core.console import Terminal
+from core.markdown import markdown, markdown_table
 
 KEYS = tuple(Row.model_fields)
 
@@ -44,15 +35,11 @@ def as_json(rows: Sequence[Row]) -> str:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """One header line, one line a row, empty where nothing was measured. No comment lines: the note is a column."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, KEYS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        values = row.model_dump()
-        if row.class_aucs is not None:  # one cell, as JSON; class-aucs.csv has a line a class
+    lines = [row.model_dump() for row in rows]
+    for values in lines:
+        if values["class_aucs"] is not None:  # one cell, as JSON; class-aucs.csv has a line a class
             values["class_aucs"] = json.dumps(values["class_aucs"], separators=(",", ":"), allow_nan=False)
-        writer.writerow(values)
-    return text.getvalue()
+    return csv_text(KEYS, (values.values() for values in lines))
 
 
 def as_markdown(evaluation: Evaluation) -> str:
@@ -90,7 +77,7 @@ def print_terminal(evaluation: Evaluation, console: Console) -> None:
         console.print(Text(f"Device: {describe_device(evaluation, device)}"))
         whole = _rich_table(lines, range(len(header(lines))))
         if not console.is_terminal:  # a file or a pipe has no width that a table must keep to
-            Console(file=console.file, width=_width(whole, console)).print(whole)
+            Terminal(file=console.file, width=_width(whole, console)).print(whole)
         else:
             for columns in _parts(lines, console):
                 console.print(_rich_table(lines, columns))

@@ -1,10 +1,19 @@
-"""How numbers are written in every table: AUCs, differences with their intervals, times, sizes, budgets."""
+"""How numbers are written in every table: AUCs, differences with their intervals, times, sizes, budgets; and csv."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from core.statistics import Interval
+from runtime.words import printable
+
+FORMULA = tuple(
+    "=+-@\uff1d\uff0b\uff0d\uff20"
+)  # the last four: their wide forms, which some spreadsheets take for them
 
 
 def auc_text(value: float | None) -> str:
@@ -51,15 +60,17 @@ def budget_text(budget: float) -> str:
     return f"{budget:g} mV"
 
 
-def markdown(text: str) -> str:
-    """Markdown that shows ``text`` as it is, inside a table cell too."""
-    for sign in ("\\", "|", "*", "<", ">", "`", "]("):
-        text = text.replace(sign, "]\\(" if sign == "](" else f"\\{sign}")
-    return " ".join(text.split())
+def csv_text(columns: Sequence[str], lines: Iterable[Iterable[Any]]) -> str:
+    """A header line, then one line each; None is an empty cell. A text is never a formula to a spreadsheet: one that
+    begins as a formula does gets an apostrophe before it. Numbers are written as they are, in full precision."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([_cell(value) for value in line] for line in (columns, *lines))
+    return text.getvalue()
 
 
-def markdown_table(columns: list[str], lines: list[list[str]], left: int = 2) -> str:
-    """A table of Markdown; the first ``left`` columns stand left, the others, which are numbers, right."""
-    rows = [columns, ["---"] * left + ["---:"] * (len(columns) - left), *lines]
-    shown = [rows[1] if row is rows[1] else [markdown(cell) for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in shown)
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = printable(value)
+    return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown

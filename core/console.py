@@ -1,38 +1,64 @@
 """The terminal: one console for messages, one progress bar, and one way for every command to end.
 
 Results go to standard output, everything said about the work goes to standard error, so that
-``python -m bench table --format json | jq`` sees only JSON.
+``python -m bench table --format json | jq`` sees only JSON. On either, what a file, a device or an engine said is text
+and nothing else: :mod:`runtime.terminal` stands on both streams, :class:`Terminal` draws past it.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
 
 from core.errors import InputError, NotHeldError
 from core.signals import ends_on_signals
-from runtime.words import printable
+from runtime.terminal import plain_streams
+from runtime.words import printable_lines
 
-console = Console(stderr=True, highlight=False)
+try:
+    from typer._click.exceptions import ClickException
+except ImportError:  # before typer carried its own
+    from click import ClickException  # type: ignore[assignment]
+
 T = TypeVar("T")
+
+
+class Terminal(Console):
+    """A console of rich that prints every text as it is, less what a terminal would obey: no markup, no emoji codes, no
+    control, format or bidirectional characters. Colours and boxes are of this program."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **settings)
+
+    def render_str(self, text: str, **how: Any) -> Text:  # before its width is taken
+        return super().render_str(printable_lines(text), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
+
+
+console = Terminal(stderr=True)
 
 
 def say(text: str) -> None:
     """Print one line about the work to standard error."""
-    console.print(_plain(text), soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
-def _plain(text: str) -> str:
-    """The text as it is to be printed: line by line, without what a terminal would obey. Messages repeat the names that
-    strangers gave to their files, tensors and records."""
-    return escape("\n".join(printable(line) for line in text.split("\n")))
+def put(text: str) -> None:
+    """Print a result, whole, to standard output. Not by typer.echo: where the encoding is not UTF-8, it opens the
+    stream below the door."""
+    sys.stdout.write(text)
 
 
 def follow(items: Sequence[T] | Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -41,12 +67,13 @@ def follow(items: Sequence[T] | Iterable[T], what: str, total: int | None = None
         total = len(items) if isinstance(items, Sequence) else None
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        with Progress(*columns, console=console) as progress:
+        # Not redirected: rich would read what others write meanwhile for colours and links.
+        with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
             yield from progress.track(items, total=total, description=what)
         return
     start = said = time.monotonic()
@@ -62,23 +89,46 @@ def follow(items: Sequence[T] | Iterable[T], what: str, total: int | None = None
 @ends_on_signals
 def run_app(app: typer.Typer) -> None:
     """Run a typer application: status 0, 1 when it did not hold, 2 for wrong use or bad input."""
-    try:
-        app(standalone_mode=True)
-    except SystemExit as status:
-        if status.code == 130:  # what typer makes of Ctrl-C
-            console.print("stopped; the same command goes on from here")
-        raise
-    except InputError as error:
-        console.print(f"[bold red]error:[/] {_plain(error.what)}", soft_wrap=True)
-        console.print(f"  {_plain(error.mend)}", soft_wrap=True)
-        sys.exit(2)
-    except NotHeldError as error:
-        console.print(f"[bold red]not held:[/] {_plain(str(error))}", soft_wrap=True)
-        sys.exit(1)
-    except OSError as error:
-        if error.errno is None:  # raised by a library about something that is no file
-            raise
-        where = error.filename or "a file"
-        console.print(f"[bold red]error:[/] {_plain(f'{where}: {error.strerror}')}", soft_wrap=True)
-        console.print("  make room there, or give another --build folder; the same command goes on from here")
-        sys.exit(2)
+    with plain_streams():
+        try:
+            # Not "standalone": typer would draw what is wrong with an argument, a stranger's file name, past the door.
+            status: int = app(standalone_mode=False) or 0
+            if status == 130:  # what typer makes of Ctrl-C
+                raise KeyboardInterrupt
+        except BaseException as error:
+            status = _said(error)
+        sys.exit(status)
+
+
+def _said(error: BaseException) -> int:
+    """Say how a command ended; return the exit status for it."""
+    told = ""
+    if isinstance(error, ClickException):
+        said, context = error.format_message(), getattr(error, "ctx", None)
+        if said:  # none: the help was printed, as it was asked for nothing
+            say(f"{context.get_usage()}\n" if context else "")
+            _say_ending("error:", said)
+        return error.exit_code
+    if isinstance(error, InputError):
+        how, what, told, status = "error:", error.what, error.mend, 2
+    elif isinstance(error, NotHeldError):
+        how, what, status = "not held:", str(error), 1
+    elif isinstance(error, OSError) and error.errno is not None:  # without: raised by a library, and about no file
+        how, what, status = "error:", f"{error.filename or 'a file'}: {error.strerror}", 2
+        told = "make room there, or give another --build folder; the same command goes on from here"
+    elif isinstance(error, KeyboardInterrupt):
+        say("stopped; the same command goes on from here")
+        return 130
+    elif isinstance(error, Exception):  # a defect of ours: its traceback, which repeats strangers' texts as well
+        traceback.print_exception(error)
+        return 1
+    else:
+        raise error
+    _say_ending(how, what, told)
+    return status
+
+
+def _say_ending(how: str, what: str, told: str = "") -> None:
+    console.print(Text.assemble((how, "bold red"), f" {what}"), soft_wrap=True)
+    if told:
+        console.print(f"  {told}", soft_wrap=True)

@@ -6,11 +6,15 @@ command ran, and what it was asked to show does not hold. Anything else that esc
 
 from __future__ import annotations
 
+from runtime.words import printable_lines
+
 
 class InputError(Exception):
-    """Bad input. ``what`` names the file (or setting) and what is wrong with it, ``mend`` says what to do."""
+    """Bad input. ``what`` names the file (or setting) and what is wrong with it, ``mend`` says what to do. Both repeat
+    what strangers wrote, without what a terminal or a page would obey."""
 
     def __init__(self, what: str, mend: str) -> None:
+        what, mend = printable_lines(what), printable_lines(mend)
         super().__init__(f"{what}\n  {mend}")
         self.what = what
         self.mend = mend

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from core.console import run_app, say
+from core.console import Terminal, run_app, say
 from core.options import BuildOption, DataOption, StudyOption, load
 from ecg.download import BASE_URL, DATABASES
 from ecg.download import download as fetch
@@ -52,7 +51,7 @@ def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = No
         counts = recordings.labels[rows].sum(axis=0)
         patients = len(set(recordings.patients[rows].tolist()))
         drawn.add_row(split, f"{len(rows):,}", f"{patients:,}", *(f"{count:,}" for count in counts))
-    Console().print(drawn)
+    Terminal().print(drawn)
 
 
 if __name__ == "__main__":

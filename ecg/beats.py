@@ -30,7 +30,7 @@ from ecg.beats_scale import Scale, bridged, common, ratio, resampled, scale_of, 
 from ecg.origin import Bad, database_names, refuse, without
 from ecg.recordings import SPLITS, About, RecordingsWriter, Split
 from ecg.wfdb_files import Record, read_record
-from ecg.wfdb_header import RECORD_NAME, read_header
+from ecg.wfdb_header import RECORD_NAME, is_beside, read_header
 from ecg.wfdb_marks import read_marks
 
 # ANSI/AAMI EC57's classes of WFDB's beat codes. For the codes that MIT-BIH does not have (B n r) this is WFDB's own
@@ -174,7 +174,7 @@ def _signal_files(stem: Path) -> list[Path]:
         signals = read_header(stem).signals
     except InputError:  # told when the record is read
         return []
-    named = [stem.parent / signal.file for signal in signals if "/" not in signal.file]
+    named = [stem.parent / signal.file for signal in signals if is_beside(signal.file)]
     return [path for path in named if path.is_file()]
 
 

@@ -85,7 +85,7 @@ def read_sums(text: str, where: str) -> dict[str, str]:
         sha256, path = match[1].lower(), match[2]
         if not _is_plain(path):
             raise InputError(
-                f"{where}: line {number} names {path!r}, which is refused", "use an address that you trust"
+                f"{where}: line {number} names {path[:100]!r}, which is refused", "use an address that you trust"
             )
         if sums.setdefault(path, sha256) != sha256:
             raise InputError(f"{where}: line {number} gives {path} another hash", "use an address that you trust")

@@ -15,10 +15,11 @@ from pathlib import Path
 from core.errors import InputError
 from ecg.ptbxl_known import known_row
 from ecg.recordings import Split
-from ecg.wfdb_header import RECORD_NAME
+from ecg.wfdb_header import RECORD_NAME, read_plain
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 TOLD = 20  # lines of a table that an error describes
+MOST_BYTES = 64 << 20  # PTB-XL has 7 MB
 FETCH = "fetch PTB-XL from PhysioNet (`make data`); DATA=dir names the folder that holds it"
 
 
@@ -96,17 +97,19 @@ def _row(row: dict[str, str], superclasses: dict[str, str | None], ids: set[int]
 def _table(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[int, dict[str, str]]]:
     """(line number, row) of a csv file that has these columns."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_plain(path, MOST_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", FETCH) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read ({error})", FETCH) from None
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        named = ", ".join(repr(column) for column in missing)
-        raise InputError(f"{path}: column {named} is missing", "fetch the file again; it is read as PhysioNet has it")
     try:
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            named = ", ".join(repr(column) for column in missing)
+            raise InputError(
+                f"{path}: column {named} is missing", "fetch the file again; it is read as PhysioNet has it"
+            )
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
@@ -119,8 +122,8 @@ def _whole(row: dict[str, str], column: str) -> int:
         value = float(row[column])
     except ValueError:
         value = float("nan")
-    if not value.is_integer():
-        raise ValueError(f"{column} {row[column]!r} is not a whole number")
+    if not value.is_integer() or abs(value) > 2**53:
+        raise ValueError(f"{column} {row[column][:60]!r} is not a whole number")
     return int(value)
 
 

@@ -10,23 +10,29 @@ here and not by its adapter, which cannot go on in the middle of a body.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import random
 import re
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any, TypeVar, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from runtime.files import sha256_file
+from runtime.words import LONGEST, shortened
 
+T = TypeVar("T")
 CHUNK = 1 << 15
-MAX_FILE_BYTES = 512 << 20  # the largest one wanted, a list or a table, is below 10 MB
+MAX_FILE_BYTES = 64 << 20  # the largest one wanted, a list or a table, is below 10 MB
 MAX_REDIRECTS = 5
 MAX_WAIT_S = 120.0
 PASSING = (408, 425, 429)  # statuses that ask to come again, like every 5xx
@@ -38,7 +44,9 @@ class Retry:
 
     ``attempts`` in a row may fail without bringing the file forward; before the n-th new one is a pause of
     ``backoff_s`` * 2^(n-1) s (less a random part, so that the workers do not return all at once), or what the server
-    asks for by Retry-After, at most ``MAX_WAIT_S``. ``timeout_s`` is the longest silence on a connection.
+    asks for by Retry-After, at most ``MAX_WAIT_S``. ``timeout_s`` is the longest silence on a connection; twice as long
+    may the head of an answer take, and then each ``CHUNK`` of its body: a server that sends a byte now and then is
+    never silent.
     """
 
     attempts: int = 5
@@ -50,7 +58,7 @@ class TransferError(Exception):
     """A file could not be fetched. ``unreachable``: the network or the server failed, so the next file may as well."""
 
     def __init__(self, reason: str, unreachable: bool = False) -> None:
-        super().__init__(reason)
+        super().__init__(shortened(reason, LONGEST))
         self.unreachable = unreachable
 
 
@@ -144,19 +152,20 @@ def _attempt(session: Session, url: str, partial: Path, timeout_s: float, stop: 
                 if _range_start(response.headers) != have:
                     partial.unlink(missing_ok=True)
                     raise _PassingError("the server sent another range than asked for")
-                _save(response, partial, "ab", have, stop)
+                _save(response, partial, "ab", have, 2 * timeout_s, stop)
             else:
-                _save(response, partial, "wb", 0, stop)
+                _save(response, partial, "wb", 0, 2 * timeout_s, stop)
     except requests.Timeout:
         raise _PassingError(f"no answer for {timeout_s:g} s") from None
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # ValueError: of urllib3, about what no answer may hold
         raise _PassingError(_innermost(error)) from None
 
 
 def _get(session: Session, url: str, headers: Mapping[str, str], timeout_s: float) -> requests.Response:
     """GET, following a few redirects, never to another scheme than HTTP nor away from TLS."""
+    asked: dict[str, Any] = {"headers": headers, "stream": True, "timeout": timeout_s, "allow_redirects": False}
     for _ in range(MAX_REDIRECTS + 1):
-        response = session.get(url, headers=headers, stream=True, timeout=timeout_s, allow_redirects=False)
+        response = _within(2 * timeout_s, lambda at: session.get(at, **asked), url)
         if not response.is_redirect:
             return response
         response.close()
@@ -178,11 +187,28 @@ def _check_status(response: requests.Response) -> None:
     asked_range = "Range" in response.request.headers
     if status != 200 and not (status == 206 and asked_range):
         raise TransferError(f"HTTP {status} {response.reason}")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise TransferError(f"sent in the encoding {encoding!r}, which was not asked for")
 
 
-def _save(response: requests.Response, partial: Path, mode: str, have: int, stop: threading.Event) -> None:
+def _save(
+    response: requests.Response, partial: Path, mode: str, have: int, limit_s: float, stop: threading.Event
+) -> None:
+    pieces = response.iter_content(CHUNK)  # shorter ones where the server sends shorter ones
+    wanted, ends = have + CHUNK, time.monotonic() + limit_s
     with partial.open(mode) as file:
-        for piece in response.iter_content(CHUNK):
+        while True:
+            try:
+                piece = _within(ends - time.monotonic(), next, pieces, b"")
+            except _PassingError:
+                with contextlib.suppress(ValueError, RuntimeError):  # it ended just now
+                    response.raw.shutdown()  # else closing it waits for the one who reads
+                raise _PassingError(f"too slow: less than {CHUNK:,} bytes in {limit_s:g} s") from None
+            if not piece:
+                break
+            if have + len(piece) >= wanted:
+                wanted, ends = have + len(piece) + CHUNK, time.monotonic() + limit_s
             if stop.is_set():
                 raise StoppedError
             have += len(piece)
@@ -192,6 +218,27 @@ def _save(response: requests.Response, partial: Path, mode: str, have: int, stop
     if have > MAX_FILE_BYTES:
         partial.unlink()
         raise TransferError(f"larger than {MAX_FILE_BYTES} bytes")
+
+
+def _within(limit_s: float, call: Callable[..., T], *arguments: Any) -> T:
+    """What the call returns or raises; _PassingError when it takes longer. It then goes on in its thread until the
+    other side ends: nothing in a socket's own time-out bounds a whole answer."""
+    ended: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            ended.put((call(*arguments), None))
+        except BaseException as error:
+            ended.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        value, error = ended.get(timeout=max(0.0, limit_s))
+    except queue.Empty:
+        raise _PassingError(f"no whole answer in {limit_s:g} s") from None
+    if error is not None:
+        raise error
+    return cast(T, value)
 
 
 def _range_start(headers: Mapping[str, str]) -> int | None:

@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from ecg.wfdb_header import AGAIN, FORMATS, OUT, Header, Signal, read_header
-from ecg.wfdb_signals import bytes_of, read_samples
+from ecg.wfdb_header import AGAIN, FORMATS, OUT, Header, Signal, is_beside, read_header, size_of_plain
+from ecg.wfdb_signals import TooLongError, bytes_of, read_samples
+
+GAINS = (1e-9, 1e12)  # ADC units a millivolt: beyond, no sample would be a finite number of millivolts, or not 0
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,14 @@ def _gain(path: Path, signal: Signal, default: float | None) -> float:
             "set default_gain in the study's [data] to the ADC units a millivolt if you know them (header(5) lets 200"
             f" be assumed), or {OUT}",
         )
-    return signal.gain / unit if signal.gain else float(default or 0)
+    gain = signal.gain / unit if signal.gain else float(default or 0)
+    if not GAINS[0] <= gain <= GAINS[1]:
+        raise InputError(f"{path}: lead {signal.lead!r}: a gain of {gain:g} a millivolt is no recorder's", AGAIN)
+    return gain
 
 
 def _check_supported(path: Path, signal: Signal) -> None:
-    if signal.file in ("~", "-") or "/" in signal.file or "\\" in signal.file:
+    if not is_beside(signal.file):
         raise InputError(
             f"{path}: lead {signal.lead!r} is in {signal.file!r}; only signal files beside the header are read", OUT
         )
@@ -172,8 +177,8 @@ def _frames(header: Header, signals: Sequence[Signal]) -> int:
         inside = [signal for signal in header.signals if signal.file == name]
         together = sum(signal.frame for signal in inside)
         try:
-            size = path.stat().st_size
-        except OSError:
+            size = size_of_plain(path)
+        except FileNotFoundError:
             raise InputError(
                 f"{path}: no such signal file, and {header.path.name} says that it holds {inside[0].lead!r}", AGAIN
             ) from None
@@ -200,6 +205,8 @@ def _read(header: Header, inside: Sequence[Signal], count: int | None) -> NDArra
     path = header.path.parent / inside[0].file
     try:
         return read_samples(path, inside[0].format, inside[0].byte_offset, count, len(inside))
+    except TooLongError as error:
+        raise InputError(f"{path}: {error}", f"cut the record into parts (WFDB's snip), or {OUT}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: the signals cannot be decoded ({error})", AGAIN) from None
 

@@ -12,6 +12,7 @@ sample, not by the clock), initial value (formats of differences are not support
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -37,6 +38,12 @@ FORMATS: dict[str, tuple[int, Fraction | None]] = {
     "516": (16, None),
     "524": (24, None),
 }
+MOST_HEADER_BYTES = 1 << 20
+MOST_IN_LINE = 1000  # header(5) allows 255 characters; a pattern's work grows faster than its line
+MOST_SIGNALS = 1024
+MOST_WHOLE = 2**31  # no field of header(5) has a meaning beyond 32 bits
+MOST_FRAME = 2**16  # samples of a signal in a frame
+RATES_HZ = (1e-6, 1e6)
 DEFAULT_HZ = 250  # header(5), DEFREQ
 DEFAULT_BITS = 12  # header(5), of a format of amplitudes
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -93,11 +100,9 @@ def read_header(stem: Path) -> Header:
     """Read ``stem.hea``. Raises InputError when it is missing, damaged, or of a record that is not supported."""
     path = stem.with_name(stem.name + ".hea")
     try:
-        raw = path.read_bytes()
+        raw = read_plain(path, MOST_HEADER_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path}: no such header file", AGAIN) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", AGAIN) from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -106,7 +111,12 @@ def read_header(stem: Path) -> Header:
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if not lines:
         raise InputError(f"{path}: damaged header, it has no record line", AGAIN)
+    long = next((number for number, line in lines if len(line) > MOST_IN_LINE), None)
+    if long is not None:
+        raise InputError(f"{path}: damaged header, line {long} has more than {MOST_IN_LINE:,} characters", AGAIN)
     count, fs_hz, samples = _record_line(path, lines[0][1])
+    if count > MOST_SIGNALS:
+        raise InputError(f"{path}: more than {MOST_SIGNALS:,} signals are not supported", OUT)
     if len(lines) - 1 < count:
         raise InputError(f"{path}: damaged header, it announces {count} signals and describes {len(lines) - 1}", AGAIN)
     signals: list[Signal] = []
@@ -118,6 +128,43 @@ def read_header(stem: Path) -> Header:
         signals.append(replace(signal, lead=_numbered(signal.lead, [other.lead for other in signals])))
     _check_groups(path, signals)
     return Header(path, fs_hz, samples, tuple(signals))
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """The bytes of a file of a record. Raises FileNotFoundError, and InputError for what is no plain file of at most
+    ``most`` bytes in its folder."""
+    size = size_of_plain(path)
+    if size > most:
+        raise InputError(f"{path}: {size:,} bytes, more than {most:,} are not read", AGAIN)
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", AGAIN) from None
+
+
+def size_of_plain(path: Path) -> int:
+    """The size in bytes of a file of a record: a plain one, or a link to one in the same folder or below. A pipe or a
+    device would never end; a link could show any file of this machine. Raises as :func:`read_plain` does."""
+    try:
+        status = path.stat()
+        leads_out = path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", AGAIN) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: not a plain file", AGAIN)
+    if leads_out:
+        raise InputError(f"{path}: a link that leads out of its folder", "put the file itself there")
+    return status.st_size
+
+
+def is_beside(file: str) -> bool:
+    """True for a signal file's name that is one: no path, no standard input, nothing that a terminal obeys."""
+    if file in ("~", "-", ".", "..") or "/" in file or "\\" in file:
+        return False
+    return file.isprintable() and len(file.encode()) < 256
 
 
 def _record_line(path: Path, line: str) -> tuple[int, float, int | None]:
@@ -137,11 +184,11 @@ def _record_line(path: Path, line: str) -> tuple[int, float, int | None]:
         if rate is None:
             raise InputError(f"{path}: damaged header, its sampling rate is {fields[2]!r}, not a number", AGAIN)
         fs_hz = float(rate["fs"])
-    if not 0 < fs_hz < float("inf"):
+    if not RATES_HZ[0] <= fs_hz <= RATES_HZ[1]:
         raise InputError(f"{path}: damaged header, its sampling rate is {fields[2]}", AGAIN)
     length = WHOLE.fullmatch(fields[3]) if len(fields) > 3 else None
-    if len(fields) > 3 and (length is None or int(length[1]) < 0):
-        raise InputError(f"{path}: damaged header, its number of samples is {fields[3]!r}", AGAIN)
+    if len(fields) > 3 and (length is None or not 0 <= int(length[1]) < 2**62):
+        raise InputError(f"{path}: damaged header, its number of samples is {fields[3][:60]!r}", AGAIN)
     samples = int(length[1]) if length else 0
     return int(fields[1]), fs_hz, samples or None  # header(5): 0 is unspecified
 
@@ -160,7 +207,7 @@ def _signal_line(line: str, number: int) -> Signal:
         if calibration is None:
             raise ValueError(f"{field!r} is not a gain")
         gain = float(calibration["gain"] or 0)
-        baseline = int(calibration["baseline"]) if calibration["baseline"] else None
+        baseline = _whole(calibration["baseline"]) if calibration["baseline"] else None
         units = calibration["units"] or "mV"
     numbers: list[int] = []  # resolution, zero, initial value, checksum, block size
     while len(numbers) < 5:
@@ -168,28 +215,38 @@ def _signal_line(line: str, number: int) -> Signal:
         whole = WHOLE.fullmatch(field)
         if whole is None:
             break
-        numbers.append(int(whole[1]))
+        numbers.append(_whole(whole[1]))
         rest = after
     bits, zero, checksum = (numbers[place] if place < len(numbers) else None for place in (0, 1, 3))
     if bits is not None and not 0 <= bits <= 32:
         raise ValueError(f"a converter of {bits} bits")
     most = FORMATS[form["format"]][0] if form["format"] in FORMATS else DEFAULT_BITS
+    frame = _whole(form["frame"] or "1") or 1
+    if frame > MOST_FRAME:
+        raise ValueError(f"{frame:,} samples a frame")
     described = rest.strip() or f"signal {number}"
     return Signal(
         lead=described,
         described=described,
         file=file,
         format=form["format"],
-        frame=int(form["frame"] or 1) or 1,
-        skew=max(int(form["skew"] or 0), 0),  # as the WFDB library takes them
+        frame=frame,
+        skew=max(_whole(form["skew"] or "0"), 0),  # as the WFDB library takes them
         gain=gain,
         baseline=(zero or 0) if baseline is None else baseline,
         units=units,
         bits=bits or min(DEFAULT_BITS, most),
         zero=zero or 0,
         checksum=checksum,
-        byte_offset=int(form["offset"] or 0),
+        byte_offset=_whole(form["offset"] or "0"),
     )
+
+
+def _whole(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > MOST_WHOLE:
+        raise ValueError(f"the number {digits[:20]}..., which is too large")
+    return value
 
 
 def _field(text: str) -> tuple[str, str]:

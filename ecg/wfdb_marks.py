@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from ecg.wfdb_header import AGAIN, NUMBER, OUT
+from ecg.wfdb_header import AGAIN, NUMBER, OUT, read_plain
 
 # ecgcodes.h: 1 is a normal beat (a viewer shows "."), 42 to 49 are for the file itself to define.
 SYMBOLS = dict(enumerate("NLRaVFJASEj/Q~", start=1)) | {
@@ -30,6 +30,8 @@ SYMBOLS = dict(enumerate("NLRaVFJASEj/Q~", start=1)) | {
 NOTE, SKIP, SUB, AUX = 22, 59, 61, 63  # 60 and 62, num and chan, change neither time nor code
 OWN = range(42, 50)
 RESOLUTION = "## time resolution:"
+RESOLUTIONS_HZ = (1e-3, 1e9)
+MOST_BYTES = 16 << 20  # a day of beats is half a megabyte
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,9 @@ def read_marks(stem: Path, annotator: str, length: int, fs_hz: float, frame: int
     """
     path = stem.with_name(f"{stem.name}.{annotator}")
     try:
-        raw = path.read_bytes()
+        raw = read_plain(path, MOST_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", AGAIN) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", AGAIN) from None
     if _is_aha(raw):
         raise InputError(
             f"{path}: annotations in the AHA format are not supported", f"convert them to WFDB's own (wrann), or {OUT}"
@@ -131,7 +131,7 @@ def _table(notes: list[str]) -> tuple[float | None, dict[int, str]]:
     for note in notes:
         if note.startswith(RESOLUTION):
             number = re.match(rf"\s*({NUMBER})", note.removeprefix(RESOLUTION))
-            if number is None or not 0 < float(number[1]) < float("inf"):
+            if number is None or not RESOLUTIONS_HZ[0] <= float(number[1]) <= RESOLUTIONS_HZ[1]:
                 raise ValueError(f"its time resolution is {note.removeprefix(RESOLUTION).strip()!r}, not a rate in Hz")
             resolution = float(number[1])
         elif (defined := re.match(r"\s*(\d+)\S*\s+(\S+)", note)) and int(defined[1]) in OWN:

@@ -17,19 +17,28 @@ from numpy.typing import NDArray
 from ecg.wfdb_header import FORMATS
 
 Samples = NDArray[np.int64]
+# Of all signals of a file together: three leads of a day at 500 Hz. FLAC of silence becomes a thousand times its size.
+MOST_SAMPLES = 2**27
+
+
+class TooLongError(ValueError):
+    def __init__(self, samples: int | None) -> None:
+        super().__init__(f"{samples:,} samples, at most {MOST_SAMPLES:,} are read")
 
 
 def read_samples(path: Path, fmt: str, byte_offset: int, count: int | None, channels: int) -> Samples:
-    """int64: the first ``count`` samples of all signals together (None: all), in the order of the file.
+    """int64: the first ``count`` samples of all signals together (of FLAC, None: all), in the order of the file.
 
     ``channels`` is the number of signals in it. Raises OSError for a file that cannot be read and ValueError for one
     that is not of this format; fewer samples come back where there are no more.
     """
+    if (count or 0) > MOST_SAMPLES:
+        raise TooLongError(count)
     if FORMATS[fmt][1] is None:
         return _flac(path, fmt, byte_offset, count, channels)
     with path.open("rb") as file:
         file.seek(byte_offset)
-        raw = file.read() if count is None else file.read(bytes_of(fmt, count))
+        raw = file.read(bytes_of(fmt, count or 0))
     return decode(np.frombuffer(raw, np.uint8), fmt)[:count]
 
 
@@ -95,6 +104,8 @@ def _flac(path: Path, fmt: str, start: int, count: int | None, channels: int) ->
                 raise ValueError(f"FLAC of {file.channels} channels where the header has {channels} signals")
             file.seek(min(start, file.frames))
             blocks, left = [], file.frames if count is None else count // channels
+            if left * channels > MOST_SAMPLES:
+                raise TooLongError(left * channels)
             # libsndfile fails on reads of more than 2**24 samples (libsndfile #431).
             while left > 0 and len(block := file.read(min(left, 1 << 20), dtype="int32", always_2d=True)):
                 blocks.append(block.astype(np.int64) >> (32 - width))

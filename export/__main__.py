@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from core.console import run_app, say
+from core.console import Terminal, put, run_app, say
 from core.errors import InputError
 from core.locks import hold_build
 from core.options import BuildOption, DataOption, load
@@ -75,7 +74,7 @@ def export(
         manifest = export_study(loaded, recordings, trained, where, jobs)
     if only is not None:
         manifest = manifest.model_copy(update={"entries": tuple(one for one in manifest.entries if one.model == only)})
-    Console().print(manifest_table(manifest))
+    Terminal().print(manifest_table(manifest))
     if only is not None:
         _keep(study, only, loaded.models[only], keep)
 
@@ -85,7 +84,7 @@ def recipes() -> None:
     """Print which recipe can be made of which system, as Markdown, with the reasons where it cannot."""
     from export.table import recipe_table
 
-    typer.echo(recipe_table())
+    put(f"{recipe_table()}\n")
 
 
 @app.command()

@@ -66,6 +66,6 @@ def _scores(model: bytes, signals: NDArray[np.float32]) -> NDArray[np.float32]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, {INPUT: signal[None]})[0] for signal in signals])

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from core.markdown import code, markdown
 from core.recipes import RECIPES, base_of
 from export.alike import CLASS_NOISE
 from export.bounds import STEPS, Bound, bound_of
@@ -96,11 +97,14 @@ def files_markdown(manifest: Manifest) -> str:
     without: dict[tuple[str, str], list[str]] = {}
     for entry in manifest.entries:
         if entry.status != "ok":
-            without.setdefault((entry.status, str(entry.reason)), []).append(f"`{entry.name}`")
-    lines += ["", *(f"- {', '.join(names)}: {status}: {reason}." for (status, reason), names in without.items())]
-    spread = [f"- `{name}`: {said}." for name, said in spreads(manifest).items()]
+            without.setdefault((entry.status, str(entry.reason)), []).append(code(entry.name))
+    lines += [
+        "",
+        *(f"- {', '.join(names)}: {status}: {markdown(reason)}." for (status, reason), names in without.items()),
+    ]
+    spread = [f"- {code(name)}: {said}." for name, said in spreads(manifest).items()]
     return "\n".join(
-        [*lines, *(["", *spread] if spread else []), "", f"Engines: {_engines(manifest)}.{_tools(manifest)}"]
+        [*lines, *(["", *spread] if spread else []), "", f"Engines: {markdown(_engines(manifest))}.{_tools(manifest)}"]
     )
 
 
@@ -144,7 +148,7 @@ def _row(entry: Entry) -> Sequence[str]:
         if first.auc_change_low is not None and first.auc_change_high is not None:
             change += f" [{first.auc_change_low:+.4f}, {first.auc_change_high:+.4f}]"
     return (
-        f"`{entry.name}`",
+        code(entry.name),
         f"{entry.size_bytes / 1000:,.1f}",
         f"{price.parameters:,}",
         f"{price.macs:,}",
@@ -157,8 +161,8 @@ def _row(entry: Entry) -> Sequence[str]:
         "" if first.max_difference is None else f"{first.max_difference:.1g}",
         "" if first.auc_file is None else f"{first.auc_file:.3f}",
         change,
-        _verdicts(entry),
-        entry.note or "",
+        markdown(_verdicts(entry)),
+        markdown(entry.note or ""),
     )
 
 
@@ -184,4 +188,4 @@ def _tools(manifest: Manifest) -> str:
         f"{one.ethos.accelerator} ({one.ethos.system}) by vela {one.ethos.version}" for one in prices if one.ethos
     }
     named |= {f"TFLite Micro {one.micro.version}" for one in prices if one.micro}
-    return f" Prices: {'; '.join(sorted(named))}." if named else ""
+    return f" Prices: {markdown('; '.join(sorted(named)))}." if named else ""

@@ -6,10 +6,9 @@ import json
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from core.console import run_app, say
+from core.console import Terminal, put, run_app, say
 from core.errors import InputError
 from core.locks import hold_build
 from core.options import BuildOption, DataOption, StudyOption, load
@@ -53,15 +52,16 @@ def table(
     if not metrics:
         raise InputError(f"{where / loaded.name}: nothing is trained there yet", "make train trains the study first")
     if format == "json":
-        typer.echo(json.dumps([{"model": name, **found["test"]} for name, found in metrics.items()], indent=1))
+        rows = [{"model": name, **found["test"]} for name, found in metrics.items()]
+        put(f"{json.dumps(rows, indent=1)}\n")
     elif format == "markdown":
-        typer.echo(paper_table(metrics), nl=False)
+        put(paper_table(metrics))
     else:
         heads, lines = paper_cells(metrics)
         drawn = Table(*heads, title=f"{loaded.title}: test side, percent")
         for line in lines:
             drawn.add_row(*line)
-        Console().print(drawn)
+        Terminal().print(drawn)
         for name, found in metrics.items():
             warning = class_warning(name, found.get("class_aucs", {}))
             if warning:
@@ -84,7 +84,7 @@ def list_systems() -> None:
             if system.net
             else "scikit-learn",
         )
-    Console().print(drawn)
+    Terminal().print(drawn)
 
 
 @app.command()
@@ -100,7 +100,7 @@ def layers(
     """
     from models.layers import layer_table
 
-    typer.echo(layer_table(system, leads, samples, classes))
+    put(f"{layer_table(system, leads, samples, classes)}\n")
 
 
 if __name__ == "__main__":

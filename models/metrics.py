@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.markdown import markdown_table
 from core.scores import listed, not_finite
 from runtime.auc import macro_auc
 
@@ -150,6 +151,4 @@ def paper_cells(metrics: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], li
 def paper_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """The paper's table in Markdown."""
     heads, lines = paper_cells(metrics)
-    text = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    text += ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join(text) + "\n"
+    return markdown_table(heads, lines, left=len(heads)) + "\n"

@@ -18,6 +18,7 @@ from runtime.carry import of_bundle, pack
 from runtime.outfolder import locked
 from runtime.runner import main as runner
 from runtime.stream import NAME, receive
+from runtime.terminal import plain_streams
 from runtime.untrusted import BundleError, read_fields
 
 PREFIX = "bundle/"
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] not in OWN:
         return runner(arguments)
-    return commands.guarded(_parser().parse_args(arguments))
+    with plain_streams():
+        return commands.guarded(_parser().parse_args(arguments))
 
 
 def unpack(archive: Path, folder: Path) -> int:

@@ -20,6 +20,7 @@ from runtime.engines import available_engines
 from runtime.outfolder import UsageError
 from runtime.probe import condition, fingerprint
 from runtime.run import Options, run_bundle
+from runtime.terminal import plain_streams
 from runtime.untrusted import BundleError
 
 EVIDENCE = ("measured-on-device", "measured-on-host", emulation.EVIDENCE)
@@ -27,7 +28,8 @@ EVIDENCE = ("measured-on-device", "measured-on-host", emulation.EVIDENCE)
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; return the exit status."""
-    return guarded(_parser().parse_args(arguments))
+    with plain_streams():
+        return guarded(_parser().parse_args(arguments))
 
 
 def guarded(asked: argparse.Namespace) -> int:

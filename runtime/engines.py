@@ -150,7 +150,7 @@ class OnnxEngine(Engine):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3  # errors only
+        options.log_severity_level = 4  # an error is raised; its log would take a node's name to the terminal
         if mode == "unoptimized":
             options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if mode == "precise":

@@ -10,6 +10,9 @@ import sys
 import time
 from typing import TextIO
 
+from runtime.terminal import below
+from runtime.words import printable
+
 
 class Progress:
     """Follows ``recordings`` inferences over ``artifacts`` artifacts; ``further_s``: seconds that are to be spent
@@ -18,7 +21,7 @@ class Progress:
     def __init__(self, artifacts: int, recordings: int, stream: TextIO | None = None, further_s: float = 0.0) -> None:
         self._artifacts = artifacts
         self._recordings = recordings
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = below(sys.stderr if stream is None else stream)
         self._live = self._stream.isatty()
         self._begun = time.monotonic()
         self._further_s = further_s
@@ -35,7 +38,7 @@ class Progress:
         if self._live:
             width = shutil.get_terminal_size().columns - 1
             line = f"[{self._ended + 1}/{self._artifacts}] {name}: {self._at}{self._left()}"
-            self._stream.write("\r\x1b[K" + line[:width])
+            self._stream.write("\r\x1b[K" + printable(line[:width]))
             self._stream.flush()
 
     def end(self, name: str, text: str) -> None:
@@ -52,7 +55,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print one line that stays."""
-        self._stream.write(("\r\x1b[K" if self._live else "") + text + "\n")
+        self._stream.write(("\r\x1b[K" if self._live else "") + printable(text) + "\n")
         self._stream.flush()
 
     def _left(self) -> str:

@@ -63,8 +63,14 @@ _ADVICE = (
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey: each control character (line ends too) becomes a space."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    """The text without what a terminal, a page or a spreadsheet would obey: each control, format or bidirectional
+    character, each line end, and each half of a surrogate pair (of a file name that is not UTF-8) becomes a space."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def printable_lines(text: str) -> str:
+    """:func:`printable` of each line: of what is not printable, line feeds alone stay."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def one_line(error: Any, longest: int = LONGEST) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.words import printable, printable_lines
+
 
 @dataclass(frozen=True)
 class Section:
@@ -32,8 +34,8 @@ class Cell:
 
 
 def esc(value: object) -> str:
-    """``value`` as text of HTML, inside attributes too."""
-    return html.escape(str(value))
+    """``value`` as text of HTML, inside attributes too, without control, format and bidirectional characters."""
+    return html.escape(printable_lines(str(value)))
 
 
 def breakable(name: str) -> str:
@@ -102,8 +104,8 @@ def details(summary: str, body: str) -> str:
 
 def data_block(anchor: str, value: Any) -> str:
     """Data for the page's script: JSON that cannot end its element, whatever texts are in it."""
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    for sign, written in (("<", "\\u003c"), (">", "\\u003e"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+    text = printable(json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")))
+    for sign, written in (("<", "\\u003c"), (">", "\\u003e")):
         text = text.replace(sign, written)
     return f'<script type="application/json" id="{esc(anchor)}">{text}</script>\n'
 

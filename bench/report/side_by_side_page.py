@@ -6,8 +6,6 @@ In come two folders of results of one study (:mod:`bench.report.side_by_side`); 
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -22,7 +20,7 @@ from bench.report.provenance import SHOWN
 from bench.report.side_by_side import Both, compared, read_runs
 from bench.results import Bundle, DeviceResults, read_bundle
 from bench.schema import plain
-from bench.texts import auc_text, milliseconds
+from bench.texts import auc_text, csv_text, milliseconds
 from core.errors import InputError
 from runtime.files import sha256_file, write_json, write_text
 
@@ -77,11 +75,7 @@ def _names(first: Path, second: Path) -> tuple[str, str]:
 
 
 def _csv(both: Sequence[Both]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(Both)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(each) for each in both)
-    return text.getvalue()
+    return csv_text([each.name for each in fields(Both)], (asdict(each).values() for each in both))
 
 
 def _summary(both: Sequence[Both], names: tuple[str, str]) -> Section:

@@ -7,7 +7,8 @@ from pathlib import Path
 from bench.attack_tables import controls_markdown, methods_markdown, twins_markdown
 from bench.evaluation import Evaluation, evaluate
 from bench.rows import Row
-from bench.texts import auc_text, difference_text, markdown, span
+from bench.texts import auc_text, difference_text, span
+from core.markdown import markdown
 from tests.bench.making import give, make_build
 
 FILE = "cnn/onnx-int8-static"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.texts import auc_text, difference_text, markdown_table, milliseconds, signed, size_text
+from bench.texts import auc_text, difference_text, milliseconds, signed, size_text
+from core.markdown import markdown_table
 from core.statistics import Interval
 
 

@@ -18,7 +18,6 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from bench.metrics import probabilities
-from core.console import _plain
 from core.errors import InputError
 from core.scores import are_probabilities
 from core.study import Study
@@ -28,7 +27,7 @@ from models.given_files import take_file
 from models.onnx_checks import check_onnx
 from runtime.auc import macro_auc
 from runtime.engines import EngineError, open_engine
-from runtime.words import LONGEST, advice, explained, one_line
+from runtime.words import LONGEST, advice, explained, one_line, printable_lines
 
 LEADS, SAMPLES, CLASSES, N = 2, 60, 3, 120
 
@@ -325,7 +324,7 @@ def test_what_an_engine_repeats_of_a_stranger_is_no_command_to_a_terminal() -> N
     """A node may be called anything: a colour, the title of the window, a line of its own."""
     said = explained("Encountered unresolved custom op: \x1b[31mX\x1b]0;title\x07\nline\u2028two.")
     assert said.isprintable() and "unresolved custom op: [31mX" in said and "TFLITE_BUILTINS" in said
-    assert _plain("a\x1b[2J\r\nb") == "a [2J \nb"
+    assert printable_lines("a\x1b[2J\r\nb") == "a [2J \nb"
     assert len(one_line("a" * 5000 + " the end")) == LONGEST and one_line("a" * 5000 + " the end").endswith("the end")
     assert one_line(ValueError("")) == "ValueError" and advice("nothing that is known") is None
 
