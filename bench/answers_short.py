@@ -16,7 +16,7 @@ from bench.texts import auc_text, budget_text, markdown, markdown_table, millise
 SHORT: tuple[QuestionId, ...] = ("quantization", "classical")
 
 
-def as_short_markdown(answers: Answers, delta: float, note: str) -> str:
+def as_short_markdown(answers: Answers, delta: float, note: str | None) -> str:
     """The table and a list. ``delta``: the study's, within which two AUCs count as one; ``note``: what a table must say
     beside a number of these recordings."""
     chosen = answers.recommendation
