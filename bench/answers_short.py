@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from bench.answers_front import choose
 from bench.answers_types import Answers, FrontPoint, QuestionId, Recommendation
-from bench.texts import auc_text, budget_text, markdown, markdown_table, milliseconds, size_text
+from bench.texts import auc_text, budget_text, milliseconds, size_text
+from core.markdown import markdown, markdown_table
 
 SHORT: tuple[QuestionId, ...] = ("quantization", "classical")
 
