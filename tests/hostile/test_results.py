@@ -3,6 +3,7 @@ never takes the place of a good one; whoever is killed or looks meanwhile finds 
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -423,6 +424,17 @@ def test_a_room_of_its_own(tmp_path: Path) -> None:
     with waiting_room(tmp_path / "bundle") as one, waiting_room(tmp_path / "bundle") as other:
         assert sorted((tmp_path / "incoming").iterdir()) == sorted((one, other))
     assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_a_disk_without_locks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a network disk says it of a folder that is open to read."""
+
+    def flock(handle: int, how: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert len(take(home / "bundle", packed(home / "board/pi4"), home / "results")[1].results) == 8
+    assert not list((home / "incoming").iterdir())
 
 
 def test_many_are_counted_and_the_first_are_named() -> None:
