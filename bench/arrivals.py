@@ -32,6 +32,7 @@ from bench.timings import MOST_TIMES_BYTES, SUSTAINED, read_sustained, read_time
 from core.errors import InputError
 from runtime.bundle import SET_NAME
 from runtime.outfolder import UsageError, locked
+from runtime.stream import NAME
 from runtime.untrusted import BundleError, read_fields
 
 MOST_BYTES = 2 << 30  # of all results of a device
@@ -73,6 +74,8 @@ def may_come(bundle: Bundle) -> dict[str, int]:
 def is_result(name: str) -> bool:
     """Names that the results of some bundle have: ``device.json``, and JSON and arrays in one folder an artifact."""
     parts = name.split("/")
+    if len(name) > 300 or not NAME.fullmatch(name):
+        return False
     return name == "device.json" or (len(parts) == 2 and parts[1].endswith((".json", ".npy")))
 
 
@@ -88,7 +91,8 @@ def waiting_room(bundle: Path) -> Iterator[Path]:
                 shutil.rmtree(left)
         room = Path(tempfile.mkdtemp(prefix=".", dir=rooms))
         handle = os.open(room, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         yield room
     finally:
@@ -100,7 +104,12 @@ def waiting_room(bundle: Path) -> Iterator[Path]:
 def _held(folder: Path, how: int) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(handle, how)
+        try:
+            fcntl.flock(handle, how)
+        except OSError:
+            if how & fcntl.LOCK_NB:
+                raise
+            # A file system without such locks, as some of networks: two at once then make folders of other names.
         yield
     finally:
         os.close(handle)

@@ -99,7 +99,7 @@ def _unpacked(bundle: Bundle, archive: Path, room: Path) -> tuple[Path, list[tup
     folder, most = room / FILES, may_come(bundle)
     with zipped.opened(archive) as opened:
         files = zipped.listed(opened, "")
-        foreign = [name for name in files if name not in most and is_result(name) and stream.NAME.fullmatch(name)]
+        foreign = [name for name in files if name not in most and is_result(name)]
         left_out = [(name, "the bundle has no such result") for name in foreign]
         for name in foreign:
             del files[name]

@@ -38,10 +38,12 @@ def locked(out: Path) -> Iterator[int]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:
+            except BlockingIOError:
                 if attempt == 99:
                     raise UsageError(f"{out}: another run is writing there") from None
                 time.sleep(0.1)
+            except OSError:  # a file system without such locks, as some of networks: nobody can be told apart there
+                break
         yield handle
     finally:
         os.close(handle)

@@ -3,13 +3,13 @@ never takes the place of a good one; whoever is killed or looks meanwhile finds 
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from bench import arrivals
 from bench.arrivals import accept, waiting_room
 from bench.asked import Asked
 from bench.carried import take
+from bench.devices.connection import Connection
 from bench.devices.run import Session, fetch
 from bench.devices.spec import at_address
 from bench.results import read_bundle, read_device
@@ -271,18 +272,13 @@ def test_no_room(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tree(home / "results") == before
 
 
-class Local:
-    """A connection to this machine: what is asked for runs here, as a real process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.device = at_address("me@pi4", Asked()).model_copy(update={"python": sys.executable, "folder": str(folder)})
-
-    def start(self, arguments: list[str]) -> subprocess.Popen[bytes]:
-        pipe = subprocess.PIPE
-        return subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe)
-
-    def patiently(self, attempt: Callable[[], Any], what: str) -> Any:
-        return attempt()
+def here(folder: Path) -> Connection:
+    """A connection to this machine: its ssh runs what it is given here, in a shell."""
+    ssh = folder / "ssh"
+    ssh.write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    device = at_address("me@pi4", Asked(), (str(ssh),))
+    return Connection(device.model_copy(update={"python": sys.executable, "folder": str(folder)}), print)
 
 
 def test_what_is_fetched_passes_the_same_checks_and_no_more_is_sent(home: Path, tmp_path: Path) -> None:
@@ -293,7 +289,7 @@ def test_what_is_fetched_passes_the_same_checks_and_no_more_is_sent(home: Path, 
     with (board.folder / "one__onnx-fp32/foreign.npy").open("wb") as file:
         file.truncate(1_500_000_000)
     before, said = tree(home / "results/pi4"), list[str]()
-    session = Session(Local(tmp_path / "there"), home / "bundle", home / "results")  # type: ignore[arg-type]
+    session = Session(here(tmp_path / "there"), home / "bundle", home / "results")
     begun = time.monotonic()
     assert fetch(session, said.append) == 7 * 2 + 3  # of 7 results, of which 3 were timed
     assert time.monotonic() - begun < 60
@@ -303,7 +299,7 @@ def test_what_is_fetched_passes_the_same_checks_and_no_more_is_sent(home: Path, 
     assert after[f"{ONE}.npy"] == before[f"{ONE}.npy"]
     board.json.write_text("{")
     now = tree(home / "results")
-    with pytest.raises(InputError, match=r"pi4: one__onnx-fp32/clean.json: file: Invalid JSON"):
+    with pytest.raises(InputError, match=r"pi4: .*one__onnx-fp32/clean.json: file: Invalid JSON"):
         fetch(session, said.append)
     assert tree(home / "results") == now
 
@@ -423,6 +419,17 @@ def test_a_room_of_its_own(tmp_path: Path) -> None:
     with waiting_room(tmp_path / "bundle") as one, waiting_room(tmp_path / "bundle") as other:
         assert sorted((tmp_path / "incoming").iterdir()) == sorted((one, other))
     assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_a_disk_without_locks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a network disk says it of a folder that is open to read."""
+
+    def flock(handle: int, how: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert len(take(home / "bundle", packed(home / "board/pi4"), home / "results")[1].results) == 8
+    assert not list((home / "incoming").iterdir())
 
 
 def test_many_are_counted_and_the_first_are_named() -> None:
