@@ -16,6 +16,10 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import numpy as np
+
+from core.locks import hold
+from ecg.recordings import About, RecordingsWriter
 from runtime.files import sha256_file
 
 IMPORTED = ("bench.pulseproof", "attacks.audit", "bench.carried", "bench.pipeline", "export.run", "models.run")
@@ -45,6 +49,17 @@ def write_study(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
     path = folder / f"{name}.toml"
     path.write_text(STUDY.format(name=name, seed=seed))
     return path
+
+
+def write_slowly(folder: Path, first: int, pause_s: float, count: int = 60) -> None:
+    """Recordings of ``count`` rising steps, the first ``first``, with a pause after each."""
+    about = About("x", ("A",), ("I",), 100.0, 0.001, (-32767, 32767), True, False)
+    with hold(folder), RecordingsWriter(folder, about, count, 5000) as writer:
+        for index in range(count):
+            steps = np.full((1, 5000), first + index, np.int16)
+            writer.add(steps, np.ones(1, np.uint8), index, "train", str(index))
+            time.sleep(pause_s)
+        writer.close("x")
 
 
 class Started:

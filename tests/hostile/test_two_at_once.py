@@ -22,9 +22,9 @@ from attacks.tasks import PREPARE, Job, run_task
 from core import locks
 from core.errors import InputError
 from core.locks import hold
-from ecg.recordings import About, RecordingsWriter, open_recordings
+from ecg.recordings import open_recordings
 from tests.attacks.grid.making import study
-from tests.hostile.making_runs import at_work, halves, hashes, started, write_study
+from tests.hostile.making_runs import at_work, halves, hashes, started, write_slowly, write_study
 from tests.models.making import small_recordings
 
 SECOND = """
@@ -231,20 +231,10 @@ def test_a_killed_runs_worker_keeps_the_lock_until_it_is_gone_which_is_soon(tmp_
         assert not at_work(process.pid)
 
 
-def write_slowly(folder: Path, first: int, pause_s: float, count: int = 60) -> None:
-    about = About("x", ("A",), ("I",), 100.0, 0.001, (-32767, 32767), True, False)
-    with hold(folder), RecordingsWriter(folder, about, count, 5000) as writer:
-        for index in range(count):
-            steps = np.full((1, 5000), first + index, np.int16)
-            writer.add(steps, np.ones(1, np.uint8), index, "train", str(index))
-            time.sleep(pause_s)
-        writer.close("x")
-
-
 WRITER = """
 import sys
 from pathlib import Path
-from tests.hostile.test_two_at_once import write_slowly
+from tests.hostile.making_runs import write_slowly
 write_slowly(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
 """
 
