@@ -262,7 +262,7 @@ SAID: dict[str, bytes] = {
     "a file outside": listed("../../device.json", DEVICE),
     "a name that a terminal obeys": listed(f"{CONTROL}.json", DEVICE),
     "a file of other bytes": listed("device.json", DEVICE).replace(b'"runs"', b'"ruNs"'),
-    "a file of an exabyte": json.dumps({"files": {"device.json": [1 << 49, "0" * 64]}}).encode() + b"\n",
+    "a file of half a petabyte": json.dumps({"files": {"device.json": [1 << 49, "0" * 64]}}).encode() + b"\n",
     "a file of 3 GiB": json.dumps({"files": {"device.json": [3 << 30, "0" * 64]}}).encode() + b"\n",
     "a file that ends too early": listed("device.json", DEVICE)[:-4],
     "more than it announced": listed("device.json", DEVICE) + b"x",

@@ -75,7 +75,8 @@ def sshd(home: Path) -> Iterator[Server]:
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys / 'host'}\nPidFile none\n"
         f"AuthorizedKeysFile {keys / 'authorized'}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
         f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\n"
-        f'ForceCommand cd {start} && PATH={tools}:$PATH exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
+        f"ForceCommand cd {start} && if test -f greeting; then cat greeting; fi; "
+        f'PATH={tools}:$PATH exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
     )
     public = (keys / "host.pub").read_text().split()
     (home / "known").write_text(f"[127.0.0.1]:{port} {public[0]} {public[1]}\n")

@@ -110,6 +110,21 @@ def test_end_to_end_and_again(server: Server, device: DeviceSpec, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_greeting_and_a_noisy_ssh_do_no_harm(server: Server, device: DeviceSpec, tmp_path: Path) -> None:
+    bundle, said = write_bundle(tmp_path / "bundle"), list[str]()
+    expected = quiet(device, bundle, tmp_path / "quiet")
+    greeting = server.home / "greeting"
+    greeting.write_text("Welcome to \x1b[31mthis board\nlast login: never")
+    try:
+        go(device.model_copy(update={"ssh": (*device.ssh, "-vvv")}), bundle, tmp_path / "results", said)
+    finally:
+        greeting.unlink()
+    assert scores(tmp_path / "results/board") == expected
+    (line,) = [line for line in said if "is passed over" in line]
+    assert "'Welcome to [31mthis board last login: never'" in line
+
+
+@pytest.mark.slow
 def test_only_what_changed_is_copied(device: DeviceSpec, tmp_path: Path) -> None:
     said: list[str] = []
     go(device, write_bundle(tmp_path / "a" / "bundle"), tmp_path / "a" / "results", said)
