@@ -40,6 +40,8 @@ from export.manifest import Entry, Manifest, Parity, Price
 from export.table import files_markdown, manifest_table
 from runtime import commands
 from runtime.engines import EngineError, open_engine
+from runtime.progress import Progress
+from runtime.terminal import plain_streams
 from runtime.words import printable, printable_lines
 from tests.bench.making import change_json, make_build
 
@@ -233,6 +235,25 @@ def test_the_runner_on_a_device(name: str, tmp_path: Path, monkeypatch: pytest.M
         assert commands.main(arguments) == 2
         expect_text(streams.text())
         assert streams.text().startswith("error: ")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_line_that_a_runner_rewrites(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device's terminal: the commands that rewrite the line are the runner's own, and they do reach it."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with plain_streams():
+        progress = Progress(1, 10)
+        progress.step(TEXTS[name], TEXTS[name], 3)
+        progress.end(TEXTS[name], TEXTS[name])
+    said = screen.getvalue()
+    assert said.startswith("\r\x1b[K[1/1] ") and said.count("\x1b") == 2
+    expect_text(said.replace("\r\x1b[K", ""))
 
 
 SHEET = {
