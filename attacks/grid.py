@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from attacks.cluster import Cluster
 from attacks.tasks import PREPARE, Job, failed, run_task, shards_left
 from core.processors import usable
+from runtime.terminal import make_plain
 
 TRIES = 3  # of a task whose process dies
 
@@ -159,6 +160,7 @@ def _follow_parent(parent: int) -> None:
     """A worker whose parent was killed ends too: nobody would ever fetch what it makes. Ctrl-C, which a terminal sends
     to all of them, is the parent's affair: it ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    make_plain()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -18,6 +18,7 @@ from typing import Any
 from core.errors import InputError
 from core.processors import usable
 from export.model_files import ModelFiles
+from runtime.terminal import make_plain
 
 POLL_S = 0.5
 
@@ -113,6 +114,7 @@ class _Pool:
 def _work(model: ModelFiles, messages: Any) -> None:
     """The life of one process: every recipe of one model."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C goes to all; only the parent has something to say about it
+    make_plain()
     name = model.trained.name
     try:
         with _one_thread():

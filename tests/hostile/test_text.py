@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
+from attacks.grid import Processes
 from bench.__main__ import app as bench_app
 from bench.answers import answers
 from bench.answers_text import as_markdown as answers_markdown
@@ -502,6 +504,21 @@ def test_what_libraries_and_threads_say() -> None:
     expect_text(done.stderr.decode())
     for word in ("UserWarning", "Exception in thread", "ValueError"):
         assert word in done.stderr.decode()
+
+
+@pytest.mark.slow
+def test_what_a_worker_s_libraries_say(capfd: pytest.CaptureFixture[str]) -> None:
+    """A worker process inherits the streams, not the door on them."""
+    pool = Processes(1)
+    try:
+        pool._executor.submit(print, TEXTS["the title of the window"], flush=True).result()
+        pool._executor.submit(warnings.warn, TEXTS["the title of the window"]).result()
+    finally:
+        pool.close()
+    caught = capfd.readouterr()
+    assert "owned" in caught.out and "owned" in caught.err
+    expect_text(caught.out)
+    expect_text(caught.err)
 
 
 @pytest.mark.slow
