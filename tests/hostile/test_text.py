@@ -331,6 +331,7 @@ COMMANDS = {
     "the answers as Markdown": ["answers", "--format", "markdown"],
     "the gate": ["gate", "--min-auc", "0.1", "--max-p99-ms", "0.001"],
     "the report": ["report"],
+    "two runs side by side": ["report", "--compare", "{home}/results/host", "--compare", "{home}/results/pi4"],
 }
 
 
@@ -375,7 +376,8 @@ def test_what_a_command_says_of_a_hostile_study(
     junit, summary = tmp_path / "gate.xml", tmp_path / "gate.md"
     more = ["--junit", str(junit), "--summary", str(summary)] if name == "the gate" else []
     study = ["--study", str(hostile / "made.toml"), "--build", str(hostile)]
-    status = ended(bench_app, *COMMANDS[name], *study, *more, monkeypatch=monkeypatch)
+    command = [each.format(home=hostile / "made") for each in COMMANDS[name]]
+    status = ended(bench_app, *command, *study, *more, monkeypatch=monkeypatch)
     said = streams.text()
     expect_text(said)
     assert "Traceback" not in said and status == (1 if name == "the gate" else 0), said
@@ -390,7 +392,7 @@ def test_what_a_command_says_of_a_hostile_study(
         expect_text(junit.read_text("utf-8"))
         ElementTree.parse(junit)
         expect_markdown(summary.read_text("utf-8"))
-    if name == "the report":
+    if "report" in command:
         expect_report(hostile / "made" / "report")
 
 
