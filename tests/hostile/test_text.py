@@ -198,6 +198,12 @@ def test_a_terminal_that_does_not_know_a_letter(encoding: str, monkeypatch: pyte
     assert r"a \u2265 b" in streams.text()
 
 
+def test_a_name_with_a_line_in_it_forges_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = Streams(monkeypatch)
+    assert ended(of(Loud("a\nerror: all is well\nnot held: b").bad_input), monkeypatch=monkeypatch) == 2
+    assert [line for line in streams.text().splitlines() if not line.startswith("  ")] == ["error: a"]
+
+
 def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped() -> None:
         raise KeyboardInterrupt
