@@ -58,7 +58,12 @@ def say(text: str) -> None:
 def put(text: str) -> None:
     """Print a result, whole, to standard output. Not by typer.echo: where the encoding is not UTF-8, it opens the
     stream below the door."""
-    sys.stdout.write(text)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"  # else nobody says of what
+        raise
 
 
 def follow(items: Sequence[T] | Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

@@ -5,6 +5,7 @@ One table of hostile texts, one of doors, and each text through each door: a tes
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -400,6 +401,21 @@ def test_what_a_command_says_of_a_hostile_study(
         expect_markdown(summary.read_text("utf-8"))
     if "report" in command:
         expect_report(hostile / "made" / "report")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_told_with_the_name_of_the_file(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = ["--study", str(hostile / "made.toml"), "--build", str(hostile)]
+    streams = Streams(monkeypatch)
+    gate = ["gate", "--min-auc", "0.1", "--summary", "/dev/full", *study]
+    assert ended(bench_app, *gate, monkeypatch=monkeypatch) == 2
+    assert "error: /dev/full: No space left on device" in streams.text()
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert ended(bench_app, "table", "--format", "csv", *study, monkeypatch=monkeypatch) == 2
+        with contextlib.suppress(OSError):
+            full.close()  # it tries once more
+    assert "error: standard output: No space left on device" in streams.text()
 
 
 def test_the_tables_of_the_docs(hostile: Path) -> None:
