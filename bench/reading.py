@@ -140,8 +140,11 @@ def gate(
     if junit is not None:
         write_text(junit, gate_report.as_junit(checks, loaded.title))
     if summary is not None:
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(gate_report.as_summary(checks, loaded.title))
+        try:
+            with summary.open("a", encoding="utf-8") as file:
+                file.write(gate_report.as_summary(checks, loaded.title))
+        except OSError as error:  # of a full disk it would not say where
+            raise InputError(f"{summary}: {error.strerror}", "make room, or name another file") from None
     for check in checks:
         how = "ok    " if check.held else "FAILED"
         put(f"{how} {check.artifact} on {check.device}: {check.bound}: {check.found}\n")

@@ -7,6 +7,7 @@ and nothing else: :mod:`runtime.terminal` stands on both streams, :class:`Termin
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import traceback
@@ -58,7 +59,12 @@ def say(text: str) -> None:
 def put(text: str) -> None:
     """Print a result, whole, to standard output. Not by typer.echo: where the encoding is not UTF-8, it opens the
     stream below the door."""
-    sys.stdout.write(text)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"  # else nobody says of what
+        raise
 
 
 def follow(items: Sequence[T] | Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -105,8 +111,9 @@ def _said(error: BaseException) -> int:
     told = ""
     if isinstance(error, ClickException):
         said, context = error.format_message(), getattr(error, "ctx", None)
-        if said:  # none: the help was printed, as it was asked for nothing
-            say(f"{context.get_usage()}\n" if context else "")
+        if said and context:  # nothing is said where the help was printed, for want of a command
+            say(f"{context.get_usage()}\n")
+        if said:
             _say_ending("error:", said)
         return error.exit_code
     if isinstance(error, InputError):
@@ -129,6 +136,7 @@ def _said(error: BaseException) -> int:
 
 
 def _say_ending(how: str, what: str, told: str = "") -> None:
-    console.print(Text.assemble((how, "bold red"), f" {what}"), soft_wrap=True)
+    """One beginning of a line is ours: further lines are set in, for a file's name may hold one that says "error:"."""
+    console.print(Text.assemble((how, "bold red"), " ", re.sub(r"\n(?! )", "\n  ", what)), soft_wrap=True)
     if told:
-        console.print(f"  {told}", soft_wrap=True)
+        console.print(re.sub(r"(^|\n)(?! )", r"\1  ", told), soft_wrap=True)

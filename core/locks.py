@@ -39,6 +39,7 @@ from core.console import say
 from core.errors import InputError
 from core.study import Study
 from runtime.files import is_partial
+from runtime.terminal import make_plain
 from runtime.words import one_line
 
 LOOK_S = 0.1  # between looks at a lock that another has
@@ -248,5 +249,7 @@ def _inherit(parent: int, handles: list[Any]) -> None:
 
 
 def begin_worker(locks: Heirs) -> None:
-    """The beginning of a worker that its parent ends: Ctrl-C, which a terminal sends to all, is the parent's affair."""
+    """The beginning of a worker that its parent ends: Ctrl-C, which a terminal sends to all, is the parent's affair. What
+    it prints is a stranger's text there as well."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    make_plain()

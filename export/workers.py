@@ -19,6 +19,7 @@ from core.errors import InputError
 from core.locks import Heirs
 from core.processors import usable
 from export.model_files import ModelFiles
+from runtime.terminal import make_plain
 
 POLL_S = 0.5
 
@@ -114,6 +115,7 @@ class _Pool:
 def _work(model: ModelFiles, messages: Any, locks: Heirs) -> None:
     """The life of one process: every recipe of one model. It keeps the locks of its parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C goes to all; only the parent has something to say about it
+    make_plain()
     name = model.trained.name
     try:
         with _one_thread():

@@ -41,11 +41,19 @@ def below(stream: TextIO) -> TextIO:
 
 @contextlib.contextmanager
 def plain_streams() -> Iterator[None]:
-    """Put the door on standard output and standard error. A letter that the terminal's encoding does not have is
-    written as its number: a name in another script is no reason to end."""
+    """Put the door on standard output and standard error."""
+    before = sys.stdout, sys.stderr
+    make_plain()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def make_plain() -> None:
+    """Put the door on both streams for good: in a process that does one thing and ends. A letter that the terminal's
+    encoding does not have is written as its number: a name in another script is no reason to end."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    out, errors = (cast(TextIO, PlainStream(stream)) for stream in (sys.stdout, sys.stderr))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        yield
+    sys.stdout, sys.stderr = (cast(TextIO, PlainStream(stream)) for stream in (sys.stdout, sys.stderr))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import random
 import threading
 import time
 import tracemalloc
@@ -21,7 +22,7 @@ import pytest
 from core.errors import InputError
 from ecg import transfer
 from ecg.download import SUMS, Summary, download
-from ecg.transfer import CHUNK
+from ecg.transfer import CHUNK, Retry, Session, TransferError, fetch
 from tests.ecg.http_making import (
     MIT,
     WANTED,
@@ -349,3 +350,56 @@ def test_the_hash_is_of_the_bytes_that_have_the_name(tree: Tree, tmp_path: Path)
     tree.deeds[MIT + "100.dat"] = [half, wrong_rest]
     download("mitdb", tmp_path, base_url=tree.address, **SETTINGS)
     assert hashlib.sha256((tmp_path / "mitdb" / "100.dat").read_bytes()).digest() == hashlib.sha256(body).digest()
+
+
+def garbled(whole: bytes, rng: random.Random) -> bytes:
+    """An answer after one to three damages, most of them of its head."""
+    damaged = bytearray(whole)
+    head = whole.index(b"\r\n\r\n") + 4
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(min(head, len(damaged))) if rng.random() < 0.8 else rng.randrange(len(damaged))
+        how = rng.randrange(5)
+        if how == 0:
+            damaged[at] ^= 1 << rng.randrange(8)
+        elif how == 1:
+            del damaged[at : at + rng.randint(1, 60)]
+        elif how == 2:
+            damaged[at:at] = rng.randbytes(rng.randint(1, 60))
+        elif how == 3:
+            damaged[at:at] = rng.choice(
+                [b"\r\n", b"\n\n", b"\r\n\r\n", b"\0", b": ", b"chunked", b"9" * 60, b"-", b"\x1b[2J"]
+            )
+        else:
+            damaged[at:at] = damaged[: rng.randint(1, head)]
+        if len(damaged) < 2:
+            break
+    return bytes(damaged)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_thirty_random_answers(block: int, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By seed: the file is right or not there, and what is wrong is one kind of error."""
+    monkeypatch.setattr(transfer, "MAX_FILE_BYTES", 1 << 20)
+    body = WANTED[MIT + "100.atr"]
+    answers = (
+        OK + b"Content-Length: 4000\r\nContent-Type: x/y\r\nConnection: close\r\n\r\n" + body,
+        CHUNKED + b"".join(b"%x\r\n%s\r\n" % (500, body[at : at + 500]) for at in range(0, 4000, 500)) + b"0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /mitdb/1.0.0/100.hea\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 2\r\n\r\nno",
+    )
+    arrived = 0
+    for seed in range(30 * block, 30 * (block + 1)):
+        rng = random.Random(seed)
+        tree.deeds[MIT + "100.atr"] = [raw(garbled(rng.choice(answers), rng)) for _ in range(100)]
+        target = tmp_path / str(seed) / "100.atr"
+        retry = Retry(attempts=2, timeout_s=0.3, backoff_s=0.001)
+        with bounded(), Session() as session:
+            try:
+                address = f"{tree.address}{MIT}100.atr"
+                fetch(session, address, target, hashlib.sha256(body).hexdigest(), retry, threading.Event())
+                arrived += 1
+            except TransferError as error:
+                assert len(str(error)) < 350
+        assert not target.exists() or target.read_bytes() == body
+    assert arrived < 30

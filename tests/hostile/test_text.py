@@ -5,6 +5,7 @@ One table of hostile texts, one of doors, and each text through each door: a tes
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
+from attacks.grid import Processes
 from bench.__main__ import app as bench_app
 from bench.answers import answers
 from bench.answers_text import as_markdown as answers_markdown
@@ -40,6 +43,8 @@ from export.manifest import Entry, Manifest, Parity, Price
 from export.table import files_markdown, manifest_table
 from runtime import commands
 from runtime.engines import EngineError, open_engine
+from runtime.progress import Progress
+from runtime.terminal import plain_streams
 from runtime.words import printable, printable_lines
 from tests.bench.making import change_json, make_build
 
@@ -194,6 +199,12 @@ def test_a_terminal_that_does_not_know_a_letter(encoding: str, monkeypatch: pyte
     assert r"a \u2265 b" in streams.text()
 
 
+def test_a_name_with_a_line_in_it_forges_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = Streams(monkeypatch)
+    assert ended(of(Loud("a\nerror: all is well\nnot held: b").bad_input), monkeypatch=monkeypatch) == 2
+    assert [line for line in streams.text().splitlines() if not line.startswith("  ")] == ["error: a"]
+
+
 def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped() -> None:
         raise KeyboardInterrupt
@@ -233,6 +244,25 @@ def test_the_runner_on_a_device(name: str, tmp_path: Path, monkeypatch: pytest.M
         assert commands.main(arguments) == 2
         expect_text(streams.text())
         assert streams.text().startswith("error: ")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_line_that_a_runner_rewrites(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device's terminal: the commands that rewrite the line are the runner's own, and they do reach it."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with plain_streams():
+        progress = Progress(1, 10)
+        progress.step(TEXTS[name], TEXTS[name], 3)
+        progress.end(TEXTS[name], TEXTS[name])
+    said = screen.getvalue()
+    assert said.startswith("\r\x1b[K[1/1] ") and said.count("\x1b") == 2
+    expect_text(said.replace("\r\x1b[K", ""))
 
 
 SHEET = {
@@ -308,6 +338,7 @@ COMMANDS = {
     "the answers as Markdown": ["answers", "--format", "markdown"],
     "the gate": ["gate", "--min-auc", "0.1", "--max-p99-ms", "0.001"],
     "the report": ["report"],
+    "two runs side by side": ["report", "--compare", "{home}/results/host", "--compare", "{home}/results/pi4"],
 }
 
 
@@ -352,7 +383,8 @@ def test_what_a_command_says_of_a_hostile_study(
     junit, summary = tmp_path / "gate.xml", tmp_path / "gate.md"
     more = ["--junit", str(junit), "--summary", str(summary)] if name == "the gate" else []
     study = ["--study", str(hostile / "made.toml"), "--build", str(hostile)]
-    status = ended(bench_app, *COMMANDS[name], *study, *more, monkeypatch=monkeypatch)
+    command = [each.format(home=hostile / "made") for each in COMMANDS[name]]
+    status = ended(bench_app, *command, *study, *more, monkeypatch=monkeypatch)
     said = streams.text()
     expect_text(said)
     assert "Traceback" not in said and status == (1 if name == "the gate" else 0), said
@@ -367,8 +399,23 @@ def test_what_a_command_says_of_a_hostile_study(
         expect_text(junit.read_text("utf-8"))
         ElementTree.parse(junit)
         expect_markdown(summary.read_text("utf-8"))
-    if name == "the report":
+    if "report" in command:
         expect_report(hostile / "made" / "report")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_told_with_the_name_of_the_file(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = ["--study", str(hostile / "made.toml"), "--build", str(hostile)]
+    streams = Streams(monkeypatch)
+    gate = ["gate", "--min-auc", "0.1", "--summary", "/dev/full", *study]
+    assert ended(bench_app, *gate, monkeypatch=monkeypatch) == 2
+    assert "error: /dev/full: No space left on device" in streams.text()
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert ended(bench_app, "table", "--format", "csv", *study, monkeypatch=monkeypatch) == 2
+        with contextlib.suppress(OSError):
+            full.close()  # it tries once more
+    assert "error: standard output: No space left on device" in streams.text()
 
 
 def test_the_tables_of_the_docs(hostile: Path) -> None:
@@ -481,6 +528,21 @@ def test_what_libraries_and_threads_say() -> None:
     expect_text(done.stderr.decode())
     for word in ("UserWarning", "Exception in thread", "ValueError"):
         assert word in done.stderr.decode()
+
+
+@pytest.mark.slow
+def test_what_a_worker_s_libraries_say(capfd: pytest.CaptureFixture[str]) -> None:
+    """A worker process inherits the streams, not the door on them."""
+    pool = Processes(1)
+    try:
+        pool._executor.submit(print, TEXTS["the title of the window"], flush=True).result()
+        pool._executor.submit(warnings.warn, TEXTS["the title of the window"]).result()
+    finally:
+        pool.close()
+    caught = capfd.readouterr()
+    assert "owned" in caught.out and "owned" in caught.err
+    expect_text(caught.out)
+    expect_text(caught.err)
 
 
 @pytest.mark.slow
