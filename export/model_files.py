@@ -30,8 +30,10 @@ from export.manifest import Calibration, Entry, LayerError, format_of
 from export.price import price
 from export.quiet import quiet
 from export.recipes import Write, cell_of, kind_of
+from models.given_files import FileModel
 from models.run import Trained
 from runtime.files import read_json, replacing, sha256_file, write_json
+from runtime.score import FACTOR
 
 _CALIBRATION = {"calibration_records", "calibration_method"}
 _MIXED = {"keep_float", "sensitive_layers"}
@@ -61,6 +63,23 @@ class ModelFiles:
         self.folder = self.root / "artifacts" / trained.name
         self.kind = kind_of(trained.module)
         self._calibration: dict[int, NDArray[np.float32]] = {}
+
+    @property
+    def brought(self) -> bool:
+        """True for a model that came as a file: whatever is made of it is a stranger's too."""
+        return isinstance(self.trained.module, FileModel)
+
+    @property
+    def brought_bytes(self) -> int:
+        """The size of that file."""
+        return self.trained.module.path.stat().st_size if isinstance(self.trained.module, FileModel) else 0
+
+    @property
+    def inferences_s(self) -> float:
+        """What all inferences of one recipe of a brought model may take, at most, by the first that it made."""
+        module, spec = self.trained.module, self.study.export
+        slowest = module.slowest_s if isinstance(module, FileModel) else 0.0
+        return FACTOR * slowest * (spec.parity_records + spec.calibration_records)
 
     @functools.cached_property
     def recipes(self) -> tuple[str, ...]:
@@ -113,6 +132,15 @@ class ModelFiles:
             step.stamp.unlink(missing_ok=True)
             self._keep(recipe, self._make(recipe), step)
         return Entry.model_validate(read_json(remembered))
+
+    def made(self, recipe: str) -> Entry:
+        """The entry of one recipe after all were made: a brought model's file is not made here (export/workers.py)."""
+        if self.brought and not self.fresh(recipe):
+            raise InputError(
+                f"{self.trained.name}/{recipe}: it is not as it was made",
+                "its sources were edited meanwhile: run again",
+            )
+        return self.export(recipe)
 
     def crashed(self, recipe: str, how: str) -> None:
         """Remember that the process that made this file died of it."""
