@@ -23,6 +23,8 @@ from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from core.errors import InputError
+from models.archives import SCHEMA, expect_bounded
+from models.estimator_checks import expect_sound
 from models.lone_label import without_constants
 from models.scalers import SCALERS, affine
 from models.trees import PER_CLASS, NotTreesError, TreeWalk, decision_threshold, is_trees, tree_arrays
@@ -41,7 +43,6 @@ TRUSTED = (
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
 )
-SKOPS_SCHEMA = "schema.json"
 NO_EXPORTER = "trees, forests, boosted trees and logistic regressions have exporters"
 
 
@@ -205,7 +206,7 @@ def _renumbered(content: bytes) -> bytes:
     files: dict[str, str] = {}
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as given, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
-        names = set(given.namelist()) - {SKOPS_SCHEMA}
+        names = set(given.namelist()) - {SCHEMA}
 
         def renumber(node: Any) -> Any:
             if isinstance(node, list):
@@ -219,8 +220,8 @@ def _renumbered(content: bytes) -> bytes:
                 node["file"] = files.setdefault(name, f"{len(files)}{Path(name).suffix}")
             return node
 
-        schema = json.dumps(renumber(json.loads(given.read(SKOPS_SCHEMA))), indent=1).encode()
-        parts = {SKOPS_SCHEMA: schema, **{new: given.read(old) for old, new in files.items()}}
+        schema = json.dumps(renumber(json.loads(given.read(SCHEMA))), indent=1).encode()
+        parts = {SCHEMA: schema, **{new: given.read(old) for old, new in files.items()}}
         for name, part in parts.items():
             made.writestr(zipfile.ZipInfo(name, date_time=zipped.TIME), part, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
@@ -229,12 +230,15 @@ def _renumbered(content: bytes) -> bytes:
 def load_estimator(path: Path, mend: str = "train the model again") -> Any:
     """Read a fitted estimator. A file that asks for a type outside scikit-learn's own is refused, not run.
 
-    ``mend``: what to do when the file is damaged.
+    ``mend``: what to do when the file is damaged. It is measured first (:mod:`models.archives`).
     """
+    expect_bounded(path)
     try:
         asked = skops.io.get_untrusted_types(file=path)
         strange = [name for name in asked if name not in TRUSTED]
         estimator = None if strange else skops.io.load(path, trusted=asked)
+    except MemoryError:
+        raise InputError(f"{path}: there is not enough memory to read it", mend) from None
     except Exception as error:  # skops raises many types on a damaged zip; all mean the same here
         raise InputError(f"{path}: not a readable skops file ({error})", mend) from None
     if strange:
@@ -242,4 +246,5 @@ def load_estimator(path: Path, mend: str = "train the model again") -> Any:
             f"{path}: holds types that are not trusted: {', '.join(strange)}",
             "only estimators made of scikit-learn's own classes can be kept without unpickling",
         )
+    expect_sound(estimator, path, mend)
     return without_constants(estimator)

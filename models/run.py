@@ -185,7 +185,11 @@ def _take_one(study: Study, recordings: Recordings, name: str, system: System, s
     rows = recordings.sample("validation", CHECK_RECORDS, study.seed)
     signals, ids = recordings.signals(rows), recordings.ids[rows].tolist()
     kept, described = brought.take(name, spec, system, task, signals, step.folder, ids)
-    _end(step, head | described, kept, [])
+    files = brought.files_of(name, spec)
+    if files and files != step.inputs["given"]:
+        kept.unlink()
+        raise InputError(f"[models.{name}]: {', '.join(files)}: changed while it was read", "run it again")
+    _end(step, head | described | {"files": files}, kept, [])
 
 
 def _begin(recordings: Recordings, name: str, spec: ModelSpec, step: Step) -> dict[str, Any]:
