@@ -140,10 +140,11 @@ class _Pool:
         process.join()
         worker.says.close()
         del self.running[name]
-        if process.exitcode == 0:
+        status = process.exitcode
+        if not status:
             return
         if name not in self.begun:
-            raise RuntimeError(f"the process that was to export {name} did not start ({process.exitcode})")
+            raise RuntimeError(f"the process that was to export {name} did not start ({status})")
         place = (name, self.begun[name])
         if place in self.died:  # what was remembered of its death does not hold in another process
             raise InputError(
@@ -151,7 +152,7 @@ class _Pool:
                 "its sources may have been edited meanwhile: run again",
             )
         self.died.add(place)
-        worker.model.crashed(self.begun[name], _how(process.exitcode))
+        worker.model.crashed(self.begun[name], _how(status))
         self.waiting.insert(0, worker.model)
 
 

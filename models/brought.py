@@ -22,12 +22,11 @@ from torch import nn
 
 from core.errors import InputError
 from core.study import ModelSpec
-from models.classical import load_estimator, save_estimator
+from models.estimator_files import load_estimator, read_strangers, save_estimator
 from models.estimators import brought_model, check_model
 from models.given_files import CONVERT, FileModel, expect_file, fingerprint, take_file
 from models.modules import build_net, check_net, gives_module, load_weights, weights_digest
 from models.systems import System, Task
-from models.tried import tried
 from runtime.files import replacing, write_bytes
 
 __all__ = ["KEPT", "FileModel", "files_of", "inputs_of", "load", "save_weights", "spec_for", "take"]
@@ -39,7 +38,6 @@ GIVEN = {".onnx": "given.onnx", ".tflite": "given.tflite", ".skops": ESTIMATOR}
 KEPT = (WEIGHTS, *GIVEN.values())
 # What a study may say of a model that is trained here only.
 OF_TRAINING = ("epochs", "batch_size", "learning_rate", "weight_decay", "epoch_records", "balanced", "augment", "seed")
-ANOTHER_ESTIMATOR = "write it again with skops.io.dump(estimator, path), by the scikit-learn that is installed here"
 
 
 def spec_for(model: str, weights: str | None = None, options: Mapping[str, Any] | None = None) -> ModelSpec:
@@ -186,8 +184,7 @@ def _net(name: str, spec: ModelSpec, system: System, task: Task) -> nn.Module:
 def _estimator(what: str, spec: ModelSpec, system: System) -> Any:
     if spec.file is not None:
         expect_file(Path(spec.file), what)
-        tried("models.estimator_checks", Path(spec.file), what, "scikit-learn", ANOTHER_ESTIMATOR)
-        return load_estimator(Path(spec.file), ANOTHER_ESTIMATOR)
+        return read_strangers(Path(spec.file), what)
     assert system.estimator is not None
     try:
         return system.estimator(0, **spec.options)

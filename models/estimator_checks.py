@@ -4,14 +4,10 @@ In: an estimator as skops read it. Out: nothing, or InputError. scikit-learn tru
 itself is walked for ever, beyond Ctrl-C, and one whose child lies behind its end reads other memory. Here every child
 comes after its parent, every feature is one that the estimator is fed, and every tree of neighbours is the one that its
 points give.
-
-``python -m models.estimator_checks FILE`` reads a file and says what is wrong with it: by a process that it may take
-down (:func:`models.tried.tried`), before it is read in this one.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +19,6 @@ from sklearn.neighbors import BallTree, KDTree
 from sklearn.tree._tree import Tree
 
 from core.errors import InputError
-from models.tried import answer
 
 
 def expect_sound(estimator: Any, path: Path, mend: str) -> None:
@@ -115,10 +110,3 @@ def _of_nodes(
     if not ((features[inner] >= 0) & (features[inner] < width)).all():
         return f"asks for a feature that is none of {width}"
     return None
-
-
-if __name__ == "__main__":
-    from models.brought import ANOTHER_ESTIMATOR
-    from models.classical import load_estimator
-
-    answer(lambda: {"kind": type(load_estimator(Path(sys.argv[1]), ANOTHER_ESTIMATOR)).__name__})

@@ -24,7 +24,7 @@ from runtime.words import printable, shortened
 MAX_BYTES = 2 << 30  # a protobuf message, and so an ONNX file with its weights inside, can be no larger
 _INSIDE = "save it with its weights inside: onnx.save_model(onnx.load(file), file, save_as_external_data=False)"
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_PACKED = {TensorProto.INT4: 2, TensorProto.UINT4: 2, TensorProto.FLOAT4E2M1: 2}  # elements a byte
+_PACKED = (TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1)  # two to a byte
 
 
 def find_external(model: onnx.ModelProto, path: Path, what: str) -> tuple[Path, ...]:
@@ -103,7 +103,7 @@ def _bytes_of(tensor: TensorProto) -> int:
     """What its type and its shape say."""
     count = math.prod(max(0, size) for size in tensor.dims)
     if tensor.data_type in _PACKED:
-        return -(-count // _PACKED[tensor.data_type])
+        return -(-count // 2)
     try:
         return count * int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
     except (KeyError, TypeError, ValueError):  # text, or no type at all: none can lie there

@@ -35,7 +35,8 @@ from ecg.recordings import Recordings
 from models import brought
 from models.brought import ESTIMATOR, KEPT, WEIGHTS, save_weights
 from models.class_auc import class_aucs, class_warning
-from models.classical import FeatureModel, head_of, load_estimator, save_estimator
+from models.classical import FeatureModel, head_of
+from models.estimator_files import load_estimator, save_estimator
 from models.estimators import fit_estimator
 from models.features import Features
 from models.metrics import best_thresholds, paper_row, specificity_thresholds

@@ -51,12 +51,13 @@ def npy(array: np.ndarray, **changes: Any) -> bytes:
     return held.getvalue() + array.tobytes()
 
 
-def bomb(path: Path, name: str = "0.npy", megabytes: int = 4000) -> Path:
+def bomb(path: Path, name: str = "0.npy", megabytes: int = 4000, begins: bytes = b"") -> Path:
     """``megabytes`` of zeros in one member of a file of 4 MB, and no such memory needed to make it."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    first = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    data = first * megabytes + packer.flush()
-    head = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 33, 0, len(data), megabytes << 20, len(name), 0)
+    data = packer.compress(begins) + packer.flush(zlib.Z_FULL_FLUSH)
+    data += (packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)) * megabytes + packer.flush()
+    size = len(begins) + (megabytes << 20)
+    head = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 33, 0, len(data), size, len(name), 0)
     local = b"PK\x03\x04" + head + name.encode()
     entry = b"PK\x01\x02\x14\x00" + head + struct.pack("<HHHII", 0, 0, 0, 0, 0) + name.encode()
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(entry), len(local) + len(data), 0)

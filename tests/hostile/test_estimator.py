@@ -16,9 +16,8 @@ import pytest
 
 from core.errors import InputError
 from core.study import Study
-from models.classical import load_estimator
+from models.estimator_files import load_estimator, read_strangers
 from models.run import train_study
-from models.tried import tried
 from tests.hostile import making_estimators as making
 from tests.hostile.making_estimators import X, members_of, npy, pack, with_array, with_schema
 from tests.models.making import small_recordings
@@ -42,7 +41,8 @@ def member(name: str, content: bytes, kind: str = "linear", **how: Any) -> Make:
 
 
 def nested(path: Path) -> Path:
-    inner = making.bomb(path.with_name("inner.zip"), "data.npy", 700)
+    begins = npy(np.zeros(0, np.uint8), shape=(700 << 20,))
+    inner = making.bomb(path.with_name("inner.zip"), "data.npy", 700, begins)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("schema.json", members_of("linear")["schema.json"])
         archive.write(inner, "matrix.npz")
@@ -115,7 +115,7 @@ WRONG: dict[str, tuple[Make, str]] = {
     "a list of members of the long form": (of_long_form, "longer than any estimator's"),
     "cut short": (lambda f: f.write_bytes(pack(f, members_of("tree")).read_bytes()[:900]) and f, "cut short"),
     "a tree that goes round": (changed("tree", ("left_child", 0), 0), "a node whose child does not come after it"),
-    "a tree that goes back": (changed("tree", ("right_child", 4), 1), "a node whose child does not come after it"),
+    "a tree that goes back": (changed("tree", ("right_child", 1), 0), "a node whose child does not come after it"),
     "a tree with a child far away": (changed("tree", ("right_child", 0), 2**40), "a node whose child does not come"),
     "a tree with a feature far away": (changed("tree", ("feature", 0), 2**40), "asks for a feature that is none of 5"),
     "a tree with feature -9": (changed("tree", ("feature", 0), -9), "asks for a feature that is none of 5"),
@@ -195,8 +195,7 @@ def test_300_random_damages_end_in_a_sentence_or_an_estimator(tmp_path: Path) ->
             path.write_bytes(data[: int(rng.integers(len(data)))] if seed % 2 else data)
         begun = time.monotonic()
         try:
-            tried("models.estimator_checks", path, f"own: {path}", "scikit-learn", MEND)
-            load_estimator(path, MEND)
+            read_strangers(path, f"own: {path}")
             taken += 1
         except InputError as error:
             expect_sentence(error, str(path))
