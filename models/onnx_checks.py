@@ -18,6 +18,7 @@ from onnx import TensorProto
 
 from core.errors import InputError
 from models.checks import check_input, check_output, strange
+from models.onnx_parts import expect_bounded
 from models.onnx_weights import find_external, graphs_of, tensors_of
 
 # Operators that only a quantized graph has; an 8-bit or half weight says the same.
@@ -88,8 +89,13 @@ def pull_together(path: Path, out: Path) -> None:
 
 
 def _load(path: Path, what: str) -> onnx.ModelProto:
+    data = path.read_bytes()
     try:
-        model = onnx.load(path, load_external_data=False)
+        expect_bounded(data)
+    except ValueError as error:
+        raise _damaged(what, str(error)) from None
+    try:
+        model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's exceptions have no common base that is public
         raise _damaged(what, f"{type(error).__name__}") from None
     if not model.graph.node or not model.opset_import:

@@ -99,3 +99,23 @@ def asks_often(path: Path, times: int = 3000) -> Path:
     }
     large = npy(RNG.normal(size=100_000))
     return pack(path, {**members_of("linear"), "schema.json": json.dumps(schema).encode(), "large.npy": large})
+
+
+def damaged(path: Path, seed: int) -> Path:
+    """An estimator's archive with some bytes changed, as the seed says; two of three behind its checksums: bytes of its
+    arrays and of its schema."""
+    rng = np.random.default_rng(seed)
+    members = members_of(list(KINDS)[seed % len(KINDS)])
+    if seed % 3:
+        name = sorted(members)[int(rng.integers(len(members)))]
+        return pack(path, {**members, name: _changed(members[name], rng)})
+    data = _changed(pack(path, members).read_bytes(), rng)
+    path.write_bytes(data[: int(rng.integers(len(data)))] if seed % 2 else data)
+    return path
+
+
+def _changed(content: bytes, rng: np.random.Generator) -> bytes:
+    data = bytearray(content)
+    for spot in rng.integers(0, len(data), rng.integers(1, 9)):
+        data[spot] = int(rng.integers(256))
+    return bytes(data)
