@@ -12,7 +12,8 @@ or softmax is left out (:mod:`attacks.ends`): the order of the scores is the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,11 +30,12 @@ from attacks.soft_trees import held_soft
 from attacks.transfer import Ensemble
 from attacks.victims import Victims
 from core.console import say
+from core.engines import open_limited
 from core.steps import digest
 from models.fold import held_fold
 from models.given_files import FileModel
 from models.run import Trained, load_model
-from runtime.engines import open_engine
+from runtime.engines import EngineError, choose_engine
 from twins import NotCoveredError, open_twin
 from twins.gate import check
 from twins.program import Twin
@@ -134,16 +136,24 @@ def parent_module(source: Source, references: Victims) -> nn.Module:
 
 class EnginePredict:
     """Scores float32 (n, classes) of a file by the engine that a device would use, one recording at a time on one
-    thread. ``shape``: (leads, samples). Raises EngineError when it cannot be opened."""
+    thread, in a process of its own. ``shape``: (leads, samples). Raises EngineError when it cannot be opened or run."""
 
     def __init__(self, file: Path, shape: tuple[int, ...]) -> None:
         leads, samples = shape
-        self.engine = open_engine(file, shape=(leads, samples))
+        self.file = file
+        with self._named():
+            self.engine = open_limited(file, choose_engine(file.suffix[1:])[0], (leads, samples))
 
     def __call__(self, signals: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.concatenate(
-            [self.engine.run(np.ascontiguousarray(signals[at : at + 1])) for at in range(len(signals))]
-        )
+        with self._named():
+            return self.engine.run(signals)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except EngineError as error:
+            raise EngineError(f"{self.file}: {error}") from None
 
 
 def _differentiable(name: str, module: nn.Module, references: Victims) -> Opened:

@@ -1,7 +1,7 @@
 """The engines on which this host compares files, and the scores of a file on one of them.
 
-In: a file and recordings. Out: its scores, computed by :mod:`runtime.score` in a process of its own, so that a file
-that crashes, hangs or eats memory costs that process. onnxruntime and ai_edge_litert are in this environment;
+In: a file and recordings. Out: its scores, computed in a process of its own (:mod:`core.limited`), so that a file that
+crashes, hangs or eats memory costs that process. onnxruntime and ai_edge_litert are in this environment;
 tflite_runtime needs an older numpy, hence one of its own, which ``make setup`` makes beside this one where there is a
 wheel, and for which ``PULSEPROOF_TFLITE_RUNTIME`` can name another interpreter. Where there is none, files are not
 compared on it, and the manifest says so by not naming it.
@@ -12,29 +12,20 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-import runtime
 from core.errors import InputError
-from runtime.engines import DEFAULT, ENGINES, EngineError, available_engines
-from runtime.files import read_array
-from runtime.supervise import THREAD_VARIABLES
+from core.limited import START_S, Limited
+from runtime.engines import DEFAULT, ENGINES, available_engines
 from runtime.words import one_line
 
 FOREIGN = "tflite_runtime"
 VARIABLE = "PULSEPROOF_TFLITE_RUNTIME"
-# Of a file that fits a wearable, one inference takes milliseconds and all of it some megabytes.
-SILENCE_S = 60  # the longest that importing, opening or one inference may take
-MEMORY_MB = 4096
-START_S, RECORDING_S = 120, 2  # of the whole process: only an interpreter that never comes to the file needs this limit
-SAID = 600  # characters: an engine's sentence, and what to do about it, were cut to their size where they were said
 _ASK = "from importlib.metadata import version as v; print(v('tflite-runtime'), v('numpy'))"
 
 
@@ -71,66 +62,25 @@ def engines_of(file_format: str) -> tuple[str, ...]:
     return tuple(name for name, _ in ENGINES[file_format] if name in here())
 
 
-def score(path: Path, signals: NDArray[np.float32], engine: str, mode: str = DEFAULT) -> NDArray[np.float32]:
-    """The scores float32 (k, classes) of ``signals`` (k, leads, samples) mV, one recording at a time on one thread.
-    ``mode``: how the engine is to compute, see :data:`runtime.engines.MODES`.
+def open_limited(path: Path, engine: str, shape: tuple[int, int], mode: str = DEFAULT) -> Limited:
+    """A file in a process of its own (:mod:`core.limited`), for recordings ``shape`` (leads, samples). ``mode``: how
+    the engine is to compute, see :data:`runtime.engines.MODES`.
 
-    Raises EngineError with one sentence, without the file's name, when the file does not give them.
+    Raises EngineError with one sentence, without the file's name, when it does not open.
     """
     python = foreign_python() if engine == FOREIGN else Path(sys.executable)
     assert python is not None, f"{engine} is not among the engines here"
-    with tempfile.TemporaryDirectory(prefix="pulseproof-") as folder:
-        # The runtime alone, behind a link: what else lies beside it (in site-packages, say) is not for that Python.
-        Path(folder, "runtime").symlink_to(Path(runtime.__file__).parent, target_is_directory=True)
-        given, out = Path(folder, "signals.npy"), Path(folder, "scores.npy")
-        np.save(given, signals)
-        command = [python, "-m", "runtime.score", path.absolute(), given, out, "--engine", engine, "--mode", mode]
-        limits = ["--limit-s", str(SILENCE_S), "--memory-mb", str(MEMORY_MB)]
-        threads = dict.fromkeys(THREAD_VARIABLES, "1")
-        limit = START_S + RECORDING_S * len(signals)
-        errors = Path(folder, "errors.txt")  # not a pipe: a process that it leaves behind would keep that open
-        try:
-            with errors.open("wb") as sink:
-                status = subprocess.run(
-                    [*map(str, command), *limits],
-                    cwd=folder,
-                    env={**os.environ, **threads, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=sink,
-                    timeout=limit,
-                    check=False,
-                ).returncode
-        except subprocess.TimeoutExpired:
-            raise EngineError(f"it did not come to an end within {limit} s") from None
-        except OSError as error:
-            raise EngineError(f"{python} does not start: {error.strerror}") from None
-        if status != 0:
-            said = [line for line in errors.read_text("utf-8", "replace").splitlines() if _tells(line)]
-            whole = (
-                said[-1].replace(f"{path.absolute()}: ", "").replace(str(path.absolute()), path.name) if said else ""
-            )
-            raise EngineError(_how_it_ended(status, one_line(whole, SAID) if said else ""))
-        try:
-            return np.asarray(read_array(out), np.float32)
-        except (OSError, ValueError):
-            raise EngineError("its process ended without an error and without scores") from None
+    return Limited(path, python, engine, shape, mode)
 
 
-def _how_it_ended(status: int, last: str) -> str:
-    """What became of the process, in one sentence: the signal that it died of, or the last line that it said."""
-    if status == -signal.SIGALRM:
-        return f"one step of it (opening the file, or one inference) took more than {SILENCE_S} s"
-    if status < 0:
-        reason = f"it crashed its process ({signal.Signals(-status).name})"
-        return f"{reason}; its last words: {last}" if last else reason
-    if status == 1 and last:
-        return last
-    return f"its process ended with status {status}" + (f": {last}" if last else "")
+def score(path: Path, signals: NDArray[np.float32], engine: str, mode: str = DEFAULT) -> NDArray[np.float32]:
+    """The scores float32 (k, classes) of ``signals`` (k, leads, samples) mV, one recording at a time on one thread, by
+    a process that is opened for them.
 
-
-def _tells(line: str) -> bool:
-    return bool(line.strip()) and not line.startswith("INFO:")  # LiteRT greets with its delegates
+    Raises EngineError with one sentence, without the file's name, when the file does not give them.
+    """
+    with open_limited(path, engine, (signals.shape[1], signals.shape[2]), mode) as limited:
+        return limited.run(signals)
 
 
 def _foreign_version(python: Path) -> str:

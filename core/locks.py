@@ -249,7 +249,7 @@ def _inherit(parent: int, handles: list[Any]) -> None:
 
 
 def begin_worker(locks: Heirs) -> None:
-    """The beginning of a worker that its parent ends: Ctrl-C, which a terminal sends to all, is the parent's affair. What
-    it prints is a stranger's text there as well."""
+    """The beginning of a worker that its parent ends: Ctrl-C, which a terminal sends to all, is the parent's affair.
+    What it prints passes the door of the terminal, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     make_plain()

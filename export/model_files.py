@@ -30,8 +30,10 @@ from export.manifest import Calibration, Entry, LayerError, format_of
 from export.price import price
 from export.quiet import quiet
 from export.recipes import Write, cell_of, kind_of
+from models.given_files import FileModel
 from models.run import Trained
 from runtime.files import read_json, replacing, sha256_file, write_json
+from runtime.score import FACTOR
 
 _CALIBRATION = {"calibration_records", "calibration_method"}
 _MIXED = {"keep_float", "sensitive_layers"}
@@ -61,6 +63,23 @@ class ModelFiles:
         self.folder = self.root / "artifacts" / trained.name
         self.kind = kind_of(trained.module)
         self._calibration: dict[int, NDArray[np.float32]] = {}
+
+    @property
+    def brought(self) -> bool:
+        """True for a model that came as a file: whatever is made of it is a stranger's too."""
+        return isinstance(self.trained.module, FileModel)
+
+    @property
+    def brought_bytes(self) -> int:
+        """The size of that file."""
+        return self.trained.module.path.stat().st_size if isinstance(self.trained.module, FileModel) else 0
+
+    @property
+    def inferences_s(self) -> float:
+        """What all inferences of one recipe of a brought model may take, at most, by the first that it made."""
+        module, spec = self.trained.module, self.study.export
+        slowest = module.slowest_s if isinstance(module, FileModel) else 0.0
+        return FACTOR * slowest * (spec.parity_records + spec.calibration_records)
 
     @functools.cached_property
     def recipes(self) -> tuple[str, ...]:
@@ -114,8 +133,18 @@ class ModelFiles:
             self._keep(recipe, self._make(recipe), step)
         return Entry.model_validate(read_json(remembered))
 
+    def made(self, recipe: str) -> Entry:
+        """The entry of one recipe after all were made: a brought model's file is not made here (export/workers.py)."""
+        if self.brought and not self.fresh(recipe):
+            raise InputError(
+                f"{self.trained.name}/{recipe}: it is not as it was made",
+                "its sources were edited meanwhile: run again",
+            )
+        return self.export(recipe)
+
     def crashed(self, recipe: str, how: str) -> None:
         """Remember that the process that made this file died of it."""
+        self._sweep(recipe)
         reason = f"the process that made it or ran it first died ({how})"
         self._keep(recipe, Entry(**self._head(recipe), status="refused", reason=reason), self._step(recipe))
 
@@ -165,8 +194,7 @@ class ModelFiles:
         """Make one file and hold it against its source; what is refused leaves no file."""
         head, out = self._head(recipe), self.folder / f"{recipe}.{format_of(recipe)}"
         out.unlink(missing_ok=True)
-        for leftover in self.folder.glob(f".{recipe}.*.partial.*"):  # of a run that was killed
-            leftover.unlink()
+        self._sweep(recipe)
         cell = cell_of(self.trained.module, base_of(recipe))
         if isinstance(cell, str):
             return Entry(**head, status="not-applicable", reason=cell)
@@ -175,6 +203,11 @@ class ModelFiles:
             if entry.status == "ok":
                 return entry
         return self._try(recipe, cell[-1], out, head)
+
+    def _sweep(self, recipe: str) -> None:
+        """Remove halves of this file, of a process that was killed."""
+        for leftover in self.folder.glob(f".{recipe}.*.partial.*"):
+            leftover.unlink()
 
     def _try(self, recipe: str, write: Write, out: Path, head: dict[str, Any]) -> Entry:
         checked: dict[str, Any] = {}

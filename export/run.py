@@ -46,7 +46,7 @@ def export_study(
     total = sum(len(each.recipes) for each in stale)
     for _ in follow(workers.export_all(stale, jobs), "exporting", total):
         pass
-    entries = [each.export(recipe) for each in files.values() for recipe in each.recipes]
+    entries = [each.made(recipe) for each in files.values() for recipe in each.recipes]
     entries = _with_the_others(study, build, entries)
     manifest = Manifest(study=study.name, engines=here(), entries=tuple(entries))
     path, content = manifest_path(study, build), manifest.model_dump(mode="json")

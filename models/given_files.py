@@ -18,12 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.engines import score
+from core.engines import open_limited, score
 from core.errors import InputError
+from core.limited import Limited
 from core.scores import are_probabilities, constant_classes, not_finite
 from models.onnx_checks import check_onnx, external_files, pull_together
+from models.onnx_weights import MAX_BYTES
 from models.tflite_checks import check_tflite
-from runtime.engines import Engine, EngineError, choose_engine, open_engine
+from runtime.engines import EngineError, choose_engine
 from runtime.files import replacing, sha256_file, write_bytes
 from runtime.words import advice
 
@@ -59,9 +61,11 @@ _STARTS = (
 class FileModel(nn.Module):
     """A brought file as a module: float32 ``(n, leads, samples)`` mV to float32 scores ``(n, classes)``.
 
-    Every recording is run by itself, on the engine that :mod:`runtime.engines` prefers. ``quantized``: it is taken as
-    it is. ``threshold``: the score above which a class is decided for. It has no gradient; what crosses to another
-    process is the path.
+    Every recording is run by itself, on the engine that :mod:`runtime.engines` prefers, in a process of its own
+    (:mod:`core.limited`) that stays open for the next call. ``quantized``: it is taken as it is. ``threshold``: the
+    score above which a class is decided for. It has no gradient; what crosses to another process is the path.
+
+    A file that dies of a recording, or never answers, is an InputError that says so.
     """
 
     differentiable = False
@@ -73,16 +77,24 @@ class FileModel(nn.Module):
         self.shape = shape
         self.quantized = quantized
         self.threshold = threshold
-        self._engine: Engine | None = None
+        self._engine: Limited | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_engine": None}
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._engine is None:
-            self._engine = open_engine(self.path, threads=1, shape=self.shape)
-        signals = np.ascontiguousarray(x.detach().numpy(), np.float32)
-        return torch.from_numpy(np.concatenate([self._engine.run(signal[None]) for signal in signals]))
+        engine = choose_engine(self.format)[0]
+        try:
+            if self._engine is None or not self._engine.alive:
+                self._engine = open_limited(self.path, engine, self.shape)
+            return torch.from_numpy(self._engine.run(np.ascontiguousarray(x.detach().numpy(), np.float32)))
+        except EngineError as error:
+            raise _does_not_run(str(self.path), engine, error) from None
+
+    @property
+    def slowest_s(self) -> float:
+        """The longest of the first inferences, 0 before there was one."""
+        return 0.0 if self._engine is None else self._engine.slowest_s
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,8 @@ def expect_file(path: Path, what: str) -> None:
     """Raises InputError unless ``path`` is a file, and its first bytes are not those of another kind of file."""
     if not path.is_file():
         raise InputError(f"{what}: no such file", "paths are relative to the working directory")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{what}: it has more than 2 GiB", "a wearable has no room for it: make it smaller")
     kind = _kind(path)
     if kind is not None and kind != path.suffix:
         says, mend = {
@@ -122,11 +136,12 @@ def _kind(path: Path) -> str | None:
     return kind
 
 
-def fingerprint(path: Path, what: str) -> list[str]:
-    """SHA-256 of a brought file, and of the files beside it that hold its weights. Raises InputError."""
+def fingerprint(path: Path, what: str) -> dict[str, str]:
+    """{name: SHA-256} of a brought file and of the files beside it that hold its weights, names relative to its folder.
+    Raises InputError."""
     expect_file(path, what)
     files = [path, *external_files(path, what)] if path.suffix == ".onnx" else [path]
-    return [sha256_file(file) for file in files]
+    return {file.relative_to(path.parent).as_posix(): sha256_file(file) for file in files}
 
 
 def take_file(
@@ -189,7 +204,12 @@ def _scores_in_child(path: Path, signals: NDArray[np.float32], what: str) -> NDA
     try:
         return score(path, np.concatenate([signals, signals[:1]]), engine)
     except EngineError as error:
-        said = str(error)
-        mend = advice(said)  # the sentence has it at its end, where it is a known one
-        said = said if mend is None else said.removesuffix(f"; {mend}")
-        raise InputError(f"{what}: {engine} does not run it: {said}", mend or _EXPORT_AGAIN) from None
+        raise _does_not_run(what, engine, error) from None
+
+
+def _does_not_run(what: str, engine: str, error: EngineError) -> InputError:
+    said = str(error)
+    mend = advice(said)
+    if mend is not None:  # the sentence has it too
+        said = said.replace(f"; {mend}", "")
+    return InputError(f"{what}: {engine} does not run it: {said}", mend or _EXPORT_AGAIN)

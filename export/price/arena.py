@@ -9,10 +9,12 @@ abort.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import numpy as np
 
+LIMIT_S = 60
 NOISE_MV = 0.3
 SIGNALS = 4  # no silence: the logarithm of a power that int8 rounded to zero is not the same number everywhere
 
@@ -28,8 +30,8 @@ def main(path: str, arena_bytes: int) -> None:
     entrance, exit_ = litert.get_input_details()[0], litert.get_output_details()[0]
     scores: dict[str, list[list[float]]] = {"micro": [], "litert": []}
     noise = np.random.default_rng(0).normal(0, NOISE_MV, (SIGNALS, *entrance["shape"]))
-    for signal in noise:
-        given = _quantized(signal, entrance)
+    for one in noise:
+        given = _quantized(one, entrance)
         # Of a recurrent layer, both keep the state from one call to the next.
         micro.reset()
         micro.set_input(given, 0)
@@ -58,4 +60,5 @@ def _real(raw: np.ndarray, detail: dict) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    signal.alarm(LIMIT_S)  # whoever started it may be gone
     main(sys.argv[1], int(sys.argv[2]))

@@ -23,12 +23,12 @@ import numpy as np
 from export.job import RefusedError
 from export.manifest import Micro
 from export.price import child
+from export.price.arena import LIMIT_S
 
 RAM_BYTES = 256 * 1024
 FLASH_BYTES = 1024 * 1024
 GENEROUS_BYTES = 64 * 1024 * 1024
 STEP_BYTES = 64  # how finely the arena is searched; tensors in it are aligned to 16
-LIMIT_S = 60
 DIFFERENCE = 0.05  # of the largest score; or two steps of a quantized one. What went wrong so far was off by 1 or more.
 STEPS = 2
 PLACE = re.compile(r"\S+\.(?:cc|h)(?::\d+)?:? ")  # in its source code

@@ -44,6 +44,8 @@ def by_name(build: Path, recordings: Recordings, trained: dict[str, Trained], jo
 class Counting:
     """A model whose making says how many threads torch has then."""
 
+    brought = False
+
     def __init__(self) -> None:
         self.threads: list[int] = []
 

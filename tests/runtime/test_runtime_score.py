@@ -23,21 +23,31 @@ SIGNALS = np.random.default_rng(5).normal(size=(7, *SHAPE)).astype(np.float32)
 
 
 def run(
-    folder: Path, artifact: Path, engine: str, *more: str, signals: np.ndarray = SIGNALS, path: str = ""
-) -> tuple[int, str]:
-    """(exit status, what it said on standard error) of the command; the scores are in ``folder/scores.npy``."""
-    np.save(folder / "signals.npy", signals)
-    command = [sys.executable, "-m", "runtime.score", artifact, folder / "signals.npy", folder / "scores.npy"]
+    artifact: Path, engine: str, *more: str, signals: np.ndarray = SIGNALS, path: str = ""
+) -> tuple[int, np.ndarray | None, str]:
+    """(exit status, scores of the recordings before it ended, its sentence) of the command."""
+    command = [sys.executable, "-m", "runtime.score", artifact, *signals.shape[1:], "--engine", engine, *more]
     ended = subprocess.run(
-        [*map(str, command), "--engine", engine, *more],
+        [*map(str, command)],
         cwd=HOME,
         env={**os.environ, "PYTHONPATH": path},
+        input=signals.tobytes(),
         capture_output=True,
-        text=True,
         timeout=120,
         check=False,
     )
-    return ended.returncode, ended.stderr
+    assert b"Traceback" not in ended.stderr
+    rows, said, out = [], "", ended.stdout
+    while out:
+        kind, count = score.FRAME.unpack_from(out)
+        size = {score.OPENED: 0, score.SCORES: 4 * count, score.SENTENCE: count}[kind]
+        body, out = out[score.FRAME.size : score.FRAME.size + size], out[score.FRAME.size + size :]
+        assert len(body) == size and not said, "a sentence is the last that it says"
+        if kind == score.SCORES:
+            rows.append(np.frombuffer(body, np.float32))
+        if kind == score.SENTENCE:
+            said = body.decode()
+    return ended.returncode, np.stack(rows) if rows else None, said
 
 
 @pytest.mark.parametrize(
@@ -50,19 +60,19 @@ def run(
 )
 def test_the_scores_are_those_of_the_engine(tmp_path: Path, write: Any, suffix: str, engine: str) -> None:
     artifact = write(tmp_path / f"tiny.{suffix}")
-    status, said = run(tmp_path, artifact, engine)
-    assert status == 0, said
+    status, scores, said = run(artifact, engine)
+    assert status == 0 and not said
     opened = open_engine(artifact, shape=SHAPE)
     expected = np.concatenate([opened.run(one[None]) for one in SIGNALS])
-    scores = np.load(tmp_path / "scores.npy", allow_pickle=False)
-    assert scores.dtype == np.float32 and np.array_equal(scores, expected)
+    assert scores is not None and np.array_equal(scores, expected)
+    assert np.array_equal(score.score(artifact, SIGNALS, engine), expected)
 
 
 @pytest.mark.slow
 def test_a_file_that_never_answers_ends_in_an_alarm(tmp_path: Path) -> None:
     artifact = tiny.onnx_endless(tmp_path / "endless.onnx")
-    status, _ = run(tmp_path, artifact, "onnxruntime", "--limit-s", "2")
-    assert status == -signal.SIGALRM and not (tmp_path / "scores.npy").exists()
+    status, scores, _ = run(artifact, "onnxruntime", "--limit-s", "2")
+    assert status == -signal.SIGALRM and scores is None
 
 
 FAKE = """
@@ -80,7 +90,7 @@ class InferenceSession:
     def get_outputs(self): return [End()]
     def run(self, *args):
         self.times += 1
-        if self.times == 3:
+        if self.times == {at}:
             {harm}
         return [numpy.zeros((1, 3), numpy.float32)]
 """
@@ -91,35 +101,53 @@ class InferenceSession:
     [
         ("ctypes.string_at(0)", -signal.SIGSEGV, ""),
         ("self.kept = bytearray(1 << 31)", 1, "inference failed: MemoryError"),
-        ("return [numpy.zeros((1, 4), numpy.float32)]", 1, "it gives scores of shape (1, 4), expected (1, classes)"),
-        ("return [numpy.zeros(3, numpy.float32)]", 1, "it gives scores of shape (3,), expected (1, classes)"),
+        ("return [numpy.zeros((1, 4), numpy.float32)]", 1, "it gives scores of shape (1, 4), expected (1, 3)"),
+        ("return [numpy.zeros(3, numpy.float32)]", 1, "it gives scores of shape (3,), expected (1, 3)"),
+        ("return [numpy.zeros((1, 3))]", 1, "3 scores of float64"),
         ("raise RuntimeError('no such kernel')", 1, "inference failed: no such kernel"),
+        ("print('words ' * 9999, flush=True); raise RuntimeError('end')", 1, "inference failed: end"),
+        ("import time; time.sleep(60)", -signal.SIGALRM, ""),
     ],
 )
-def test_an_engine_that_goes_wrong(tmp_path: Path, harm: str, status: int, says: str) -> None:
+@pytest.mark.parametrize("at", [3, 6])  # the last of the first inferences, and one of the others
+def test_an_engine_that_goes_wrong(tmp_path: Path, harm: str, status: int, says: str, at: int) -> None:
     """By an engine of our own making: what a bad file does to a real one."""
-    (tmp_path / "onnxruntime.py").write_text(FAKE.format(harm=harm, leads=tiny.LEADS, samples=tiny.SAMPLES))
+    fake = FAKE.format(harm=harm, leads=tiny.LEADS, samples=tiny.SAMPLES, at=at)
+    (tmp_path / "onnxruntime.py").write_text(fake)
     artifact = tiny.onnx_linear(tmp_path / "linear.onnx")
-    ended, said = run(tmp_path, artifact, "onnxruntime", "--memory-mb", "1024", path=str(tmp_path))
+    limits = ["--memory-mb", "1024", "--limit-s", "5", "--floor-s", "1"]
+    ended, scores, said = run(artifact, "onnxruntime", *limits, path=str(tmp_path))
     assert ended == status and says in said
-    assert "Traceback" not in said and not (tmp_path / "scores.npy").exists()
+    assert scores is not None and len(scores) == at - 1
+
+
+def test_memory_is_bounded_by_the_first_inferences(tmp_path: Path) -> None:
+    harm = "self.kept = bytearray(3 << 28)"  # far from the limit that it began with
+    (tmp_path / "onnxruntime.py").write_text(FAKE.format(harm=harm, leads=tiny.LEADS, samples=tiny.SAMPLES, at=6))
+    ended, scores, said = run(
+        tiny.onnx_linear(tmp_path / "linear.onnx"), "onnxruntime", "--memory-mb", "8192", path=str(tmp_path)
+    )
+    assert ended == 1 and "MemoryError" in said and scores is not None and len(scores) == 5
 
 
 @pytest.mark.parametrize(
     ("signals", "engine", "says"),
     [
-        (SIGNALS.astype(np.float64), "onnxruntime", "expected float32 (k, leads, samples)"),
-        (SIGNALS[0], "onnxruntime", "expected float32 (k, leads, samples)"),
-        (SIGNALS[:0], "onnxruntime", "expected float32 (k, leads, samples)"),
         (SIGNALS[:, :, 1:], "onnxruntime", "its input is (1, 2, 20)"),
         (SIGNALS, "ai_edge_litert", "does not open .onnx files"),
         (SIGNALS, "no_such_engine", "cannot be imported"),
     ],
 )
 def test_what_cannot_be_scored_is_one_sentence(tmp_path: Path, signals: np.ndarray, engine: str, says: str) -> None:
-    status, said = run(tmp_path, tiny.onnx_linear(tmp_path / "linear.onnx"), engine, signals=signals)
+    status, scores, said = run(tiny.onnx_linear(tmp_path / "linear.onnx"), engine, signals=signals)
     assert status == 1 and says in said and len(said.splitlines()) == 1
-    assert not (tmp_path / "scores.npy").exists()
+    assert scores is None
+
+
+@pytest.mark.parametrize("signals", [SIGNALS.astype(np.float64), SIGNALS[0], SIGNALS[:0]])
+def test_what_is_no_recordings_is_refused(tmp_path: Path, signals: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected float32 \(k, leads, samples\)"):
+        score.score(tiny.onnx_linear(tmp_path / "linear.onnx"), signals, "onnxruntime")
 
 
 @pytest.mark.parametrize("harm", ["missing", "damaged", "typed"])
@@ -129,11 +157,5 @@ def test_a_bad_file_is_one_sentence(tmp_path: Path, harm: str) -> None:
         artifact.write_bytes(b"not a model")
     if harm == "typed":
         tiny.onnx_typed(artifact, TensorProto.DOUBLE)
-    status, said = run(tmp_path, artifact, "onnxruntime")
+    status, _, said = run(artifact, "onnxruntime")
     assert status == 1 and str(artifact) in said and len(said.splitlines()) == 1
-
-
-def test_objects_are_not_unpickled(tmp_path: Path) -> None:
-    artifact = tiny.onnx_linear(tmp_path / "linear.onnx")
-    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
-    assert score.main([str(artifact), str(tmp_path / "objects.npy"), "out.npy", "--engine", "onnxruntime"]) == 1

@@ -54,7 +54,7 @@ def test_an_emulated_core_scores_as_this_machine_and_counts(core: str, bundle: P
         result = json.loads((place / "clean.json").read_text())
         assert (result["status"], result["n"], result["device"]["evidence"]) == ("ok", 10, "emulated-count")
         assert [result[key] for key in ("latency_ms", "load_ms", "first_ms", "times")] == [None] * 4
-        here = score(bundle / f"artifacts/linear/{kind}-fp32.{kind}", signals, HERE[kind], 0)
+        here = score(bundle / f"artifacts/linear/{kind}-fp32.{kind}", signals, HERE[kind])
         np.testing.assert_allclose(np.load(place / "clean.npy"), here, atol=1e-5, rtol=0)
         count = result["instructions"]
         assert 0 < count["min"] <= count["p50"] <= count["max"]

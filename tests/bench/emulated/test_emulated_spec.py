@@ -164,7 +164,7 @@ def test_the_probes_score_here_as_arithmetic_says(tmp_path: Path) -> None:
         "int8.tflite",
     ]
     for probe, other in zip(exact, saturated, strict=True):
-        given = score(probe.file, signals(), ENGINES["arm64"][probe.file.suffix[1:]], 0)
+        given = score(probe.file, signals(), ENGINES["arm64"][probe.file.suffix[1:]])
         assert np.ptp(given) > 10 * probe.within, "scores that are all alike would prove nothing"
         if probe.file.name == "int8.onnx":
             assert np.abs(probe.scores - other.scores).max() > 10 * probe.within, "the two could not be told apart"
