@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urljoin, urlsplit
@@ -63,11 +64,15 @@ class TransferError(Exception):
 
 
 class Session(requests.Session):
-    """Kept-alive connections of one worker thread, and redirects left to :func:`_get`.
+    """Kept-alive connections of one worker thread, without cookies, and redirects left to :func:`_get`.
 
     requests looks at a redirect even when told not to follow it: it reads its body to the end, however long, and fails
     with ValueError on some addresses.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None

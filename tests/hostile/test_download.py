@@ -229,6 +229,14 @@ def test_a_length_that_is_none_is_no_length(length: str, tree: Tree, tmp_path: P
     assert final(tmp_path / "mitdb") == expected(tree, MIT)
 
 
+def test_cookies_are_not_kept(tree: Tree, tmp_path: Path) -> None:
+    """Sent back, those of one answer would spoil every request of the same worker."""
+    tree.deeds[MIT + "100.atr"] = [DEEDS["cookies"][0]]
+    with pytest.raises(InputError, match="1 of 5 files are missing"):
+        download("mitdb", tmp_path, base_url=tree.address, **SETTINGS | {"workers": 1})
+    assert final(tmp_path / "mitdb") == expected(tree, MIT, "100.atr")
+
+
 LISTS: dict[str, tuple[Callable[[Tree], bytes | Deed], str]] = {
     "other files' hashes": (swapped, "wrong SHA-256"),
     "a path that climbs": (lambda tree: listed(tree, "../evil"), "which is refused"),
