@@ -63,6 +63,8 @@ def measure_weights(
     found: list[Weights] = []
     for one in trained:
         files = ModelFiles(study, recordings, one, build)
+        if files.brought:  # a stranger's file is not timed in this process
+            continue
         try:
             found += _of_one(files, rounds)
         except RefusedError:

@@ -123,7 +123,7 @@ class Limited:
 
     def _run(self, signals: NDArray[np.float32]) -> NDArray[np.float32]:
         size, rows = signals[0].nbytes, []
-        unsent, begun = memoryview(signals).cast("B"), time.monotonic()
+        unsent, begun = signals.data.cast("B"), time.monotonic()
         last = begun
         for at in range(len(signals)):
             where = f"at recording {self.done + 1} of those that it was given"

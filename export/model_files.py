@@ -144,6 +144,7 @@ class ModelFiles:
 
     def crashed(self, recipe: str, how: str) -> None:
         """Remember that the process that made this file died of it."""
+        self._sweep(recipe)
         reason = f"the process that made it or ran it first died ({how})"
         self._keep(recipe, Entry(**self._head(recipe), status="refused", reason=reason), self._step(recipe))
 
@@ -193,8 +194,7 @@ class ModelFiles:
         """Make one file and hold it against its source; what is refused leaves no file."""
         head, out = self._head(recipe), self.folder / f"{recipe}.{format_of(recipe)}"
         out.unlink(missing_ok=True)
-        for leftover in self.folder.glob(f".{recipe}.*.partial.*"):  # of a run that was killed
-            leftover.unlink()
+        self._sweep(recipe)
         cell = cell_of(self.trained.module, base_of(recipe))
         if isinstance(cell, str):
             return Entry(**head, status="not-applicable", reason=cell)
@@ -203,6 +203,11 @@ class ModelFiles:
             if entry.status == "ok":
                 return entry
         return self._try(recipe, cell[-1], out, head)
+
+    def _sweep(self, recipe: str) -> None:
+        """Remove halves of this file, of a process that was killed."""
+        for leftover in self.folder.glob(f".{recipe}.*.partial.*"):
+            leftover.unlink()
 
     def _try(self, recipe: str, write: Write, out: Path, head: dict[str, Any]) -> Entry:
         checked: dict[str, Any] = {}

@@ -125,7 +125,7 @@ class _Pool:
         except (EOFError, OSError, ValueError, AttributeError):  # it ended; or what it says is nothing of ours
             self._bury(worker)
             return
-        if recipe is None:
+        if not isinstance(recipe, str):
             _raise(told)
         self.begun[name] = recipe
         if (name, recipe) not in self.seen:  # a model that is begun again counts once
@@ -140,10 +140,14 @@ class _Pool:
         process.join()
         worker.says.close()
         del self.running[name]
-        if process.exitcode == 0:
+        status = process.exitcode
+        if not status:
             return
         if name not in self.begun:
-            raise RuntimeError(f"the process that was to export {name} did not start ({process.exitcode})")
+            raise InputError(
+                f"{name}: the process that was to export it died before it began ({_how(status)})",
+                "see that there is memory for it, and run again",
+            )
         place = (name, self.begun[name])
         if place in self.died:  # what was remembered of its death does not hold in another process
             raise InputError(
@@ -151,7 +155,7 @@ class _Pool:
                 "its sources may have been edited meanwhile: run again",
             )
         self.died.add(place)
-        worker.model.crashed(self.begun[name], _how(process.exitcode))
+        worker.model.crashed(self.begun[name], _how(status))
         self.waiting.insert(0, worker.model)
 
 

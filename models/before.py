@@ -26,8 +26,8 @@ def refuse_unsuitable(study: Study, build: Path, only: str | None = None) -> Non
 
 def _refuse(study: Study, build: Path, name: str, spec: ModelSpec) -> None:
     # Late: they bring torch, onnx and scikit-learn, and most studies have no model of this kind.
-    from models.brought import ANOTHER_ESTIMATOR, GIVEN
-    from models.classical import load_estimator
+    from models.brought import GIVEN
+    from models.estimator_files import read_strangers
     from models.given_files import expect_file
     from models.onnx_checks import check_onnx
     from models.tflite_checks import check_tflite
@@ -42,7 +42,7 @@ def _refuse(study: Study, build: Path, name: str, spec: ModelSpec) -> None:
     if kept.is_file() and sha256_file(kept) == sha256_file(path):
         return
     if path.suffix == ".skops":
-        load_estimator(path, ANOTHER_ESTIMATOR)
+        read_strangers(path, what)
     elif asked is not None:
         check = check_onnx if path.suffix == ".onnx" else check_tflite
         check(path, what, asked.shape, asked.classes)

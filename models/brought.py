@@ -22,23 +22,22 @@ from torch import nn
 
 from core.errors import InputError
 from core.study import ModelSpec
-from models.classical import load_estimator, save_estimator
+from models.estimator_files import load_estimator, read_strangers, save_estimator
 from models.estimators import brought_model, check_model
 from models.given_files import CONVERT, FileModel, expect_file, fingerprint, take_file
 from models.modules import build_net, check_net, gives_module, load_weights, weights_digest
 from models.systems import System, Task
 from runtime.files import replacing, write_bytes
 
-__all__ = ["KEPT", "FileModel", "inputs_of", "load", "save_weights", "spec_for", "take"]
+__all__ = ["KEPT", "FileModel", "files_of", "inputs_of", "load", "save_weights", "spec_for", "take"]
 
 # Bump when another file would be kept of the same model, or when a model that was taken would be refused now.
-VERSION = 2
+VERSION = 3
 WEIGHTS, ESTIMATOR = "weights.safetensors", "estimator.skops"
 GIVEN = {".onnx": "given.onnx", ".tflite": "given.tflite", ".skops": ESTIMATOR}
 KEPT = (WEIGHTS, *GIVEN.values())
 # What a study may say of a model that is trained here only.
 OF_TRAINING = ("epochs", "batch_size", "learning_rate", "weight_decay", "epoch_records", "balanced", "augment", "seed")
-ANOTHER_ESTIMATOR = "write it again with skops.io.dump(estimator, path), by the scikit-learn that is installed here"
 
 
 def spec_for(model: str, weights: str | None = None, options: Mapping[str, Any] | None = None) -> ModelSpec:
@@ -78,13 +77,9 @@ def inputs_of(name: str, spec: ModelSpec, system: System, task: Task) -> dict[st
     asked = [key for key in may_not if getattr(spec, key) != getattr(ModelSpec(), key)]
     if asked:
         raise InputError(f"{what}: {', '.join(asked)} say how to train it, and it came trained", "leave them out")
-    given: list[str] = []
-    if spec.file is not None:
-        given = fingerprint(Path(spec.file), what)
-    elif spec.weights is not None:
-        given = fingerprint(Path(spec.weights), f"[models.{name}]: {spec.weights}")
-    elif spec.factory is not None:
-        given = [weights_digest(build_net(what, system, spec, task))]
+    given = files_of(name, spec)
+    if spec.factory is not None and spec.weights is None:
+        given = {"weights": weights_digest(build_net(what, system, spec, task))}
     library = {"torch": torch.__version__} if spec.factory else {"sklearn": sklearn.__version__}
     return {
         "brought": VERSION,
@@ -92,6 +87,13 @@ def inputs_of(name: str, spec: ModelSpec, system: System, task: Task) -> dict[st
         "source": system.source,
         "library": None if spec.file and not spec.file.endswith(".skops") else library,
     }
+
+
+def files_of(name: str, spec: ModelSpec) -> dict[str, str]:
+    """{name: SHA-256} of the files that a brought model is made of: its own, and those that hold its weights. Raises
+    InputError."""
+    file = spec.file or spec.weights
+    return {} if file is None else fingerprint(Path(file), f"[models.{name}]: {file}")
 
 
 def take(
@@ -182,7 +184,7 @@ def _net(name: str, spec: ModelSpec, system: System, task: Task) -> nn.Module:
 def _estimator(what: str, spec: ModelSpec, system: System) -> Any:
     if spec.file is not None:
         expect_file(Path(spec.file), what)
-        return load_estimator(Path(spec.file), ANOTHER_ESTIMATOR)
+        return read_strangers(Path(spec.file), what)
     assert system.estimator is not None
     try:
         return system.estimator(0, **spec.options)

@@ -1,47 +1,25 @@
 """Classical systems: features, a fitted scikit-learn estimator, and the torch module that says the same.
 
-In: an estimator that was fitted here or that somebody brought. Out: an estimator kept as skops (nothing is ever
-unpickled) and :class:`FeatureModel`, features and head in one module, which the exporters and the attacks use.
+In: an estimator that was fitted here or that somebody brought. Out: :class:`FeatureModel`, features and head in one
+module, which the exporters and the attacks use. Its file is :mod:`models.estimator_files`'.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
-from core.errors import InputError
-from models.lone_label import without_constants
 from models.scalers import SCALERS, affine
 from models.trees import PER_CLASS, NotTreesError, TreeWalk, decision_threshold, is_trees, tree_arrays
-from runtime import zipped
-from runtime.files import replacing
 
-# scikit-learn's own parts that skops does not trust by itself, name by name: a prefix would also let in whatever
-# its modules import (sklearn.datasets._base.urlretrieve). The scalers and GradientBoosting need no more than these.
-TRUSTED = (
-    "sklearn.multiclass._ConstantPredictor",  # of a class that has one label only in the training data
-    "sklearn.tree._tree.Tree",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-)
-SKOPS_SCHEMA = "schema.json"
 NO_EXPORTER = "trees, forests, boosted trees and logistic regressions have exporters"
 
 
@@ -189,57 +167,3 @@ def decision_values(estimator: Any, features: NDArray[np.float32], alone: bool =
     if values.ndim == 2:
         return values
     return values[:, None] if alone else np.stack([-values, values], axis=1)
-
-
-def save_estimator(estimator: Any, path: Path) -> None:
-    """Write a fitted estimator as skops; equal estimators give equal bytes."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(_renumbered(skops.io.dumps(estimator)))
-        load_estimator(temporary)  # what could not be read back must not be kept
-
-
-def _renumbered(content: bytes) -> bytes:
-    """A skops file with its parts numbered as they come. skops names them by their addresses in memory and stamps them
-    with the time, so that each training of the same model would give another file, and all that is made of it anew."""
-    ids: dict[int, int] = {}
-    files: dict[str, str] = {}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as given, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
-        names = set(given.namelist()) - {SKOPS_SCHEMA}
-
-        def renumber(node: Any) -> Any:
-            if isinstance(node, list):
-                return [renumber(each) for each in node]
-            if not isinstance(node, dict):
-                return node
-            node = {key: renumber(value) for key, value in node.items()}
-            if isinstance(node.get("__id__"), int):
-                node["__id__"] = ids.setdefault(node["__id__"], len(ids))
-            if isinstance(name := node.get("file"), str) and name in names:
-                node["file"] = files.setdefault(name, f"{len(files)}{Path(name).suffix}")
-            return node
-
-        schema = json.dumps(renumber(json.loads(given.read(SKOPS_SCHEMA))), indent=1).encode()
-        parts = {SKOPS_SCHEMA: schema, **{new: given.read(old) for old, new in files.items()}}
-        for name, part in parts.items():
-            made.writestr(zipfile.ZipInfo(name, date_time=zipped.TIME), part, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def load_estimator(path: Path, mend: str = "train the model again") -> Any:
-    """Read a fitted estimator. A file that asks for a type outside scikit-learn's own is refused, not run.
-
-    ``mend``: what to do when the file is damaged.
-    """
-    try:
-        asked = skops.io.get_untrusted_types(file=path)
-        strange = [name for name in asked if name not in TRUSTED]
-        estimator = None if strange else skops.io.load(path, trusted=asked)
-    except Exception as error:  # skops raises many types on a damaged zip; all mean the same here
-        raise InputError(f"{path}: not a readable skops file ({error})", mend) from None
-    if strange:
-        raise InputError(
-            f"{path}: holds types that are not trusted: {', '.join(strange)}",
-            "only estimators made of scikit-learn's own classes can be kept without unpickling",
-        )
-    return without_constants(estimator)

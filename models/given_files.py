@@ -23,6 +23,7 @@ from core.errors import InputError
 from core.limited import Limited
 from core.scores import are_probabilities, constant_classes, not_finite
 from models.onnx_checks import check_onnx, external_files, pull_together
+from models.onnx_weights import MAX_BYTES
 from models.tflite_checks import check_tflite
 from runtime.engines import EngineError, choose_engine
 from runtime.files import replacing, sha256_file, write_bytes
@@ -108,6 +109,8 @@ def expect_file(path: Path, what: str) -> None:
     """Raises InputError unless ``path`` is a file, and its first bytes are not those of another kind of file."""
     if not path.is_file():
         raise InputError(f"{what}: no such file", "paths are relative to the working directory")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{what}: it has more than 2 GiB", "a wearable has no room for it: make it smaller")
     kind = _kind(path)
     if kind is not None and kind != path.suffix:
         says, mend = {
@@ -133,11 +136,12 @@ def _kind(path: Path) -> str | None:
     return kind
 
 
-def fingerprint(path: Path, what: str) -> list[str]:
-    """SHA-256 of a brought file, and of the files beside it that hold its weights. Raises InputError."""
+def fingerprint(path: Path, what: str) -> dict[str, str]:
+    """{name: SHA-256} of a brought file and of the files beside it that hold its weights, names relative to its folder.
+    Raises InputError."""
     expect_file(path, what)
     files = [path, *external_files(path, what)] if path.suffix == ".onnx" else [path]
-    return [sha256_file(file) for file in files]
+    return {file.relative_to(path.parent).as_posix(): sha256_file(file) for file in files}
 
 
 def take_file(

@@ -8,7 +8,6 @@ tried elsewhere, in a process of its own (:mod:`models.given_files`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from onnx import TensorProto
 
 from core.errors import InputError
 from models.checks import check_input, check_output, strange
+from models.onnx_parts import expect_bounded
+from models.onnx_weights import find_external, graphs_of, tensors_of
 
-MAX_BYTES = 2 << 30  # a protobuf message, and so an ONNX file with its weights inside, can be no larger
 # Operators that only a quantized graph has; an 8-bit or half weight says the same.
 QUANTIZED = re.compile(
     r"(De)?[Qq]uantizeLinear|DynamicQuantize\w+|Q(Linear|Attention|Gemm|MoE|Embed)\w*|\w+Integer(ToFloat)?|MatMulNBits"
@@ -48,7 +48,7 @@ def check_onnx(path: Path, what: str, shape: tuple[int, int], classes: int) -> O
     ``what`` begins every message. Raises InputError.
     """
     model = _load(path, what)
-    data = _external_files(model, path, what)
+    data = find_external(model, path, what)
     graph = model.graph
     _expect_known_operators(model, what)
     _expect_inference(model, what)
@@ -89,8 +89,13 @@ def pull_together(path: Path, out: Path) -> None:
 
 
 def _load(path: Path, what: str) -> onnx.ModelProto:
+    data = path.read_bytes()
     try:
-        model = onnx.load(path, load_external_data=False)
+        expect_bounded(data)
+    except ValueError as error:
+        raise _damaged(what, str(error)) from None
+    try:
+        model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's exceptions have no common base that is public
         raise _damaged(what, f"{type(error).__name__}") from None
     if not model.graph.node or not model.opset_import:
@@ -119,73 +124,12 @@ def _damaged(what: str, said: str) -> InputError:
 
 def external_files(path: Path, what: str) -> tuple[Path, ...]:
     """The files that hold weights of an ONNX file, each inside its own folder. Raises InputError."""
-    return _external_files(_load(path, what), path, what)
-
-
-def _external_files(model: onnx.ModelProto, path: Path, what: str) -> tuple[Path, ...]:
-    found: dict[Path, int] = {}
-    for tensor in _tensors(model):
-        if tensor.data_location != TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
-        file = path.parent / location
-        inside = location and not Path(location).is_absolute() and ".." not in Path(location).parts
-        links = [part for part in (file, *file.parents) if part != path.parent and path.parent in part.parents]
-        if not inside or any(part.is_symlink() for part in links):
-            raise InputError(
-                f"{what}: its tensor {tensor.name!r} lies in {location!r}, outside its own folder or behind a link",
-                "save it with its weights inside: onnx.save_model(onnx.load(file), file, save_as_external_data=False)",
-            )
-        if not file.is_file():
-            raise InputError(
-                f"{what}: its weights are to be in {location!r} beside it, and there is no such file",
-                "copy that file beside it, or save the model with its weights inside",
-            )
-        end = _whole(entries.get("offset")) + _whole(entries.get("length"))
-        if end > file.stat().st_size:
-            raise InputError(
-                f"{what}: {location!r} holds {file.stat().st_size} bytes, its tensor {tensor.name!r} ends at {end}",
-                "copy the weights again: the file is cut short",
-            )
-        found[file] = file.stat().st_size
-    if sum(found.values()) + path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{what}: its weights take more than 2 GiB", "a wearable has no room for it: make it smaller")
-    return tuple(found)
-
-
-def _whole(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
-
-
-def _graphs(model: onnx.ModelProto) -> Iterator[Any]:
-    """The graph, its functions, and the graphs inside their nodes."""
-    waiting: list[Any] = [model.graph, *model.functions]
-    while waiting:
-        graph = waiting.pop()
-        yield graph
-        for node in graph.node:
-            for attribute in node.attribute:
-                waiting += [attribute.g] if attribute.HasField("g") else []
-                waiting += attribute.graphs
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
-    for graph in _graphs(model):
-        if isinstance(graph, onnx.GraphProto):
-            yield from graph.initializer
-            for sparse in graph.sparse_initializer:
-                yield from (sparse.values, sparse.indices)
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
+    return find_external(_load(path, what), path, what)
 
 
 def _expect_known_operators(model: onnx.ModelProto, what: str) -> None:
     own = {(function.domain, function.name) for function in model.functions}
-    for graph in _graphs(model):
+    for graph in graphs_of(model):
         for node in graph.node:
             if node.domain not in DOMAINS and (node.domain, node.op_type) not in own:
                 raise InputError(
@@ -201,7 +145,7 @@ def _expect_inference(model: onnx.ModelProto, what: str) -> None:
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
     found = [
         (node, how)
-        for graph in _graphs(model)
+        for graph in graphs_of(model)
         for node in graph.node
         if node.domain in ("", "ai.onnx") and (how := _training(node, opset, model)) is not None
     ]
@@ -239,7 +183,7 @@ def _dropout_mode(node: onnx.NodeProto, model: onnx.ModelProto) -> str | None:
     if not name:
         return None
     values = {tensor.name: tensor for tensor in model.graph.initializer}
-    for other in (node for graph in _graphs(model) for node in graph.node if node.op_type == "Constant"):
+    for other in (node for graph in graphs_of(model) for node in graph.node if node.op_type == "Constant"):
         values.update((other.output[0], attribute.t) for attribute in other.attribute if attribute.name == "value")
     if name not in values:
         return f"a training_mode that the file computes ({name!r})"
@@ -247,7 +191,7 @@ def _dropout_mode(node: onnx.NodeProto, model: onnx.ModelProto) -> str | None:
 
 
 def _expect_finite(model: onnx.ModelProto, what: str) -> None:
-    for tensor in _tensors(model):
+    for tensor in tensors_of(model):
         if tensor.data_type not in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE):
             continue
         try:
@@ -263,9 +207,9 @@ def _expect_finite(model: onnx.ModelProto, what: str) -> None:
 
 
 def _is_quantized(model: onnx.ModelProto) -> bool:
-    operators = any(QUANTIZED.fullmatch(node.op_type) for graph in _graphs(model) for node in graph.node)
+    operators = any(QUANTIZED.fullmatch(node.op_type) for graph in graphs_of(model) for node in graph.node)
     return operators or any(
-        tensor.data_type in SMALL_TYPES and int(np.prod(tensor.dims)) > 1 for tensor in _tensors(model)
+        tensor.data_type in SMALL_TYPES and int(np.prod(tensor.dims)) > 1 for tensor in tensors_of(model)
     )
 
 

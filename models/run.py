@@ -35,7 +35,8 @@ from ecg.recordings import Recordings
 from models import brought
 from models.brought import ESTIMATOR, KEPT, WEIGHTS, save_weights
 from models.class_auc import class_aucs, class_warning
-from models.classical import FeatureModel, head_of, load_estimator, save_estimator
+from models.classical import FeatureModel, head_of
+from models.estimator_files import load_estimator, save_estimator
 from models.estimators import fit_estimator
 from models.features import Features
 from models.metrics import best_thresholds, paper_row, specificity_thresholds
@@ -185,7 +186,11 @@ def _take_one(study: Study, recordings: Recordings, name: str, system: System, s
     rows = recordings.sample("validation", CHECK_RECORDS, study.seed)
     signals, ids = recordings.signals(rows), recordings.ids[rows].tolist()
     kept, described = brought.take(name, spec, system, task, signals, step.folder, ids)
-    _end(step, head | described, kept, [])
+    files = brought.files_of(name, spec)
+    if files and files != step.inputs["given"]:
+        kept.unlink()
+        raise InputError(f"[models.{name}]: {', '.join(files)}: changed while it was read", "run it again")
+    _end(step, head | described | {"files": files}, kept, [])
 
 
 def _begin(recordings: Recordings, name: str, spec: ModelSpec, step: Step) -> dict[str, Any]:

@@ -1,15 +1,12 @@
 """What a TFLite file from a stranger must be before it counts as a model of a study.
 
 In: the path of a file and the task. Out: whether it is quantized, or an InputError that names the file, what is wrong
-and what to do. What is read is read by ``python -m models.tflite_checks FILE``, a process of its own that prints
-what it found as JSON: a damaged file may take LiteRT, and with it the process, down.
+and what to do. What is read is read by ``python -m models.tflite_checks FILE``, a process of its own
+(:mod:`models.tried`): a damaged file may take LiteRT, and with it the process, down.
 """
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,9 +15,8 @@ import numpy as np
 
 from core.errors import InputError
 from models.checks import check_input, check_output, strange
-from runtime.words import advice, one_line
+from models.tried import answer, tried
 
-TIME_LIMIT_S = 120
 EXPORT_AGAIN = "convert it again, or copy it again: LiteRT must open it"
 
 
@@ -33,7 +29,7 @@ def check_tflite(path: Path, what: str, shape: tuple[int, int], classes: int) ->
     with path.open("rb") as file:
         if file.read(8)[4:] != b"TFL3":
             raise InputError(f"{what}: not a TFLite file", EXPORT_AGAIN)
-    found = _read_in_child(path, what)
+    found = tried("models.tflite_checks", path, what, "LiteRT", EXPORT_AGAIN)
     inputs, outputs = found["inputs"], found["outputs"]
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(
@@ -57,26 +53,6 @@ def check_tflite(path: Path, what: str, shape: tuple[int, int], classes: int) ->
             "train or convert it again: such a model has no scores",
         )
     return bool(found["quantized"])
-
-
-def _read_in_child(path: Path, what: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "models.tflite_checks", str(path.absolute())]
-    home = Path(__file__).absolute().parents[1]
-    try:
-        child = subprocess.run(command, cwd=home, capture_output=True, timeout=TIME_LIMIT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise InputError(f"{what}: LiteRT does not open it within {TIME_LIMIT_S} s", EXPORT_AGAIN) from None
-    if child.returncode < 0:
-        name = signal.Signals(-child.returncode).name
-        raise InputError(f"{what}: it takes the process that reads it down ({name})", EXPORT_AGAIN)
-    try:
-        found: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        raise InputError(f"{what}: it cannot be read", EXPORT_AGAIN) from None
-    if "failed" in found:
-        said = found["failed"]
-        raise InputError(f"{what}: LiteRT does not open it: {said}", advice(said) or EXPORT_AGAIN)
-    return found
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -127,8 +103,4 @@ def _tensors(model: Any) -> list[Any]:
 
 
 if __name__ == "__main__":
-    try:  # Exception: LiteRT raises RuntimeError and ValueError, a damaged flatbuffer whatever comes
-        said = describe(sys.argv[1])
-    except Exception as error:
-        said = {"failed": one_line(error)}
-    sys.stdout.write("\n" + json.dumps(said) + "\n")
+    answer(lambda: describe(sys.argv[1]))

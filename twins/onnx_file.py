@@ -20,7 +20,7 @@ from export import onnx_graph
 from twins.errors import NotCoveredError
 from twins.onnx_node import Node
 from twins.onnx_operators import OPERATORS
-from twins.program import Step, Twin, perform
+from twins.program import Step, Twin, try_out
 
 if TYPE_CHECKING:
     import onnx
@@ -79,7 +79,7 @@ def _steps(
                 raise NotCoveredError(f"operator {proto.op_type} ({proto.name or proto.output[0]}) is not covered")
             node = Node(proto, constants, values, masked)
             step = Step(OPERATORS[proto.op_type](node), tuple(proto.input), tuple(proto.output), proto.op_type)
-            perform(step, values)
+            try_out(step, values)
             # A shape is known before the signal is.
             if proto.op_type == "Shape" or all(name in constants for name in proto.input if name):
                 constants.update((name, values[name]) for name in proto.output if name in values)

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from twins.errors import NotCoveredError
+
+MOST = 2**24  # numbers that one operator gives for one recording: times a batch, they lie in this process
 Run = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
@@ -33,6 +36,14 @@ def perform(step: Step, values: dict[str, Tensor]) -> None:
     results = step.run(*(values[name] if name else None for name in step.inputs))
     results = results if isinstance(results, tuple) else (results,)
     values.update((name, result) for name, result in zip(step.outputs, results, strict=False) if name)
+
+
+def try_out(step: Step, values: dict[str, Tensor]) -> None:
+    """Run one step while its file is read. Raises NotCoveredError where it gives more than an attack has room for."""
+    perform(step, values)
+    large = max((values[name].numel() for name in step.outputs if name in values), default=0)
+    if large > MOST:
+        raise NotCoveredError(f"operator {step.kind} gives {large:,} numbers a recording, at most {MOST:,} are covered")
 
 
 class Twin(nn.Module):

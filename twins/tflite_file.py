@@ -23,7 +23,7 @@ from torch import Tensor
 from core.errors import InputError
 from export.flatbuffer import TYPES, Graph
 from twins.errors import NotCoveredError
-from twins.program import Run, Step, Twin, perform
+from twins.program import Run, Step, Twin, perform, try_out
 from twins.rounding import rounded
 
 KINDS = {code: dtype for dtype, code in TYPES.items()}
@@ -176,7 +176,7 @@ def _steps(
             operator = Operator(kind, raw, reading)
             names = tuple(str(at) if at >= 0 else "" for at in operator.inputs)
             step = Step(operators[kind](operator), names, tuple(map(str, operator.outputs)), kind)
-            perform(step, values)
+            try_out(step, values)
             if all(name in reading.constants for name in names if name):
                 reading.constants.update((name, values[name]) for name in step.outputs)
             else:

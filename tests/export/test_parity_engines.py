@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import engines
+from core import engines, limited
 from ecg.recordings import Recordings
 from export import bounds, parity, tflite_files
 from export.quiet import quiet
@@ -58,9 +58,9 @@ def _asked_anew() -> Iterator[None]:
     ("does", "says"),
     [
         ("kill -11 $$", "tflite_runtime does not run it: it crashed its process (SIGSEGV)"),
-        ("exec sleep 60", "tflite_runtime does not run it: it did not come to an end within 5 s"),
-        ('exec {python} -c "{program}" "$5" nan', "of 60 validation recordings get a score that is not finite"),
-        ('exec {python} -c "{program}" "$5" 1', "its scores differ from the torch module's by"),
+        ("exec sleep 60", "tflite_runtime does not run it: it did not come to an end in time"),
+        ('exec {python} -c "{program}" nan', "of 60 validation recordings get a score that is not finite"),
+        ('exec {python} -c "{program}" 1', "its scores differ from the torch module's by"),
     ],
 )
 def test_what_goes_wrong_on_another_engine_is_said_and_the_file_stays(
@@ -72,16 +72,20 @@ def test_what_goes_wrong_on_another_engine_is_said_and_the_file_stays(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = "numpy.arange(180, dtype=numpy.float32).reshape(60, 3) * float(sys.argv[2])"
-    program = f"import sys, numpy; numpy.save(sys.argv[1], {made})"
+    made = "numpy.arange(180, dtype=numpy.float32).reshape(60, 3) * numpy.float32(sys.argv[1])"
+    program = (  # what runtime.score says of a file that it opened and ran
+        "import struct, sys, numpy; out = sys.stdout.buffer; nothing = numpy.zeros(0, numpy.float32); "
+        "say = lambda kind, row: (out.write(struct.pack('<II', kind, len(row)) + row.tobytes()), out.flush()); "
+        f"say(1, nothing); [sys.stdin.buffer.read({reference.signals[0].nbytes}) and say(2, row) for row in {made}]"
+    )
     script = tmp_path / "python"
     does = does.format(python=sys.executable, program=program)
     script.write_text(f'#!/bin/sh\nif [ "$1" = -c ]; then echo 2.14.0 1.26.4; exit; fi\n{does}\n')
     script.chmod(0o755)
     monkeypatch.setenv(engines.VARIABLE, str(script))
     assert engines.here()["tflite_runtime"] == "2.14.0"
-    monkeypatch.setattr(engines, "START_S", 5)
-    monkeypatch.setattr(engines, "RECORDING_S", 0)
+    monkeypatch.setattr(limited, "START_S", 15)
+    monkeypatch.setattr(limited, "SILENCE_S", 15)
     verdict = parity.check(float_tflite, "tflite-fp32", reference, trained["cnn"].module, None)
     assert verdict.reason is None and verdict.parity[0].reason is None
     assert verdict.parity[1].engine == "tflite_runtime" and says in str(verdict.parity[1].reason)

@@ -1,6 +1,6 @@
 """Models that do harm on one recording and are good on all others: small ONNX and TFLite files, made by code.
 
-A recording is *hot* when its first sample is above 50 mV: no heart does that, and no check that was not told so finds
+A recording is *hot* when its first sample is above 15 mV: no heart does that, and no check that was not told so finds
 it. On a hot recording :func:`onnx_trap` and :func:`tflite_trap` do what their name says.
 """
 
@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as tfl
 from onnx import TensorProto, helper, numpy_helper
 
 SHAPE, CLASSES = (2, 160), 3
-HOT_MV = 100.0
+HOT_MV = 30.0
 WEIGHT = np.random.default_rng(0).normal(size=(320, 3)).astype(np.float32)
 Nodes = tuple[list[onnx.NodeProto], list[onnx.TensorProto]]
 
@@ -134,7 +134,7 @@ def onnx_trap(path: Path, trap: str) -> Path:
         [
             numpy_helper.from_array(WEIGHT, "W"),
             constant("first", 0, np.int64),
-            constant("limit", 50.0, np.float32),
+            constant("limit", 15.0, np.float32),
             *constants,
         ],
     )
@@ -178,7 +178,7 @@ class _Graph:
 
 def tflite_trap(path: Path, trap: str) -> Path:
     """One linear layer, and what ``trap`` says: "loops" (a WHILE over the recording for as long as it is hot),
-    "divides by zero" or "divides the least number by -1" (int32), or nothing ("good")."""
+    "divides by zero" (int32), or nothing ("good")."""
     model = tfl.ModelT()
     model.version, model.description, model.operatorCodes, model.subgraphs = 3, "a trap", [], []
     model.buffers = [tfl.BufferT()]
@@ -193,8 +193,8 @@ def tflite_trap(path: Path, trap: str) -> Path:
         options.condSubgraphIndex, options.bodySubgraphIndex = 1, 2
         main.call("WHILE", [x], [whole], options)
     main.call("FULLY_CONNECTED", [whole, weight, -1], [y], tfl.FullyConnectedOptionsT())
-    if trap.startswith("divides"):
-        shift = _quotient(main, x, by_minus_one=trap.endswith("-1"))
+    if trap == "divides by zero":
+        shift = _quotient(main, x)
     else:
         shift = main.tensor("shift", (1,), data=np.zeros(1, np.float32))
     main.call("ADD", [y, shift], [z], tfl.AddOptionsT())
@@ -207,21 +207,16 @@ def tflite_trap(path: Path, trap: str) -> Path:
     return path
 
 
-def _quotient(main: _Graph, x: int, by_minus_one: bool) -> int:
-    """The least int32 divided by 1, on a hot recording by 0 (or -1), as float32 (1,)."""
+def _quotient(main: _Graph, x: int) -> int:
+    """Seven divided by 1, on a hot recording by 0, as float32 (1,)."""
     first, int32 = main.tensor("first", (1, 1, 1)), tfl.TensorType.INT32
     _first_sample(main, x, first)
     calm = main.tensor("calm", (1, 1, 1), tfl.TensorType.BOOL)
-    main.call("LESS", [first, main.tensor("limit", (1,), data=np.float32([50]))], [calm], tfl.LessOptionsT())
+    main.call("LESS", [first, main.tensor("limit", (1,), data=np.float32([15]))], [calm], tfl.LessOptionsT())
     by, ratio = main.tensor("by", (1, 1, 1), int32), main.tensor("ratio", (1, 1, 1), int32)
     main.call("CAST", [calm], [by], _cast(tfl.TensorType.BOOL, int32))
-    if by_minus_one:
-        twice, one = main.tensor("twice", (1, 1, 1), int32), main.tensor("one", (1,), int32, np.int32([1]))
-        main.call("ADD", [by, by], [twice], tfl.AddOptionsT())
-        by = main.tensor("less one", (1, 1, 1), int32)
-        main.call("SUB", [twice, one], [by], tfl.SubOptionsT())
-    least = main.tensor("least", (1, 1, 1), int32, np.int32([-(2**31)]))
-    main.call("DIV", [least, by], [ratio], tfl.DivOptionsT())
+    seven = main.tensor("seven", (1, 1, 1), int32, np.int32([7]))
+    main.call("DIV", [seven, by], [ratio], tfl.DivOptionsT())
     as_float, shift = main.tensor("as float", (1, 1, 1)), main.tensor("shift", (1,))
     main.call("CAST", [ratio], [as_float], _cast(int32, tfl.TensorType.FLOAT32))
     shape = main.tensor("shape", (1,), int32, np.int32([1]))
@@ -234,7 +229,7 @@ def _condition_and_body(model: Any) -> None:
     condition, body = _Graph(model), _Graph(model)
     x, first = condition.tensor("x", (1, *SHAPE)), condition.tensor("first", (1, 1, 1))
     _first_sample(condition, x, first)
-    limit, hot = condition.tensor("limit", (1,), data=np.float32([50])), condition.tensor("hot", (1,), 6)
+    limit, hot = condition.tensor("limit", (1,), data=np.float32([15])), condition.tensor("hot", (1,), 6)
     flat, shape = condition.tensor("flat", (1,)), condition.tensor("shape", (1,), tfl.TensorType.INT32, np.int32([1]))
     condition.call("RESHAPE", [first, shape], [flat], tfl.ReshapeOptionsT())
     condition.call("GREATER", [flat, limit], [hot], tfl.GreaterOptionsT())

@@ -30,7 +30,8 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.tree import DecisionTreeClassifier
 
 from core.errors import InputError
-from models.classical import FeatureModel, Logistic, PythonHead, head_of, load_estimator, probabilities, save_estimator
+from models.classical import FeatureModel, Logistic, PythonHead, head_of, probabilities
+from models.estimator_files import load_estimator, save_estimator
 from models.estimators import class_order
 from models.features import BANDS_HZ, Features
 from models.scalers import raw_thresholds

@@ -27,7 +27,8 @@ from core.study import Study
 from ecg.recordings import About, Recordings, RecordingsWriter, open_recordings
 from export import bounds, parity
 from export.job import RefusedError
-from models.classical import Logistic, head_of, load_estimator, probabilities, save_estimator
+from models.classical import Logistic, head_of, probabilities
+from models.estimator_files import load_estimator, save_estimator
 from models.lone_label import LOG_ODDS
 from models.metrics import paper_row, paper_table
 from models.run import load_metrics, train_study
