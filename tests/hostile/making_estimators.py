@@ -51,8 +51,13 @@ def npy(array: np.ndarray, **changes: Any) -> bytes:
     return held.getvalue() + array.tobytes()
 
 
-def bomb(path: Path, name: str = "0.npy", megabytes: int = 4000, begins: bytes = b"") -> Path:
-    """``megabytes`` of zeros in one member of a file of 4 MB, and no such memory needed to make it."""
+ARRAY = {"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNode", "type": "numpy"}
+
+
+def bomb(path: Path, name: str = "0.npy", megabytes: int = 4000) -> Path:
+    """An array of ``megabytes`` of zeros in a file of 4 MB, and a schema that asks for it; it takes no such memory to
+    make."""
+    begins = npy(np.zeros(0, np.uint8), shape=(megabytes << 20,))
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = packer.compress(begins) + packer.flush(zlib.Z_FULL_FLUSH)
     data += (packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)) * megabytes + packer.flush()
@@ -62,6 +67,9 @@ def bomb(path: Path, name: str = "0.npy", megabytes: int = 4000, begins: bytes =
     entry = b"PK\x01\x02\x14\x00" + head + struct.pack("<HHHII", 0, 0, 0, 0, 0) + name.encode()
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(entry), len(local) + len(data), 0)
     path.write_bytes(local + data + entry + end)
+    asked = {**ARRAY, "__id__": 1, "file": name, "protocol": skops.io._protocol.PROTOCOL, "_skops_version": "0.11"}
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", json.dumps(asked))
     return path
 
 
@@ -87,9 +95,9 @@ def with_schema(path: Path, kind: str, change: Callable[[str], str]) -> Path:
 
 def asks_often(path: Path, times: int = 3000) -> Path:
     """A schema that asks for one array of 800 kB ``times`` times."""
-    schema = json.loads(members_of("linear")["schema.json"])
-    array = {"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNode", "type": "numpy"}
-    many = [{**array, "__id__": 10**6 + at, "file": "large.npy"} for at in range(times)]
+    members = members_of("linear")
+    schema = json.loads(members["schema.json"])
+    many = [{**ARRAY, "__id__": 10**6 + at, "file": "large.npy"} for at in range(times)]
     schema["content"]["content"]["more"] = {
         "__class__": "list",
         "__module__": "builtins",
@@ -98,7 +106,7 @@ def asks_often(path: Path, times: int = 3000) -> Path:
         "__id__": 1,
     }
     large = npy(RNG.normal(size=100_000))
-    return pack(path, {**members_of("linear"), "schema.json": json.dumps(schema).encode(), "large.npy": large})
+    return pack(path, {**members, "schema.json": json.dumps(schema).encode(), "large.npy": large})
 
 
 def damaged(path: Path, seed: int) -> Path:

@@ -44,8 +44,7 @@ def member(name: str, content: bytes, kind: str = "linear", **how: Any) -> Make:
 
 
 def nested(path: Path) -> Path:
-    begins = npy(np.zeros(0, np.uint8), shape=(700 << 20,))
-    inner = making.bomb(path.with_name("inner.zip"), "data.npy", 700, begins)
+    inner = making.bomb(path.with_name("inner.zip"), "data.npy", 700)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("schema.json", members_of("linear")["schema.json"])
         archive.write(inner, "matrix.npz")
@@ -91,9 +90,9 @@ def another_tree(path: Path) -> Path:
 
 # name: (how the archive is made, what the sentence says)
 WRONG: dict[str, tuple[Make, str]] = {
-    "4 MB that unpack to 4 GB": (making.bomb, "unpack to 4,194,304,000 bytes"),
+    "4 MB that unpack to 4 GB": (making.bomb, "unpack to 4,194,304,"),
     "an archive in it that unpacks to 700 MB": (nested, "its arrays unpack to"),
-    "an array asked for 3,000 times": (making.asks_often, "its schema asks for 2,400"),
+    "an array asked for 3,000 times": (making.asks_often, "its schema asks for 2,400,"),
     "a schema of 70 MB": (
         lambda f: pack(f, {"schema.json": bytes(70 << 20), "noise": np.random.default_rng(0).bytes(1 << 20)}),
         "its schema has 73,400,320 bytes",
