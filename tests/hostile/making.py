@@ -144,3 +144,20 @@ def copied(source: Path, target: Path) -> Path:
     """A fresh copy of a folder."""
     shutil.rmtree(target, ignore_errors=True)
     return Path(shutil.copytree(source, target))
+
+
+def damaged_text(content: bytes, rng: random.Random) -> bytes:
+    """A text file in which a few places were overwritten, cut out, filled with bytes or with signs of its syntax."""
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 8)):
+        at = rng.randrange(len(data))
+        match rng.randrange(4):
+            case 0:
+                data[at] = rng.randrange(256)
+            case 1:
+                del data[at : at + rng.randint(1, len(data) // 10)]
+            case 2:
+                data[at:at] = rng.randbytes(rng.randint(1, 20))
+            case _:
+                data[at:at] = rng.choice('[]{}"=.,0123456789e-').encode() * rng.randint(1, 99)
+    return bytes(data)

@@ -3,6 +3,7 @@ the folders there, of which only what we made, or found empty, is written to and
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from bench.reach import named_devices
 from core.errors import InputError
 from tests.bench.devices.test_ssh import write_bundle
 from tests.hostile import lying_ssh
+from tests.hostile.making import damaged_text, expect_sentence
 
 TAKEN = [DEVICE, DEVICE.upper(), *(core.device for core in CORES.values()), "Emulated-new"]
 LOCAL_SSH = Path(lying_ssh.__file__).with_name("local_ssh.py")
@@ -285,3 +287,33 @@ def test_only_what_is_ours_is_removed(name: str, home: Path, bundle: Path) -> No
     before = seen(home)
     forget(reach(home, bundle).device, bundle, print)
     assert seen(home) == {each: kind for each, kind in before.items() if each not in gone}
+
+
+WHOLE = b"""[pi4]
+address = "pi@board"
+python = "~/venv/bin/python"
+folder = "pulseproof"
+threads = 1
+limit = 100
+minutes = 0.5
+only = ["cnn/*"]
+sets = ["clean"]
+
+[zero]
+address = "pi@zero.local"
+ssh = ["ssh", "-p", "2222"]
+"""
+
+
+def test_three_hundred_damages_are_read_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    path, refused = tmp_path / "devices.toml", 0
+    path.write_bytes(WHOLE)
+    assert [each.name for each in read_devices(path)] == ["pi4", "zero"]
+    for seed in range(300):
+        path.write_bytes(damaged_text(WHOLE, random.Random(seed)))
+        try:
+            read_devices(path)
+        except InputError as error:
+            refused += 1
+            expect_sentence(error.what)
+    assert refused > 150

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from core.errors import InputError
 from core.study import load_study
+from tests.hostile.making import damaged_text, expect_sentence
 
 GOOD = 'name = "x"\ntitle = "t"\n[data]\nsource = "synthetic"\n[models.cnn]\n'
 
@@ -50,6 +52,20 @@ def test_one_sentence(name: str, tmp_path: Path) -> None:
     assert str(path) in refused.value.what and said in refused.value.what
     assert str(refused.value).isprintable() or "\n" in str(refused.value)
     assert "\x1b" not in str(refused.value) and "\u202e" not in str(refused.value)
+
+
+def test_three_hundred_damages_are_read_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    whole = (Path(__file__).parents[2] / "studies" / "mit-bih.toml").read_bytes()
+    path, refused = tmp_path / "x.toml", 0
+    for seed in range(300):
+        path.write_bytes(damaged_text(whole, random.Random(seed)))
+        try:
+            load_study(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in error.what
+            expect_sentence(error.what)
+    assert refused > 200
 
 
 def test_a_byte_order_mark_and_line_ends_of_windows_are_no_damage(tmp_path: Path) -> None:
