@@ -237,6 +237,10 @@ def test_a_study_ends_with_the_file_and_the_recording(tmp_path: Path, recordings
     assert nothing_left(tmp_path) and not (tmp_path / "small" / "models" / "own" / "metrics.json").exists()
 
 
+# Few recordings: the time that they may take grows with the first inferences, which are slow on a busy machine.
+EXPORT = {"recipes": ["onnx-fp32", "onnx-int8-static"], "parity_records": 20, "calibration_records": 20}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("trap", "said"), [("loops", "(out of time)"), ("divides the least number by -1", "(SIGFPE)")])
 def test_a_file_made_of_a_strangers_is_made_in_a_process_that_may_die(
@@ -245,7 +249,7 @@ def test_a_file_made_of_a_strangers_is_made_in_a_process_that_may_die(
     """The trap is in the training recordings, on which ranges of activations are calibrated."""
     monkeypatch.setattr(workers, "FLOOR_S", 20)
     recordings = heated(recordings, recordings.indices("train").tolist())
-    asked = study(onnx_trap(tmp_path / "m.onnx", trap), export={"recipes": ["onnx-fp32", "onnx-int8-static"]})
+    asked = study(onnx_trap(tmp_path / "m.onnx", trap), export=EXPORT)
     trained = train_study(asked, recordings, tmp_path)
     entries = {one.recipe: one for one in export_study(asked, recordings, trained, tmp_path, 1).entries}
     assert entries["onnx-fp32"].status == "ok", entries["onnx-fp32"].reason
