@@ -22,11 +22,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, Ball, Norm
-from attacks.gradient import BATCH, BudgetByBudget, evaluate
-from attacks.objectives import Objective, Watch
-from attacks.references import clean_scores
-from attacks.victims import Victims
+from pulseproof.attacks.aim.ball import LINF, Ball, Norm
+from pulseproof.attacks.aim.objectives import Objective, Watch
+from pulseproof.attacks.aim.references import clean_scores
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import BATCH, BudgetByBudget, evaluate
 
 Worth = Callable[[Tensor], Tensor]  # scores (n, classes) to their value (n,) at one moment of the attack
 

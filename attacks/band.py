@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, TINY, Norm
-from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
-from attacks.objectives import Objective, Watch
-from attacks.plausibility import HIGH_HZ, LOW_HZ
-from attacks.victims import Victims
+from pulseproof.attacks.aim.ball import LINF, TINY, Norm
+from pulseproof.attacks.aim.objectives import Objective, Watch
+from pulseproof.attacks.aim.plausibility import HIGH_HZ, LOW_HZ
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
 
 
 @dataclass(frozen=True)

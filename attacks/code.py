@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from attacks.method import Method
-from attacks.sources import WITHOUT, Source
-from core.code_digest import Code, code_of, module_of, ours
+from pulseproof.attacks.aim.sources import WITHOUT, Source
+from pulseproof.attacks.method import Method
+from pulseproof.core.code_digest import Code, code_of, module_of, ours
 
-TABLE = "attacks.methods"
-ENSEMBLES = "attacks.transfer"
+TABLE = "pulseproof.attacks.methods"
+ENSEMBLES = "pulseproof.attacks.transfer"
 # What measures a set and what writes its steps.
-MEASURING = ("attacks.plausibility", "attacks.recorder")
+MEASURING = ("pulseproof.attacks.aim.plausibility", "pulseproof.attacks.aim.recorder")
 # How recordings, opponents and models reach a method. An ensemble's members are joined by an attack's own module.
-GRID = "attacks.tasks"
+GRID = "pulseproof.attacks.grid.tasks"
 
 
 def code_of_clean() -> tuple[Code, ...]:
@@ -29,13 +29,15 @@ def code_of_clean() -> tuple[Code, ...]:
 
 
 def code_of_set(method: Method, source: Source | None, *, through_twin: bool, noise: bool) -> tuple[Code, ...]:
-    """The code behind one set. ``through_twin``: gradients go through a file's own graph (:mod:`twins`). ``noise``: it
-    takes recorded noise."""
+    """The code behind one set. ``through_twin``: gradients go through a file's own graph (:mod:`pulseproof.twins`).
+    ``noise``: it takes recorded noise."""
     own = code_of(ours(_modules(method)), without=(TABLE,))
     shared = code_of((*MEASURING, GRID), without=(TABLE, ENSEMBLES))
     if source is None:
-        return (own, shared, code_of(("ecg.noise_records",))) if noise else (own, shared)
-    opening = [code_of(("models.fold", "twins.ends"))]  # what folds a net, and what finds its scores before its end
+        return (own, shared, code_of(("pulseproof.ecg.noise_records",))) if noise else (own, shared)
+    opening = [
+        code_of(("pulseproof.models.fold", "pulseproof.twins.ends"))
+    ]  # what folds a net, and what finds its scores before its end
     if source.name.startswith(WITHOUT):
         opening.append(code_of((ENSEMBLES,), without=(TABLE,)))
     if through_twin:

@@ -21,15 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, Norm
-from attacks.ends import alike
-from attacks.gradient import BATCH, NoGradientError
-from attacks.method import Perturbed, Predict, Scene
-from attacks.recorder import Recorder
-from attacks.references import clean_scores, spread_of
-from attacks.victims import Victims
-from core.study import AttackSpec
-from models.metrics import best_thresholds
+from pulseproof.attacks.aim.ball import LINF, Norm
+from pulseproof.attacks.aim.ends import alike
+from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.attacks.aim.references import clean_scores, spread_of
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import BATCH, NoGradientError
+from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.core.study import AttackSpec
+from pulseproof.models.metrics import best_thresholds
 
 INT16 = (-32768, 32767)
 

@@ -1,4 +1,5 @@
-"""Gradient attacks of a fixed number of steps: FGSM, PGD, momentum and Nesterov, in any :class:`~attacks.ball.Ball`.
+"""Gradient attacks of a fixed number of steps: FGSM, PGD, momentum and Nesterov, in any
+:class:`~attacks.aim.ball.Ball`.
 
 In: a differentiable module from millivolts ``(n, leads, samples)`` to scores ``(n, classes)``, recordings with their
 labels, an objective a budget. Out: perturbations in millivolts, one tensor a budget. A module that stands for one
@@ -14,9 +15,9 @@ from typing import Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, TINY, Ball, Norm
-from attacks.objectives import Objective, Watch
-from attacks.victims import Victims
+from pulseproof.attacks.aim.ball import LINF, TINY, Ball, Norm
+from pulseproof.attacks.aim.objectives import Objective, Watch
+from pulseproof.attacks.aim.victims import Victims
 
 BATCH = 64
 

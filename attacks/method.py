@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks.ball import BALLS, NORMS, Norm
-from attacks.victims import Victims
-from core.errors import InputError
-from core.study import AttackSpec
+from pulseproof.attacks.aim.ball import BALLS, NORMS, Norm
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import AttackSpec
 
 # Scores float32 (n, classes) of signals float32 (n, leads, samples) mV, by whatever runs the file; one at a time.
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -59,7 +59,7 @@ class Perturbed:
 class Method(Protocol):
     """``model`` is the source: a module that gives gradients, a :data:`Predict`, or None for a control.
 
-    ``norm``: in which norm the budget is meant (:mod:`attacks.ball` says how each is measured), or ``"none"``.
+    ``norm``: in which norm the budget is meant (:mod:`attacks.aim.ball` says how each is measured), or ``"none"``.
     ``bounded``: whether what it makes keeps within the budget in that norm. Both are declared by every method; what
     goes beyond what it declares is refused, never clipped into it.
 

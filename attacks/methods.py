@@ -9,21 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from attacks.aimed import Aimed
-from attacks.apgd import Apgd
-from attacks.ball import L2
-from attacks.band import Band
-from attacks.disagreement import DisagreementMethod
-from attacks.gradient import Pgd, fgsm, mi_fgsm, ni_fgsm
-from attacks.method import Method
-from attacks.noise import Gaussian, RandomSign, RecordedNoise
-from attacks.smooth import Smooth
-from attacks.sources import Way
-from attacks.square import SquareMethod
-from attacks.transfer import DiverseMethod
-from attacks.universal import UniversalMethod
-from core.study import AttackSpec
-from core.study import Method as Name
+from pulseproof.attacks.aim.aimed import Aimed
+from pulseproof.attacks.aim.ball import L2
+from pulseproof.attacks.aim.sources import Way
+from pulseproof.attacks.apgd import Apgd
+from pulseproof.attacks.band import Band
+from pulseproof.attacks.disagreement import DisagreementMethod
+from pulseproof.attacks.gradient import Pgd, fgsm, mi_fgsm, ni_fgsm
+from pulseproof.attacks.method import Method
+from pulseproof.attacks.noise import Gaussian, RandomSign, RecordedNoise
+from pulseproof.attacks.smooth import Smooth
+from pulseproof.attacks.square import SquareMethod
+from pulseproof.attacks.transfer import DiverseMethod
+from pulseproof.attacks.universal import UniversalMethod
+from pulseproof.core.study import AttackSpec
+from pulseproof.core.study import Method as Name
 
 AIMED = ("steps", "temperature", "references")
 

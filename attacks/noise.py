@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks.ball import L2, Norm
-from attacks.method import Perturbed, Predict, Scene
-from attacks.victims import Victims
-from core.errors import InputError
+from pulseproof.attacks.aim.ball import L2, Norm
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.core.errors import InputError
 
 
 def random_sign(shape: tuple[int, ...], epsilon_mv: float, rng: np.random.Generator) -> NDArray[np.float32]:

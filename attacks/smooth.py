@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, Norm
-from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
-from attacks.objectives import Objective, Watch
-from attacks.victims import Victims
+from pulseproof.attacks.aim.ball import LINF, Norm
+from pulseproof.attacks.aim.objectives import Objective, Watch
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
 
 SIZES = (5, 7, 11, 15, 19)
 SIGMAS = (1.0, 3.0, 5.0, 7.0, 10.0)

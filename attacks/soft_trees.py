@@ -22,15 +22,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, Ball, Norm
-from attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
-from attacks.objectives import Objective, Watch
-from attacks.recorder import Recorder
-from attacks.references import clean_scores
-from attacks.victims import Victims
-from models.classical import FeatureModel
-from models.held import Held, hold, same_scores
-from models.trees import TreeArrays, TreeWalk
+from pulseproof.attacks.aim.ball import LINF, Ball, Norm
+from pulseproof.attacks.aim.objectives import Objective, Watch
+from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.attacks.aim.references import clean_scores
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
+from pulseproof.models.classical import FeatureModel
+from pulseproof.models.held import Held, hold, same_scores
+from pulseproof.models.trees import TreeArrays, TreeWalk
 
 FIRST_MV, LAST_MV = 0.02, 0.0004  # for who does not know the budget; TreeAttack sets them by it
 SENSED = 16  # recordings whose gradients say how far a feature moves
@@ -242,8 +242,8 @@ class TreeAttack(BudgetByBudget):
         return self._of_best_run(_where(at_end > worth, delta, best), torch.maximum(at_end, worth))
 
     def recorded(self, signals: Tensor, delta: Tensor, epsilon_mv: float) -> Tensor:
-        """The recordings in mV as they are judged: to the bit what :class:`attacks.recorder.Recorder` makes of them,
-        where no sample leaves its range."""
+        """The recordings in mV as they are judged: to the bit what :class:`attacks.aim.recorder.Recorder` makes of
+        them, where no sample leaves its range."""
         if self.step_mv == 0:
             return signals + delta
         steps = torch.round(delta / self.step_mv)

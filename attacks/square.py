@@ -26,13 +26,13 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 from torch import Tensor, nn
 
-from attacks.ball import Norm
-from attacks.method import Perturbed, Predict, Scene
-from attacks.objectives import AucObjective, Objective, Watch
-from attacks.recorder import Recorder
-from attacks.references import TEMPERATURE, spread_of
-from attacks.victims import Victims
-from core.study import AttackSpec
+from pulseproof.attacks.aim.ball import Norm
+from pulseproof.attacks.aim.objectives import AucObjective, Objective, Watch
+from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.attacks.aim.references import TEMPERATURE, spread_of
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.core.study import AttackSpec
 
 QRS_S, REFRACTORY_S = 0.05, 0.25
 INT16 = (-32768, 32767)

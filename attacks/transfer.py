@@ -16,12 +16,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from attacks.aimed import Aimed
-from attacks.ball import Norm
-from attacks.gradient import Pgd
-from attacks.method import Perturbed, Predict, Scene
-from attacks.victims import Victims
-from core.study import AttackSpec
+from pulseproof.attacks.aim.aimed import Aimed
+from pulseproof.attacks.aim.ball import Norm
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import Pgd
+from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.core.study import AttackSpec
 
 
 class Ensemble(nn.Module):
@@ -100,7 +100,7 @@ class DiverseMethod:
         return cls(Pgd(asked.steps, momentum=1.0, start="zero"))
 
     def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
-        """As :class:`~attacks.aimed.Aimed`, on the varied model."""
+        """As :class:`~attacks.aim.aimed.Aimed`, on the varied model."""
         return Aimed(self.attack).prepare(self._varied(model, generator), scene, generator)
 
     def perturb(

@@ -16,14 +16,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from attacks.ball import LINF, TINY, Norm
-from attacks.gradient import BATCH, NoGradientError, anneal
-from attacks.method import Perturbed, Predict, Scene
-from attacks.objectives import AucObjective, Objective
-from attacks.references import clean_scores, spread_of
-from attacks.transfer import shifted
-from attacks.victims import Victims
-from core.study import AttackSpec
+from pulseproof.attacks.aim.ball import LINF, TINY, Norm
+from pulseproof.attacks.aim.objectives import AucObjective, Objective
+from pulseproof.attacks.aim.references import clean_scores, spread_of
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import BATCH, NoGradientError, anneal
+from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.attacks.transfer import shifted
+from pulseproof.core.study import AttackSpec
 
 
 @dataclass(frozen=True)

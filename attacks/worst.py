@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.auc import macro_auc
+from pulseproof.runtime.auc import macro_auc
 
 SWEEPS = 20  # far more than it takes: three to six, and it ends where nothing changes
 # So many turns a sweep. If all chose at once they would answer opponents who move away in the same moment.

@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import runtime
-from attacks.run import Made, SignalSet
-from core.errors import InputError
-from core.recipes import base_of, recipe_of
-from core.steps import digest
-from core.study import Study
-from ecg.recordings import Recordings
-from export.manifest import Entry, Manifest
-from models.run import load_metrics
-from models.systems import kind_of
-from runtime import zipped
-from runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
+from pulseproof import runtime
+from pulseproof.attacks.grid.study import Made, SignalSet
+from pulseproof.core.errors import InputError
+from pulseproof.core.recipes import base_of, recipe_of
+from pulseproof.core.steps import digest
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.models.run import load_metrics
+from pulseproof.models.systems import kind_of
+from pulseproof.runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
+from pulseproof.runtime.wire import zipped
 
 FORMAT = 1
 MAIN = "from runtime.{room} import main\n\nraise SystemExit(main())\n"

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bench.results import MAX_HEAD_BYTES, REMEASURE, array_at, parsed, read_file
-from bench.schema import ArtifactTag, Positive, Result, Wire
-from core.errors import InputError
+from pulseproof.bench.wire.results import MAX_HEAD_BYTES, REMEASURE, array_at, parsed, read_file
+from pulseproof.bench.wire.schema import ArtifactTag, Positive, Result, Wire
+from pulseproof.core.errors import InputError
 
 SUSTAINED = "_sustained.json"
 MOST_TIMES_BYTES = 256 << 20

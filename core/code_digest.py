@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import InputError
+from pulseproof.core.errors import InputError
 
 HOME = Path(__file__).resolve().parent.parent  # where the rooms lie, in a checkout or among other people's packages
 ROOMS = ("core", "ecg", "models", "export", "twins", "attacks", "runtime", "bench")

@@ -20,10 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 from rich.text import Text
 
-from core.errors import InputError, NotHeldError
-from core.signals import ends_on_signals
-from runtime.terminal import plain_streams
-from runtime.words import printable_lines
+from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.core.signals import ends_on_signals
+from pulseproof.runtime.terminal import plain_streams
+from pulseproof.runtime.words import printable_lines
 
 try:
     from typer._click.exceptions import ClickException

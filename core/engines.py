@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError
-from core.limited import START_S, Limited
-from runtime.engines import DEFAULT, ENGINES, available_engines
-from runtime.words import one_line
+from pulseproof.core.errors import InputError
+from pulseproof.core.limited import START_S, Limited
+from pulseproof.runtime.engines import DEFAULT, ENGINES, available_engines
+from pulseproof.runtime.words import one_line
 
 FOREIGN = "tflite_runtime"
 VARIABLE = "PULSEPROOF_TFLITE_RUNTIME"

@@ -6,7 +6,7 @@ command ran, and what it was asked to show does not hold. Anything else that esc
 
 from __future__ import annotations
 
-from runtime.words import printable_lines
+from pulseproof.runtime.words import printable_lines
 
 
 class InputError(Exception):

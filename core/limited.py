@@ -11,7 +11,7 @@ audits, queries of attacks. Recordings go in by a pipe and scores come out by an
 is unpickled. That costs some 10 to 50 us a recording (2,000 of 12 leads and 10 s through a CNN of .3 ms: 1.1 times what
 they take in this process), so files of our own systems go the same way wherever they are scored, and nobody has to know
 whose a file is. Engines run elsewhere for what needs more than scores: measurements of our own files
-(:mod:`bench.perf`), and the making of files, which for a brought model is done by a worker that is limited itself
+(:mod:`perf.claims`), and the making of files, which for a brought model is done by a worker that is limited itself
 (:mod:`export.workers`).
 """
 
@@ -32,11 +32,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-import runtime
-from runtime.engines import DEFAULT, EngineError
-from runtime.score import FACTOR, FIRST, FRAME, MOST_BYTES, MOST_CLASSES, OPENED, SCORES, SENTENCE
-from runtime.supervise import THREAD_VARIABLES
-from runtime.words import one_line
+from pulseproof import runtime
+from pulseproof.runtime.engines import DEFAULT, EngineError
+from pulseproof.runtime.score import FACTOR, FIRST, FRAME, MOST_BYTES, MOST_CLASSES, OPENED, SCORES, SENTENCE
+from pulseproof.runtime.supervise import THREAD_VARIABLES
+from pulseproof.runtime.words import one_line
 
 # Of a file that fits a wearable, one inference takes milliseconds and all of it some megabytes.
 SILENCE_S = 60  # the longest that importing, opening or one of the first inferences may take
@@ -61,7 +61,7 @@ class Limited:
         self.path, self.shape, self.done = path.absolute(), shape, 0
         self.slowest_s, self._classes, self._unread = 0.0, 0, b""  # slowest_s: of the first inferences
         self._lock = threading.Lock()
-        command = [python, "-m", "runtime.score", self.path, *shape, "--engine", engine, "--mode", mode]
+        command = [python, "-m", "pulseproof.runtime.score", self.path, *shape, "--engine", engine, "--mode", mode]
         limits = ["--limit-s", SILENCE_S, "--floor-s", FLOOR_S, "--memory-mb", MEMORY_MB]
         with tempfile.TemporaryDirectory(prefix="pulseproof-") as folder:
             # The runtime alone, behind a link: what else lies beside it (in site-packages, say) is not for that Python.

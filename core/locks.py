@@ -35,12 +35,12 @@ from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
-from core.console import say
-from core.errors import InputError
-from core.study import Study
-from runtime.files import is_partial
-from runtime.terminal import make_plain
-from runtime.words import one_line
+from pulseproof.core.console import say
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.runtime.files import is_partial
+from pulseproof.runtime.terminal import make_plain
+from pulseproof.runtime.words import one_line
 
 LOOK_S = 0.1  # between looks at a lock that another has
 BEAT_S = 5.0  # between touches of one's own

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from runtime.words import printable
+from pulseproof.runtime.words import printable
 
 # What means something anywhere in a line: escapes, cells, emphasis and code, HTML, entities; the middle of a link or an
 # image, the end of the label of a definition, and addresses that become links by themselves.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.study import Study, load_study
+from pulseproof.core.study import Study, load_study
 
 StudyOption = Annotated[Path, typer.Option("--study", help="The study's TOML file.", metavar="FILE")]
 DataOption = Annotated[

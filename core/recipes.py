@@ -1,8 +1,8 @@
 """The recipes: one line a recipe says all that any room has to know of it, and no room guesses it from a name.
 
 In: a recipe's name, as studies, manifests and bundles have it. Out: its :class:`Recipe`. Which function writes the file
-for which kind of system is in :mod:`export.recipes`; what its scores may differ by stands in :mod:`export.bounds` under
-the name that :attr:`Recipe.bound` gives.
+for which kind of system is in :mod:`export.recipes`; what its scores may differ by stands in :mod:`export.gate.bounds`
+under the name that :attr:`Recipe.bound` gives.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import InputError
+from pulseproof.core.errors import InputError
 
 Format = Literal["onnx", "tflite"]
 SEED = "+seed"  # after a recipe: the same with another draw of calibration recordings
@@ -21,13 +21,13 @@ SEED = "+seed"  # after a recipe: the same with another draw of calibration reco
 class Recipe:
     """One way to a file. Its name is ``<format>-<form>``; two formats of one form are siblings.
 
-    ``bound``: which bound of :mod:`export.bounds` holds its scores. ``marker``: its shape in every chart (matplotlib's
-    letter), a different one for each. ``quantized``: its numbers are narrower than those of its format's float file,
-    of which it is made and from which it is told apart ("int - float"). ``int8``: a file without any int8 in it is
-    refused. ``calibrated``: ranges of its activations are read off recordings. ``standard``: made for every system
-    unless a study says otherwise. ``measured``: in every bundle unless a study says otherwise; not so what has the same
-    scores as a file that is in it, or no kernel made for speed. ``mixed``: some layers are left in float, on demand.
-    ``given``: a file that came quantized, taken as it is; it has no float file.
+    ``bound``: which bound of :mod:`export.gate.bounds` holds its scores. ``marker``: its shape in every chart
+    (matplotlib's letter), a different one for each. ``quantized``: its numbers are narrower than those of its format's
+    float file, of which it is made and from which it is told apart ("int - float"). ``int8``: a file without any int8
+    in it is refused. ``calibrated``: ranges of its activations are read off recordings. ``standard``: made for every
+    system unless a study says otherwise. ``measured``: in every bundle unless a study says otherwise; not so what has
+    the same scores as a file that is in it, or no kernel made for speed. ``mixed``: some layers are left in float, on
+    demand. ``given``: a file that came quantized, taken as it is; it has no float file.
     """
 
     format: Format

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from runtime.auc import macro_auc
+from pulseproof.runtime.auc import macro_auc
 
 Floats = NDArray[np.floating[Any]]
 LEVEL = 0.95

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from core.statistics import percentiles
+from pulseproof.core.statistics import percentiles
 
 ALPHA = 0.05
 ROUNDING = 1e-12  # resamples that are no further apart are equal

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.code_digest import Code
-from runtime.files import read_json, sha256_file, write_json
+from pulseproof.core.code_digest import Code
+from pulseproof.runtime.files import read_json, sha256_file, write_json
 
 
 def digest(inputs: Any) -> str:

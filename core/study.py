@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.errors import InputError
-from core.recipes import STANDARD, expect_name
-from core.toml_files import read_toml
+from pulseproof.core.errors import InputError
+from pulseproof.core.recipes import STANDARD, expect_name
+from pulseproof.core.toml_files import read_toml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 # Bounds on numbers are far above what anybody means; they tell a slip of the keyboard before an hour's work does.
@@ -213,9 +213,9 @@ class AttackSpec(Strict):
     ``further_budgets_mv`` (default: the middle budget). ``deployed``: the files of each source that are attacked
     themselves, by ``twin`` and ``disagree`` through their own graph and by ``square`` with ``queries`` queries.
     ``steps``, ``temperature`` and ``references`` (validation recordings that the AUC objective plays against) are those
-    of :mod:`attacks.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a task.
-    ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds it
-    faster on this processor and the net bears it, and a set that is there stays whichever it was made in.
+    of :mod:`attacks.aim.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a
+    task. ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds
+    it faster on this processor and the net bears it, and a set that is there stays whichever it was made in.
     """
 
     sources: tuple[str, ...] | None = None

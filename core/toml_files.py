@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError
+from pulseproof.core.errors import InputError
 
 
 def read_toml(path: Path, mend: str) -> dict[str, Any]:

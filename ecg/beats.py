@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.console import follow, say
-from core.errors import InputError
-from core.steps import digest
-from core.study import BeatData
-from ecg.beats_facts import Seen, doubts, facts, note_on, side_lines
-from ecg.beats_scale import Scale, bridged, common, ratio, resampled, scale_of, touched
-from ecg.origin import Bad, database_names, refuse, without
-from ecg.recordings import SPLITS, About, RecordingsWriter, Split
-from ecg.wfdb_files import Record, read_record
-from ecg.wfdb_header import RECORD_NAME, is_beside, read_header
-from ecg.wfdb_marks import read_marks
+from pulseproof.core.console import follow, say
+from pulseproof.core.errors import InputError
+from pulseproof.core.steps import digest
+from pulseproof.core.study import BeatData
+from pulseproof.ecg.beats_facts import Seen, doubts, facts, note_on, side_lines
+from pulseproof.ecg.beats_scale import Scale, bridged, common, ratio, resampled, scale_of, touched
+from pulseproof.ecg.origin import Bad, database_names, refuse, without
+from pulseproof.ecg.recordings import SPLITS, About, RecordingsWriter, Split
+from pulseproof.ecg.wfdb.files import Record, read_record
+from pulseproof.ecg.wfdb.header import RECORD_NAME, is_beside, read_header
+from pulseproof.ecg.wfdb.marks import read_marks
 
 # ANSI/AAMI EC57's classes of WFDB's beat codes. For the codes that MIT-BIH does not have (B n r) this is WFDB's own
 # table for EC57 (ecgmap.h, map2). Not beats: "?" (EC57's learning period), "!" (flutter waves), "x" (blocked P waves).

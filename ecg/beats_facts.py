@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.study import BeatData
-from ecg.recordings import SPLITS, Split
-from ecg.wfdb_marks import Marks
+from pulseproof.core.study import BeatData
+from pulseproof.ecg.recordings import SPLITS, Split
+from pulseproof.ecg.wfdb.marks import Marks
 
 SUSPICIOUS = 0.1  # of the marks outside a record: rather another record's, or of another rate
 
@@ -20,7 +20,7 @@ SUSPICIOUS = 0.1  # of the marks outside a record: rather another record's, or o
 @dataclass(frozen=True)
 class Seen:
     """One record that was read. ``counts``: usable beats by class; ``beside_gap``: beats that a missing sample touches;
-    ``missing``: samples that are; ``taken``, ``assumed`` and ``shared``: :class:`~ecg.wfdb_files.Record`."""
+    ``missing``: samples that are; ``taken``, ``assumed`` and ``shared``: :class:`~ecg.wfdb.files.Record`."""
 
     name: str
     split: Split

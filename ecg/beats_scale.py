@@ -1,6 +1,6 @@
 """All records of a beat database as if one recorder had made them: one rate, one step, one range.
 
-In come :class:`~ecg.wfdb_files.Record`, out come int16 steps. The step is the coarsest of all records and leads; where
+In come :class:`~ecg.wfdb.files.Record`, out come int16 steps. The step is the coarsest of all records and leads; where
 samples need more than 16 bits at it, it is as fine as int16 reaches. Missing samples are bridged by a line before the
 filter sees them; the beats near them are left out (:func:`touched`).
 """
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from core.console import say
-from core.errors import InputError
-from ecg.wfdb_files import Record
+from pulseproof.core.console import say
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.wfdb.files import Record
 
 LIMIT = 32767  # of a step in int16
 REACH = 10  # of resample_poly's filter: so many samples of the lower of the two rates to each side

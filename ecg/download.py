@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from core.console import follow, say
-from core.errors import InputError
-from ecg.physionet import DATABASES, Database, read_sums
-from ecg.transfer import Retry, Session, StoppedError, TransferError, fetch, partial_path, publish, receive
-from runtime.files import read_json, sha256_file, write_json
+from pulseproof.core.console import follow, say
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.physionet import DATABASES, Database, read_sums
+from pulseproof.ecg.transfer import Retry, Session, StoppedError, TransferError, fetch, partial_path, publish, receive
+from pulseproof.runtime.files import read_json, sha256_file, write_json
 
 BASE_URL = "https://physionet.org/files/"
 SUMS = "SHA256SUMS.txt"

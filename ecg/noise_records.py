@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from core.errors import InputError
-from ecg.wfdb_files import check_whole, read_record
-from ecg.wfdb_header import read_header
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.wfdb.files import check_whole, read_record
+from pulseproof.ecg.wfdb.header import read_header
 
 NOISES = {"bw": "baseline wander", "em": "electrode motion", "ma": "muscle noise"}
 # The headers of these records say gain 0, not calibrated: WFDB's default then holds (header(5), DEFGAIN).

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import InputError
+from pulseproof.core.errors import InputError
 
 TOLD = 40  # bad records that an error describes one by one
 NAMED = 5  # bad records that stand by name in the note over a table

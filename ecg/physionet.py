@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from core.errors import InputError
+from pulseproof.core.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.code_digest import code_of
-from core.console import say
-from core.errors import InputError
-from core.locks import hold
-from core.steps import Step, digest
-from core.study import BeatData, PtbXlData, Study, SyntheticData
-from ecg import beats, ptbxl
-from ecg.recordings import FORMAT, Recordings, open_recordings
+from pulseproof.core.code_digest import code_of
+from pulseproof.core.console import say
+from pulseproof.core.errors import InputError
+from pulseproof.core.locks import hold
+from pulseproof.core.steps import Step, digest
+from pulseproof.core.study import BeatData, PtbXlData, Study, SyntheticData
+from pulseproof.ecg import beats, ptbxl
+from pulseproof.ecg.recordings import FORMAT, Recordings, open_recordings
 
 # Raise it when a reader makes other arrays of the same files for a reason that no digest of its code sees.
 READERS = 2
@@ -41,7 +41,7 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
     leads: tuple[str, ...] | None = None
     window_s: tuple[float, float] | None = None
     if isinstance(data, SyntheticData):
-        recordings = _kept(build, "synthetic", "ecg.synthetic", *_synthetic(data))
+        recordings = _kept(build, "synthetic", "pulseproof.ecg.synthetic", *_synthetic(data))
         leads, window_s = data.leads, data.window_s
     elif isinstance(data, PtbXlData):
         source = ptbxl.survey(data, _folder(data_root, data.path))
@@ -49,7 +49,7 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
         recordings = _kept(
             build,
             source.name,
-            "ecg.ptbxl",
+            "pulseproof.ecg.ptbxl",
             inputs | {"source": source.fingerprint},
             lambda folder, key: _read(ptbxl, source, folder, key),
         )
@@ -60,7 +60,7 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
 
 
 def _synthetic(data: SyntheticData) -> tuple[dict[str, Any], Callable[[Path, str], list[Path]]]:
-    from ecg import synthetic
+    from pulseproof.ecg import synthetic
 
     inputs = data.model_dump(mode="json", exclude={"leads", "window_s"})
     return inputs, lambda folder, key: synthetic.write(data, folder, key)
@@ -69,7 +69,9 @@ def _synthetic(data: SyntheticData) -> tuple[dict[str, Any], Callable[[Path, str
 def _beats(data: BeatData, data_root: Path | None, build: Path) -> Recordings:
     source = beats.survey(data, _folder(data_root, data.path))
     inputs = data.model_dump(mode="json", exclude={"path"}) | {"source": source.fingerprint}
-    return _kept(build, source.database, "ecg.beats", inputs, lambda folder, key: _read(beats, source, folder, key))
+    return _kept(
+        build, source.database, "pulseproof.ecg.beats", inputs, lambda folder, key: _read(beats, source, folder, key)
+    )
 
 
 def _read(reader: Any, source: Any, folder: Path, key: str) -> list[Path]:

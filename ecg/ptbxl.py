@@ -18,17 +18,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.console import follow, say
-from core.errors import InputError
-from core.steps import digest
-from core.study import PtbXlData
-from ecg.origin import Bad, database_names, refuse, without
-from ecg.ptbxl_known import known_signal, mostly
-from ecg.ptbxl_tables import CLASSES, FETCH, Row, rows_in, superclasses_in
-from ecg.recordings import SPLITS, About, RecordingsWriter, Split
-from ecg.wfdb_files import Record, check_whole, read_record
-from ecg.wfdb_header import AGAIN, read_header
-from runtime.files import sha256_file
+from pulseproof.core.console import follow, say
+from pulseproof.core.errors import InputError
+from pulseproof.core.steps import digest
+from pulseproof.core.study import PtbXlData
+from pulseproof.ecg.origin import Bad, database_names, refuse, without
+from pulseproof.ecg.ptbxl_known import known_signal, mostly
+from pulseproof.ecg.ptbxl_tables import CLASSES, FETCH, Row, rows_in, superclasses_in
+from pulseproof.ecg.recordings import SPLITS, About, RecordingsWriter, Split
+from pulseproof.ecg.wfdb.files import Record, check_whole, read_record
+from pulseproof.ecg.wfdb.header import AGAIN, read_header
+from pulseproof.runtime.files import sha256_file
 
 LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
 FS_HZ = 100.0

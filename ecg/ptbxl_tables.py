@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import InputError
-from ecg.ptbxl_known import known_row
-from ecg.recordings import Split
-from ecg.wfdb_header import RECORD_NAME, read_plain
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.ptbxl_known import known_row
+from pulseproof.ecg.recordings import Split
+from pulseproof.ecg.wfdb.header import RECORD_NAME, read_plain
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 TOLD = 20  # lines of a table that an error describes

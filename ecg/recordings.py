@@ -26,8 +26,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError
-from runtime.files import read_array, read_json, replacing, write_array, write_json
+from pulseproof.core.errors import InputError
+from pulseproof.runtime.files import read_array, read_json, replacing, write_array, write_json
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

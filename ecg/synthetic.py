@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.study import SyntheticData
-from ecg.recordings import About, RecordingsWriter, Split
-from ecg.synthetic_waves import COMBINATIONS, DOWER, FORMS, HEALTHY, Form
+from pulseproof.core.study import SyntheticData
+from pulseproof.ecg.recordings import About, RecordingsWriter, Split
+from pulseproof.ecg.synthetic_waves import COMBINATIONS, DOWER, FORMS, HEALTHY, Form
 
 FS_HZ = 100.0
 SAMPLES = 1000

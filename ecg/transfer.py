@@ -28,8 +28,8 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from runtime.files import sha256_file
-from runtime.words import LONGEST, shortened
+from pulseproof.runtime.files import sha256_file
+from pulseproof.runtime.words import LONGEST, shortened
 
 T = TypeVar("T")
 CHUNK = 1 << 15

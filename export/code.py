@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from torch import nn
 
-from core.code_digest import Code, code_of, module_of, ours
-from core.recipes import FLOAT, base_of, recipe_of
-from export.recipes import cell_of
+from pulseproof.core.code_digest import Code, code_of, module_of, ours
+from pulseproof.core.recipes import FLOAT, base_of, recipe_of
+from pulseproof.export.recipes import cell_of
 
-TABLE = "export.recipes"
+TABLE = "pulseproof.export.recipes"
 # What counts operators and reads steps off a file of each format: of no concern to the other one.
-TOOLS = {"onnx": "export.onnx_files", "tflite": "export.flatbuffer"}
-GATE = "export.model_files"
+TOOLS = {"onnx": "pulseproof.export.onnx.files", "tflite": "pulseproof.export.tflite.flatbuffer"}
+GATE = "pulseproof.export.model_files"
 
 
 def code_of_file(module: nn.Module, recipe: str) -> tuple[Code, ...]:
     """The code behind one file of this module, or behind the reason why there is none."""
     declared = recipe_of(recipe)
-    writers = {TOOLS[declared.format], "models.fold"}
+    writers = {TOOLS[declared.format], "pulseproof.models.fold"}
     for name in (base_of(recipe), FLOAT[declared.format]):
         cell = cell_of(module, name)
         writers |= set() if isinstance(cell, str) else {module_of(write) for write in cell}
     rooms = ("export", "twins")
-    gate = code_of((GATE,), rooms=rooms, without=(TABLE, "export.code", *TOOLS.values()))
+    gate = code_of((GATE,), rooms=rooms, without=(TABLE, "pulseproof.export.code", *TOOLS.values()))
     return code_of(ours(writers), rooms=rooms, without=(TABLE,)), gate

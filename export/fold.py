@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.fold import folded, held_fold
-from models.held import Held, hold
-from models.nets import Normalise
-from models.systems import SYSTEMS
+from pulseproof.models.fold import folded, held_fold
+from pulseproof.models.held import Held, hold
+from pulseproof.models.nets import Normalise
+from pulseproof.models.systems import SYSTEMS
 
 HELD = 64  # validation recordings on which such a copy is held against its net
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from export.fold import held_for_export
-from runtime.words import one_line
+from pulseproof.export.fold import held_for_export
+from pulseproof.runtime.words import one_line
 
 INPUT = "signal"
 OUTPUT = "scores"

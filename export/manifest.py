@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core.errors import InputError
-from core.recipes import RECIPES, SEED, Format, recipe_of
-from core.study import Study
-from runtime.files import read_json
+from pulseproof.core.errors import InputError
+from pulseproof.core.recipes import RECIPES, SEED, Format, recipe_of
+from pulseproof.core.study import Study
+from pulseproof.runtime.files import read_json
 
 Status = Literal["ok", "not-applicable", "refused"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError
-from export.job import Job, Layer, RefusedError
+from pulseproof.core.errors import InputError
+from pulseproof.export.job import Job, Layer, RefusedError
 
 SENSED_ON = 32  # calibration recordings on which a layer's error is measured, in both formats
 

@@ -15,25 +15,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.console import say
-from core.engines import engines_of, here
-from core.errors import InputError
-from core.recipes import FLOAT, RECIPES, SEED, base_of, recipe_of
-from core.steps import Step
-from core.study import Study
-from ecg.recordings import Recordings
-from export import flatbuffer, onnx_files, parity
-from export.code import code_of_file
-from export.fold import HELD
-from export.job import Job, Made, RefusedError, sentence
-from export.manifest import Calibration, Entry, LayerError, format_of
-from export.price import price
-from export.quiet import quiet
-from export.recipes import Write, cell_of, kind_of
-from models.given_files import FileModel
-from models.run import Trained
-from runtime.files import read_json, replacing, sha256_file, write_json
-from runtime.score import FACTOR
+from pulseproof.core.console import say
+from pulseproof.core.engines import engines_of, here
+from pulseproof.core.errors import InputError
+from pulseproof.core.recipes import FLOAT, RECIPES, SEED, base_of, recipe_of
+from pulseproof.core.steps import Step
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.code import code_of_file
+from pulseproof.export.fold import HELD
+from pulseproof.export.gate import parity
+from pulseproof.export.job import Job, Made, RefusedError, sentence
+from pulseproof.export.manifest import Calibration, Entry, LayerError, format_of
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.price import price
+from pulseproof.export.quiet import quiet
+from pulseproof.export.recipes import Write, cell_of, kind_of
+from pulseproof.export.tflite import flatbuffer
+from pulseproof.models.brought.files import FileModel
+from pulseproof.models.run import Trained
+from pulseproof.runtime.files import read_json, replacing, sha256_file, write_json
+from pulseproof.runtime.score import FACTOR
 
 _CALIBRATION = {"calibration_records", "calibration_method"}
 _MIXED = {"keep_float", "sensitive_layers"}

@@ -12,14 +12,18 @@ from typing import Any, Literal
 
 from torch import nn
 
-from core.recipes import RECIPES, Format
-from export import lstm_flatbuffer, lstm_int8, onnx_files, tflite_files, tree_files
-from export.job import Job, Made
-from models.brought import FileModel
-from models.classical import FeatureModel, Logistic, PythonHead
-from models.features import Features
-from models.nets import Lstm
-from models.trees import TreeWalk
+from pulseproof.core.recipes import RECIPES, Format
+from pulseproof.export import tree_files
+from pulseproof.export.job import Job, Made
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.export.tflite import lstm as lstm_flatbuffer
+from pulseproof.export.tflite import lstm_int8
+from pulseproof.models.brought.model import FileModel
+from pulseproof.models.classical import FeatureModel, Logistic, PythonHead
+from pulseproof.models.features import Features
+from pulseproof.models.nets import Lstm
+from pulseproof.models.trees import TreeWalk
 
 Kind = Literal["net", "lstm", "recurrent", "trees", "logistic", "onnx-file", "onnx-quantized-file", "tflite-file"]
 Write = Callable[[Job], Made]

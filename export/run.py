@@ -16,16 +16,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.console import follow
-from core.engines import here
-from core.errors import InputError
-from core.study import Study
-from ecg.recordings import Recordings
-from export import workers
-from export.manifest import Entry, Manifest, load_manifest, manifest_path
-from export.model_files import ModelFiles
-from models.run import Trained
-from runtime.files import read_json, write_json
+from pulseproof.core.console import follow
+from pulseproof.core.engines import here
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export import workers
+from pulseproof.export.manifest import Entry, Manifest, load_manifest, manifest_path
+from pulseproof.export.model_files import ModelFiles
+from pulseproof.models.run import Trained
+from pulseproof.runtime.files import read_json, write_json
 
 
 def export_study(

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from core.markdown import code, markdown
-from core.recipes import RECIPES, base_of
-from export.alike import CLASS_NOISE
-from export.bounds import STEPS, Bound, bound_of
-from export.manifest import Entry, Manifest, Price
-from export.recipes import TABLE, Kind
+from pulseproof.core.markdown import code, markdown
+from pulseproof.core.recipes import RECIPES, base_of
+from pulseproof.export.gate.alike import CLASS_NOISE
+from pulseproof.export.gate.bounds import STEPS, Bound, bound_of
+from pulseproof.export.manifest import Entry, Manifest, Price
+from pulseproof.export.recipes import TABLE, Kind
 
 # Column of the docs -> kind of system.
 COLUMNS: Mapping[str, Kind] = {
@@ -64,7 +64,7 @@ def recipe_table() -> str:
 
 
 def bounds_table() -> str:
-    """Markdown: how far the scores of each recipe may be from its source's, as :mod:`export.bounds` has it."""
+    """Markdown: how far the scores of each recipe may be from its source's, as :mod:`export.gate.bounds` has it."""
     rows: dict[str, list[str]] = {}
     for recipe in RECIPES:
         rows.setdefault(_bound_text(bound_of(recipe, steps=False)), []).append(f"`{recipe}`")

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from export import onnx_files
-from export.job import OUTPUT, Job, Made
-from models.classical import FeatureModel
-from models.trees import TreeArrays, TreeWalk
+from pulseproof.export.job import OUTPUT, Job, Made
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.models.classical import FeatureModel
+from pulseproof.models.trees import TreeArrays, TreeWalk
 
 FEATURES = "features"
 
@@ -69,8 +69,8 @@ def write_tflite(job: Job) -> Made:
     gather the next node. (Converted from torch, each gather brings a dozen operators that check its bounds.)"""
     from ai_edge_litert import schema_py_generated as schema
 
-    from export.flatbuffer import Graph
-    from export.tflite_files import convert
+    from pulseproof.export.tflite.files import convert
+    from pulseproof.export.tflite.flatbuffer import Graph
 
     features, arrays = _parts(job)
     convert(features, job.shape, job.out)

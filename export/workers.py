@@ -25,15 +25,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from core.errors import InputError
-from core.limited import MEMORY_MB
-from core.locks import Heirs
-from core.processors import usable
-from export.job import RefusedError
-from export.model_files import ModelFiles
-from runtime.score import confine
-from runtime.terminal import make_plain
-from runtime.words import shortened
+from pulseproof.core.errors import InputError
+from pulseproof.core.limited import MEMORY_MB
+from pulseproof.core.locks import Heirs
+from pulseproof.core.processors import usable
+from pulseproof.export.job import RefusedError
+from pulseproof.export.model_files import ModelFiles
+from pulseproof.runtime.score import confine
+from pulseproof.runtime.terminal import make_plain
+from pulseproof.runtime.words import shortened
 
 MOST_BYTES = 1 << 16  # of what a worker says at a time
 # Of one file of a brought model, beside FACTOR times what its recordings take: the longest of ours takes a minute.

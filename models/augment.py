@@ -14,7 +14,7 @@ import pywt
 import torch
 from torch import Tensor
 
-from core.study import AugmentSpec
+from pulseproof.core.study import AugmentSpec
 
 WAVELET = "db4"
 LEVELS = 3

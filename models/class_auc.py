@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.auc import auc
+from pulseproof.runtime.auc import auc
 
 CHANCE = 0.5
 

@@ -1,7 +1,7 @@
 """Classical systems: features, a fitted scikit-learn estimator, and the torch module that says the same.
 
 In: an estimator that was fitted here or that somebody brought. Out: :class:`FeatureModel`, features and head in one
-module, which the exporters and the attacks use. Its file is :mod:`models.estimator_files`'.
+module, which the exporters and the attacks use. Its file is :mod:`models.brought.estimator_files`'.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
-from models.scalers import SCALERS, affine
-from models.trees import PER_CLASS, NotTreesError, TreeWalk, decision_threshold, is_trees, tree_arrays
+from pulseproof.models.scalers import SCALERS, affine
+from pulseproof.models.trees import PER_CLASS, NotTreesError, TreeWalk, decision_threshold, is_trees, tree_arrays
 
 NO_EXPORTER = "trees, forests, boosted trees and logistic regressions have exporters"
 

@@ -10,7 +10,7 @@ What is allowed, in units of the standard deviation of the source's scores of ea
 
 * scores (:func:`same_scores`): 1e-4 of it, beside the rounding of float32. Folding the nets here moves scores by 3e-6;
 * order (:func:`same_order`): no two recordings whose scores differ by more than that may change places;
-* half precision (:mod:`attacks.precision`) has a bound of its own.
+* half precision (:mod:`attacks.aim.precision`) has a bound of its own.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.errors import InputError
-from models.systems import SYSTEMS
+from pulseproof.core.errors import InputError
+from pulseproof.models.systems import SYSTEMS
 
 SHOWN = (nn.Conv1d, nn.LSTM, nn.Linear)
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.markdown import markdown_table
-from core.scores import listed, not_finite
-from runtime.auc import macro_auc
+from pulseproof.core.markdown import markdown_table
+from pulseproof.core.scores import listed, not_finite
+from pulseproof.runtime.auc import macro_auc
 
 Labels = NDArray[np.uint8]
 Scores = NDArray[np.float32]

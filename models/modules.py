@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from core.errors import InputError
-from core.scores import not_finite
-from core.study import ModelSpec
-from models.checks import strange
-from models.systems import System, Task, import_callable
+from pulseproof.core.errors import InputError
+from pulseproof.core.scores import not_finite
+from pulseproof.core.study import ModelSpec
+from pulseproof.models.brought.checks import strange
+from pulseproof.models.systems import System, Task, import_callable
 
 TASK_NAMES = ("leads", "samples", "classes")
 CALLED = "a factory is called as factory(leads, samples, classes, **options) and returns a torch module"

@@ -9,8 +9,8 @@ In: a study and its recordings. Out: ``build/<study>/models/<name>/``, one folde
     history.json          a net's epochs
     metrics.json          validation and test rows, the AUC of each class, thresholds
 
-A model that came trained (:mod:`models.brought`) is checked and measured, and kept like the others. Measuring is a step
-of its own: a later version that measures more measures again, and trains nothing.
+A model that came trained (:mod:`models.brought.model`) is checked and measured, and kept like the others. Measuring is
+a step of its own: a later version that measures more measures again, and trains nothing.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from core.code_digest import Code, code_of, module_of, ours
-from core.console import say
-from core.errors import InputError
-from core.steps import Step, digest
-from core.study import ModelSpec, Study
-from ecg.recordings import Recordings
-from models import brought
-from models.brought import ESTIMATOR, KEPT, WEIGHTS, save_weights
-from models.class_auc import class_aucs, class_warning
-from models.classical import FeatureModel, head_of
-from models.estimator_files import load_estimator, save_estimator
-from models.estimators import fit_estimator
-from models.features import Features
-from models.metrics import best_thresholds, paper_row, specificity_thresholds
-from models.modules import build_net
-from models.systems import System, Task, resolve
-from models.train import Plan, fit_normalisation, scores_of, train_net
-from runtime.files import read_json, write_json
+from pulseproof.core.code_digest import Code, code_of, module_of, ours
+from pulseproof.core.console import say
+from pulseproof.core.errors import InputError
+from pulseproof.core.steps import Step, digest
+from pulseproof.core.study import ModelSpec, Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.brought import model as brought
+from pulseproof.models.brought.estimator_files import load_estimator, save_estimator
+from pulseproof.models.brought.estimators import fit_estimator
+from pulseproof.models.brought.model import ESTIMATOR, KEPT, WEIGHTS, save_weights
+from pulseproof.models.class_auc import class_aucs, class_warning
+from pulseproof.models.classical import FeatureModel, head_of
+from pulseproof.models.features import Features
+from pulseproof.models.metrics import best_thresholds, paper_row, specificity_thresholds
+from pulseproof.models.modules import build_net
+from pulseproof.models.systems import System, Task, resolve
+from pulseproof.models.train import Plan, fit_normalisation, scores_of, train_net
+from pulseproof.runtime.files import read_json, write_json
 
 # Bump when the same settings would train another model for a reason that no digest of code sees (_code): it makes every
 # trained model of this kind stale.
 VERSION = 1
 # Bump when metrics.json would hold something else of the same model: it is measured again.
 METRICS_VERSION = 3
-TABLE = "models.systems"
+TABLE = "pulseproof.models.systems"
 CHECK_RECORDS = 24  # a brought model is tried on so many before it is taken
 
 
@@ -132,7 +132,7 @@ def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> N
             say(f"  {warning}")
         return [path]
 
-    Step(trained.folder, "measure", inputs, [code_of(("models.metrics",))]).run(measure)
+    Step(trained.folder, "measure", inputs, [code_of(("pulseproof.models.metrics",))]).run(measure)
 
 
 def _shown(auc: float | None) -> str:
@@ -167,13 +167,16 @@ def _code(system: System, spec: ModelSpec) -> tuple[Code, ...]:
     """The code that trains a model, or takes one that came trained: an edit of it makes the model anew. The table of
     systems is none of it."""
     if spec.brought:
-        return (code_of(("models.brought",), without=(TABLE,)),)
+        return (code_of(("pulseproof.models.brought.model",), without=(TABLE,)),)
     made = system.net or system.estimator
     assert made is not None
     own = code_of(ours([module_of(made)]), without=(TABLE,))
     if system.net:
-        return own, code_of(("models.train",), without=(TABLE,))
-    return own, code_of(("models.estimators", "models.features"), without=(TABLE, "models.nets", "models.augment"))
+        return own, code_of(("pulseproof.models.train",), without=(TABLE,))
+    return own, code_of(
+        ("pulseproof.models.brought.estimators", "pulseproof.models.features"),
+        without=(TABLE, "pulseproof.models.nets", "pulseproof.models.augment"),
+    )
 
 
 def _seed(study: Study, spec: ModelSpec) -> int:

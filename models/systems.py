@@ -16,11 +16,11 @@ from typing import Any
 
 from torch import nn
 
-from core.errors import InputError
-from core.study import Kind, ModelSpec
-from models.built_in import decision_tree, logistic_regression, random_forest
-from models.nets import Cnn, EcgLens, Lstm
-from runtime.files import sha256_file
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Kind, ModelSpec
+from pulseproof.models.built_in import decision_tree, logistic_regression, random_forest
+from pulseproof.models.nets import Cnn, EcgLens, Lstm
+from pulseproof.runtime.files import sha256_file
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from core.console import follow
-from core.errors import InputError
-from core.scores import not_finite
-from core.study import AugmentSpec
-from ecg.recordings import Recordings
-from models.augment import disturb
-from models.nets import Normalise
-from runtime.auc import macro_auc
-from runtime.files import replacing
+from pulseproof.core.console import follow
+from pulseproof.core.errors import InputError
+from pulseproof.core.scores import not_finite
+from pulseproof.core.study import AugmentSpec
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.augment import disturb
+from pulseproof.models.nets import Normalise
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.runtime.files import replacing
 
 WARM_UP = 0.15  # share of all steps in which the learning rate rises
 NORMALISE_RECORDS = 2000

@@ -26,8 +26,8 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
-from models.lone_label import constant_of, is_constant
-from models.scalers import raw_thresholds
+from pulseproof.models.lone_label import constant_of, is_constant
+from pulseproof.models.scalers import raw_thresholds
 
 FORESTS = (RandomForestClassifier, ExtraTreesClassifier)
 BOOSTED = (GradientBoostingClassifier, HistGradientBoostingClassifier)

@@ -1,5 +1,5 @@
 """``python -m runtime``: the runner, from a checkout. ``runner.pyz`` starts the same ``main``."""
 
-from runtime.runner import main
+from pulseproof.runtime.runner import main
 
 raise SystemExit(main())

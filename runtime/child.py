@@ -18,16 +18,17 @@ from typing import Any, Callable, TextIO, TypeVar
 
 import numpy as np
 
-from runtime import affinity, emulation, exact, measure, noise, sustained
-from runtime.bundle import Recordings
-from runtime.engines import Engine, EngineError, import_engine, open_engine
-from runtime.files import state_of
-from runtime.job import Job, load_job
-from runtime.meters import energy, find_meter
-from runtime.probe import condition, was_throttled
-from runtime.results import Wanted, write_failed, write_ok
-from runtime.untrusted import BundleError, array_of, read_plain
-from runtime.words import one_line
+from pulseproof.runtime import emulation, exact, measure
+from pulseproof.runtime.condition import affinity, noise, sustained
+from pulseproof.runtime.condition.meters import energy, find_meter
+from pulseproof.runtime.condition.probe import condition, was_throttled
+from pulseproof.runtime.engines import Engine, EngineError, import_engine, open_engine
+from pulseproof.runtime.files import state_of
+from pulseproof.runtime.job import Job, load_job
+from pulseproof.runtime.wire.bundle import Recordings
+from pulseproof.runtime.wire.results import Wanted, write_failed, write_ok
+from pulseproof.runtime.wire.untrusted import BundleError, array_of, read_plain
+from pulseproof.runtime.words import one_line
 
 REPORT_S = 0.2  # at most one report of progress in this time
 READS = 3  # of a file that changes meanwhile

@@ -1,4 +1,4 @@
-"""The runner's commands for a person: ``run``, ``verify``, ``probe``, and those of :mod:`runtime.carry`.
+"""The runner's commands for a person: ``run``, ``verify``, ``probe``, and those of :mod:`runtime.wire.carry`.
 
 In come the arguments of the command line; out comes the exit status, as :mod:`runtime.runner` says. What is wrong is
 one sentence on standard error.
@@ -14,14 +14,16 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from runtime import affinity, carry, emulation, noise
-from runtime.bundle import SET_NAME, open_bundle
-from runtime.engines import available_engines
-from runtime.outfolder import UsageError
-from runtime.probe import condition, fingerprint
-from runtime.run import Options, run_bundle
-from runtime.terminal import plain_streams
-from runtime.untrusted import BundleError
+from pulseproof.runtime import emulation
+from pulseproof.runtime.condition import affinity, noise
+from pulseproof.runtime.condition.probe import condition, fingerprint
+from pulseproof.runtime.engines import available_engines
+from pulseproof.runtime.run import Options, run_bundle
+from pulseproof.runtime.terminal import plain_streams
+from pulseproof.runtime.wire import carry
+from pulseproof.runtime.wire.bundle import SET_NAME, open_bundle
+from pulseproof.runtime.wire.outfolder import UsageError
+from pulseproof.runtime.wire.untrusted import BundleError
 
 EVIDENCE = ("measured-on-device", "measured-on-host", emulation.EVIDENCE)
 

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from runtime.files import write_text
-from runtime.supervise import own_command
+from pulseproof.runtime.files import write_text
+from pulseproof.runtime.supervise import own_command
 
 LOG, STATUS, HELD = "run.log", "run.status", ".held"
 RUNNING = "still running\n"

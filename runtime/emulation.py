@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from runtime.engines import EngineError
+from pulseproof.runtime.engines import EngineError
 
 EVIDENCE = "emulated-count"
 WARM_UP = 2  # inferences: engines pack weights and allocate during the first

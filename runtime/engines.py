@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.words import explained
+from pulseproof.runtime.words import explained
 
 # Per file format, in order of preference: (engine = module to import, distribution that brings it).
 ENGINES = {

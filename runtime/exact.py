@@ -15,8 +15,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from runtime.engines import open_engine
-from runtime.processor import features
+from pulseproof.runtime.condition.processor import features
+from pulseproof.runtime.engines import open_engine
 
 SATURATES = "engine-saturates"
 DIFFERS = "engine-differs"

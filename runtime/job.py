@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.bundle import RunRules, SignalSet
-from runtime.exact import Exact
-from runtime.noise import LIMIT
-from runtime.results import Wanted
+from pulseproof.runtime.condition.noise import LIMIT
+from pulseproof.runtime.exact import Exact
+from pulseproof.runtime.wire.bundle import RunRules, SignalSet
+from pulseproof.runtime.wire.results import Wanted
 
 
 @dataclass(frozen=True)

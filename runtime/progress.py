@@ -10,8 +10,8 @@ import sys
 import time
 from typing import TextIO
 
-from runtime.terminal import below
-from runtime.words import printable
+from pulseproof.runtime.terminal import below
+from pulseproof.runtime.words import printable
 
 
 class Progress:

@@ -12,20 +12,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Sequence, TypeVar
 
-from runtime import affinity, noise, sustained
-from runtime.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
-from runtime.emulation import EVIDENCE as EMULATED
-from runtime.engines import ENGINES, available_engines
-from runtime.exact import Exact
-from runtime.files import read_json
-from runtime.job import Job
-from runtime.outfolder import UsageError, locked, noted
-from runtime.probe import fingerprint
-from runtime.processor import features
-from runtime.progress import Progress
-from runtime.results import Wanted, read_good, sweep, wanted, write_failed
-from runtime.supervise import run_child
-from runtime.version import runner_sha256
+from pulseproof.runtime.condition import affinity, noise, sustained
+from pulseproof.runtime.condition.probe import fingerprint
+from pulseproof.runtime.condition.processor import features
+from pulseproof.runtime.emulation import EVIDENCE as EMULATED
+from pulseproof.runtime.engines import ENGINES, available_engines
+from pulseproof.runtime.exact import Exact
+from pulseproof.runtime.files import read_json
+from pulseproof.runtime.job import Job
+from pulseproof.runtime.progress import Progress
+from pulseproof.runtime.supervise import run_child
+from pulseproof.runtime.version import runner_sha256
+from pulseproof.runtime.wire.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
+from pulseproof.runtime.wire.outfolder import UsageError, locked, noted
+from pulseproof.runtime.wire.results import Wanted, read_good, sweep, wanted, write_failed
 
 Named = TypeVar("Named", Artifact, SignalSet)
 

@@ -5,8 +5,8 @@ and nowhere else. Every artifact runs in a process of its own (:mod:`runtime.chi
 good is not done again, so after a kill or a power cut the same command goes on where it was. Exit status: 0 when every
 result asked for is there, 1 when an artifact failed, 2 for a bad bundle or wrong use, 130 after Ctrl-C.
 
-To pack it, put this folder as ``runtime/`` beside a ``__main__.py`` of ``from runtime.runner import main`` and
-``raise SystemExit(main())`` into one zip file, with ``zipapp``: ``python3 runner.pyz run bundle/ --out results/``.
+To pack it, put this folder as ``runtime/`` beside a ``__main__.py`` of ``from pulseproof.runtime.runner import main``
+and ``raise SystemExit(main())`` into one zip file, with ``zipapp``: ``python3 runner.pyz run bundle/ --out results/``.
 It needs Python 3.9, numpy and one engine on the device; no network and no rights.
 """
 
@@ -23,15 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["_child"]:
-        from runtime import child
+        from pulseproof.runtime import child
 
         return child.main()
     if arguments[:1] == ["_watch"]:
         from pathlib import Path
 
-        from runtime import detached
+        from pulseproof.runtime import detached
 
         return detached.watch(Path(arguments[1]), arguments[2:])
-    from runtime import commands
+    from pulseproof.runtime import commands
 
     return commands.main(arguments)

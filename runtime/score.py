@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, Callable
 
 import numpy as np
 
-from runtime.engines import DEFAULT, EngineError, import_engine, open_engine
+from pulseproof.runtime.engines import DEFAULT, EngineError, import_engine, open_engine
 
 FRAME = struct.Struct("<II")  # what follows, and how many of it: :data:`OPENED`, :data:`SCORES` or :data:`SENTENCE`
 OPENED, SCORES, SENTENCE = 1, 2, 3  # nothing; that many float32; that many bytes of UTF-8
@@ -42,7 +42,9 @@ SAID_MB = 16  # an engine's words on standard error: it may not fill a disk with
 
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
-    parser = argparse.ArgumentParser(prog="runtime.score", description="Scores of one artifact, one by one at batch 1.")
+    parser = argparse.ArgumentParser(
+        prog="pulseproof.runtime.score", description="Scores of one artifact, one by one at batch 1."
+    )
     parser.add_argument("file", type=Path, help=".onnx or .tflite")
     parser.add_argument("leads", type=int)
     parser.add_argument("samples", type=int)

@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from typing import IO, Any, Callable
 
-from runtime.emulation import python_command
-from runtime.job import Job, dump_job
-from runtime.probe import oom_kills
-from runtime.words import one_line
+from pulseproof.runtime.condition.probe import oom_kills
+from pulseproof.runtime.emulation import python_command
+from pulseproof.runtime.job import Job, dump_job
+from pulseproof.runtime.words import one_line
 
 # Every library that could start threads beside the engine's own.
 THREAD_VARIABLES = (

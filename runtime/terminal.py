@@ -12,7 +12,7 @@ import io
 import sys
 from typing import Any, Iterable, Iterator, TextIO, cast
 
-from runtime.words import printable_lines
+from pulseproof.runtime.words import printable_lines
 
 
 class PlainStream:

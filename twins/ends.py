@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from twins.program import Run, Step
+from pulseproof.twins.program import Run, Step
 
 
 @dataclass(frozen=True)

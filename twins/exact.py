@@ -17,14 +17,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core import engines
-from core.errors import InputError
-from export.output_step import output_step
-from runtime.engines import EngineError
-from runtime.exact import DIFFERS, SATURATES
-from twins.errors import NotCoveredError
-from twins.opening import open_twin
-from twins.program import Twin
+from pulseproof.core import engines
+from pulseproof.core.errors import InputError
+from pulseproof.export.gate.output_step import output_step
+from pulseproof.runtime.engines import EngineError
+from pulseproof.runtime.exact import DIFFERS, SATURATES
+from pulseproof.twins.errors import NotCoveredError
+from pulseproof.twins.opening import open_twin
+from pulseproof.twins.program import Twin
 
 Floats = NDArray[np.float32]
 Mode = Literal["unoptimized", "precise", "reference"]
@@ -79,7 +79,7 @@ def compare(path: Path, signals: Floats, scores: Floats, engine: str, twin: Twin
 
     ``twin``: that of the file, where it is open already.
     """
-    from twins.gate import scores_of  # which imports this module
+    from pulseproof.twins.gate import scores_of  # which imports this module
 
     try:
         step = output_step(path)

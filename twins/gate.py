@@ -4,8 +4,8 @@ In: a twin and its file, recordings, and the file's scores on its engine. Out: w
 does not hold. This gate compares scores. A gradient can be wrong while all scores are right, so a second one compares
 attacks: recordings disturbed through the twin must hurt the file at least as much as those disturbed through its float
 parent, which knows nothing of the file. That one needs the scores of the file on both sets, which every run has: it is
-the flag ``twin-weaker-than-transfer`` (:func:`attacks.flags.transfer_stronger`), after Athalye, Carlini and Wagner 2018
-(arXiv 1802.00420, "black-box attacks are better than white-box attacks").
+the flag ``twin-weaker-than-transfer`` (:func:`attacks.audit.flags.transfer_stronger`), after Athalye, Carlini and
+Wagner 2018 (arXiv 1802.00420, "black-box attacks are better than white-box attacks").
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core import engines
-from core.errors import InputError
-from runtime.auc import macro_auc
-from runtime.engines import EngineError
-from twins.exact import FLOAT_STEP, SLACK, STEPS, Exactness, apart, beyond, compare, unit_of
-from twins.program import Twin
+from pulseproof.core import engines
+from pulseproof.core.errors import InputError
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.runtime.engines import EngineError
+from pulseproof.twins.exact import FLOAT_STEP, SLACK, STEPS, Exactness, apart, beyond, compare, unit_of
+from pulseproof.twins.program import Twin
 
 Floats = NDArray[np.float32]
 AUC = 0.001

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.errors import InputError
-from export import onnx_graph
-from twins.errors import NotCoveredError
-from twins.onnx_node import Node
-from twins.onnx_operators import OPERATORS
-from twins.program import Step, Twin, try_out
+from pulseproof.core.errors import InputError
+from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.twins.errors import NotCoveredError
+from pulseproof.twins.onnx_node import Node
+from pulseproof.twins.onnx_operators import OPERATORS
+from pulseproof.twins.program import Step, Twin, try_out
 
 if TYPE_CHECKING:
     import onnx

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from twins.onnx_node import Node
-from twins.program import Run
+from pulseproof.twins.onnx_node import Node
+from pulseproof.twins.program import Run
 
 
 def conv(node: Node) -> Run:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from twins.errors import NotCoveredError
+from pulseproof.twins.errors import NotCoveredError
 
 if TYPE_CHECKING:
     import onnx

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from twins.ends import SIGMOID, TANH, End, softmax_end
-from twins.onnx_layers import batch_norm, conv, for_torch, gemm, global_mean, lstm
-from twins.onnx_node import Node
-from twins.program import Run
-from twins.rounding import rounded
+from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
+from pulseproof.twins.onnx_layers import batch_norm, conv, for_torch, gemm, global_mean, lstm
+from pulseproof.twins.onnx_node import Node
+from pulseproof.twins.program import Run
+from pulseproof.twins.rounding import rounded
 
 LIMITS = {
     torch.uint8: (0, 255),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.errors import InputError
-from twins.program import Twin
+from pulseproof.core.errors import InputError
+from pulseproof.twins.program import Twin
 
 
 def open_twin(path: Path, masked: bool = True) -> Twin:
@@ -24,9 +24,9 @@ def open_twin(path: Path, masked: bool = True) -> Twin:
     if not path.is_file():
         raise InputError(f"{path}: no such file", "give the path of an exported .onnx or .tflite file")
     if path.suffix == ".onnx":
-        from twins.onnx_file import read
+        from pulseproof.twins.onnx_file import read
     elif path.suffix == ".tflite":
-        from twins.tflite_file import read
+        from pulseproof.twins.tflite_file import read
     else:
         raise InputError(f"{path}: the name ends neither in .onnx nor in .tflite", "give an exported file")
     return read(path, masked)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from twins.errors import NotCoveredError
+from pulseproof.twins.errors import NotCoveredError
 
 MOST = 2**24  # numbers that one operator gives for one recording: times a batch, they lie in this process
 Run = Callable[..., Tensor | tuple[Tensor, ...]]
@@ -85,7 +85,7 @@ class Twin(nn.Module):
     def before_ends(self) -> tuple[Twin, tuple[str, ...]] | None:
         """What gives this file's scores before a final sigmoid or softmax (:mod:`twins.ends`), in the same order, and
         the names of what was left out; None where it ends in none."""
-        from twins.ends import before_ends
+        from pulseproof.twins.ends import before_ends
 
         found = before_ends(self._steps, self._constants, self._exit)
         if found is None:

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import InputError
-from export.flatbuffer import TYPES, Graph
-from twins.errors import NotCoveredError
-from twins.program import Run, Step, Twin, perform, try_out
-from twins.rounding import rounded
+from pulseproof.core.errors import InputError
+from pulseproof.export.tflite.flatbuffer import TYPES, Graph
+from pulseproof.twins.errors import NotCoveredError
+from pulseproof.twins.program import Run, Step, Twin, perform, try_out
+from pulseproof.twins.rounding import rounded
 
 KINDS = {code: dtype for dtype, code in TYPES.items()}
 LIMITS = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255), np.dtype(np.int16): (-32768, 32767)}
@@ -133,7 +133,7 @@ class _Reading:
 
 def read(path: Path, masked: bool = True) -> Twin:
     """See :func:`twins.opening.open_twin`."""
-    from twins.tflite_operators import OPERATORS
+    from pulseproof.twins.tflite_operators import OPERATORS
 
     graph = Graph.open(path)
     try:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from twins.ends import SIGMOID, TANH, End, softmax_end
-from twins.program import Run
-from twins.tflite_file import Meaning, Operator, to_steps
+from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
+from pulseproof.twins.program import Run
+from pulseproof.twins.tflite_file import Meaning, Operator, to_steps
 
 SAME, VALID = 0, 1
 
@@ -261,7 +261,7 @@ def _one_of(result: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 
 def _lstm(operator: Operator) -> Run:
-    from twins.tflite_lstm import lstm
+    from pulseproof.twins.tflite_lstm import lstm
 
     return lstm(operator)
 

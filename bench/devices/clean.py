@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.devices.connection import Connection
-from bench.devices.session import FOREIGN, MARKER, Session
-from bench.devices.spec import DeviceSpec
-from core.errors import InputError
+from pulseproof.bench.devices.connection import Connection
+from pulseproof.bench.devices.session import FOREIGN, MARKER, Session
+from pulseproof.bench.devices.spec import DeviceSpec
+from pulseproof.core.errors import InputError
 
 # $1: the folder of all studies, $2: that of this one, $3: the marker. The virtual environment goes with the last study.
 REMOVE = f"""

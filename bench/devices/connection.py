@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from bench.devices.spec import DeviceSpec
-from bench.devices.talk import DroppedError, Talk, announced
-from core.errors import InputError
+from pulseproof.bench.devices.spec import DeviceSpec
+from pulseproof.bench.devices.talk import DroppedError, Talk, announced
+from pulseproof.core.errors import InputError
 
 PAUSES_S = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # between attempts: about four minutes in all
 # A line that is dead without a word is noticed after 30 s.

@@ -12,9 +12,9 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from bench.devices.session import LOOKING, Session
-from bench.schema import Wire, plain
-from core.errors import InputError
+from pulseproof.bench.devices.session import LOOKING, Session
+from pulseproof.bench.wire.schema import Wire, plain
+from pulseproof.core.errors import InputError
 
 OLDEST = (3, 9)  # Python
 ENGINES = {"onnx": ("onnxruntime",), "tflite": ("ai_edge_litert", "tflite_runtime")}

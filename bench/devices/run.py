@@ -16,19 +16,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.arrivals import MOST_BYTES, accept, may_come, waiting_room
-from bench.devices.connection import ANSWER_BYTES, Connection
-from bench.devices.look import look
-from bench.devices.session import Session
-from bench.devices.spec import DeviceSpec
-from bench.devices.talk import DroppedError, SilentError
-from bench.results import read_bundle
-from bench.schema import Wire, plain
-from core.errors import InputError, NotHeldError
-from runtime import stream
-from runtime.detached import BEAT, LOST
-from runtime.files import sha256_file
-from runtime.untrusted import BundleError
+from pulseproof.bench.devices.arrivals import MOST_BYTES, accept, may_come, waiting_room
+from pulseproof.bench.devices.connection import ANSWER_BYTES, Connection
+from pulseproof.bench.devices.look import look
+from pulseproof.bench.devices.session import Session
+from pulseproof.bench.devices.spec import DeviceSpec
+from pulseproof.bench.devices.talk import DroppedError, SilentError
+from pulseproof.bench.wire.results import read_bundle
+from pulseproof.bench.wire.schema import Wire, plain
+from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.runtime.detached import BEAT, LOST
+from pulseproof.runtime.files import sha256_file
+from pulseproof.runtime.wire import stream
+from pulseproof.runtime.wire.untrusted import BundleError
 
 ENTRY_BYTES = 512  # of a file in a list, or in what is said of it
 LISTED_BYTES = 4 << 20  # of a list of files at least: what an older bundle left is in it, too

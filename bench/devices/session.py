@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.devices.connection import ANSWER_BYTES, Connection
-from bench.devices.spec import DeviceSpec
-from bench.part import make_part
-from bench.results import read_bundle
-from bench.schema import BundleHead, plain
-from core.errors import InputError
+from pulseproof.bench.devices.connection import ANSWER_BYTES, Connection
+from pulseproof.bench.devices.part import make_part
+from pulseproof.bench.devices.spec import DeviceSpec
+from pulseproof.bench.wire.results import read_bundle
+from pulseproof.bench.wire.schema import BundleHead, plain
+from pulseproof.core.errors import InputError
 
 MARKER = "pulseproof.folder"  # lies in a folder that we made, and may remove
 LOOKING = "looking at it"

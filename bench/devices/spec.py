@@ -25,11 +25,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from bench.asked import Asked
-from bench.device_names import expect_free
-from bench.schema import plain
-from core.errors import InputError
-from core.toml_files import read_toml
+from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.names import expect_free
+from pulseproof.bench.wire.schema import plain
+from pulseproof.core.errors import InputError
+from pulseproof.core.toml_files import read_toml
 
 # Never a "-" in front, of the host either: ssh, or what the user's config runs with it, would take it for an option.
 ADDRESS = r"^[A-Za-z0-9_]([A-Za-z0-9_.:%\[\]-]|@[A-Za-z0-9_.:%\[\]])*$"

@@ -23,8 +23,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO
 
-from bench.schema import plain
-from core.errors import InputError
+from pulseproof.bench.wire.schema import plain
+from pulseproof.core.errors import InputError
 
 DROPPED = 255  # what ssh itself ends with when it could not connect, or the line broke
 PIECE = 1 << 16  # has to move within the deadline

@@ -23,8 +23,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from core.console import say
-from runtime.files import write_text
+from pulseproof.core.console import say
+from pulseproof.runtime.files import write_text
 
 ROOT = Path(__file__).parents[2]
 TABLE, BILL, PAGE = ROOT / "docs/results/dependencies.md", ROOT / "docs/sbom.cdx.json", ROOT / "docs/dependencies.md"
@@ -217,7 +217,7 @@ def _lines(value: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the table, the page that holds it, and the bill."""
-    from bench.docs import fill
+    from pulseproof.report.docs import fill
 
     rows = dependencies()
     write_text(TABLE, table(rows))

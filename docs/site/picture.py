@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from runtime.files import write_bytes
+from pulseproof.runtime.files import write_bytes
 
 WIDTH, HEIGHT = 1240, 760
 CARD, BELOW = ".answer", "#recordings"

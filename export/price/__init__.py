@@ -15,12 +15,12 @@ from typing import Any
 
 from torch import nn
 
-from export.job import RefusedError
-from export.manifest import Price
-from export.price import c_trees, ethos, micro, onnx_graph, tflite_graph
-from export.price.tally import Tally
-from models.classical import FeatureModel
-from models.trees import TreeArrays, TreeWalk
+from pulseproof.export.job import RefusedError
+from pulseproof.export.manifest import Price
+from pulseproof.export.price import c_trees, ethos, micro, onnx_graph, tflite_graph
+from pulseproof.export.price.tally import Tally
+from pulseproof.models.classical import FeatureModel
+from pulseproof.models.trees import TreeArrays, TreeWalk
 
 
 def price(path: Path, module: nn.Module) -> Price:

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export.job import RefusedError
-from export.manifest import CCode
-from export.price import child
-from models.trees import TreeArrays
+from pulseproof.export.job import RefusedError
+from pulseproof.export.manifest import CCode
+from pulseproof.export.price import child
+from pulseproof.models.trees import TreeArrays
 
 NAME = "trees"
 LIMIT_S = 120

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.job import SENTENCE, RefusedError
+from pulseproof.export.job import SENTENCE, RefusedError
 
 
 class KilledError(RefusedError):

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from ai_edge_litert.schema_py_generated import TensorType
 
-from export.flatbuffer import Graph
-from export.job import RefusedError
-from export.manifest import Ethos
-from export.price import child
-from export.price.micro import FLASH_BYTES, RAM_BYTES
+from pulseproof.export.job import RefusedError
+from pulseproof.export.manifest import Ethos
+from pulseproof.export.price import child
+from pulseproof.export.price.micro import FLASH_BYTES, RAM_BYTES
+from pulseproof.export.tflite.flatbuffer import Graph
 
 ACCELERATOR = "ethos-u55-128"
 SYSTEM = "Ethos_U55_High_End_Embedded"  # 500 MHz, SRAM 4 GB/s, flash 0.5 GB/s

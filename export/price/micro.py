@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from export.job import RefusedError
-from export.manifest import Micro
-from export.price import child
-from export.price.arena import LIMIT_S
+from pulseproof.export.job import RefusedError
+from pulseproof.export.manifest import Micro
+from pulseproof.export.price import child
+from pulseproof.export.price.arena import LIMIT_S
 
 RAM_BYTES = 256 * 1024
 FLASH_BYTES = 1024 * 1024

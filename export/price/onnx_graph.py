@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.errors import InputError
-from export.price.tally import Operation, Tally, peak_bytes
+from pulseproof.core.errors import InputError
+from pulseproof.export.price.tally import Operation, Tally, peak_bytes
 
 if TYPE_CHECKING:
     import onnx

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.schema_py_generated import TensorType
 
-from export.flatbuffer import Graph
-from export.price.tally import Operation, Tally, peak_bytes
+from pulseproof.export.price.tally import Operation, Tally, peak_bytes
+from pulseproof.export.tflite.flatbuffer import Graph
 
 BITS = {
     TensorType.FLOAT64: 64,

@@ -17,12 +17,12 @@ import json, sys
 import numpy as np, torch
 from pathlib import Path
 import attacks.tasks
-from attacks.run import attack_study
-from attacks.recorder import Recorder
-from core.errors import InputError
-from core.study import Study
-from models.run import train_study
-from runtime.auc import macro_auc
+from pulseproof.attacks.grid.study import attack_study
+from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.models.run import train_study
+from pulseproof.runtime.auc import macro_auc
 from tests.models.making import small_recordings
 
 home, method = Path(sys.argv[1]), sys.argv[2]
@@ -93,8 +93,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attacks.ball import L1
-from attacks.gradient import BudgetByBudget, evaluate
+from pulseproof.attacks.aim.ball import L1
+from pulseproof.attacks.gradient import BudgetByBudget, evaluate
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def test_what_an_attack_of_ones_own_does_not_declare_is_refused_by_name(
     line = '    "sparse": _model("sparse steps", lambda asked: Aimed(Sparse())),\n'
     table.write_text(
         table.read_text()
-        .replace("from attacks.aimed", "from attacks.sparse import Sparse\nfrom attacks.aimed")
+        .replace("from attacks.aimed", "from pulseproof.attacks.sparse import Sparse\nfrom attacks.aimed")
         .replace('    "pgd": _model(', line + '    "pgd": _model(', 1)
     )
     found = attacked(home, tmp_path, "sparse")

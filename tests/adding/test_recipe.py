@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InputError
-from core.recipes import RECIPES, recipe_of, sibling_of
-from core.study import Study
+from pulseproof.core.errors import InputError
+from pulseproof.core.recipes import RECIPES, recipe_of, sibling_of
+from pulseproof.core.study import Study
 from tests.adding.following import copied, follow, run
 
 RECIPE = """
 import json, sys
 from pathlib import Path
 import numpy as np, onnx
-from bench.answers import answers
-from bench.evaluation import evaluate
-from bench.figures import _style
-from bench.pivot import lines_of, made_of
-from core.study import Study
-from export.run import export_study
-from models.run import train_study
+from pulseproof.report.answers.questions import answers
+from pulseproof.report.numbers.evaluation import evaluate
+from pulseproof.report.figures.charts import _style
+from pulseproof.report.numbers.pivot import lines_of, made_of
+from pulseproof.core.study import Study
+from pulseproof.export.run import export_study
+from pulseproof.models.run import train_study
 from tests.bench.making import make_build
 from tests.models.making import small_recordings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.code_digest import code_of
+from pulseproof.core.code_digest import code_of
 from tests.adding.following import copied, run
 
 pytestmark = pytest.mark.slow  # each test runs a process or several
@@ -17,11 +17,11 @@ WORK = """
 import json, sys
 from pathlib import Path
 import core.steps
-from attacks.run import attack_study
-from core.study import Study
-from ecg.prepare import prepare
-from export.run import export_study
-from models.run import train_study
+from pulseproof.attacks.grid.study import attack_study
+from pulseproof.core.study import Study
+from pulseproof.ecg.prepare import prepare
+from pulseproof.export.run import export_study
+from pulseproof.models.run import train_study
 
 home, done = Path(sys.argv[1]), []
 end = core.steps.Step.done
@@ -78,7 +78,7 @@ def test_editing_nothing_makes_nothing(home: Path) -> None:
     [
         ("attacks/band.py", {"s/signals/band-cnn-0.01mV"}),
         ("attacks/noise.py", {"s/signals/random-sign-0.01mV"}),
-        ("attacks/objectives.py", SETS - {"s/signals/clean"}),
+        ("attacks/aim/objectives.py", SETS - {"s/signals/clean"}),
         ("attacks/apgd.py", set()),
         ("attacks/methods.py", set()),
         ("models/nets.py", {"s/models/cnn/train"}),
@@ -87,10 +87,10 @@ def test_editing_nothing_makes_nothing(home: Path) -> None:
         ("ecg/synthetic_waves.py", {"recordings"}),
         ("ecg/beats.py", set()),
         ("export/tree_files.py", {each for each in FILES if "tree" in each}),
-        ("export/lstm_int8.py", set()),
-        ("export/bounds.py", FILES),
+        ("export/tflite/lstm_int8.py", set()),
+        ("export/gate/bounds.py", FILES),
         ("export/recipes.py", set()),
-        ("bench/table.py", set()),
+        ("report/tables/table.py", set()),
     ],
 )
 def test_an_edited_file_makes_again_what_it_makes_and_nothing_else(home: Path, file: str, made: set[str]) -> None:
@@ -113,22 +113,20 @@ def test_a_copy_of_the_packages_has_the_same_digests(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
     for path in (home / "attacks").glob("*.py"):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    script = (
-        "from core.code_digest import code_of\nprint(code_of(('attacks.tasks',)).digest, code_of(('twins',)).digest)"
-    )
-    assert run(home, script).split() == [code_of(("attacks.tasks",)).digest, code_of(("twins",)).digest]
+    script = "from pulseproof.core.code_digest import code_of\nprint(code_of(('pulseproof.attacks.grid.tasks',)).digest, code_of(('twins',)).digest)"
+    assert run(home, script).split() == [code_of(("pulseproof.attacks.grid.tasks",)).digest, code_of(("twins",)).digest]
 
 
 def test_a_worker_with_other_code_is_refused_by_the_name_of_the_set(tmp_path: Path) -> None:
     """What a Dask worker or another process is handed says by which code it is to be made."""
     home = copied(tmp_path / "copy")
-    here = code_of(("attacks.band",))
+    here = code_of(("pulseproof.attacks.band",))
     edit(home / "attacks" / "band.py")
     script = f"""
-from core.code_digest import Code
-from core.errors import InputError
-from attacks.cluster import check_worker, versions
-code = Code(("attacks.band",), (), (), {here.digest!r})
+from pulseproof.core.code_digest import Code
+from pulseproof.core.errors import InputError
+from pulseproof.attacks.grid.cluster import check_worker, versions
+code = Code(("pulseproof.attacks.band",), (), (), {here.digest!r})
 print(check_worker(pathlib.Path(core.__file__), versions(), [code]))
 try:
     code.check("signal set band-cnn")

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from bench.answers import answers
-from bench.evaluation import evaluate
-from core.study import ModelSpec
-from models.systems import kind_of
-from runtime.files import write_json
+from pulseproof.core.study import ModelSpec
+from pulseproof.models.systems import kind_of
+from pulseproof.report.answers.questions import answers
+from pulseproof.report.numbers.evaluation import evaluate
+from pulseproof.runtime.files import write_json
 from tests.adding.following import copied, follow, run
 from tests.bench.making import make_build
-from tests.bench.making_answers import study
+from tests.report.making_answers import study
 
 SYSTEM = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from attacks.run import attack_study
-from bench.bundle import make_bundle
-from core.study import Study
-from export.run import export_study
-from models.run import train_study
+from pulseproof.attacks.grid.study import attack_study
+from pulseproof.bench.bundle import make_bundle
+from pulseproof.core.study import Study
+from pulseproof.export.run import export_study
+from pulseproof.models.run import train_study
 from tests.models.making import small_recordings
 
 home = Path(sys.argv[1])

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks.method import Scene
-from attacks.recorder import Recorder
-from attacks.victims import Victims
-from core.study import AttackSpec
+from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.method import Scene
+from pulseproof.core.study import AttackSpec
 
 STEP_MV = 0.001
 RECORDER = Recorder(STEP_MV, -32767, 32767)

@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-from attacks.aimed import Aimed
-from attacks.gradient import Pgd
-from ecg.recordings import to_millivolts
-from export import onnx_int8, tflite_int8
-from export.flatbuffer import Graph
-from export.job import INPUT
-from export.onnx_files import export_module
-from export.quiet import quiet
-from runtime.auc import macro_auc
-from runtime.engines import open_engine
+from pulseproof.attacks.aim.aimed import Aimed
+from pulseproof.attacks.gradient import Pgd
+from pulseproof.ecg.recordings import to_millivolts
+from pulseproof.export.job import INPUT
+from pulseproof.export.onnx import int8 as onnx_int8
+from pulseproof.export.onnx.files import export_module
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import int8 as tflite_int8
+from pulseproof.export.tflite.flatbuffer import Graph
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.runtime.engines import open_engine
 from tests.attacks.deserving import LEADS, RECORDER, SAMPLES, STEP_MV, scene, sides, trained
 from tests.export.making import job_for
 

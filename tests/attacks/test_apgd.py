@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from attacks.apgd import Apgd, Memory, Points, checkpoints
-from attacks.ball import L2, LINF, Ball
-from attacks.gradient import NoGradientError
-from attacks.objectives import AucObjective, Bce
-from attacks.references import auc_objective, clean_scores
-from attacks.victims import Victims
+from pulseproof.attacks.aim.ball import L2, LINF, Ball
+from pulseproof.attacks.aim.objectives import AucObjective, Bce
+from pulseproof.attacks.aim.references import auc_objective, clean_scores
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.apgd import Apgd, Memory, Points, checkpoints
+from pulseproof.attacks.gradient import NoGradientError
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from attacks.audit import audit_study
-from attacks.audit_file import Audit, FlagEntry, audit_path, read_audit
-from attacks.audit_tables import tables
-from attacks.run import attack_study
-from core.errors import InputError
-from core.study import Study
-from ecg.recordings import Recordings
-from export.manifest import Manifest
-from export.run import export_study
-from models.run import Trained, train_study
-from models.train import scores_of
-from runtime.auc import macro_auc
+from pulseproof.attacks.audit.file import Audit, FlagEntry, audit_path, read_audit
+from pulseproof.attacks.audit.study import audit_study
+from pulseproof.attacks.audit.tables import tables
+from pulseproof.attacks.grid.study import attack_study
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.manifest import Manifest
+from pulseproof.export.run import export_study
+from pulseproof.models.run import Trained, train_study
+from pulseproof.models.train import scores_of
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.twins import open_twin
 from tests.models.making import small_recordings
-from twins import open_twin
 
 
 def study(**attacks: object) -> Study:
@@ -145,7 +145,7 @@ def test_a_twin_is_held_to_its_file(
     assert {one.file: one.reason for one in honest.twins} == {f"{name}/onnx-fp32": None for name in trained}
     assert "twin-differs" not in {flag.name for flag in honest.flags}
     other = home / "s" / "artifacts" / "logistic-regression" / "onnx-fp32.onnx"
-    monkeypatch.setattr("attacks.audit.open_twin", lambda path: open_twin(other))
+    monkeypatch.setattr("pulseproof.attacks.audit.study.open_twin", lambda path: open_twin(other))
     flags = [flag for flag in audited(asked, recordings, trained, home, manifest).flags if flag.name == "twin-differs"]
     assert [flag.target for flag in flags] == ["cnn/onnx-fp32"]
     assert "its scores differ" in flags[0].sentence

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attacks.wfdb_out import read_set
-from runtime.files import read_array
+from pulseproof.attacks.grid.wfdb_out import read_set
+from pulseproof.runtime.files import read_array
 
 STUDY = """
 name = "small"

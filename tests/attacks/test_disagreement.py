@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from attacks.disagreement import Decisions, Disagreement, DisagreementMethod
-from attacks.gradient import NoGradientError, Pgd
-from attacks.method import Scene
-from attacks.objectives import Bce
-from attacks.references import clean_scores, spread_of
-from attacks.victims import Victims
-from bench.metrics import Rules, flipped
-from bench.metrics import decisions as decided_by
-from core.study import AttackSpec
+from pulseproof.attacks.aim.objectives import Bce
+from pulseproof.attacks.aim.references import clean_scores, spread_of
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.disagreement import Decisions, Disagreement, DisagreementMethod
+from pulseproof.attacks.gradient import NoGradientError, Pgd
+from pulseproof.attacks.method import Scene
+from pulseproof.core.study import AttackSpec
+from pulseproof.report.numbers.metrics import Rules, flipped
+from pulseproof.report.numbers.metrics import decisions as decided_by
 
 STEP = 0.001
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-from attacks.ends import Ranked, alike, before_ends, whole_of
-from models.held import same_order, scores_of
+from pulseproof.attacks.aim.ends import Ranked, alike, before_ends, whole_of
+from pulseproof.models.held import same_order, scores_of
 from tests.attacks.forms import Ended
 
 SIGNALS = torch.randn(64, 2, 20, generator=torch.Generator().manual_seed(0))

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from attacks.aimed import Aimed
-from attacks.flags import Flag, find_flags
-from attacks.gradient import Pgd
-from attacks.measured import Again, Measured, Row, measure
-from attacks.rechecks import RECHECKS, Recheck, run_again, scores_of
-from attacks.square import SquareMethod
-from core.statistics import Resamples, draw_resamples
+from pulseproof.attacks.aim.aimed import Aimed
+from pulseproof.attacks.audit.flags import Flag, find_flags
+from pulseproof.attacks.audit.measured import Again, Measured, Row, measure
+from pulseproof.attacks.audit.rechecks import RECHECKS, Recheck, run_again, scores_of
+from pulseproof.attacks.gradient import Pgd
+from pulseproof.attacks.square import SquareMethod
+from pulseproof.core.statistics import Resamples, draw_resamples
 from tests.attacks import deserving
 from tests.attacks.deserving import (
     RECORDER,

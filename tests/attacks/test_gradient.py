@@ -12,14 +12,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from attacks.ball import L1, L2, LINF, Ball
-from attacks.gradient import NoGradientError, Pgd, evaluate, fgsm, mi_fgsm, ni_fgsm
-from attacks.objectives import AucObjective, Bce, Linear, Objective
-from attacks.references import auc_objective, clean_scores, spread_of
-from attacks.victims import Victims
-from models.nets import Cnn
-from models.trees import TreeWalk, tree_arrays
-from runtime.auc import macro_auc
+from pulseproof.attacks.aim.ball import L1, L2, LINF, Ball
+from pulseproof.attacks.aim.objectives import AucObjective, Bce, Linear, Objective
+from pulseproof.attacks.aim.references import auc_objective, clean_scores, spread_of
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import NoGradientError, Pgd, evaluate, fgsm, mi_fgsm, ni_fgsm
+from pulseproof.models.nets import Cnn
+from pulseproof.models.trees import TreeWalk, tree_arrays
+from pulseproof.runtime.auc import macro_auc
 
 BALLS = pytest.mark.parametrize("ball", [LINF, L2, L1], ids=["linf", "l2", "l1"])
 ATTACKS: dict[str, Callable[[Ball], Pgd]] = {

@@ -14,9 +14,9 @@ TRAIN = """
     import sys
     from pathlib import Path
     import numpy as np
-    from core.study import Study
-    from ecg.recordings import About, RecordingsWriter, open_recordings
-    from models.run import train_study
+    from pulseproof.core.study import Study
+    from pulseproof.ecg.recordings import About, RecordingsWriter, open_recordings
+    from pulseproof.models.run import train_study
 
     home, count = Path(sys.argv[1]), int(sys.argv[2])
 
@@ -42,7 +42,7 @@ TRAIN = """
 """
 # In a process of its own, which only opens what was trained: what training leaves of its memory would hide some.
 ATTACK = """
-    from attacks.run import attack_study
+    from pulseproof.attacks.grid.study import attack_study
 
     def status(key):
         return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith(key)))

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attacks.method import Method, Scene
-from attacks.noise import Gaussian, RandomSign, RecordedNoise, random_sign, recorded_noise
-from attacks.victims import Victims
-from core.errors import InputError
-from core.study import AttackSpec
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.method import Method, Scene
+from pulseproof.attacks.noise import Gaussian, RandomSign, RecordedNoise, random_sign, recorded_noise
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import AttackSpec
 
 NOISE = np.cumsum(np.random.default_rng(0).standard_normal((2, 3000)), axis=1).astype(np.float32)
 CONTROLS: list[Method] = [RandomSign(), Gaussian(), RecordedNoise("bw")]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attacks.plausibility import HIGH_HZ, LOW_HZ, plausibility
+from pulseproof.attacks.aim.plausibility import HIGH_HZ, LOW_HZ, plausibility
 
 FS_HZ = 100.0
 

@@ -14,17 +14,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import precision
-from attacks.method import Scene
-from attacks.methods import METHODS
-from attacks.precision import choose, half_differs, is_faster, may_take_half
-from attacks.run import Made, attack_study
-from attacks.victims import Victims
-from core.study import AttackSpec, Study
-from ecg.recordings import Recordings
-from models.nets import Cnn
-from models.run import train_study
-from runtime.files import read_json
+from pulseproof.attacks.aim import precision
+from pulseproof.attacks.aim.precision import choose, half_differs, is_faster, may_take_half
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.grid.study import Made, attack_study
+from pulseproof.attacks.method import Scene
+from pulseproof.attacks.methods import METHODS
+from pulseproof.core.study import AttackSpec, Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.nets import Cnn
+from pulseproof.models.run import train_study
+from pulseproof.runtime.files import read_json
 from tests.models.making import small_recordings
 
 
@@ -184,10 +184,10 @@ def test_another_machine_makes_nothing_again(
 
 CHILD = """
 import torch
-from attacks.precision import choose
+from pulseproof.attacks.aim.precision import choose
 from tests.attacks.test_precision import references
 from tests.export.test_fold import lived_in
-from models.nets import Cnn
+from pulseproof.models.nets import Cnn
 torch.set_num_threads(1)
 print(choose(lived_in(Cnn(2, 160, 3, width=32)), references(64)).precision)
 """

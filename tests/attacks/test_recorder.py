@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from attacks.ball import L1, L2, LINF, Ball
-from attacks.method import expect_declared, expect_inside
-from attacks.methods import METHODS
-from attacks.noise import RandomSign, random_sign
-from attacks.recorder import Recorder, distances
-from core.errors import InputError
-from core.study import AttackSpec
+from pulseproof.attacks.aim.ball import L1, L2, LINF, Ball
+from pulseproof.attacks.aim.recorder import Recorder, distances
+from pulseproof.attacks.method import expect_declared, expect_inside
+from pulseproof.attacks.methods import METHODS
+from pulseproof.attacks.noise import RandomSign, random_sign
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import AttackSpec
 
 
 @pytest.mark.parametrize("ball", [LINF, L2, L1], ids=lambda ball: ball.norm)

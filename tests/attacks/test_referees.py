@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks.apgd import Apgd, Memory, checkpoints
-from attacks.gradient import Pgd, fgsm
-from attacks.objectives import Bce
-from attacks.references import clean_scores
-from attacks.victims import Victims
-from bench.referees import Attack, Limits, RecordBce, art_apgd, art_fgsm, art_pgd, foolbox_pgd, plain_loop
-from core.errors import InputError
-from models.nets import Cnn
-from runtime.auc import macro_auc
+from perf.referees import Attack, Limits, RecordBce, art_apgd, art_fgsm, art_pgd, foolbox_pgd, plain_loop
+from pulseproof.attacks.aim.objectives import Bce
+from pulseproof.attacks.aim.references import clean_scores
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.apgd import Apgd, Memory, checkpoints
+from pulseproof.attacks.gradient import Pgd, fgsm
+from pulseproof.core.errors import InputError
+from pulseproof.models.nets import Cnn
+from pulseproof.runtime.auc import macro_auc
 
 EPSILON_MV = 0.02
 

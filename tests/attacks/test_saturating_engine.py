@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import sources
-from attacks.gradient import NoGradientError
-from attacks.sources import Source, open_source
-from attacks.victims import Victims
+from pulseproof.attacks.aim import sources
+from pulseproof.attacks.aim.sources import Source, open_source
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import NoGradientError
+from pulseproof.twins.program import Twin
 from tests.twins.saturating import exact_scores, kernels_saturate, large_signals, write_saturating
-from twins.program import Twin
 
 SIGNALS = large_signals(20)
 VICTIMS = Victims(torch.from_numpy(SIGNALS), torch.from_numpy((np.arange(60).reshape(20, 3) % 2).astype(np.float32)))

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from attacks.aimed import Aimed
-from attacks.band import Band
-from attacks.gradient import Pgd
-from attacks.method import Method, Scene
-from attacks.plausibility import plausibility
-from attacks.references import clean_scores, spread_of
-from attacks.smooth import Smooth
-from attacks.transfer import Diverse, DiverseMethod, Ensemble, shifted
-from attacks.universal import UniversalMethod, at_shifts
-from attacks.victims import Victims
-from core.study import AttackSpec
-from runtime.auc import macro_auc
+from pulseproof.attacks.aim.aimed import Aimed
+from pulseproof.attacks.aim.plausibility import plausibility
+from pulseproof.attacks.aim.references import clean_scores, spread_of
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.band import Band
+from pulseproof.attacks.gradient import Pgd
+from pulseproof.attacks.method import Method, Scene
+from pulseproof.attacks.smooth import Smooth
+from pulseproof.attacks.transfer import Diverse, DiverseMethod, Ensemble, shifted
+from pulseproof.attacks.universal import UniversalMethod, at_shifts
+from pulseproof.core.study import AttackSpec
+from pulseproof.runtime.auc import macro_auc
 from tests.attacks.deserving import STEP_MV, sides, trained
 
 FS_HZ = 100.0

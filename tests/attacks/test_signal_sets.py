@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.run import Made, attack_study, reference_rows
-from core.errors import InputError
-from core.study import ModelSpec, Study
-from ecg.recordings import Recordings
-from models.run import train_study
-from runtime.files import read_array, sha256_file
+from pulseproof.attacks.grid.study import Made, attack_study, reference_rows
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import ModelSpec, Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.run import train_study
+from pulseproof.runtime.files import read_array, sha256_file
 from tests.models.making import small_recordings
 
 

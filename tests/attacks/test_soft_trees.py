@@ -17,21 +17,29 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
-from attacks.ball import L2, LINF, Ball
-from attacks.gradient import Attack, NoGradientError, Pgd, anneal, evaluate
-from attacks.objectives import Bce, Linear
-from attacks.recorder import Recorder
-from attacks.references import auc_objective, clean_scores, spread_of
-from attacks.soft_trees import FIRST_MV, SoftTrees, TreeAttack, has_soft_trees, node_widths, per_millivolt, soften
-from attacks.victims import Victims
-from core.study import load_study
-from ecg.prepare import prepare
-from ecg.recordings import Recordings, to_millivolts
-from models.classical import FeatureModel, Logistic, head_of
-from models.features import Features
-from models.systems import decision_tree, logistic_regression, random_forest
-from models.trees import tree_arrays
-from runtime.auc import macro_auc
+from pulseproof.attacks.aim.ball import L2, LINF, Ball
+from pulseproof.attacks.aim.objectives import Bce, Linear
+from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.attacks.aim.references import auc_objective, clean_scores, spread_of
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.gradient import Attack, NoGradientError, Pgd, anneal, evaluate
+from pulseproof.attacks.soft_trees import (
+    FIRST_MV,
+    SoftTrees,
+    TreeAttack,
+    has_soft_trees,
+    node_widths,
+    per_millivolt,
+    soften,
+)
+from pulseproof.core.study import load_study
+from pulseproof.ecg.prepare import prepare
+from pulseproof.ecg.recordings import Recordings, to_millivolts
+from pulseproof.models.classical import FeatureModel, Logistic, head_of
+from pulseproof.models.features import Features
+from pulseproof.models.systems import decision_tree, logistic_regression, random_forest
+from pulseproof.models.trees import tree_arrays
+from pulseproof.runtime.auc import macro_auc
 from tests.models.making import small_recordings
 
 STEP_MV = 0.001

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attacks.method import Scene
-from attacks.noise import random_sign
-from attacks.objectives import AucObjective, Linear
-from attacks.square import Square, SquareMethod, find_beats
-from attacks.victims import Victims
-from core.study import AttackSpec
-from runtime.auc import macro_auc
+from pulseproof.attacks.aim.objectives import AucObjective, Linear
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.method import Scene
+from pulseproof.attacks.noise import random_sign
+from pulseproof.attacks.square import Square, SquareMethod, find_beats
+from pulseproof.core.study import AttackSpec
+from pulseproof.runtime.auc import macro_auc
 
 FS, STEP, LEADS, SAMPLES = 100.0, 0.005, 3, 400
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from attacks.transfer import Diverse
+from pulseproof.attacks.transfer import Diverse
 
 SAMPLES = 100
 

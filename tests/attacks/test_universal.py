@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from attacks.method import Scene
-from attacks.universal import UniversalMethod
-from attacks.victims import Victims
-from core.study import AttackSpec
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.method import Scene
+from pulseproof.attacks.universal import UniversalMethod
+from pulseproof.core.study import AttackSpec
 
 SAMPLES = 40
 BUDGET = 0.1

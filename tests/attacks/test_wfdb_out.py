@@ -9,11 +9,11 @@ import pytest
 import wfdb
 from numpy.typing import NDArray
 
-from attacks.sets import SignalSet
-from attacks.wfdb_out import read_set, write_set
-from core.errors import InputError
-from ecg.recordings import About
-from runtime.files import sha256_file, write_array
+from pulseproof.attacks.grid.sets import SignalSet
+from pulseproof.attacks.grid.wfdb_out import read_set, write_set
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.recordings import About
+from pulseproof.runtime.files import sha256_file, write_array
 
 ABOUT = About("small", ("A",), ("I", "V1"), 100.0, 0.005, (-1024, 1023), True, False)
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attacks.worst import worst_case
-from runtime.auc import macro_auc
+from pulseproof.attacks.worst import worst_case
+from pulseproof.runtime.auc import macro_auc
 
 
 def drawn(seed: int, sets: int, n: int, classes: int, levels: int | None = None) -> tuple[NDArray, NDArray]:

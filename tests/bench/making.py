@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from attacks.audit_file import Audit, FlagEntry, write_audit
-from runtime.auc import macro_auc
-from runtime.files import write_array, write_bytes, write_json
+from pulseproof.attacks.audit.file import Audit, FlagEntry, write_audit
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.runtime.files import write_array, write_bytes, write_json
 
 CLASSES = ("NORM", "MI", "STTC")
 BUDGETS = (0.005, 0.02)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.asked import Asked
-from bench.carried import take, write_carried
-from core.errors import InputError
-from runtime.carried import unpack
-from runtime.untrusted import BundleError
+from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.carried import take, write_carried
+from pulseproof.core.errors import InputError
+from pulseproof.runtime.wire.carried import unpack
+from pulseproof.runtime.wire.untrusted import BundleError
 from tests.bench.devices.test_ssh import write_bundle
 
 
@@ -121,6 +121,8 @@ def test_of_another_study(results: Path, tmp_path: Path) -> None:
 
 
 def test_no_room(carried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.stream.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 100))  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        "pulseproof.runtime.wire.stream.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 100)
+    )  # type: ignore[attr-defined]
     with pytest.raises(BundleError, match=r"bytes are to come, at most 100 can be taken"):
         unpack(carried, tmp_path / "b")

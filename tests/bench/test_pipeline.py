@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.bundle import runner_archive
+from pulseproof.bench.bundle import runner_archive
 
 STUDY = """
 name = "tiny"

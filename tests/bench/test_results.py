@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.results import Bundle, DeviceResults, read_bundle, read_device, read_results
-from core.errors import InputError
+from pulseproof.bench.wire.results import Bundle, DeviceResults, read_bundle, read_device, read_results
+from pulseproof.core.errors import InputError
 from tests.bench.making import change_json, entry, make_build, make_bundle, make_scores, write_result
 
 FLOAT = ("cnn/onnx-fp32", "clean")

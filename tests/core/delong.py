@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
-from core.statistics import LEVEL, Interval
+from pulseproof.core.statistics import LEVEL, Interval
 
 
 @dataclass(frozen=True)

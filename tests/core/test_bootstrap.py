@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from core.statistics import (
+from pulseproof.core.statistics import (
     BLOCK,
     Resamples,
     draw_resamples,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import core.code_digest
-from core.code_digest import Code, code_of, module_of, ours
-from core.errors import InputError
-from core.steps import Step
+import pulseproof.core.code_digest
+from pulseproof.core.code_digest import Code, code_of, module_of, ours
+from pulseproof.core.errors import InputError
+from pulseproof.core.steps import Step
 
 SOURCES = {
     "room/__init__.py": "",
@@ -31,8 +31,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(source)
-    monkeypatch.setattr(core.code_digest, "HOME", tmp_path)
-    monkeypatch.setattr(core.code_digest, "ROOMS", ("room", "elsewhere"))
+    monkeypatch.setattr(pulseproof.core.code_digest, "HOME", tmp_path)
+    monkeypatch.setattr(pulseproof.core.code_digest, "ROOMS", ("room", "elsewhere"))
     forget()
     yield tmp_path
     forget()
@@ -41,7 +41,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def forget() -> None:
     """A process reads each source once; here files change under it."""
     code_of.cache_clear()
-    core.code_digest._read.cache_clear()
+    pulseproof.core.code_digest._read.cache_clear()
 
 
 def changed(home: Path, name: str, *asked: object) -> bool:
@@ -84,7 +84,7 @@ def test_what_is_not_ours_is_told_apart(home: Path) -> None:
     assert ours(["room.one", "numpy", "torch", "room.one", "mynet", "builtins"]) == ("room.one",)
     with pytest.raises(ValueError, match=r"room\.gone \(asked for\) is no module"):
         code_of(("room.gone",))
-    assert module_of(Step) == "core.steps"
+    assert module_of(Step) == "pulseproof.core.steps"
 
 
 def test_other_code_in_another_process_is_an_error_that_names_it(home: Path) -> None:

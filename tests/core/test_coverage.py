@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.statistics import Resamples, draw_resamples, percentiles, resampled_macro_auc
-from core.statistics_verdict import PairedTest, holm, paired_test, verdict
-from runtime.auc import macro_auc
+from pulseproof.core.statistics import Resamples, draw_resamples, percentiles, resampled_macro_auc
+from pulseproof.core.statistics_verdict import PairedTest, holm, paired_test, verdict
+from pulseproof.runtime.auc import macro_auc
 
 STUDIES, RESAMPLES = 1500, 400
 PATIENTS, EACH = 240, 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from core.statistics import difference, interval
+from pulseproof.core.statistics import difference, interval
 from tests.core.delong import delong, delong_difference, delong_interval
 
 

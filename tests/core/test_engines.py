@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import engines, limited
-from core.errors import InputError
-from runtime.engines import EngineError, open_engine
+from pulseproof.core import engines, limited
+from pulseproof.core.errors import InputError
+from pulseproof.runtime.engines import EngineError, open_engine
 from tests.runtime import tiny_bundle as tiny
 
 SIGNALS = np.random.default_rng(5).normal(size=(9, tiny.LEADS, tiny.SAMPLES)).astype(np.float32)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core import processors
+from pulseproof.core import processors
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:

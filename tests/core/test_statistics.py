@@ -13,8 +13,16 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from core.statistics import Interval, Resamples, difference, draw_resamples, interval, percentiles, resampled_macro_auc
-from runtime.auc import macro_auc
+from pulseproof.core.statistics import (
+    Interval,
+    Resamples,
+    difference,
+    draw_resamples,
+    interval,
+    percentiles,
+    resampled_macro_auc,
+)
+from pulseproof.runtime.auc import macro_auc
 
 Case = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]
 

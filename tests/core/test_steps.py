@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.steps import Step, digest
+from pulseproof.core.steps import Step, digest
 
 
 def make(folder: Path, inputs: dict[str, object], content: bytes = b"result") -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from core.errors import InputError
-from core.study import (
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import (
     AttackSpec,
     AugmentSpec,
     BeatData,

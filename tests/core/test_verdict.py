@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.statistics_verdict import PairedTest, holm, paired_test, verdict
+from pulseproof.core.statistics_verdict import PairedTest, holm, paired_test, verdict
 
 PROBABILITIES = st.lists(st.floats(0, 1), max_size=12)
 

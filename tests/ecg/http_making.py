@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from ecg.download import MEMO, SUMS
-from ecg.transfer import CHUNK
+from pulseproof.ecg.download import MEMO, SUMS
+from pulseproof.ecg.transfer import CHUNK
 
 LONG = 5 * CHUNK + 17  # long enough to break off in the middle
 FAST: dict[str, Any] = {"backoff_s": 0.01, "timeout_s": 20.0, "workers": 3}

@@ -10,7 +10,7 @@ import numpy as np
 import wfdb
 from numpy.typing import NDArray
 
-from core.study import Study
+from pulseproof.core.study import Study
 
 PTBXL_LEADS = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 SCP = {"NORM": "NORM", "IMI": "MI", "NST_": "STTC", "CLBBB": "CD", "LVH": "HYP"}

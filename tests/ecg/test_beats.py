@@ -14,13 +14,13 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import InputError
-from core.study import BeatData, load_study
-from ecg.beats import AAMI
-from ecg.prepare import prepare
-from ecg.recordings import Recordings
-from ecg.wfdb_header import read_header
-from ecg.wfdb_marks import read_marks
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import BeatData, load_study
+from pulseproof.ecg.beats import AAMI
+from pulseproof.ecg.prepare import prepare
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.ecg.wfdb.header import read_header
+from pulseproof.ecg.wfdb.marks import read_marks
 from tests.ecg.making import BEATS_DATA, beat_digital, leftovers, study_of, write_beats
 
 

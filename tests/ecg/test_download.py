@@ -21,12 +21,12 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import InputError
-from ecg import download as ecg_download
-from ecg import transfer
-from ecg.download import DATABASES, MEMO, SUMS, Summary, download
-from ecg.physionet import read_sums
-from ecg.transfer import CHUNK, Retry, Session, StoppedError, TransferError, partial_path
+from pulseproof.core.errors import InputError
+from pulseproof.ecg import download as ecg_download
+from pulseproof.ecg import transfer
+from pulseproof.ecg.download import DATABASES, MEMO, SUMS, Summary, download
+from pulseproof.ecg.physionet import read_sums
+from pulseproof.ecg.transfer import CHUNK, Retry, Session, StoppedError, TransferError, partial_path
 from tests.ecg.http_making import (
     DAT,
     FAST,
@@ -488,7 +488,7 @@ def test_a_folder_in_the_way_and_a_file_in_the_way(tree: Tree, tmp_path: Path) -
 CHILD = """
 import sys
 from pathlib import Path
-from ecg.download import download
+from pulseproof.ecg.download import download
 download("mitdb", Path(sys.argv[1]), base_url=sys.argv[2], timeout_s=600)
 """
 

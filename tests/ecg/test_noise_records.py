@@ -10,8 +10,8 @@ import pytest
 import wfdb
 from numpy.typing import NDArray
 
-from core.errors import InputError
-from ecg.noise_records import NOISES, read_noise_records
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.noise_records import NOISES, read_noise_records
 
 FS, SECONDS = 360, 20
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import wfdb
 
-from core.errors import InputError
-from core.study import load_study
-from ecg import recordings as at_rest
-from ecg.prepare import prepare
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import load_study
+from pulseproof.ecg import recordings as at_rest
+from pulseproof.ecg.prepare import prepare
 from tests.ecg.making import BEATS_DATA, leftovers, ptbxl_digital, study_of, write_ptbxl_record
 
 PTBXL = study_of({"source": "ptb-xl"})
@@ -34,7 +34,11 @@ def no_wfdb(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("rdrecord", "rdann", "rdheader", "rdsamp"):
         monkeypatch.setattr(wfdb, name, refuse)
-    for module in ("ecg.ptbxl.read_header", "ecg.ptbxl.read_record", "ecg.beats.read_record"):
+    for module in (
+        "pulseproof.ecg.ptbxl.read_header",
+        "pulseproof.ecg.ptbxl.read_record",
+        "pulseproof.ecg.beats.read_record",
+    ):
         monkeypatch.setattr(module, refuse)
 
 

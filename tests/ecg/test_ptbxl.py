@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import InputError
-from core.study import load_study
-from ecg.prepare import prepare
-from ecg.ptbxl import CLASSES, LEADS, microvolts
-from ecg.recordings import Recordings
-from ecg.wfdb_files import read_record
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import load_study
+from pulseproof.ecg.prepare import prepare
+from pulseproof.ecg.ptbxl import CLASSES, LEADS, microvolts
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.ecg.wfdb.files import read_record
 from tests.ecg.making import (
     PTBXL_LEADS,
     leftovers,

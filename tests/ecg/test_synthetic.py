@@ -17,10 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from core.study import SyntheticData
-from ecg import synthetic
-from ecg.recordings import Recordings, open_recordings
-from ecg.synthetic import (
+from pulseproof.core.study import SyntheticData
+from pulseproof.ecg import synthetic
+from pulseproof.ecg.recordings import Recordings, open_recordings
+from pulseproof.ecg.synthetic import (
     ADC_LIMIT,
     CLASSES,
     DISEASES,
@@ -34,8 +34,8 @@ from ecg.synthetic import (
     typical_beat,
     write,
 )
-from ecg.synthetic_waves import COMBINATIONS, DOWER, FORMS, Form
-from runtime.files import sha256_file
+from pulseproof.ecg.synthetic_waves import COMBINATIONS, DOWER, FORMS, Form
+from pulseproof.runtime.files import sha256_file
 
 LEAD = {name: row for row, name in enumerate(LEADS)}
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import InputError
-from ecg.wfdb_files import read_record
-from ecg.wfdb_header import Header, Signal, read_header
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.wfdb.files import read_record
+from pulseproof.ecg.wfdb.header import Header, Signal, read_header
 from tests.ecg.wfdb_making import write_record
 
 

@@ -12,8 +12,8 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import InputError
-from ecg.wfdb_marks import SYMBOLS, Marks, read_marks
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.wfdb.marks import SYMBOLS, Marks, read_marks
 from tests.ecg.wfdb_making import annotations, end_of_table, mark
 
 FS = 500.0

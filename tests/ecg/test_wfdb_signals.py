@@ -12,9 +12,9 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import InputError
-from ecg.wfdb_files import check_whole, read_record
-from ecg.wfdb_header import FORMATS
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.wfdb.files import check_whole, read_record
+from pulseproof.ecg.wfdb.header import FORMATS
 from tests.ecg.wfdb_making import encode, write_record
 
 PLAIN = [name for name, (_, size) in FORMATS.items() if size is not None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ecg.recordings import Recordings
-from models.run import Trained, train_study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.run import Trained, train_study
 from tests.export.making import small_study
 from tests.models.making import small_recordings
 

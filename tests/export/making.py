@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from core.study import Study
-from ecg.recordings import Recordings
-from export.job import Job
-from models.run import Trained, task_of
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.job import Job
+from pulseproof.models.run import Trained, task_of
 
 NETS: dict[str, dict[str, Any]] = {
     "cnn": {"options": {"width": 8}, "epochs": 8, "batch_size": 16},

@@ -16,13 +16,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
-from export import onnx_files, tree_files
-from export.job import Job
-from export.quiet import quiet
-from models.classical import FeatureModel, head_of
-from models.features import Features
-from models.nets import Cnn, EcgLens, Lstm
-from runtime.engines import open_engine
+from pulseproof.export import tree_files
+from pulseproof.export.job import Job
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.quiet import quiet
+from pulseproof.models.classical import FeatureModel, head_of
+from pulseproof.models.features import Features
+from pulseproof.models.nets import Cnn, EcgLens, Lstm
+from pulseproof.runtime.engines import open_engine
 from tests.export.making import job_for, random_signals
 from tests.export.test_fold import lived_in
 

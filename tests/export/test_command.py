@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from core.study import load_study
-from export.__main__ import _name_of
-from export.table import recipe_table
+from pulseproof.core.study import load_study
+from pulseproof.export.commands import _name_of
+from pulseproof.export.table import recipe_table
 
 STUDY = """
 name = "own"

@@ -10,16 +10,19 @@ import onnx
 import pytest
 from torch import nn
 
-from core import engines
-from export import onnx_files, onnx_graph, onnx_int8, parity
-from export.bounds import bound_of
-from export.job import Job
-from export.quiet import quiet
-from export.saturation import LARGEST, saturating_layers
-from runtime.exact import DIFFERS
+from pulseproof.core import engines
+from pulseproof.export.gate import parity
+from pulseproof.export.gate.bounds import bound_of
+from pulseproof.export.gate.saturation import LARGEST, saturating_layers
+from pulseproof.export.job import Job
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.export.onnx import int8 as onnx_int8
+from pulseproof.export.quiet import quiet
+from pulseproof.runtime.exact import DIFFERS
+from pulseproof.twins import exact
 from tests.export.onnx_making import float_job, signals
 from tests.twins.saturating import CLASSES, exact_scores, kernels_saturate, large_signals, write_saturating
-from twins import exact
 
 RECORDINGS = 40
 WRITERS = {

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.fold import for_export
-from models.fold import BATCH_NORMS, folded
-from models.nets import Cnn, EcgLens, Lstm
+from pulseproof.export.fold import for_export
+from pulseproof.models.fold import BATCH_NORMS, folded
+from pulseproof.models.nets import Cnn, EcgLens, Lstm
 
 
 class Branching(nn.Module):

@@ -13,10 +13,11 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export import flatbuffer, lstm_flatbuffer
-from export.job import Job, Made, RefusedError
-from models.nets import Lstm
-from runtime.engines import open_engine
+from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.tflite import flatbuffer
+from pulseproof.export.tflite import lstm as lstm_flatbuffer
+from pulseproof.models.nets import Lstm
+from pulseproof.runtime.engines import open_engine
 from tests.export.making import job_for, random_signals
 
 SHAPE = (2, 160)

@@ -18,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core import engines
-from core.study import load_study
-from ecg.prepare import prepare
-from ecg.recordings import Recordings
-from export import flatbuffer, lstm_flatbuffer, lstm_int8
-from export.job import Job, Made, RefusedError
-from models.nets import Lstm
+from pulseproof.core import engines
+from pulseproof.core.study import load_study
+from pulseproof.ecg.prepare import prepare
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.tflite import flatbuffer, lstm_int8
+from pulseproof.export.tflite import lstm as lstm_flatbuffer
+from pulseproof.models.nets import Lstm
 from tests.export.making import job_for, random_signals
 
 WRITERS = (lstm_int8.write_static, lstm_int8.write_full)

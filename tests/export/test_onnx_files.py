@@ -10,10 +10,12 @@ import onnx
 import pytest
 import torch
 
-from export import onnx_files, onnx_graph, onnx_int8
-from export.job import Job, RefusedError
-from export.quiet import quiet
-from runtime.engines import open_engine
+from pulseproof.export.job import Job, RefusedError
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.export.onnx import int8 as onnx_int8
+from pulseproof.export.quiet import quiet
+from pulseproof.runtime.engines import open_engine
 from tests.export.onnx_making import NETS, SHAPE, executed, float_job, run, signals
 
 CONVOLUTIONS = {"cnn": 5, "ecg-lens": 20}

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from core.errors import InputError
-from export import onnx_files
-from export.job import Job
-from export.quiet import quiet
-from models.given_files import FileModel
-from runtime.engines import open_engine
+from pulseproof.core.errors import InputError
+from pulseproof.export.job import Job
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.quiet import quiet
+from pulseproof.models.brought.files import FileModel
+from pulseproof.runtime.engines import open_engine
 from tests.export.making import job_for, random_signals
 from tests.export.onnx_making import float_job, run, signals
 

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from export import onnx_files, onnx_graph, onnx_half
-from export.job import Job, RefusedError
+from pulseproof.export.job import Job, RefusedError
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.export.onnx import half as onnx_half
 from tests.export.onnx_making import NETS, executed, float_job, run, signals
 
 FLOATS = st.floats(width=32, allow_nan=False)

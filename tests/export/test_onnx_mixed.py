@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import InputError
-from export import mixed, onnx_files, onnx_graph
-from export.job import Job, Made, RefusedError
-from export.quiet import quiet
+from pulseproof.core.errors import InputError
+from pulseproof.export import mixed
+from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.export.quiet import quiet
 from tests.export.onnx_making import executed, float_job, run, signals
 
 

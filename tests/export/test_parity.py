@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
-from core import engines
-from core.recipes import RECIPES
-from ecg.recordings import Recordings
-from export import bounds, onnx_files, parity
-from export.bounds import bound_of
-from export.job import RefusedError
-from export.manifest import Parity
-from models.run import Trained
+from pulseproof.core import engines
+from pulseproof.core.recipes import RECIPES
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.gate import bounds, parity
+from pulseproof.export.gate.bounds import bound_of
+from pulseproof.export.job import RefusedError
+from pulseproof.export.manifest import Parity
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.models.run import Trained
 from tests.export.making import job_for
 
 N, CLASSES = 300, 3

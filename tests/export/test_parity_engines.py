@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import engines, limited
-from ecg.recordings import Recordings
-from export import bounds, parity, tflite_files
-from export.quiet import quiet
-from models.run import Trained
+from pulseproof.core import engines, limited
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.gate import bounds, parity
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.models.run import Trained
 from tests.export.making import job_for
 
 pytestmark = pytest.mark.slow  # the converter

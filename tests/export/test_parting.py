@@ -16,16 +16,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecg.recordings import Recordings
-from export import lstm_flatbuffer, onnx_files, tflite_files
-from export.flatbuffer import Graph
-from export.fold import for_export
-from export.job import Job
-from export.parting import first_parting, sqnr_db
-from export.quiet import quiet
-from export.torch_layers import layers_of
-from models.brought import FileModel
-from models.run import Trained
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.fold import for_export
+from pulseproof.export.gate.parting import first_parting, sqnr_db
+from pulseproof.export.job import Job
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.export.tflite import lstm as lstm_flatbuffer
+from pulseproof.export.tflite.flatbuffer import Graph
+from pulseproof.export.torch_layers import layers_of
+from pulseproof.models.brought.model import FileModel
+from pulseproof.models.run import Trained
 from tests.export.making import job_for, random_signals
 
 SHAPE = (2, 160)

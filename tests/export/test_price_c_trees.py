@@ -17,13 +17,13 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from export import tree_files
-from export.job import RefusedError
-from export.price import c_trees, price
-from export.quiet import quiet
-from models.classical import FeatureModel
-from models.features import Features
-from models.trees import TreeArrays, TreeWalk, tree_arrays
+from pulseproof.export import tree_files
+from pulseproof.export.job import RefusedError
+from pulseproof.export.price import c_trees, price
+from pulseproof.export.quiet import quiet
+from pulseproof.models.classical import FeatureModel
+from pulseproof.models.features import Features
+from pulseproof.models.trees import TreeArrays, TreeWalk, tree_arrays
 from tests.export.making import job_for
 
 FEATURES, CLASSES = 24, 3  # of two leads; so many has models.features.Features

@@ -16,12 +16,14 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from export import lstm_flatbuffer, lstm_int8, tflite_files
-from export.flatbuffer import Graph, rename_ends
-from export.job import Job, Made, RefusedError
-from export.price import child, ethos, micro, price, tflite_graph
-from export.quiet import quiet
-from models.nets import Cnn, Lstm
+from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.price import child, ethos, micro, price, tflite_graph
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.export.tflite import lstm as lstm_flatbuffer
+from pulseproof.export.tflite import lstm_int8
+from pulseproof.export.tflite.flatbuffer import Graph, rename_ends
+from pulseproof.models.nets import Cnn, Lstm
 from tests.export.making import job_for, random_signals
 
 SHAPE = (2, 160)

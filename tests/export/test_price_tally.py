@@ -16,13 +16,15 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
-from core.errors import InputError
-from export import lstm_flatbuffer, onnx_files, tflite_files
-from export.fold import for_export
-from export.price import onnx_graph, price, tflite_graph
-from export.price.tally import Operation, Tally, peak_bytes
-from export.quiet import quiet
-from models.nets import Cnn, EcgLens, Lstm, MeanOverTime
+from pulseproof.core.errors import InputError
+from pulseproof.export.fold import for_export
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.price import onnx_graph, price, tflite_graph
+from pulseproof.export.price.tally import Operation, Tally, peak_bytes
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.export.tflite import lstm as lstm_flatbuffer
+from pulseproof.models.nets import Cnn, EcgLens, Lstm, MeanOverTime
 from tests.export.making import job_for
 
 SHAPE = (2, 160)

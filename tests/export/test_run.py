@@ -14,17 +14,18 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from torch import Tensor, nn
 
-from core.errors import InputError
-from ecg.recordings import Recordings
-from export import onnx_files, recipes
-from export.job import Job, Made
-from export.manifest import Entry, load_manifest, manifest_path
-from export.run import export_study
-from export.table import manifest_table
-from models.classical import FeatureModel, head_of
-from models.features import Features
-from models.run import Trained
-from runtime.files import sha256_file
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export import recipes
+from pulseproof.export.job import Job, Made
+from pulseproof.export.manifest import Entry, load_manifest, manifest_path
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.run import export_study
+from pulseproof.export.table import manifest_table
+from pulseproof.models.classical import FeatureModel, head_of
+from pulseproof.models.features import Features
+from pulseproof.models.run import Trained
+from pulseproof.runtime.files import sha256_file
 from tests.export.making import as_trained, random_signals, small_study
 
 RECIPES = ["onnx-fp32", "onnx-int8-static"]

@@ -23,16 +23,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch import Tensor, nn
 
-from core.engines import score
-from core.recipes import STANDARD
-from core.study import Study
-from ecg.recordings import Recordings
-from export.manifest import Entry, Manifest
-from export.quiet import quiet
-from export.run import export_study
-from models.classical import probabilities
-from models.features import Features
-from models.run import train_study
+from pulseproof.core.engines import score
+from pulseproof.core.recipes import STANDARD
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.quiet import quiet
+from pulseproof.export.run import export_study
+from pulseproof.models.classical import probabilities
+from pulseproof.models.features import Features
+from pulseproof.models.run import train_study
 from tests.export.making import small_study
 
 pytestmark = pytest.mark.slow

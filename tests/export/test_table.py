@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from core.engines import engines_of
-from core.recipes import RECIPES, STANDARD
-from ecg.recordings import Recordings
-from export.manifest import Entry, Manifest
-from export.run import export_study
-from models.run import Trained
+from pulseproof.core.engines import engines_of
+from pulseproof.core.recipes import RECIPES, STANDARD
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.run import export_study
+from pulseproof.models.run import Trained
 from tests.export.making import CLASSICAL, NETS, small_study
 
 MIXED = [name for name, recipe in RECIPES.items() if recipe.mixed]

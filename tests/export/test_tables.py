@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.recipes import RECIPES
-from export.manifest import Entry, Manifest
-from export.recipes import TABLE
-from export.table import COLUMNS, files_markdown, manifest_table, recipe_table, spreads
+from pulseproof.core.recipes import RECIPES
+from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.recipes import TABLE
+from pulseproof.export.table import COLUMNS, files_markdown, manifest_table, recipe_table, spreads
 
 NO_PRICE = {"unpriced": {"micro": "m", "ethos": "e", "c_code": "c"}}
 

@@ -12,17 +12,18 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from core.engines import engines_of, score
-from core.errors import InputError
-from export import tflite_files, tree_files
-from export.flatbuffer import FLOATS, TYPES, Graph, count_operators, input_step_mv, int8_share
-from export.job import RefusedError
-from export.mixed import score_error
-from export.price.ethos import ethos
-from export.quiet import quiet
-from models.brought import FileModel
-from models.classical import FeatureModel, Logistic
-from models.features import Features
+from pulseproof.core.engines import engines_of, score
+from pulseproof.core.errors import InputError
+from pulseproof.export import tree_files
+from pulseproof.export.job import RefusedError
+from pulseproof.export.mixed import score_error
+from pulseproof.export.price.ethos import ethos
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.export.tflite.flatbuffer import FLOATS, TYPES, Graph, count_operators, input_step_mv, int8_share
+from pulseproof.models.brought.model import FileModel
+from pulseproof.models.classical import FeatureModel, Logistic
+from pulseproof.models.features import Features
 from tests.export.making import job_for
 from tests.export.test_tree_files import SHAPE as TREE_SHAPE
 from tests.export.test_tree_files import make_model

@@ -11,11 +11,11 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.flatbuffer import Graph, float_note, input_step_mv, int8_share
-from export.job import INPUT
-from export.tflite_files import _mean_in_place
-from export.tflite_ranges import share_scale
-from runtime.engines import open_engine
+from pulseproof.export.job import INPUT
+from pulseproof.export.tflite.files import _mean_in_place
+from pulseproof.export.tflite.flatbuffer import Graph, float_note, input_step_mv, int8_share
+from pulseproof.export.tflite.ranges import share_scale
+from pulseproof.runtime.engines import open_engine
 from tests.export.tflite_making import linear_file, quantized
 
 SHAPE = (1, 2, 20)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import InputError
-from export import tflite_files
-from export.flatbuffer import TYPES, Graph, input_step_mv, int8_share
-from export.job import RefusedError
-from export.mixed import score_error
-from export.quiet import quiet
-from export.tflite_mixed import find_layers, short_name
-from runtime.engines import open_engine
+from pulseproof.core.errors import InputError
+from pulseproof.export.job import RefusedError
+from pulseproof.export.mixed import score_error
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.export.tflite.flatbuffer import TYPES, Graph, input_step_mv, int8_share
+from pulseproof.export.tflite.mixed import find_layers, short_name
+from pulseproof.runtime.engines import open_engine
 from tests.export.making import job_for
 from tests.export.tflite_making import FloatFile, float_file, linear_file, recordings
 

@@ -11,11 +11,13 @@ import torch
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from export import flatbuffer, onnx_files, tree_files
-from export.quiet import quiet
-from models.classical import FeatureModel, head_of
-from models.features import Features
-from runtime.engines import open_engine
+from pulseproof.export import tree_files
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import flatbuffer
+from pulseproof.models.classical import FeatureModel, head_of
+from pulseproof.models.features import Features
+from pulseproof.runtime.engines import open_engine
 from tests.export.making import job_for, random_signals
 
 SHAPE = (2, 160)

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.errors import InputError
-from ecg.recordings import Recordings
-from export import workers
-from export.manifest import Entry
-from export.run import export_study
-from models.run import Trained
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.export import workers
+from pulseproof.export.manifest import Entry
+from pulseproof.export.run import export_study
+from pulseproof.models.run import Trained
 from tests.export.making import as_trained, small_study
 
 RECIPES = ["onnx-fp32", "onnx-int8-static"]

@@ -12,11 +12,11 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from torch import nn
 
-from export import tflite_files
-from export.flatbuffer import Graph
-from export.job import INPUT, Job
-from export.quiet import quiet
-from models.nets import Cnn, EcgLens
+from pulseproof.export.job import INPUT, Job
+from pulseproof.export.quiet import quiet
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.export.tflite.flatbuffer import Graph
+from pulseproof.models.nets import Cnn, EcgLens
 from tests.export.making import job_for, random_signals
 
 NETS: dict[str, tuple[type[nn.Module], tuple[int, int], dict[str, Any]]] = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.carry import pack
+from pulseproof.runtime.wire.carry import pack
 from tests.bench.devices.test_ssh import write_bundle
 from tests.bench.making import entry, write_result
 from tests.runtime import tiny_bundle as tiny

@@ -18,11 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from core.locks import hold
-from ecg.recordings import About, RecordingsWriter
-from runtime.files import sha256_file
+from pulseproof.core.locks import hold
+from pulseproof.ecg.recordings import About, RecordingsWriter
+from pulseproof.runtime.files import sha256_file
 
-IMPORTED = ("bench.pulseproof", "attacks.audit", "bench.carried", "bench.pipeline", "export.run", "models.run")
+IMPORTED = (
+    "pulseproof.main",
+    "pulseproof.attacks.audit.study",
+    "pulseproof.bench.devices.carried",
+    "pulseproof.pipeline",
+    "pulseproof.export.run",
+    "pulseproof.models.run",
+)
 STUDY = """
 name = "{name}"
 title = "Two at once"
@@ -112,7 +119,7 @@ def _command(said: str, home: str, temporary: str | None, arguments: tuple[str, 
     for stream in (1, 2):
         os.dup2(out, stream)
     sys.argv = ["pulseproof", *arguments]
-    from bench.pulseproof import main
+    from pulseproof.main import main
 
     main()
 

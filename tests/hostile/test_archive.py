@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.asked import Asked
-from bench.carried import take, write_carried
-from core.errors import InputError
-from runtime import zipped
-from runtime.carried import unpack
-from runtime.untrusted import BundleError
+from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.carried import take, write_carried
+from pulseproof.core.errors import InputError
+from pulseproof.runtime.wire import zipped
+from pulseproof.runtime.wire.carried import unpack
+from pulseproof.runtime.wire.untrusted import BundleError
 from tests.hostile.making import (
     copied,
     expect_sentence,

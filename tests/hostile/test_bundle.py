@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.results import read_bundle
-from core.errors import InputError
-from runtime.bundle import open_bundle
-from runtime.runner import main
-from runtime.untrusted import BundleError, npy_header
+from pulseproof.bench.wire.results import read_bundle
+from pulseproof.core.errors import InputError
+from pulseproof.runtime.runner import main
+from pulseproof.runtime.wire.bundle import open_bundle
+from pulseproof.runtime.wire.untrusted import BundleError, npy_header
 from tests.bench.making import change_json, entry, make_bundle
 from tests.bench.test_results import linked
 from tests.hostile.making import expect_sentence

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.results import read_bundle
-from core.errors import InputError
-from runtime.bundle import NAME, SET_NAME, Bundle, open_bundle
-from runtime.untrusted import MAX_JSON_BYTES, BundleError
+from pulseproof.bench.wire.results import read_bundle
+from pulseproof.core.errors import InputError
+from pulseproof.runtime.wire.bundle import NAME, SET_NAME, Bundle, open_bundle
+from pulseproof.runtime.wire.untrusted import MAX_JSON_BYTES, BundleError
 from tests.bench.devices.test_ssh import write_bundle
 from tests.hostile.making import expect_sentence, hostile_value, in_child
 from tests.runtime import tiny_bundle as tiny

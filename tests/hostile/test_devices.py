@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from bench.asked import Asked
-from bench.device_names import expect_free
-from bench.devices.clean import forget
-from bench.devices.connection import Connection
-from bench.devices.look import look
-from bench.devices.run import bring
-from bench.devices.session import MARKER, Session
-from bench.devices.spec import DeviceSpec, read_devices
-from bench.emulated.cores import CORES
-from bench.local import DEVICE
-from bench.reach import named_devices
-from core.errors import InputError
+from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.clean import forget
+from pulseproof.bench.devices.connection import Connection
+from pulseproof.bench.devices.emulated.cores import CORES
+from pulseproof.bench.devices.local import DEVICE
+from pulseproof.bench.devices.look import look
+from pulseproof.bench.devices.names import expect_free
+from pulseproof.bench.devices.reach import named_devices
+from pulseproof.bench.devices.run import bring
+from pulseproof.bench.devices.session import MARKER, Session
+from pulseproof.bench.devices.spec import DeviceSpec, read_devices
+from pulseproof.core.errors import InputError
 from tests.bench.devices.test_ssh import write_bundle
 from tests.hostile import lying_ssh
 from tests.hostile.making import damaged_text, expect_sentence

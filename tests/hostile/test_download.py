@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import InputError
-from ecg import transfer
-from ecg.download import SUMS, Summary, download
-from ecg.transfer import CHUNK, Retry, Session, TransferError, fetch
+from pulseproof.core.errors import InputError
+from pulseproof.ecg import transfer
+from pulseproof.ecg.download import SUMS, Summary, download
+from pulseproof.ecg.transfer import CHUNK, Retry, Session, TransferError, fetch
 from tests.ecg.http_making import (
     MIT,
     WANTED,

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import InputError
-from core.study import Study
-from models.estimator_files import load_estimator, read_strangers
-from models.run import train_study
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.models.brought.estimator_files import load_estimator, read_strangers
+from pulseproof.models.run import train_study
 from tests.hostile import making_estimators as making
 from tests.hostile.making_estimators import X, members_of, npy, pack, with_array, with_schema
 from tests.models.making import small_recordings
@@ -178,9 +178,9 @@ def test_an_estimator_is_read_by_a_process_that_may_die_first(tmp_path: Path) ->
 READS = """
 import signal, sys
 from pathlib import Path
-from core.errors import InputError
-from models.estimator_files import load_estimator
-from runtime.score import confine
+from pulseproof.core.errors import InputError
+from pulseproof.models.brought.estimator_files import load_estimator
+from pulseproof.runtime.score import confine
 from tests.hostile.making_estimators import X, damaged
 confine(2 << 30)
 for seed in range(int(sys.argv[2]), int(sys.argv[3])):

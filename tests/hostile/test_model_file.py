@@ -17,15 +17,15 @@ import onnx
 import pytest
 import torch
 
-from core import engines, limited
-from core.errors import InputError
-from core.study import Study
-from ecg.recordings import Recordings, open_recordings
-from export import workers
-from export.run import export_study
-from models.given_files import FileModel, fingerprint, take_file
-from models.run import train_study
-from runtime.files import read_json
+from pulseproof.core import engines, limited
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings, open_recordings
+from pulseproof.export import workers
+from pulseproof.export.run import export_study
+from pulseproof.models.brought.files import FileModel, fingerprint, take_file
+from pulseproof.models.run import train_study
+from pulseproof.runtime.files import read_json
 from tests.hostile import making_models as making
 from tests.hostile.making_models import CLASSES, HOT_MV, SHAPE, onnx_trap, tflite_trap
 from tests.models.making import small_recordings
@@ -260,7 +260,7 @@ def test_a_file_made_of_a_strangers_is_made_in_a_process_that_may_die(
 RUNS = """
 import sys
 from pathlib import Path
-from core import engines
+from pulseproof.core import engines
 from tests.hostile.making_models import SHAPE, signals
 limited = engines.open_limited(Path(sys.argv[1]), "onnxruntime", SHAPE)
 print(limited._process.pid, flush=True)

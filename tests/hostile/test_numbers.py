@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.results import read_bundle, read_results
-from core.errors import InputError
+from pulseproof.bench.wire.results import read_bundle, read_results
+from pulseproof.core.errors import InputError
 from tests.bench.making import change_json, make_build
 
 COUNTED = {"count": 100, "p50": 5.0, "min": 4.0, "max": 6.0}

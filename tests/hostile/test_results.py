@@ -20,17 +20,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import arrivals
-from bench.arrivals import accept, waiting_room
-from bench.asked import Asked
-from bench.carried import take
-from bench.devices.connection import Connection
-from bench.devices.run import Session, fetch
-from bench.devices.spec import at_address
-from bench.results import read_bundle, read_device
-from bench.timings import read_times
-from core.errors import InputError
-from runtime.files import sha256_file
+from pulseproof.bench.devices import arrivals
+from pulseproof.bench.devices.arrivals import accept, waiting_room
+from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.carried import take
+from pulseproof.bench.devices.connection import Connection
+from pulseproof.bench.devices.run import Session, fetch
+from pulseproof.bench.devices.spec import at_address
+from pulseproof.bench.timings import read_times
+from pulseproof.bench.wire.results import read_bundle, read_device
+from pulseproof.core.errors import InputError
+from pulseproof.runtime.files import sha256_file
 from tests.bench.making import change_json
 from tests.bench.test_results import npy
 from tests.hostile.making import copied, expect_sentence, make_home, make_results, packed, rewrite, tree
@@ -266,7 +266,7 @@ def test_a_damaged_result_at_home_makes_room_for_a_good_one(home: Path) -> None:
 def test_no_room(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil._ntuple_diskusage(10**9, 10**9, 100)  # type: ignore[attr-defined]
     path, before = packed(home / "board/pi4"), tree(home / "results")
-    monkeypatch.setattr("runtime.stream.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("pulseproof.runtime.wire.stream.shutil.disk_usage", lambda _: usage)
     with pytest.raises(InputError, match="bytes are to come, at most 100 can be taken"):
         take(home / "bundle", path, home / "results")
     assert tree(home / "results") == before

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.results import MAX_RESULT_BYTES, read_bundle, read_results
-from core.errors import InputError
+from pulseproof.bench.wire.results import MAX_RESULT_BYTES, read_bundle, read_results
+from pulseproof.core.errors import InputError
 from tests.bench.making import change_json, entry, make_build
 from tests.bench.test_results import Made, linked, made, npy, put_scores, without
 from tests.hostile.making import expect_sentence, hostile_value, in_child

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.devices.clean import forget
-from bench.devices.connection import Connection
-from bench.devices.look import look
-from bench.devices.run import bring, fetch, run
-from bench.devices.session import Session
-from bench.devices.spec import DeviceSpec
-from core.errors import InputError
+from pulseproof.bench.devices.clean import forget
+from pulseproof.bench.devices.connection import Connection
+from pulseproof.bench.devices.look import look
+from pulseproof.bench.devices.run import bring, fetch, run
+from pulseproof.bench.devices.session import Session
+from pulseproof.bench.devices.spec import DeviceSpec
+from pulseproof.core.errors import InputError
 from tests.bench.devices.test_ssh import write_bundle
 from tests.hostile import lying_ssh
 
@@ -225,10 +225,10 @@ def test_random_damage(step: str, bundle: Path, tmp_path: Path) -> None:
 PROGRAM = """
 import sys, typer
 from pathlib import Path
-from bench.asked import Asked
-from bench.devices.spec import read_devices
-from bench.reach import run_on_all
-from core.console import run_app
+from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.spec import read_devices
+from pulseproof.bench.devices.reach import run_on_all
+from pulseproof.core.console import run_app
 
 app = typer.Typer()
 

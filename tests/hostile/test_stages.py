@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from core.signals import ends_on_signals
+from pulseproof.core.signals import ends_on_signals
 from tests.hostile.making_runs import halves, hashes, left_of, started, write_study
 
 # Each with the workers that it starts; the sustained part of a run on this machine is left out.
@@ -92,7 +92,7 @@ def test_told_to_end_at_any_moment(
 
 STUBBORN = """
 import sys, time
-from core.signals import ends_on_signals
+from pulseproof.core.signals import ends_on_signals
 
 @ends_on_signals
 def run():
@@ -318,7 +318,7 @@ def memory_group(limit_mb: int) -> Iterator[list[str]]:
 @pytest.mark.parametrize("limit_mb", [1024, 2048])
 def test_in_a_small_memory_group(limit_mb: int, quiet: tuple[dict[str, str], dict[str, float]], tmp_path: Path) -> None:
     building = Building(tmp_path, tmp_path / "build")
-    program = "from bench.pulseproof import main; main()"
+    program = "from pulseproof.main import main; main()"
     with memory_group(limit_mb) as group:
         for stage in STAGES:
             done = subprocess.run(

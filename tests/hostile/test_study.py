@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InputError
-from core.study import load_study
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import load_study
 from tests.hostile.making import damaged_text, expect_sentence
 
 GOOD = 'name = "x"\ntitle = "t"\n[data]\nsource = "synthetic"\n[models.cnn]\n'

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.bundle import Bundle, Recordings, open_bundle
-from runtime.job import Job, dump_job
-from runtime.results import wanted
-from runtime.untrusted import BundleError
+from pulseproof.runtime.job import Job, dump_job
+from pulseproof.runtime.wire.bundle import Bundle, Recordings, open_bundle
+from pulseproof.runtime.wire.results import wanted
+from pulseproof.runtime.wire.untrusted import BundleError
 from tests.runtime import tiny_bundle as tiny
 
 HOME = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def conversation(bundle: Bundle, out: Path, answers: Any) -> tuple[int, list[dic
         rules=bundle.run,
         wanted=[wanted(out, bundle, artifact, one, **about) for one in bundle.signals],
     )
-    program = "from runtime.child import main; raise SystemExit(main())"
+    program = "from pulseproof.runtime.child import main; raise SystemExit(main())"
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, cwd=HOME, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as child:

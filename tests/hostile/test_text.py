@@ -29,23 +29,23 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from attacks.grid import Processes
-from bench.__main__ import app as bench_app
-from bench.answers import answers
-from bench.answers_text import as_markdown as answers_markdown
-from bench.attack_tables import controls_markdown, methods_markdown, twins_markdown
-from bench.evaluation import evaluate
-from bench.texts import csv_text
-from core.console import Terminal, console, follow, put, run_app, say
-from core.errors import InputError, NotHeldError
-from core.markdown import code, markdown, markdown_table
-from export.manifest import Entry, Manifest, Parity, Price
-from export.table import files_markdown, manifest_table
-from runtime import commands
-from runtime.engines import EngineError, open_engine
-from runtime.progress import Progress
-from runtime.terminal import plain_streams
-from runtime.words import printable, printable_lines
+from pulseproof.attacks.grid.pools import Processes
+from pulseproof.core.console import Terminal, console, follow, put, run_app, say
+from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.core.markdown import code, markdown, markdown_table
+from pulseproof.export.manifest import Entry, Manifest, Parity, Price
+from pulseproof.export.table import files_markdown, manifest_table
+from pulseproof.report.answers.questions import answers
+from pulseproof.report.answers.text import as_markdown as answers_markdown
+from pulseproof.report.numbers.evaluation import evaluate
+from pulseproof.report.numbers.texts import csv_text
+from pulseproof.report.tables.attacks import controls_markdown, methods_markdown, twins_markdown
+from pulseproof.running import app as bench_app
+from pulseproof.runtime import commands
+from pulseproof.runtime.engines import EngineError, open_engine
+from pulseproof.runtime.progress import Progress
+from pulseproof.runtime.terminal import plain_streams
+from pulseproof.runtime.words import printable, printable_lines
 from tests.bench.making import change_json, make_build
 
 TEXTS = {
@@ -181,7 +181,7 @@ def test_a_terminal_gets_only_commands_of_our_own(name: str, monkeypatch: pytest
     for text in (TEXTS[name], printable(TEXTS[name])):
         file = io.StringIO()
         terminal = Terminal(file=file, force_terminal=True, color_system="standard", width=200, legacy_windows=False)
-        monkeypatch.setattr("core.console.console", terminal)
+        monkeypatch.setattr("pulseproof.core.console.console", terminal)
         say(text)
         table = Table(text, title=text)
         table.add_row(text)
@@ -497,7 +497,7 @@ def expect_report(folder: Path) -> None:
 LIBRARIES = """
 import logging, sys, threading, warnings
 import typer
-from core.console import run_app
+from pulseproof.core.console import run_app
 app = typer.Typer()
 
 @app.command()

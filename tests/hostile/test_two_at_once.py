@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attacks.run import _Work, attack_study
-from attacks.sets import Wanted
-from attacks.tasks import PREPARE, Job, run_task
-from core import locks
-from core.errors import InputError
-from core.locks import hold
-from ecg.recordings import open_recordings
+from pulseproof.attacks.grid.sets import Wanted
+from pulseproof.attacks.grid.study import _Work, attack_study
+from pulseproof.attacks.grid.tasks import PREPARE, Job, run_task
+from pulseproof.core import locks
+from pulseproof.core.errors import InputError
+from pulseproof.core.locks import hold
+from pulseproof.ecg.recordings import open_recordings
 from tests.attacks.grid.making import study
 from tests.hostile.making_runs import at_work, halves, hashes, started, write_slowly, write_study
 from tests.models.making import small_recordings
@@ -30,7 +30,7 @@ from tests.models.making import small_recordings
 SECOND = """
 import sys
 from pathlib import Path
-from core.locks import hold
+from pulseproof.core.locks import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -202,7 +202,7 @@ def test_another_users_lock_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mo
 WORKER = """
 import multiprocessing, sys, time
 from pathlib import Path
-from core.locks import Heirs, begin_worker, hold
+from pulseproof.core.locks import Heirs, begin_worker, hold
 
 def work(locks, told):
     begin_worker(locks)

@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from core.errors import InputError
-from ecg.beats import survey as beats_survey
-from ecg.ptbxl import microvolts
-from ecg.ptbxl_tables import rows_in, superclasses_in
-from ecg.wfdb_files import Record, read_record
-from ecg.wfdb_header import read_header
-from ecg.wfdb_marks import Marks, read_marks
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.beats import survey as beats_survey
+from pulseproof.ecg.ptbxl import microvolts
+from pulseproof.ecg.ptbxl_tables import rows_in, superclasses_in
+from pulseproof.ecg.wfdb.files import Record, read_record
+from pulseproof.ecg.wfdb.header import read_header
+from pulseproof.ecg.wfdb.marks import Marks, read_marks
 from tests.ecg.making import BEATS_DATA, study_of, write_mitbih, write_ptbxl
 from tests.ecg.wfdb_making import annotations, encode, mark, write_record
 

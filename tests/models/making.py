@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg.recordings import About, Recordings, RecordingsWriter, open_recordings
+from pulseproof.ecg.recordings import About, Recordings, RecordingsWriter, open_recordings
 
 
 def small_recordings(folder: Path, n: int = 180, exclusive: bool = False, seed: int = 0) -> Recordings:

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.study import AugmentSpec
-from models.augment import LEVELS, WAVELET, disturb, stretched, swt_augment, swt_bands
+from pulseproof.core.study import AugmentSpec
+from pulseproof.models.augment import LEVELS, WAVELET, disturb, stretched, swt_augment, swt_bands
 
 
 def signals(n: int = 3, samples: int = 400, seed: int = 0) -> torch.Tensor:

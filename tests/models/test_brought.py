@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from core.errors import InputError
-from core.study import Study
-from ecg.recordings import Recordings
-from models.brought import FileModel, spec_for
-from models.given_files import take_file
-from models.run import load_metrics, train_study
-from runtime.files import read_json
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.brought.files import take_file
+from pulseproof.models.brought.model import FileModel, spec_for
+from pulseproof.models.run import load_metrics, train_study
+from pulseproof.runtime.files import read_json
 from tests.models.making import small_recordings
 
 SHAPE, CLASSES = (2, 160), 3
@@ -345,7 +345,7 @@ def test_what_is_right_is_taken_with_the_same_scores(name: str, tmp_path: Path) 
 @example(at=0.005859375, byte=128)  # the name of an operator is no longer text
 def test_one_changed_byte_is_taken_or_refused_but_never_escapes(tmp_path: Path, at: float, byte: int) -> None:
     """Whatever a damaged protobuf says, it ends in an InputError or in a file that gives finite scores."""
-    from models.onnx_checks import check_onnx
+    from pulseproof.models.brought.onnx_checks import check_onnx
 
     path = graph(tmp_path / "m.onnx", shape=(1, 2, 160))
     data = bytearray(path.read_bytes())

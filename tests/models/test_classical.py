@@ -29,13 +29,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from core.errors import InputError
-from models.classical import FeatureModel, Logistic, PythonHead, head_of, probabilities
-from models.estimator_files import load_estimator, save_estimator
-from models.estimators import class_order
-from models.features import BANDS_HZ, Features
-from models.scalers import raw_thresholds
-from models.trees import TreeWalk, tree_arrays
+from pulseproof.core.errors import InputError
+from pulseproof.models.brought.estimator_files import load_estimator, save_estimator
+from pulseproof.models.brought.estimators import class_order
+from pulseproof.models.classical import FeatureModel, Logistic, PythonHead, head_of, probabilities
+from pulseproof.models.features import BANDS_HZ, Features
+from pulseproof.models.scalers import raw_thresholds
+from pulseproof.models.trees import TreeWalk, tree_arrays
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 10)).astype(np.float32)

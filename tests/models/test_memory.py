@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecg.recordings import About
-from runtime.files import write_array, write_json
+from pulseproof.ecg.recordings import About
+from pulseproof.runtime.files import write_array, write_json
 
 RECORDS = 21_799
 SCRIPT = """
     import sys
     from pathlib import Path
     import torch
-    from core.study import Study
-    from ecg.recordings import open_recordings
-    from models.run import train_study
+    from pulseproof.core.study import Study
+    from pulseproof.ecg.recordings import open_recordings
+    from pulseproof.models.run import train_study
     torch.set_num_threads(2)
     home = Path(sys.argv[1])
     models = {

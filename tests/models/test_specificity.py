@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.metrics import SPECIFICITIES, specificity_thresholds
+from pulseproof.models.metrics import SPECIFICITIES, specificity_thresholds
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 80), levels=st.sampled_from([1, 3, 1000]))

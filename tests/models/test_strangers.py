@@ -25,14 +25,14 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
-from core.errors import InputError
-from core.study import Study
-from ecg.recordings import Recordings
-from models.classical import Logistic, PythonHead
-from models.features import Features
-from models.run import load_metrics, train_study
-from models.trees import TreeWalk
-from runtime.files import read_json
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.classical import Logistic, PythonHead
+from pulseproof.models.features import Features
+from pulseproof.models.run import load_metrics, train_study
+from pulseproof.models.trees import TreeWalk
+from pulseproof.runtime.files import read_json
 from tests.models.making import small_recordings
 
 HERE = "tests.models.test_strangers:"

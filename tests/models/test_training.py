@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import InputError
-from core.study import AugmentSpec, Study
-from models.nets import Cnn
-from models.run import load_metrics, train_study
-from models.train import Plan, train_net
-from runtime.files import read_json, write_json
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import AugmentSpec, Study
+from pulseproof.models.nets import Cnn
+from pulseproof.models.run import load_metrics, train_study
+from pulseproof.models.train import Plan, train_net
+from pulseproof.runtime.files import read_json, write_json
 from tests.models.making import small_recordings
 
 
@@ -106,7 +106,7 @@ def test_a_lost_or_older_metrics_file_is_measured_again_and_nothing_is_trained(
     (folder / "metrics.json").unlink()
     assert stays() and (folder / "metrics.json").read_bytes() == metrics
     (folder / "metrics.json").write_text("{}\n")
-    monkeypatch.setattr("models.run.METRICS_VERSION", 1_000)
+    monkeypatch.setattr("pulseproof.models.run.METRICS_VERSION", 1_000)
     assert stays() and (folder / "metrics.json").read_bytes() == metrics
 
 
@@ -173,7 +173,7 @@ def test_a_damaged_checkpoint_is_thrown_away(tmp_path: Path) -> None:
 def test_balanced_drawing_takes_rare_classes_more_often(tmp_path: Path) -> None:
     import numpy as np
 
-    from models.train import _draw
+    from pulseproof.models.train import _draw
 
     labels = np.zeros((1000, 3), np.uint8)
     labels[:900, 0] = labels[900:980, 1] = labels[980:, 2] = 1
@@ -267,8 +267,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path: Path) 
     script = textwrap.dedent("""
         import sys, torch
         from pathlib import Path
-        from ecg.recordings import open_recordings
-        from models.run import train_study
+        from pulseproof.ecg.recordings import open_recordings
+        from pulseproof.models.run import train_study
         from tests.models.test_training import study
         torch.set_num_threads(1)
         home = Path(sys.argv[1])

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.answers import answers
-from bench.answers_types import Recommendation
-from bench.evaluation import evaluate
-from bench.gate import Bounds, gate
-from bench.table import as_markdown
+from pulseproof.report.answers.questions import answers
+from pulseproof.report.answers.types import Recommendation
+from pulseproof.report.gate.bounds import Bounds, gate
+from pulseproof.report.numbers.evaluation import evaluate
+from pulseproof.report.tables.table import as_markdown
 from tests.bench.making import audit, give, make_build, write_result
-from tests.bench.making_answers import put, set_latency, study
+from tests.report.making_answers import put, set_latency, study
 
 FLOAT, INT8 = "extra-trees/tflite-fp32", "extra-trees/tflite-int8-static"
 BUDGET = 0.02

@@ -19,26 +19,26 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, roc_auc_score
 from typer.testing import CliRunner
 
-from attacks.saturation import at_the_ends, in_levels
-from bench.__main__ import app
-from bench.answers import answers
-from bench.answers_text import as_text
-from bench.class_aucs import as_csv as class_csv
-from bench.class_aucs import class_aucs
-from bench.evaluation import Evaluation, evaluate
-from bench.gate import Bounds, gate
-from bench.metrics import Rules, metrics
-from bench.remarks import remarks
-from bench.report import write_report
-from bench.rows import Row
-from bench.table import as_csv, as_json, as_markdown
-from core.study import Study
-from export.parity import Reference
-from export.parity import check as export_gate
-from models import run
-from models.class_auc import class_warning
-from runtime.auc import macro_auc
-from runtime.files import write_array
+from pulseproof.attacks.aim.saturation import at_the_ends, in_levels
+from pulseproof.core.study import Study
+from pulseproof.export.gate.parity import Reference
+from pulseproof.export.gate.parity import check as export_gate
+from pulseproof.models import run
+from pulseproof.models.class_auc import class_warning
+from pulseproof.report.answers.questions import answers
+from pulseproof.report.answers.text import as_text
+from pulseproof.report.gate.bounds import Bounds, gate
+from pulseproof.report.numbers.class_aucs import as_csv as class_csv
+from pulseproof.report.numbers.class_aucs import class_aucs
+from pulseproof.report.numbers.evaluation import Evaluation, evaluate
+from pulseproof.report.numbers.metrics import Rules, metrics
+from pulseproof.report.numbers.rows import Row
+from pulseproof.report.page import write_report
+from pulseproof.report.tables.remarks import remarks
+from pulseproof.report.tables.table import as_csv, as_json, as_markdown
+from pulseproof.running import app
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.runtime.files import write_array
 from tests.bench.making import change_json, entry, make_build, write_result
 from tests.models.making import small_recordings
 
@@ -176,7 +176,7 @@ def test_training_prints_the_warning_and_keeps_the_auc_of_each_class(
 def test_a_class_below_chance_is_a_note_where_a_file_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = drawn()
     scores = scores_of(labels, (0.93, 0.94, 0.425))
-    monkeypatch.setattr("export.parity.score", lambda *_: scores)
+    monkeypatch.setattr("pulseproof.export.gate.parity.score", lambda *_: scores)
     signals = np.zeros((len(labels), 1, 4), np.float32)
     reference = Reference(signals, labels, np.arange(len(labels)), scores, 0.0, False, False, classes=CLASSES)
     found = export_gate(Path("made.onnx"), "onnx-fp32", reference, None, None)  # type: ignore[arg-type]

@@ -14,25 +14,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from attacks.aimed import Aimed
-from attacks.audit_scores import model_target
-from attacks.gradient import Pgd
-from attacks.recorder import Recorder
-from attacks.run import attack_study
-from attacks.sources import model_source, open_source, parent_module
-from attacks.tasks import make_scene, victims_of
-from core.study import STANDARD, Study
-from ecg.recordings import Recordings, to_millivolts
-from export.fold import held_for_export
-from export.model_files import ModelFiles
-from models.fold import BATCH_NORMS, folded, held_fold
-from models.held import scores_of
-from models.run import train_study
-from runtime.auc import macro_auc
+from pulseproof.attacks.aim.aimed import Aimed
+from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.attacks.aim.sources import model_source, open_source, parent_module
+from pulseproof.attacks.audit.scores import model_target
+from pulseproof.attacks.gradient import Pgd
+from pulseproof.attacks.grid.study import attack_study
+from pulseproof.attacks.grid.tasks import make_scene, victims_of
+from pulseproof.core.study import STANDARD, Study
+from pulseproof.ecg.recordings import Recordings, to_millivolts
+from pulseproof.export.fold import held_for_export
+from pulseproof.export.model_files import ModelFiles
+from pulseproof.models.fold import BATCH_NORMS, folded, held_fold
+from pulseproof.models.held import scores_of
+from pulseproof.models.run import train_study
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.twins import NotCoveredError, open_twin
 from tests.export.making import as_trained, small_study
 from tests.export.test_fold import lived_in
 from tests.models.making import small_recordings
-from twins import NotCoveredError, open_twin
 
 LEADS, SAMPLES, CLASSES = 2, 160, 3
 

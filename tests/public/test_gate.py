@@ -17,17 +17,17 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from bench.metrics import probabilities
-from core.errors import InputError
-from core.scores import are_probabilities
-from core.study import Study
-from export import alike, bounds, parity
-from models.before import refuse_unsuitable
-from models.given_files import take_file
-from models.onnx_checks import check_onnx
-from runtime.auc import macro_auc
-from runtime.engines import EngineError, open_engine
-from runtime.words import LONGEST, advice, explained, one_line, printable_lines
+from pulseproof.core.errors import InputError
+from pulseproof.core.scores import are_probabilities
+from pulseproof.core.study import Study
+from pulseproof.export.gate import alike, bounds, parity
+from pulseproof.models.brought.before import refuse_unsuitable
+from pulseproof.models.brought.files import take_file
+from pulseproof.models.brought.onnx_checks import check_onnx
+from pulseproof.report.numbers.metrics import probabilities
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.runtime.engines import EngineError, open_engine
+from pulseproof.runtime.words import LONGEST, advice, explained, one_line, printable_lines
 
 LEADS, SAMPLES, CLASSES, N = 2, 60, 3, 120
 
@@ -376,8 +376,8 @@ def test_an_unsuitable_file_is_refused_before_recordings_are_read(make, says: st
 def test_every_command_looks_at_the_file_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
-    from bench.pipeline import bundle_study
-    from export.__main__ import app
+    from pulseproof.export.commands import app
+    from pulseproof.pipeline import bundle_study
 
     monkeypatch.delenv("PULSEPROOF_DATA", raising=False)
     file, toml = two_inputs(tmp_path / "own.onnx"), tmp_path / "s.toml"

@@ -14,22 +14,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.answers import answers
-from bench.evaluation import evaluate
-from bench.report.provenance import origin_section
-from bench.schema import BundleHead
-from core.errors import InputError
-from core.study import ModelSpec, load_study
-from ecg.origin import database_names
-from ecg.prepare import prepare
-from ecg.ptbxl import LEADS, microvolts, survey
-from ecg.ptbxl_known import known_row, known_signal, mostly
-from ecg.recordings import About, Recordings, open_recordings
-from ecg.wfdb_files import read_record
-from models.run import _published
-from runtime.files import read_json, write_json
+from pulseproof.bench.wire.schema import BundleHead
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import ModelSpec, load_study
+from pulseproof.ecg.origin import database_names
+from pulseproof.ecg.prepare import prepare
+from pulseproof.ecg.ptbxl import LEADS, microvolts, survey
+from pulseproof.ecg.ptbxl_known import known_row, known_signal, mostly
+from pulseproof.ecg.recordings import About, Recordings, open_recordings
+from pulseproof.ecg.wfdb.files import read_record
+from pulseproof.models.run import _published
+from pulseproof.report.answers.questions import answers
+from pulseproof.report.numbers.evaluation import evaluate
+from pulseproof.report.page.provenance import origin_section
+from pulseproof.runtime.files import read_json, write_json
 from tests.bench.making import change_json, make_build, make_bundle
-from tests.bench.making_answers import evaluated, study
 from tests.ecg.making import (
     BEATS_DATA,
     beat_digital,
@@ -40,6 +39,7 @@ from tests.ecg.making import (
     write_ptbxl,
     write_ptbxl_record,
 )
+from tests.report.making_answers import evaluated, study
 
 PTBXL = study_of({"source": "ptb-xl"})
 

@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.ends import Ranked, before_ends
+from pulseproof.attacks.aim.ends import Ranked, before_ends
+from pulseproof.twins import open_twin
+from pulseproof.twins.ends import log_odds
+from pulseproof.twins.gate import check
 from tests.attacks.deserving import sides
 from tests.attacks.forms import (
     FORMS,
@@ -29,9 +32,6 @@ from tests.attacks.forms import (
     softmax_options,
     tflite_file,
 )
-from twins import open_twin
-from twins.ends import log_odds
-from twins.gate import check
 
 SCALE, EPSILON_MV = 0.15, 0.04
 WITHIN = 0.02

@@ -15,16 +15,18 @@ import pytest
 import torch
 from torch import nn
 
-from core import engines
-from export import onnx_files, onnx_graph, onnx_int8
-from export.parity import exactness
-from export.quiet import quiet
-from export.saturation import saturating_layers
-from runtime.exact import Exact, hold
+from pulseproof.core import engines
+from pulseproof.export.gate.parity import exactness
+from pulseproof.export.gate.saturation import saturating_layers
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.export.onnx import int8 as onnx_int8
+from pulseproof.export.quiet import quiet
+from pulseproof.runtime.exact import Exact, hold
+from pulseproof.twins import exact, open_twin
+from pulseproof.twins.gate import scores_of
 from tests.export.making import job_for
 from tests.twins.saturating import LEADS, SAMPLES, exact_scores, kernels_saturate, large_signals, write_saturating
-from twins import exact, open_twin
-from twins.gate import scores_of
 
 ENGINE = "onnxruntime"
 

@@ -22,18 +22,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from core.errors import InputError
-from core.study import Study
-from ecg.recordings import About, Recordings, RecordingsWriter, open_recordings
-from export import bounds, parity
-from export.job import RefusedError
-from models.classical import Logistic, head_of, probabilities
-from models.estimator_files import load_estimator, save_estimator
-from models.lone_label import LOG_ODDS
-from models.metrics import paper_row, paper_table
-from models.run import load_metrics, train_study
-from models.trees import TreeWalk
-from runtime.auc import auc, macro_auc
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import About, Recordings, RecordingsWriter, open_recordings
+from pulseproof.export.gate import bounds, parity
+from pulseproof.export.job import RefusedError
+from pulseproof.models.brought.estimator_files import load_estimator, save_estimator
+from pulseproof.models.classical import Logistic, head_of, probabilities
+from pulseproof.models.lone_label import LOG_ODDS
+from pulseproof.models.metrics import paper_row, paper_table
+from pulseproof.models.run import load_metrics, train_study
+from pulseproof.models.trees import TreeWalk
+from pulseproof.runtime.auc import auc, macro_auc
 
 LEADS, SAMPLES = 2, 160
 HERE = "tests.public.test_undefined:"

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import wfdb
 
-from core.errors import InputError
-from ecg.beats import AAMI
-from ecg.prepare import prepare
-from ecg.recordings import Recordings
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.beats import AAMI
+from pulseproof.ecg.prepare import prepare
+from pulseproof.ecg.recordings import Recordings
 from tests.ecg.making import study_of
 from tests.ecg.wfdb_making import annotations, mark, write_record
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import affinity
+from pulseproof.runtime.condition import affinity
 
 
 def board(root: Path, **files: list[int]) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 
-from runtime.auc import auc, macro_auc
+from pulseproof.runtime.auc import auc, macro_auc
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.bundle import Recordings, open_bundle
-from runtime.runner import main
+from pulseproof.runtime.runner import main
+from pulseproof.runtime.wire.bundle import Recordings, open_bundle
 from tests.runtime import tiny_bundle as tiny
 
 

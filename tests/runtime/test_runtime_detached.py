@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import detached
+from pulseproof.runtime import detached
 
 
 @pytest.mark.parametrize("beat", [True, False])

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import emulation
-from runtime.engines import EngineError
-from runtime.runner import main
+from pulseproof.runtime import emulation
+from pulseproof.runtime.engines import EngineError
+from pulseproof.runtime.runner import main
 from tests.runtime import tiny_bundle as tiny
 
 

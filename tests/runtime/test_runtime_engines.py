@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from runtime.engines import Engine, EngineError, available_engines, choose_engine, open_engine
+from pulseproof.runtime.engines import Engine, EngineError, available_engines, choose_engine, open_engine
 from tests.runtime import tiny_bundle as tiny
 
 SHAPE = (tiny.LEADS, tiny.SAMPLES)
@@ -207,7 +207,7 @@ def test_an_engine_by_name(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.engines.available_engines", dict)
+    monkeypatch.setattr("pulseproof.runtime.engines.available_engines", dict)
     assert choose_engine("tflite") == ("ai_edge_litert", None)
     with pytest.raises(EngineError, match=r"no engine for \.tflite files is installed here"):
         open_engine(tiny.tflite_linear(tmp_path / "linear.tflite"))

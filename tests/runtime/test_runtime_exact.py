@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.results import read_bundle
-from bench.schema import Result
-from runtime import exact
-from runtime.bundle import open_bundle
-from runtime.engines import EngineError, open_engine
-from runtime.exact import Exact, hold
-from runtime.processor import features, named
-from runtime.runner import main
-from runtime.untrusted import BundleError
+from pulseproof.bench.wire.results import read_bundle
+from pulseproof.bench.wire.schema import Result
+from pulseproof.runtime import exact
+from pulseproof.runtime.condition.processor import features, named
+from pulseproof.runtime.engines import EngineError, open_engine
+from pulseproof.runtime.exact import Exact, hold
+from pulseproof.runtime.runner import main
+from pulseproof.runtime.wire.bundle import open_bundle
+from pulseproof.runtime.wire.untrusted import BundleError
 from tests.runtime import tiny_bundle as tiny
 from tests.twins import saturating
 from tests.twins.saturating import kernels_saturate, large_signals, write_saturating
@@ -130,7 +130,7 @@ def test_a_mark_stands_in_every_result_and_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a process on a processor that saturates would report; the artifact itself runs here."""
-    from runtime import run as runner
+    from pulseproof.runtime import run as runner
 
     bundle = bundle_with(tmp_path / "bundle", {"mode": "unoptimized", "within": 0.5})
     found = {"mode": "unoptimized", "recordings": 16, "within": 0.5, "largest": 12.5, "mark": "engine-saturates"}
@@ -156,7 +156,7 @@ def test_without_the_mode_the_artifact_is_measured_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that dies of the comparison costs the comparison alone."""
-    from runtime import run as runner
+    from pulseproof.runtime import run as runner
 
     bundle = bundle_with(tmp_path / "bundle", {"mode": "unoptimized", "within": 1e-3})
     whole = runner.run_child
@@ -205,8 +205,8 @@ def test_features_are_those_that_every_core_has(tmp_path: Path) -> None:
 
 
 def test_the_job_crosses_the_pipe(tmp_path: Path) -> None:
-    from runtime.bundle import RunRules
-    from runtime.job import Job, dump_job, load_job
+    from pulseproof.runtime.job import Job, dump_job, load_job
+    from pulseproof.runtime.wire.bundle import RunRules
 
     job = Job(tmp_path, tmp_path / "a.onnx", "onnxruntime", SHAPE, 3, 0.005, 4, RunRules(1, 0.1, 1, 0.0), [])
     asked = replace(job, hold=Exact("precise", 0.25), hold_on="signals/clean.npy", held={"mark": None})

@@ -53,9 +53,9 @@ def test_importing_the_runner_imports_no_engine() -> None:
 )
 def test_a_child_imports_one_engine_and_nothing_else(tmp_path: Path, name: str, engine: str) -> None:
     """The child itself, on a real job; what it had imported is printed after its last report."""
-    from runtime.bundle import open_bundle
-    from runtime.job import Job, dump_job
-    from runtime.results import wanted
+    from pulseproof.runtime.job import Job, dump_job
+    from pulseproof.runtime.wire.bundle import open_bundle
+    from pulseproof.runtime.wire.results import wanted
 
     write = tiny.onnx_linear if "onnx" in name else tiny.tflite_linear
     bundle = open_bundle(tiny.write_bundle(tmp_path / "bundle", {name: write}))
@@ -73,7 +73,7 @@ def test_a_child_imports_one_engine_and_nothing_else(tmp_path: Path, name: str, 
         wanted=[wanted(tmp_path / "out", bundle, artifact, one, **about) for one in bundle.signals],
     )
     program = (
-        "import json, sys; from runtime.child import main; status = main();"
+        "import json, sys; from pulseproof.runtime.child import main; status = main();"
         "print(json.dumps(list(sys.modules)), file=sys.stderr); raise SystemExit(status)"
     )
     with subprocess.Popen(

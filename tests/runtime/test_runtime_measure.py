@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import measure
+from pulseproof.runtime import measure
 
 HOME = Path(__file__).parents[2]
 
@@ -99,7 +99,7 @@ def test_summary() -> None:
 def test_peak_memory_is_of_this_process_and_remembers_what_was_freed() -> None:
     ballast = np.ones(300_000_000, np.uint8)  # the child must not inherit it
     program = (
-        "from runtime.measure import peak_rss_mb\n"
+        "from pulseproof.runtime.measure import peak_rss_mb\n"
         "before = peak_rss_mb(); bytearray(b'1' * 80_000_000); print(before, peak_rss_mb())"
     )
     shown = subprocess.run([sys.executable, "-c", program], cwd=HOME, capture_output=True, text=True, check=True)

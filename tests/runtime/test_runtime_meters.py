@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import meters
+from pulseproof.runtime.condition import meters
 
 PMIC = """\
  3V7_WL_SW_A current(0)=0.10000000A

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runtime import probe
+from pulseproof.runtime.condition import probe
 
 PI_4 = {
     "proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\nModel\t\t: Raspberry Pi 4 Model B\n",

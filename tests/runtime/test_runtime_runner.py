@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.auc import macro_auc
-from runtime.progress import Progress
-from runtime.runner import main
-from runtime.version import runner_sha256
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.runtime.progress import Progress
+from pulseproof.runtime.runner import main
+from pulseproof.runtime.version import runner_sha256
 from tests.runtime import tiny_bundle as tiny
 
 GOOD = {
@@ -306,7 +306,7 @@ def test_bad_artifacts_fail_alone(runner: Path, tmp_path: Path) -> None:
 def test_an_engine_that_is_not_here_is_a_failed_result(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.run.available_engines", lambda: {"onnxruntime": "1"})
+    monkeypatch.setattr("pulseproof.runtime.run.available_engines", lambda: {"onnxruntime": "1"})
     out = tmp_path / "out"
     assert main(["run", str(bundle), "--out", str(out), *HOST, "--only", "linear/tflite-*"]) == 1
     result = results(out)["linear__tflite-fp32/clean"]
@@ -373,7 +373,7 @@ def test_two_runs_do_not_share_a_folder(
 ) -> None:
     root = tiny.write_bundle(tmp_path / "bundle", {"endless/onnx-fp32": tiny.onnx_endless}, ("clean",))
     out = tmp_path / "out"
-    monkeypatch.setattr("runtime.run.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("pulseproof.runtime.run.time.sleep", lambda seconds: None)
     with started(runner, root, out) as process:
         wait_for(lambda: children(process.pid))
         assert main(["run", str(bundle), "--out", str(out)]) == 2
@@ -533,7 +533,7 @@ def test_a_terminal_sees_one_line_rewritten(runner: Path, bundle: Path, tmp_path
 
 def test_time_left_is_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("runtime.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pulseproof.runtime.progress.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     progress = Progress(2, 200, stream)
     now[0] = 30.0

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from runtime import score
-from runtime.engines import open_engine
+from pulseproof.runtime import score
+from pulseproof.runtime.engines import open_engine
 from tests.runtime import tiny_bundle as tiny
 
 HOME = Path(__file__).parents[2]
@@ -26,7 +26,16 @@ def run(
     artifact: Path, engine: str, *more: str, signals: np.ndarray = SIGNALS, path: str = ""
 ) -> tuple[int, np.ndarray | None, str]:
     """(exit status, scores of the recordings before it ended, its sentence) of the command."""
-    command = [sys.executable, "-m", "runtime.score", artifact, *signals.shape[1:], "--engine", engine, *more]
+    command = [
+        sys.executable,
+        "-m",
+        "pulseproof.runtime.score",
+        artifact,
+        *signals.shape[1:],
+        "--engine",
+        engine,
+        *more,
+    ]
     ended = subprocess.run(
         [*map(str, command)],
         cwd=HOME,

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import child, noise, sustained
-from runtime.runner import main
+from pulseproof.runtime import child
+from pulseproof.runtime.condition import noise, sustained
+from pulseproof.runtime.runner import main
 from tests.runtime import tiny_bundle as tiny
 
 HOST = ("--evidence", "measured-on-host")

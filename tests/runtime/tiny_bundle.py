@@ -14,7 +14,7 @@ import onnx
 from ai_edge_litert import schema_py_generated as tfl
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.files import sha256_file
+from pulseproof.runtime.files import sha256_file
 
 LEADS, SAMPLES, CLASSES, STEP_MV, N = 2, 20, 3, 0.005, 24
 RUN = {"threads": 1, "warmup_s": 0.01, "min_runs": 30, "min_s": 0.0}
@@ -251,6 +251,6 @@ def pack_runner(folder: Path) -> Path:
     """``runner.pyz``, as bench packs it."""
     source = folder / "source"
     copytree(Path(__file__).parents[2] / "runtime", source / "runtime", ignore=ignore_patterns("__pycache__"))
-    (source / "__main__.py").write_text("from runtime.runner import main\n\nraise SystemExit(main())\n")
+    (source / "__main__.py").write_text("from pulseproof.runtime.runner import main\n\nraise SystemExit(main())\n")
     zipapp.create_archive(source, folder / "runner.pyz", compressed=True)
     return folder / "runner.pyz"

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from export.saturation import kernels_saturate
+from pulseproof.export.gate.saturation import kernels_saturate
 
 __all__ = ["exact_scores", "kernels_saturate", "large_signals", "write_saturating"]
 

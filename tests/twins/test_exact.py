@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import engines
+from pulseproof.core import engines
+from pulseproof.twins import exact, open_twin
+from pulseproof.twins.gate import check
 from tests.twins.saturating import exact_scores, kernels_saturate, large_signals, write_saturating
-from twins import exact, open_twin
-from twins.gate import check
 
 LABELS = np.arange(60).reshape(20, 3) % 2
 ONNX = "onnxruntime"

@@ -12,22 +12,23 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from attacks.flags import Flag, find_flags
-from attacks.gradient import Pgd
-from attacks.measured import Row, measure
-from attacks.objectives import Bce
-from attacks.victims import Victims
-from core import engines
-from core.errors import InputError
-from core.statistics import draw_resamples
-from export import onnx_files, onnx_int8
-from export.quiet import quiet
-from models.fold import folded
-from models.nets import Cnn
-from runtime.auc import macro_auc
+from pulseproof.attacks.aim.objectives import Bce
+from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.audit.flags import Flag, find_flags
+from pulseproof.attacks.audit.measured import Row, measure
+from pulseproof.attacks.gradient import Pgd
+from pulseproof.core import engines
+from pulseproof.core.errors import InputError
+from pulseproof.core.statistics import draw_resamples
+from pulseproof.export.onnx import files as onnx_files
+from pulseproof.export.onnx import int8 as onnx_int8
+from pulseproof.export.quiet import quiet
+from pulseproof.models.fold import folded
+from pulseproof.models.nets import Cnn
+from pulseproof.runtime.auc import macro_auc
+from pulseproof.twins import open_twin
+from pulseproof.twins.gate import check
 from tests.export.making import job_for
-from twins import open_twin
-from twins.gate import check
 
 SHAPE = (2, 160)
 EPSILON_MV = 0.08

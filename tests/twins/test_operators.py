@@ -13,11 +13,11 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.engines import open_engine
+from pulseproof.runtime.engines import open_engine
+from pulseproof.twins import NotCoveredError, open_twin
+from pulseproof.twins.gate import scores_of
 from tests.export.making import random_signals
 from tests.export.tflite_making import linear_file
-from twins import NotCoveredError, open_twin
-from twins.gate import scores_of
 
 SHAPE = (2, 20)
 RNG = np.random.default_rng(5)
@@ -162,7 +162,7 @@ def test_a_tflite_operator(operators: list[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("code", "covered"), [(0, True), (1, True), (2, False), (3, True), (4, False)])
 def test_activations_of_tflite(code: int, covered: bool, tmp_path: Path) -> None:
-    from export.flatbuffer import Graph
+    from pulseproof.export.tflite.flatbuffer import Graph
 
     path = linear_file(tmp_path / "one.tflite", shape=SHAPE)
     graph = Graph.open(path)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twins.rounding import rounded
+from pulseproof.twins.rounding import rounded
 
 VALUES = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20)
 LIMITS = st.tuples(st.integers(-300, 0), st.integers(1, 300))

@@ -11,15 +11,20 @@ import onnx
 import pytest
 import torch
 
-from core.errors import InputError
-from export import lstm_flatbuffer, lstm_int8, onnx_half, onnx_int8, tflite_files, tflite_int8
-from export.job import Job, Made
-from models.nets import Lstm
+from pulseproof.core.errors import InputError
+from pulseproof.export.job import Job, Made
+from pulseproof.export.onnx import half as onnx_half
+from pulseproof.export.onnx import int8 as onnx_int8
+from pulseproof.export.tflite import files as tflite_files
+from pulseproof.export.tflite import int8 as tflite_int8
+from pulseproof.export.tflite import lstm as lstm_flatbuffer
+from pulseproof.export.tflite import lstm_int8
+from pulseproof.models.nets import Lstm
+from pulseproof.twins import NotCoveredError, open_twin
+from pulseproof.twins.gate import check
 from tests.export import onnx_making, tflite_making
 from tests.export.making import job_for, random_signals
 from tests.export.onnx_making import SHAPE, float_job, make_classical, make_net
-from twins import NotCoveredError, open_twin
-from twins.gate import check
 
 LABELS = np.arange(60).reshape(20, 3) % 2
 Write = Callable[[Job], Made]

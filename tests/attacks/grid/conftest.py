@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ecg.recordings import Recordings
-from models.run import Trained, train_study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.run import Trained, train_study
 from tests.attacks.grid.making import hashes, study
 from tests.models.making import small_recordings
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import distributed
 
-from attacks.run import attack_study
-from core.study import Study
-from ecg.recordings import Recordings
-from models.run import Trained
+from pulseproof.attacks.grid.study import attack_study
+from pulseproof.core.study import Study
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.run import Trained
 
 CERTIFICATE = (("cert", "signed.pem"), ("key", "key.pem"))
 METHODS = ["pgd", "apgd", "diverse", "random-sign", "gaussian", "universal"]

@@ -13,22 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from attacks.cluster import Cluster
-from attacks.grid import Here, Processes, parts_left, run_jobs
-from attacks.run import _Work
-from attacks.tasks import PREPARE, Job
-from core.errors import InputError
-from core.locks import hold
-from ecg.recordings import Recordings
-from models.run import Trained
+from pulseproof.attacks.grid.cluster import Cluster
+from pulseproof.attacks.grid.pools import Here, Processes, parts_left, run_jobs
+from pulseproof.attacks.grid.study import _Work
+from pulseproof.attacks.grid.tasks import PREPARE, Job
+from pulseproof.core.errors import InputError
+from pulseproof.core.locks import hold
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.run import Trained
 from tests.attacks.grid.making import dask_cluster, hashes, study
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from attacks.run import attack_study
-from ecg.recordings import open_recordings
-from models.run import train_study
+from pulseproof.attacks.grid.study import attack_study
+from pulseproof.ecg.recordings import open_recordings
+from pulseproof.models.run import train_study
 from tests.attacks.grid.making import study
 
 if __name__ == "__main__":
@@ -103,7 +103,7 @@ def test_a_lost_worker_loses_nothing(
         pools.append(Murderous(2, 40))
         return pools[-1]
 
-    monkeypatch.setattr("attacks.run.open_pool", murderous)
+    monkeypatch.setattr("pulseproof.attacks.grid.study.open_pool", murderous)
     assert hashes(recordings, trained, home / "lost") == expected
     assert pools[0].killed >= 2
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from attacks import cluster
-from attacks.cluster import check_worker, versions
-from core.errors import InputError
-from ecg.recordings import Recordings
-from models.run import Trained
+from pulseproof.attacks.grid import cluster
+from pulseproof.attacks.grid.cluster import check_worker, versions
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.run import Trained
 from tests.attacks.grid.making import dask_cluster, hashes
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import dask
 import pytest
 
-from core.errors import InputError
-from ecg.recordings import Recordings
-from models.run import Trained
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.recordings import Recordings
+from pulseproof.models.run import Trained
 from tests.attacks.grid.making import certified, dask_cluster, hashes
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.asked import Asked
-from bench.devices.spec import DeviceSpec, at_address, read_devices
-from bench.reach import named_devices, run_on_all
-from core.errors import InputError
+from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.reach import named_devices, run_on_all
+from pulseproof.bench.devices.spec import DeviceSpec, at_address, read_devices
+from pulseproof.core.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -16,20 +16,20 @@ from pathlib import Path
 
 import pytest
 
-from bench.asked import Asked
-from bench.bundle import runner_archive
-from bench.devices import run as device_run
-from bench.devices.clean import forget
-from bench.devices.connection import Connection
-from bench.devices.look import SPARE_BYTES
-from bench.devices.run import run_on_device
-from bench.devices.session import MARKER, Session
-from bench.devices.spec import DeviceSpec, at_address
-from bench.pipeline import bundle_study
-from bench.results import read_bundle
-from core.errors import InputError, NotHeldError
-from core.study import load_study
-from runtime.files import sha256_file
+from pulseproof.bench.bundle import runner_archive
+from pulseproof.bench.devices import run as device_run
+from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.clean import forget
+from pulseproof.bench.devices.connection import Connection
+from pulseproof.bench.devices.look import SPARE_BYTES
+from pulseproof.bench.devices.run import run_on_device
+from pulseproof.bench.devices.session import MARKER, Session
+from pulseproof.bench.devices.spec import DeviceSpec, at_address
+from pulseproof.bench.wire.results import read_bundle
+from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.core.study import load_study
+from pulseproof.pipeline import bundle_study
+from pulseproof.runtime.files import sha256_file
 from tests.bench.devices.sshd import Server, needs_sshd, sshd
 from tests.runtime import tiny_bundle as tiny
 

@@ -1,0 +1,3 @@
+"""What every attack of a family shares: its aim (the objective, the ball, the model before its end) and how its
+recordings are judged.
+"""

@@ -1,0 +1,163 @@
+"""The grid of (source, method, budget, shard), done here, on local worker processes, or on a Dask cluster.
+
+In: the jobs whose sets are not made yet. Out: each job as soon as all of its shards are there, in the order in which
+they end. A set is prepared before its shards; different sets run side by side. What a killed run had finished is not
+done again, and since every part makes the same bytes wherever it runs, nothing tells afterwards where that was.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol
+
+from pulseproof.attacks.grid.cluster import Cluster
+from pulseproof.attacks.grid.tasks import PREPARE, Job, failed, run_task, shards_left
+from pulseproof.core.locks import Heirs, begin_worker
+from pulseproof.core.processors import usable
+
+TRIES = 3  # of a task whose process dies
+
+
+class Pool(Protocol):
+    """Where tasks run: at most ``size`` at a time."""
+
+    size: int
+
+    def submit(self, job: Job, part: str) -> Any:
+        """Begin a task; a future."""
+
+    def wait(self, futures: Sequence[Any]) -> list[Any]:
+        """The futures that have ended, at least one."""
+
+    def lost(self, future: Any) -> bool:
+        """Whether the task was lost with its process. Then the pool is ready for others again."""
+
+    def result(self, future: Any) -> str | None:
+        """What the task of a future that has ended returned; raises what it raised."""
+
+    def close(self) -> None:
+        """End everything that runs."""
+
+
+def run_jobs(jobs: Sequence[Job], pool: Pool) -> Iterator[tuple[Job, str | None, bool]]:
+    """(job, reason, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
+    ``done``: all of the job is there, or it cannot be made, for ``reason``.
+
+    Raises InputError for a task whose process died :data:`TRIES` times, and what a task raised.
+    """
+    ready: deque[tuple[Job, str]] = deque((job, PREPARE) for job in jobs)
+    todo = {job.name: shards_left(job) for job in jobs}
+    left = {name: set(shards) for name, shards in todo.items()}
+    running: dict[Any, tuple[Job, str]] = {}
+    tries: dict[tuple[str, str], int] = {}
+    given_up: set[str] = set()
+    try:
+        while ready or running:
+            while ready and len(running) < pool.size:
+                job, part = ready.popleft()
+                if job.name not in given_up:
+                    running[pool.submit(job, part)] = job, part
+            if not running:
+                continue
+            for future in pool.wait(list(running)):
+                job, part = running.pop(future)
+                if pool.lost(future):
+                    tries[job.name, part] = tries.get((job.name, part), 0) + 1
+                    if tries[job.name, part] >= TRIES:
+                        raise failed(job, part, TRIES)
+                    ready.appendleft((job, part))
+                    continue
+                reason = pool.result(future)
+                if reason is not None:
+                    if job.name not in given_up:
+                        given_up.add(job.name)
+                        yield job, reason, True
+                    continue
+                if part == PREPARE:
+                    ready.extendleft((job, shard) for shard in reversed(todo[job.name]))
+                left[job.name].discard(part)
+                yield job, None, not left[job.name]
+    finally:
+        pool.close()
+
+
+def parts_left(jobs: Sequence[Job]) -> int:
+    """How many parts :func:`run_jobs` goes through: the shards that are still to be made, and each job's preparation,
+    which costs nothing where it is there."""
+    return sum(1 + len(shards_left(job)) for job in jobs)
+
+
+class Here:
+    """This process, one task after the other."""
+
+    size = 1
+
+    def submit(self, job: Job, part: str) -> Future[str | None]:
+        future: Future[str | None] = Future()
+        try:
+            future.set_result(run_task(job, part))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def wait(self, futures: Sequence[Future[str | None]]) -> list[Future[str | None]]:
+        return list(futures)
+
+    def lost(self, future: Future[str | None]) -> bool:
+        return False
+
+    def result(self, future: Future[str | None]) -> str | None:
+        return future.result()
+
+    def close(self) -> None:
+        pass
+
+
+class Processes:
+    """Local worker processes. They are spawned, not forked: torch's threads do not survive a fork."""
+
+    def __init__(self, workers: int) -> None:
+        self.size = workers
+        self._executor = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.size, context, initializer=begin_worker, initargs=(Heirs(),))
+
+    def submit(self, job: Job, part: str) -> Future[str | None]:
+        try:
+            return self._executor.submit(run_task, job, part)
+        except BrokenProcessPool:  # one died just now, and a future that ran there will say so
+            self._executor = self._start()
+            return self._executor.submit(run_task, job, part)
+
+    def wait(self, futures: Sequence[Future[str | None]]) -> list[Future[str | None]]:
+        return list(concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done)
+
+    def lost(self, future: Future[str | None]) -> bool:
+        return isinstance(future.exception(), BrokenProcessPool)
+
+    def result(self, future: Future[str | None]) -> str | None:
+        return future.result()
+
+    def close(self) -> None:
+        processes = list((self._executor._processes or {}).values())
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def open_pool(jobs: Sequence[Job], workers: int | None, scheduler: str | None) -> Pool:
+    """The pool that was asked for: a cluster by its address; else ``workers`` processes, 0 for none but this; by
+    default as many as there are processors for this process."""
+    if scheduler is not None:
+        return Cluster(scheduler, jobs)
+    workers = usable() if workers is None else workers
+    return Here() if workers < 1 else Processes(workers)

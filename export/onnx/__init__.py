@@ -1,0 +1,1 @@
+"""ONNX files of every recipe, written and rewritten."""

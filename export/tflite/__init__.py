@@ -1,0 +1,1 @@
+"""TFLite files of every recipe, written and rewritten."""

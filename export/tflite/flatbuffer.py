@@ -1,0 +1,269 @@
+"""TFLite files read and written operator by operator, where no converter makes the graph that the runtime is fast at.
+
+In: an empty graph or a TFLite file, and operators to add. Out: a TFLite file with one input ``signal`` and one output
+``scores``; and of any file its operators, the share of 8-bit weights and the step to which it rounds the signal. The
+format: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/schema/schema.fbs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+from pulseproof.core.errors import InputError
+from pulseproof.export.job import INPUT, OUTPUT
+
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16  # of a buffer in the file, as the schema demands; the generated writer does not keep it
+TYPES: dict[np.dtype[Any], int] = {
+    np.dtype(np.float32): 0,
+    np.dtype(np.float16): 1,
+    np.dtype(np.int32): 2,
+    np.dtype(np.uint8): 3,
+    np.dtype(np.int64): 4,
+    np.dtype(np.bool_): 6,
+    np.dtype(np.int16): 7,
+    np.dtype(np.int8): 9,
+}
+FLOATS = (TYPES[np.dtype(np.float32)], TYPES[np.dtype(np.float16)])
+EIGHT_BIT = (TYPES[np.dtype(np.int8)], TYPES[np.dtype(np.uint8)])
+# Operators that move values without changing them: behind one of these the signal is still the signal.
+MOVES = ("RESHAPE", "TRANSPOSE", "PAD", "SLICE", "STRIDED_SLICE", "EXPAND_DIMS", "SQUEEZE")
+OPERATORS: dict[int, str] = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
+
+
+class _Buffer(schema.BufferT):
+    """A buffer that is written aligned."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the generated classes' name)
+        if self.data is None:
+            return int(super().Pack(builder))
+        content = bytes(np.asarray(self.data, np.uint8))
+        builder.StartVector(1, len(content), ALIGNMENT)
+        builder.head = builder.Head() - len(content)
+        builder.Bytes[builder.Head() : builder.Head() + len(content)] = content
+        data = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, data)
+        return int(schema.BufferEnd(builder))
+
+
+class Graph:
+    """One TFLite model with one subgraph, to which tensors and operators can be added."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.graph = model.subgraphs[0]
+
+    @classmethod
+    def empty(cls) -> Graph:
+        """A graph without tensors."""
+        model = schema.ModelT()
+        model.version, model.description = 3, "pulseproof"
+        model.buffers, model.operatorCodes, model.metadata = [schema.BufferT()], [], []
+        graph = schema.SubGraphT()
+        graph.name, graph.tensors, graph.operators, graph.inputs, graph.outputs = "main", [], [], [], []
+        model.subgraphs = [graph]
+        return cls(model)
+
+    @classmethod
+    def open(cls, path: Path) -> Graph:
+        """Read a TFLite file. Raises InputError when it is none."""
+        try:
+            graph = cls(flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes())))
+            graph.operators()
+        except OSError:
+            raise
+        except Exception as error:  # the generated reader checks nothing: damage shows as any error
+            raise InputError(
+                f"{path}: not a readable TFLite file ({type(error).__name__})", "export it again"
+            ) from None
+        return graph
+
+    def constant(self, name: str, values: np.ndarray, scale: float | None = None) -> int:
+        """Add a constant tensor; with ``scale`` its real values are ``scale * values``."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        index = self.tensor(name, values.shape, values.dtype)
+        self.graph.tensors[index].buffer = len(self.model.buffers) - 1
+        if scale is not None:
+            quantization = schema.QuantizationParametersT()
+            quantization.scale, quantization.zeroPoint = [scale], [0]
+            self.graph.tensors[index].quantization = quantization
+        return index
+
+    def tensor(
+        self, name: str, shape: tuple[int, ...], dtype: Any = np.dtype(np.float32), variable: bool = False
+    ) -> int:
+        """Add a tensor that is computed, fed, or (``variable``) kept from one call to the next."""
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type = name, [int(size) for size in shape], TYPES[np.dtype(dtype)]
+        tensor.buffer, tensor.isVariable, tensor.hasRank = 0, variable, True
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def add(self, operator: str, inputs: list[int], output: int, options: Any = None, version: int = 1) -> int:
+        """Add an operator by its name in the schema; -1 is an input that is left out. Returns ``output``."""
+        made = schema.OperatorT()
+        made.opcodeIndex = self._code(getattr(schema.BuiltinOperator, operator), version)
+        made.inputs, made.outputs = inputs, [output]
+        if options is not None:
+            made.builtinOptions = options
+            made.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+        self.graph.operators.append(made)
+        return output
+
+    def _code(self, builtin: int, version: int) -> int:
+        for index, known in enumerate(self.model.operatorCodes):
+            if (flatbuffer_utils.get_builtin_code_from_operator_code(known), known.version) == (builtin, version):
+                return index
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def operators(self) -> list[str]:
+        """The names of the operators in the order in which they run."""
+        codes = [flatbuffer_utils.get_builtin_code_from_operator_code(code) for code in self.model.operatorCodes]
+        names = [OPERATORS.get(code, f"OPERATOR_{code}") for code in codes]
+        return [names[operator.opcodeIndex] for operator in self.graph.operators]
+
+    def steps(self) -> list[tuple[str, Any, list[int], list[int]]]:
+        """(name, operator, its inputs, its outputs) in the order in which they run; inputs left out are left out."""
+        return [
+            (name, operator, *([int(at) for at in ends if at >= 0] for ends in (operator.inputs, operator.outputs)))
+            for name, operator in zip(self.operators(), self.graph.operators, strict=True)
+        ]
+
+    def name(self, tensor: int) -> str:
+        """The name of a tensor."""
+        name = self.graph.tensors[tensor].name
+        return name.decode() if isinstance(name, bytes) else str(name or "")
+
+    def is_constant(self, tensor: int) -> bool:
+        """True when the file holds the tensor's values."""
+        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
+        return data is not None and len(data) > 0
+
+    def values(self, tensor: int) -> np.ndarray:
+        """The values of a constant tensor, flat."""
+        held = self.graph.tensors[tensor]
+        kind: np.dtype[Any] = next(dtype for dtype, code in TYPES.items() if code == held.type)
+        return np.frombuffer(bytes(np.asarray(self.model.buffers[held.buffer].data, np.uint8)), kind)
+
+    def size(self, tensor: int) -> int:
+        """How many numbers a tensor holds."""
+        shape = self.graph.tensors[tensor].shape
+        return math.prod(int(size) for size in ([] if shape is None else shape))
+
+    def prune(self) -> None:
+        """Take out the tensors that no operator uses, and their values."""
+        ends = [*self.graph.inputs, *self.graph.outputs]
+        sides = ("inputs", "outputs", "intermediates")  # the last: of an int8 LSTM
+        lists = [(one, side) for one in self.graph.operators for side in sides if getattr(one, side) is not None]
+        used = sorted({int(at) for at in ends} | {int(at) for one, side in lists for at in getattr(one, side)} - {-1})
+        place = {old: new for new, old in enumerate(used)} | {-1: -1}
+        for one, side in [*lists, (self.graph, "inputs"), (self.graph, "outputs")]:
+            setattr(one, side, [place[int(at)] for at in getattr(one, side)])
+        self.graph.tensors = [self.graph.tensors[at] for at in used]
+        held = {int(tensor.buffer) for tensor in self.graph.tensors}
+        for index, buffer in enumerate(self.model.buffers):
+            if index not in held and index not in {int(entry.buffer) for entry in self.model.metadata or []}:
+                buffer.data = None
+
+    def write(self, path: Path) -> None:
+        """Write the file. Its input and output tensors are named, as is its only signature."""
+        ends = {int(self.graph.inputs[0]): INPUT, int(self.graph.outputs[0]): OUTPUT}
+        for index, tensor in enumerate(self.graph.tensors):
+            name = self.name(index)
+            tensor.name = ends.get(index, f"{name}_inner" if name in (INPUT, OUTPUT) else name)
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+        signature.inputs, signature.outputs = [], []
+        for index, name in ends.items():
+            end = schema.TensorMapT()
+            end.name, end.tensorIndex = name, index
+            (signature.inputs if name == INPUT else signature.outputs).append(end)
+        self.model.signatureDefs = [signature]
+        for buffer in self.model.buffers:
+            buffer.__class__ = _Buffer
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self.model.Pack(builder), IDENTIFIER)
+        path.write_bytes(bytes(builder.Output()))
+
+
+def rename_ends(path: Path) -> None:
+    """Give a converter's file the names of input and output that every artifact has."""
+    Graph.open(path).write(path)
+
+
+def count_operators(path: Path) -> dict[str, int]:
+    """{operator: count} of a TFLite file. Raises InputError when it is none."""
+    return dict(sorted(Counter(Graph.open(path).operators()).items()))
+
+
+def input_step_mv(path: Path) -> float | None:
+    """The step to which a file rounds the signal (or the signal less a mean); None where it is not quantized.
+
+    Of a file with an integer input it is the step of that input. Where there are several steps (one a lead, or one a
+    branch), it is the coarsest. Raises InputError for a file that is no TFLite file.
+    """
+    graph = Graph.open(path)
+    signal = {int(graph.graph.inputs[0])}
+    own = _step(graph, int(graph.graph.inputs[0]))
+    if own is not None:
+        return own
+    found = []
+    for name, _, inputs, outputs in graph.steps():
+        if not inputs or inputs[0] not in signal:
+            continue
+        if name in ("SUB", *MOVES):
+            signal.update(outputs)
+        if name == "QUANTIZE":
+            found.append(_step(graph, outputs[0]))
+    return max((step for step in found if step is not None), default=None)
+
+
+def _step(graph: Graph, tensor: int) -> float | None:
+    about = graph.graph.tensors[tensor]
+    scales = None if about.quantization is None else about.quantization.scale
+    if about.type in FLOATS or scales is None or len(scales) == 0:
+        return None
+    return float(max(scales))
+
+
+def int8_share(path: Path) -> float:
+    """Share of the weights that are 8-bit: a quantizer that finds nothing it knows copies the float file.
+
+    Raises InputError for a file that is no TFLite file.
+    """
+    graph = Graph.open(path)
+    eight_bit, all_of_them = 0, 0
+    for index, tensor in enumerate(graph.graph.tensors):
+        if tensor.type in (*FLOATS, *EIGHT_BIT) and graph.is_constant(index):
+            all_of_them += graph.size(index)
+            eight_bit += graph.size(index) if tensor.type in EIGHT_BIT else 0
+    return eight_bit / max(1, all_of_them)
+
+
+def float_note(path: Path) -> str | None:
+    """What must be said of a quantized file half of whose weights, or more, stayed float; else None."""
+    share = int8_share(path)
+    if share > 0.5:
+        return None
+    graph = Graph.open(path)
+    sizes: Counter[str] = Counter()
+    for name, _, inputs, _ in graph.steps():
+        floats = (at for at in inputs if graph.graph.tensors[at].type in FLOATS and graph.is_constant(at))
+        sizes[name] += sum(graph.size(at) for at in floats)
+    # A table that several operators read (the nodes of a tree) counts once for each: the order is all that is told.
+    names = ", ".join(name for name, size in sizes.most_common(3) if size)
+    return f"{share:.0%} of its weights are 8-bit" + (f", those of {names} stayed float" if names else "")

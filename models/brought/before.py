@@ -1,0 +1,49 @@
+"""What can be said against a study's trained models before its recordings are read: minutes, of a large database.
+
+In: a study. Out: nothing, or an InputError that names the model and its file. What needs recordings (does an engine run
+the file, and what does it answer) is checked when the model is taken (:mod:`models.brought.model`), and all of this
+again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pulseproof.core.study import ModelSpec, Study
+from pulseproof.ecg.expected import expected
+
+
+def refuse_unsuitable(study: Study, build: Path, only: str | None = None) -> None:
+    """Check the files of the study's trained models (or of the one named ``only``): that they are there, of the kind
+    that their names say, in inference mode, with one input and one output of the shapes that the study has. A file that
+    was taken before, with these bytes, is not looked at again.
+
+    Raises InputError.
+    """
+    for name, spec in study.models.items():
+        if only in (None, name) and (spec.file is not None or spec.weights is not None):
+            _refuse(study, build, name, spec)
+
+
+def _refuse(study: Study, build: Path, name: str, spec: ModelSpec) -> None:
+    # Late: they bring torch, onnx and scikit-learn, and most studies have no model of this kind.
+    from pulseproof.models.brought.estimator_files import read_strangers
+    from pulseproof.models.brought.files import expect_file
+    from pulseproof.models.brought.model import GIVEN
+    from pulseproof.models.brought.onnx_checks import check_onnx
+    from pulseproof.models.brought.tflite_checks import check_tflite
+    from pulseproof.runtime.files import sha256_file
+
+    path = Path(spec.file or spec.weights or "")
+    what = f"[models.{name}]: {path}"
+    expect_file(path, what)
+    if spec.file is None:
+        return
+    kept, asked = build / study.name / "models" / name / GIVEN[path.suffix], expected(study)
+    if kept.is_file() and sha256_file(kept) == sha256_file(path):
+        return
+    if path.suffix == ".skops":
+        read_strangers(path, what)
+    elif asked is not None:
+        check = check_onnx if path.suffix == ".onnx" else check_tflite
+        check(path, what, asked.shape, asked.classes)

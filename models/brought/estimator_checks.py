@@ -1,0 +1,112 @@
+"""Whether the compiled parts of an estimator from a stranger hold what scikit-learn would have put there.
+
+In: an estimator as skops read it. Out: nothing, or InputError. scikit-learn trusts its own trees: one whose child is
+itself is walked for ever, beyond Ctrl-C, and one whose child lies behind its end reads other memory. Here every child
+comes after its parent, every feature is one that the estimator is fed, and every tree of neighbours is the one that its
+points give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.neighbors import BallTree, KDTree
+from sklearn.tree._tree import Tree
+
+from pulseproof.core.errors import InputError
+
+
+def expect_sound(estimator: Any, path: Path, mend: str) -> None:
+    """Raises InputError for an estimator with a part that its own code must not be run on."""
+    for part in _parts(estimator):
+        wrong = _wrong(part)
+        if wrong is not None:
+            raise InputError(f"{path}: its {type(part).__name__} {wrong}", mend)
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """The estimator and all that it is made of, each once."""
+    waiting, seen = [estimator], {}
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen or isinstance(part, str | bytes | int | float | type | None):
+            continue
+        seen[id(part)] = part  # kept, so that nothing else gets its number
+        yield part
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list | tuple | set) or (isinstance(part, np.ndarray) and part.dtype.hasobject):
+            waiting += list(part)
+        else:
+            waiting += getattr(part, "__dict__", {}).values()
+
+
+def _wrong(part: Any) -> str | None:
+    if isinstance(part, Tree):
+        children = part.children_left, part.children_right
+        return _of_nodes(part.children_left != -1, children, part.feature, part.n_features, part.node_count)
+    if isinstance(part, KDTree | BallTree):
+        return _of_neighbours(part)
+    width = _width(part)
+    return None if width is None else _of_estimator(part, width)
+
+
+def _of_neighbours(tree: KDTree | BallTree) -> str | None:
+    state = tree.__getstate__()
+    fresh = type(tree)(np.asarray(state[0]), leaf_size=state[4], metric=state[11]).__getstate__()
+    same = all(np.array_equal(ours, its) for ours, its in zip(state[:7], fresh[:7], strict=True))
+    return None if same else "is not the tree of its own points"
+
+
+def _of_estimator(estimator: Any, width: int) -> str | None:
+    """What is wrong between an estimator that is fed ``width`` features and the parts that it hands them to."""
+    tree = getattr(estimator, "tree_", None)
+    if isinstance(tree, Tree) and tree.n_features > width:
+        return f"has a tree of {tree.n_features} features, and is fed {width}"
+    members = getattr(estimator, "estimators_", ())
+    for member in members.ravel().tolist() if isinstance(members, np.ndarray) else members:
+        if (_width(member) or 0) > width:
+            return f"has a member that is fed {_width(member)} features, and is fed {width}"
+    predictors = [one for some in getattr(estimator, "_predictors", ()) for one in some]
+    found = (_of_predictor(one, width) for one in predictors if isinstance(one, TreePredictor))
+    return next((wrong for wrong in found if wrong is not None), None)
+
+
+def _width(part: Any) -> int | None:
+    """How many features an estimator is fed; None where it does not say."""
+    width = getattr(part, "n_features_in_", None)
+    return int(width) if isinstance(width, int | np.integer) else None
+
+
+def _of_predictor(predictor: TreePredictor, width: int) -> str | None:
+    nodes = predictor.nodes
+    inner = nodes["is_leaf"] == 0
+    categorical = inner & (nodes["is_categorical"] != 0)
+    if (nodes["bitset_idx"][categorical] >= len(predictor.raw_left_cat_bitsets)).any():
+        return "has a node with categories that are not there"
+    return _of_nodes(inner, (nodes["left"], nodes["right"]), nodes["feature_idx"], width, len(nodes))
+
+
+def _of_nodes(
+    inner: NDArray[np.bool_],
+    children: tuple[NDArray[Any], NDArray[Any]],
+    features: NDArray[Any],
+    width: int,
+    count: int,
+) -> str | None:
+    """What is wrong with a tree of nodes in an array, each (count,): ``inner`` have children."""
+    if not count:
+        return "has a tree without nodes"
+    at = np.flatnonzero(inner)
+    for side in children:
+        child = side[inner].astype(np.int64)
+        if not ((child > at) & (child < count)).all():
+            return "has a node whose child does not come after it"
+    if not ((features[inner] >= 0) & (features[inner] < width)).all():
+        return f"asks for a feature that is none of {width}"
+    return None

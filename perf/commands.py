@@ -1,0 +1,134 @@
+"""The commands of ``python -m bench`` that hold our claims of speed and strength against others, side by side.
+
+In: a study that was run, or recordings. Out: a table on the terminal; status 1 when a claim is missed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pulseproof.core.console import Terminal, put
+from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.reading import home_of
+
+app = typer.Typer()
+
+
+@app.command()
+def perf(study: StudyOption, build: BuildOption = None) -> None:
+    """Hold the latency and size ratios that are claimed, artifacts alternating in one run. Status 1 if one is missed.
+
+    Example: `python -m bench perf --study studies/ptb-xl.toml`
+    """
+    from perf.claims import measure, perf_table
+
+    loaded, _, where = load(study, None, build)
+    outcomes = measure(loaded, where)
+    Terminal().print(perf_table(outcomes))
+    missed = [one.claim for one in outcomes if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(f"{one.artifact} against {one.other} ({one.what})" for one in missed))
+
+
+@app.command("perf-runner")
+def perf_runner(
+    study: StudyOption,
+    build: BuildOption = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating runs.")] = 5,
+) -> None:
+    """Hold the runner's latencies against litert-benchmark and MLPerf's load generator. Status 1 if a claim is missed.
+
+    Example: `python -m bench perf-runner --study studies/ptb-xl.toml`
+    """
+    from perf.runner import measure_runner, runner_table
+
+    loaded, _, where = load(study, None, build)
+    found = measure_runner(home_of(loaded, where) / "bundle", rounds=rounds)
+    Terminal().print(runner_table(found))
+    missed = [f"{one.artifact} against {one.referee}" for one in found if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(missed))
+
+
+@app.command("perf-statistics")
+def perf_statistics() -> None:
+    """Hold the bootstrap against a plain loop over scikit-learn, and its time for a study. Status 1 if a claim is
+    missed.
+
+    Example: `python -m bench perf-statistics`
+    """
+    from perf.statistics import measure_statistics, statistics_table
+
+    outcomes = measure_statistics()
+    Terminal().print(statistics_table(outcomes))
+    missed = [one.what for one in outcomes if not one.held]
+    if missed:
+        raise NotHeldError("; ".join(missed))
+
+
+@app.command("perf-weights")
+def perf_weights(
+    study: StudyOption,
+    data: DataOption = None,
+    build: BuildOption = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model to look at. [default: all]")] = None,
+    to: Annotated[Path | None, typer.Option(help="A folder to write the table to, as the docs have it.")] = None,
+    note: Annotated[str | None, typer.Option(help="What processor this is. [default: its features]")] = None,
+) -> None:
+    """What static int8 ONNX files pay for weights of seven bits, beside eight, here. Status 1 if a claim is missed.
+
+    Example: `python -m bench perf-weights --study studies/ptb-xl.toml --data recordings --to docs/results`
+    """
+    from perf.weights import file_name, measure_weights, missed, weights_markdown, weights_table, where
+    from pulseproof.ecg.prepare import prepare
+    from pulseproof.models.run import train_study
+    from pulseproof.runtime.files import write_text
+
+    loaded, root, at = load(study, data, build)
+    recordings = prepare(loaded, root, at)
+    trained = train_study(loaded, recordings, at)
+    absent = [name for name in model or () if name not in trained]
+    if absent:
+        raise InputError(f"{study}: no model {', '.join(absent)}", f"models there: {', '.join(trained)}")
+    found = measure_weights(loaded, recordings, [trained[name] for name in model or trained], at)
+    Terminal().print(weights_table(found))
+    put(f"{where(note)}\n")
+    if to is not None:
+        write_text(to / file_name(loaded.name), weights_markdown(found, note))
+    if said := missed(found):
+        raise NotHeldError("; ".join(said))
+
+
+@app.command("perf-attacks")
+def perf_attacks(
+    study: StudyOption,
+    data: DataOption = None,
+    build: BuildOption = None,
+    model: Annotated[list[str] | None, typer.Option(help="A net to attack. [default: cnn and ecg-lens]")] = None,
+) -> None:
+    """Hold our attacks against ART's, foolbox's and a plain loop, in one process. Status 1 if a claim is missed.
+
+    Example: `python -m bench perf-attacks --study studies/ptb-xl.toml --data recordings`
+    """
+    from perf.attacks import attacks_table, claims_table, measure_attacks
+    from pulseproof.ecg.prepare import prepare
+
+    loaded, root, where = load(study, data, build)
+    recordings = prepare(loaded, root, where)
+    from pulseproof.models.run import train_study
+
+    trained = train_study(loaded, recordings, where)
+    nets = model or ["cnn", "ecg-lens"]
+    missing = [name for name in nets if name not in trained]
+    if missing:
+        raise InputError(f"{study}: no model {', '.join(missing)}", f"models there: {', '.join(trained)}")
+    reached, outcomes = measure_attacks(loaded, recordings, [trained[name] for name in nets])
+    Terminal().print(attacks_table(reached))
+    Terminal().print(claims_table(outcomes))
+    failed = [f"{one.model} against {one.against} ({one.claim.what})" for one in outcomes if not one.held]
+    if failed:
+        raise NotHeldError("; ".join(failed))

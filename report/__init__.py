@@ -1,0 +1,1 @@
+"""Results turned into numbers, answers, tables, figures, the gate and the page."""

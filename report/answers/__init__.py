@@ -1,0 +1,1 @@
+"""The answers in words: a sentence only where the statistics carry it."""

@@ -1,0 +1,1 @@
+"""Pictures as files, for papers and docs."""

@@ -1,0 +1,1 @@
+"""Bounds of a team on what it ships, for its CI."""

@@ -1,0 +1,196 @@
+"""Other machines beside this one, boards and emulated cores, ARM and x86: for each artifact how far its scores are
+apart, its AUC on both, and instructions.
+
+In come a bundle and the results of its devices; out comes a line an (artifact, signal set, device), as text for a
+terminal, as markdown, as csv. Everything is of the same recordings on both sides: the first n, where a device ran n.
+Instructions are counts, evidence ``emulated-count``: no cycles, no milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pulseproof.bench.wire.results import Bundle, DeviceResults, read_bundle, read_results
+from pulseproof.bench.wire.schema import ArtifactEntry, plain
+from pulseproof.core.console import Terminal
+from pulseproof.core.errors import InputError
+from pulseproof.core.markdown import markdown, markdown_table
+from pulseproof.report.numbers.rows import known, parent_of
+from pulseproof.report.numbers.score_difference import HOST, ScoreDifference, host_of, score_differences
+from pulseproof.report.numbers.texts import auc_text, csv_text
+from pulseproof.runtime.auc import macro_auc
+
+
+@dataclass(frozen=True)
+class MachineLine:
+    """One artifact on one signal set on one device: ``auc`` there and ``auc_host`` here on the same ``n`` recordings;
+    ``largest`` difference of a score, the ``step`` of a quantized file's scores, the ``share`` of recordings that
+    differ, the ``verdict`` (report/numbers/score_difference.py) and the same in a ``text``; ``instructions`` an
+    inference, the median, and its ``ratio`` to the float file of the same model and format; the processor there
+    (``cpu``) and here (``cpu_host``), as the kernel calls it and with the instructions that int8 arithmetic depends
+    on."""
+
+    device: str
+    model: str
+    recipe: str
+    signals: str
+    n: int
+    auc: float | None
+    auc_host: float | None
+    largest: float | None
+    step: float | None
+    share: float | None
+    verdict: str | None
+    text: str | None
+    instructions: float | None
+    ratio: float | None
+    cpu: str | None
+    cpu_host: str | None
+
+
+def machine_lines(build: Path) -> list[MachineLine]:
+    """The lines of ``build/<study>``, in the order of the bundle. Raises InputError for a damaged file, and when only
+    this machine ran the bundle."""
+    bundle = read_bundle(build / "bundle")
+    devices = read_results(bundle, build / "results")
+    host = host_of(devices)
+    others = [each for each in devices if each.device is not None and each.device.evidence != HOST]
+    if not others:
+        raise InputError(f"{build / 'results'}: no results of another machine", "make bench DEVICE=emulated:cortex-a72")
+    apart = {each.name: score_differences(bundle, each, host) for each in others}
+    return [
+        _line(bundle, device, host, artifact, signals.name, apart[device.name].get((artifact.name, signals.name)))
+        for artifact in bundle.head.artifacts
+        for signals in bundle.head.signals
+        for device in others
+        if _scored(device, artifact.name, signals.name) is not None
+    ]
+
+
+def _line(
+    bundle: Bundle,
+    device: DeviceResults,
+    host: DeviceResults | None,
+    artifact: ArtifactEntry,
+    signals: str,
+    apart: ScoreDifference | None,
+) -> MachineLine:
+    scores = _scored(device, artifact.name, signals)
+    assert scores is not None
+    here = None if host is None else _scored(host, artifact.name, signals)
+    n = len(scores) if here is None else min(len(scores), len(here))
+    labels = bundle.labels[:n]
+    count = instructions(device, artifact.name, signals)
+    parent = instructions(device, parent_of(artifact), signals)
+    return MachineLine(
+        device=device.name,
+        model=artifact.model,
+        recipe=artifact.recipe,
+        signals=signals,
+        n=n,
+        auc=known(macro_auc(scores[:n], labels)),
+        auc_host=None if here is None else known(macro_auc(here[:n], labels)),
+        largest=apart.largest if apart else None,
+        step=apart.step if apart else None,
+        share=apart.share if apart else None,
+        verdict=apart.verdict if apart else None,
+        text=apart.text if apart else None,
+        instructions=count,
+        ratio=count / parent if count and parent else None,
+        cpu=_cpu(device),
+        cpu_host=None if host is None else _cpu(host),
+    )
+
+
+def _cpu(device: DeviceResults) -> str | None:
+    about = {} if device.device is None else device.device.fingerprint
+    found = [plain(str(about[key])) for key in ("cpu", "features") if key in about]
+    return ": ".join(found) or None
+
+
+def _scored(device: DeviceResults, artifact: str, signals: str) -> NDArray[np.floating[Any]] | None:
+    measured = device.results.get((artifact, signals))
+    return None if measured is None else measured.scores
+
+
+def instructions(device: DeviceResults, artifact: str, signals: str) -> float | None:
+    """Instructions of one inference, the median; None where they were not counted."""
+    measured = device.results.get((artifact, signals))
+    counted = None if measured is None else measured.result.instructions
+    return None if counted is None else counted.p50
+
+
+def as_csv(lines: Sequence[MachineLine]) -> str:
+    """One header line, one line a line of the table, full precision, empty where there is nothing."""
+    return csv_text([each.name for each in fields(MachineLine)], (asdict(line).values() for line in lines))
+
+
+def as_markdown(lines: Sequence[MachineLine]) -> str:
+    """The table and what its columns mean."""
+    return f"{markdown_table(header(lines), cells(lines))}\n\n{markdown(legend(lines))}\n"
+
+
+def print_terminal(lines: Sequence[MachineLine], console: Console) -> None:
+    """Print the table to ``console``, whole also where it is wider than the terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for at, name in enumerate(header(lines)):
+        table.add_column(name, justify="left" if at < 3 else "right", no_wrap=True)
+    for row in cells(lines):
+        table.add_row(*row)
+    whole = Terminal(file=console.file, width=1000)
+    whole.width = max(console.width, whole.measure(table).maximum)
+    whole.print(table)
+    console.print(legend(lines), soft_wrap=True)
+
+
+LEGEND = (
+    "AUC: macro one-vs-rest on the same first n recordings. Apart: the largest difference of any score from this "
+    "machine's, for a quantized file in steps of its output and the share of recordings that differ. M instr: million "
+    "instructions an inference (emulated-count; no time), and their ratio to the float file of the model and format."
+)
+
+
+def legend(lines: Sequence[MachineLine]) -> str:
+    """What the columns mean, and which processor "here" is."""
+    here = sorted({line.cpu_host for line in lines if line.cpu_host is not None})
+    return LEGEND + (f" Here: {', '.join(here)}." if here else "")
+
+
+def header(lines: Sequence[MachineLine]) -> list[str]:
+    """The columns: what was run, the AUC here, then four a device."""
+    names = [each.removeprefix("emulated-") for each in _devices(lines)]
+    parts = [f"{name} {what}" for name in names for what in ("AUC", "apart", "M instr", "/ fp32")]
+    return ["artifact", "signal set", "n", "AUC here", *parts]
+
+
+def cells(lines: Sequence[MachineLine]) -> list[list[str]]:
+    """A row an (artifact, signal set, number of recordings), its devices side by side."""
+    rows: dict[tuple[str, str, int], dict[str, MachineLine]] = {}
+    for line in lines:
+        rows.setdefault((f"{line.model}/{line.recipe}", line.signals, line.n), {})[line.device] = line
+    found = []
+    for (artifact, signals, n), by_device in rows.items():
+        row = [artifact, signals, str(n), auc_text(next(iter(by_device.values())).auc_host)]
+        for device in _devices(lines):
+            row += _four(by_device[device]) if device in by_device else ["-"] * 4
+        found.append(row)
+    return found
+
+
+def _four(line: MachineLine) -> list[str]:
+    mark = " LARGER" if line.verdict == "LARGER" else ""
+    count = "-" if line.instructions is None else f"{line.instructions / 1e6:.3g}"
+    return [auc_text(line.auc), f"{line.text or '-'}{mark}", count, "-" if line.ratio is None else f"{line.ratio:.2f}"]
+
+
+def _devices(lines: Sequence[MachineLine]) -> list[str]:
+    return sorted({line.device for line in lines})

@@ -1,0 +1,40 @@
+"""The JSON schemas of what other programs read: the rows, a result of a device, a bundle's head.
+
+In come the pydantic models that the code itself reads and writes with; out come JSON Schema documents (draft 2020-12),
+which ``python -m bench schema`` writes to ``docs/schema/`` and a test holds against the code.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pulseproof.bench.wire.schema import BundleHead, Result
+from pulseproof.report.numbers.rows import Row
+from pulseproof.runtime.files import write_text
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+FOLDER = Path("docs/schema")
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The documents by file name: ``rows`` is what ``bench table --format json`` prints and ``report/results.json``
+    holds, ``result`` one JSON beside its scores, ``bundle`` is ``bundle.json``."""
+    models: dict[str, TypeAdapter[Any]] = {
+        "rows": TypeAdapter(list[Row]),
+        "result": TypeAdapter(Result),
+        "bundle": TypeAdapter(BundleHead),
+    }
+    return {f"{name}.schema.json": {"$schema": DRAFT, **model.json_schema()} for name, model in models.items()}
+
+
+def write_schemas(folder: Path = FOLDER) -> list[Path]:
+    """Write them into ``folder``; returns the files."""
+    written = []
+    for name, schema in schemas().items():
+        write_text(folder / name, json.dumps(schema, indent=1) + "\n")
+        written.append(folder / name)
+    return written

@@ -1,0 +1,105 @@
+"""The report of a study: one page to decide by, that opens without a network, and the same as files.
+
+In comes an :class:`~report.numbers.evaluation.Evaluation`, with the files that it was made from and the answers; out
+comes a folder:
+
+    index.html           the page, everything inside
+    results.json .csv    every row, as `python -m bench table` prints them
+    class-aucs.csv       the AUC of each class, as `python -m bench table --classes` prints it
+    *.png                the pictures by themselves, for a paper or a slide
+
+Each section of the page is a module: ``answered`` ``table`` ``classes`` ``budget_chart`` ``cost_chart`` ``heat``
+``forest`` ``latency`` ``viewer`` ``provenance``; ``markup`` and ``svg`` are what they are written with, ``page`` puts
+them together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pulseproof.bench.wire.results import read_bundle, read_results
+from pulseproof.report.answers.types import Answers
+from pulseproof.report.numbers.class_aucs import as_csv as class_csv
+from pulseproof.report.numbers.class_aucs import class_aucs
+from pulseproof.report.numbers.evaluation import Evaluation
+from pulseproof.report.page.answered import answers_section
+from pulseproof.report.page.charts.budget import auc_against_budget
+from pulseproof.report.page.charts.cost import cost_against_auc
+from pulseproof.report.page.charts.forest import forest_section
+from pulseproof.report.page.charts.heat import heat_section
+from pulseproof.report.page.classes import classes_section
+from pulseproof.report.page.latency import latency_section, read_latencies
+from pulseproof.report.page.markup import Section, details, esc
+from pulseproof.report.page.page import page
+from pulseproof.report.page.pictures import write_pictures
+from pulseproof.report.page.provenance import audit_section, machines_section, missing_section, origin_section
+from pulseproof.report.page.recordings import recordings_section
+from pulseproof.report.page.table import results_section, rows_data, weighed
+from pulseproof.report.page.viewer import viewer_data
+from pulseproof.report.tables.remarks import banner
+from pulseproof.report.tables.table import as_csv, as_json
+from pulseproof.runtime.files import write_text
+
+
+def write_report(
+    evaluation: Evaluation, folder: Path, home: Path | None = None, answers: Answers | None = None
+) -> Path:
+    """Write the report into ``folder`` and return the page's path.
+
+    ``home`` is ``build/<study>``, from which ``evaluation`` was made: with it the page has the recordings, the
+    latencies and the hashes too. Raises InputError for a damaged file there.
+    """
+    bundle = None if home is None else read_bundle(home / "bundle")
+    devices = () if home is None or bundle is None else read_results(bundle, home / "results")
+    timed = [] if home is None or bundle is None else read_latencies(bundle, devices, home / "results")
+    recommendation = answers.recommendation if answers else None
+    shipped, budget = (recommendation.artifact, recommendation.budget_mv) if recommendation else (None, None)
+    viewer = None if bundle is None else viewer_data(bundle, devices, evaluation.rows, shipped, budget)
+    sections = [
+        answers_section(answers) if answers else None,
+        results_section(evaluation),
+        classes_section(evaluation),
+        _budgets(evaluation),
+        Section("cost", "What robustness costs", chart)
+        if recommendation and (chart := cost_against_auc(recommendation))
+        else None,
+        heat_section(evaluation),
+        forest_section(answers.comparisons, evaluation.delta) if answers else None,
+        latency_section(timed),
+        machines_section(evaluation, home) if home is not None else None,
+        recordings_section(viewer) if viewer else None,
+        audit_section(evaluation),
+        missing_section(evaluation),
+        origin_section(evaluation, bundle, devices),
+    ]
+    write_text(folder / "results.json", as_json(evaluation.rows))
+    write_text(folder / "results.csv", as_csv(evaluation.rows))
+    write_text(folder / "class-aucs.csv", class_csv(class_aucs(evaluation)))
+    write_pictures(evaluation, answers.comparisons if answers else (), folder)
+    data = [rows_data(evaluation), *([viewer.data] if viewer else [])]
+    path = folder / "index.html"
+    head, shown = evaluation.head, [each for each in sections if each is not None]
+    write_text(path, page(head.title, banner(evaluation), head.synthetic, _subtitle(evaluation), shown, data))
+    return path
+
+
+def _subtitle(evaluation: Evaluation) -> str:
+    """What was measured, in a line."""
+    task, devices = evaluation.head.task, ", ".join(f"{each.name} ({each.evidence})" for each in evaluation.devices)
+    counts = f"{len(evaluation.head.artifacts)} artifacts, {len(evaluation.head.signals)} signal sets"
+    of = f"{evaluation.recordings:,} recordings of {evaluation.patients:,} patients" if evaluation.recordings else ""
+    leads = f"{len(task.leads)} lead{'s' * (len(task.leads) != 1)}, {task.fs_hz:g} Hz, {task.samples / task.fs_hz:g} s"
+    return "; ".join(part for part in (f"{counts}, {of}".rstrip(", "), leads, devices) if part) + "."
+
+
+def _budgets(evaluation: Evaluation) -> Section | None:
+    """A set of pictures a device; all but the first set folded away: they tell much the same."""
+    body = ""
+    lines = weighed(evaluation)
+    for name, own in lines.items():
+        drawn = auc_against_budget(own)
+        if not drawn or len(lines) == 1:
+            body += drawn
+        else:
+            body += details(f"On {name}", drawn) if body else f"<h3>On {esc(name)}</h3>{drawn}"
+    return Section("budgets", "How the AUC falls with the budget", body) if body else None

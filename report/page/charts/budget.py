@@ -1,0 +1,156 @@
+"""AUC against the budget of the attack: one small picture a model, on a log axis of millivolts.
+
+In come the lines of one device (:mod:`report.numbers.pivot`); out comes the HTML of the pictures, their legend and
+their gist in words. What the lines mean is the same as in the PNG file
+(:func:`report.figures.charts.auc_against_budget`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pulseproof.report.numbers.pivot import Cell, Line
+from pulseproof.report.numbers.texts import auc_text, budget_text
+from pulseproof.report.page.charts.svg import (
+    Point,
+    Scale,
+    area,
+    color_class,
+    legend,
+    legend_line,
+    legend_mark,
+    line,
+    linear_ticks,
+    mark,
+    polyline,
+    svg,
+    words,
+)
+from pulseproof.report.page.markup import esc, figure
+
+WIDTH, HEIGHT = 350, 250
+LEFT, RIGHT, TOP, BOTTOM = 34, 340, 10, 214
+SMALL = 0.8  # a marker, of its usual size
+CLEAN_APART = 2.2  # clean stands where a budget smaller by this factor would
+CAPTION = (
+    "Macro AUC against the budget (largest change of any sample, mV, log axis), one picture a model; clean at the "
+    "left, with its 95 % interval. Solid line: the lowest attack, its marker filled where it was made on the model or "
+    "its file, hollow where it came from elsewhere. Dotted line: each recording as the attack that hurts most. Gray: "
+    "all controls of the same budget. The numbers stand in the table above."
+)
+
+
+def auc_against_budget(lines: Sequence[Line]) -> str:
+    """The figure of one device; empty when no budget or no AUC was measured."""
+    budgets = sorted({budget for each in lines for budget in each.cells})
+    if not budgets or all(each.clean.auc is None for each in lines):
+        return ""
+    models = list(dict.fromkeys(each.clean.model for each in lines))
+    panels = "".join(_panel(model, [each for each in lines if each.clean.model == model], budgets) for model in models)
+    recipes = list(dict.fromkeys(each.clean.recipe for each in lines))
+    key = legend(
+        [
+            *((legend_mark(recipe), recipe) for recipe in recipes),
+            (legend_line("curve"), "lowest attack"),
+            (legend_line("curve dotted"), "worst case of each recording"),
+            (legend_line("band", filled=True), "controls"),
+        ]
+    )
+    return figure(f'{key}<div class="panels">{panels}</div>', CAPTION)
+
+
+def _panel(model: str, lines: Sequence[Line], budgets: Sequence[float]) -> str:
+    clean_at = budgets[0] / CLEAN_APART
+    across = Scale(clean_at / 1.25, budgets[-1] * 1.25, LEFT, RIGHT, log=True)
+    up = Scale(0, 1, BOTTOM, TOP)
+    parts = _axes(across, up, clean_at, budgets)
+    parts.append(_controls(lines, across, up, clean_at, budgets))
+    for order, each in enumerate(lines):
+        beside = 1.045 ** (order - (len(lines) - 1) / 2)  # equal curves lie side by side, not one over the other
+        parts += _curve(each, across, up, clean_at, budgets, beside)
+    said = _gist(lines, budgets)
+    drawn = svg(WIDTH, HEIGHT, f"{model}: {said}", parts)
+    return f'<div class="panel"><h4>{esc(model)}</h4>{drawn}<p>{esc(said)}</p></div>'
+
+
+def _axes(across: Scale, up: Scale, clean_at: float, budgets: Sequence[float]) -> list[str]:
+    parts = []
+    for value in linear_ticks(0, 1, 5):
+        parts.append(line((LEFT, up(value)), (RIGHT, up(value)), "grid"))
+        parts.append(
+            words((LEFT - 6, up(value) + 4), auc_text(value) if 0 < value < 1 else f"{value:.0f}", "tick", "end")
+        )
+    parts.append(line((LEFT, up(0.5)), (RIGHT, up(0.5)), "chance"))
+    parts.append(words((across(clean_at), BOTTOM + 17), "clean", "tick"))
+    last = across(clean_at)
+    for budget in budgets:
+        parts.append(line((across(budget), BOTTOM), (across(budget), BOTTOM + 4), "axis"))
+        if across(budget) - last >= 28:  # else the labels touch
+            parts.append(words((across(budget), BOTTOM + 17), f"{budget:g}".removeprefix("0"), "tick"))
+            last = across(budget)
+    parts.append(words(((LEFT + RIGHT) / 2, HEIGHT - 3), "budget, mV", "axis-name"))
+    return parts
+
+
+def _controls(lines: Sequence[Line], across: Scale, up: Scale, clean_at: float, budgets: Sequence[float]) -> str:
+    """From the most to the least harmful control at each budget, over all artifacts of a model."""
+    there = [(clean_at, [each.clean.auc for each in lines if each.clean.auc is not None])]
+    for budget in budgets:
+        cells = [each.cells[budget] for each in lines if budget in each.cells]
+        there.append((budget, [auc for cell in cells for auc in cell.controls.values()]))
+    there = [(at, values) for at, values in there if values]
+    if len(there) < 2:
+        return ""
+    upper = [(across(at), up(max(values)) - 1) for at, values in there]
+    lower = [(across(at), up(min(values)) + 1) for at, values in there]
+    return area(upper, lower, "band")
+
+
+def _curve(each: Line, across: Scale, up: Scale, clean_at: float, budgets: Sequence[float], beside: float) -> list[str]:
+    """One artifact: its worst case, its lowest attack, its markers; all points moved by the factor ``beside``."""
+    clean, color = each.clean, color_class(each.clean.recipe)
+    if clean.auc is None:
+        return []
+    start: Point = (across(clean_at * beside), up(clean.auc))
+    cells = [(budget, across(budget * beside), each.cells[budget]) for budget in budgets if budget in each.cells]
+    worst = [start, *((at, up(cell.worst)) for _, at, cell in cells if cell.worst is not None)]
+    attacked = [start, *((at, up(cell.attacked)) for _, at, cell in cells if cell.attacked is not None)]
+    parts = [polyline(worst, f"curve dotted {color}"), polyline(attacked, f"curve {color}")]
+    if clean.auc_low is not None and clean.auc_high is not None:
+        parts.append(line((start[0], up(clean.auc_low)), (start[0], up(clean.auc_high)), f"curve {color}"))
+    parts.append(mark(start, clean.recipe, f"{clean.artifact}, clean: {auc_text(clean.auc)}", size=SMALL))
+    for budget, at, cell in cells:
+        if cell.attacked is not None:
+            filling = "" if cell.on_itself else "hollow"
+            parts.append(mark((at, up(cell.attacked)), clean.recipe, _told(each, budget, cell), filling, SMALL))
+    return parts
+
+
+def _told(each: Line, budget: float, cell: Cell) -> str:
+    made = " ".join(part for part in (cell.method, "from" if cell.source else None, cell.source) if part)
+    worst = f"; worst case {auc_text(cell.worst)}" if cell.worst is not None else ""
+    return f"{each.clean.artifact} at {budget_text(budget)}: {auc_text(cell.attacked)} ({made}){worst}"
+
+
+def _gist(lines: Sequence[Line], budgets: Sequence[float]) -> str:
+    """``clean .89 to .90; worst case .31 to .35 at 0.01 mV, .05 to .06 at 0.1 mV``: the ends and the middle."""
+    said = [f"clean {_range([each.clean.auc for each in lines])}"]
+    asked = list(dict.fromkeys((budgets[0], budgets[(len(budgets) - 1) // 2], budgets[-1])))
+    found = []
+    for budget in asked:
+        values = [each.cells[budget].worst for each in lines if budget in each.cells]
+        if any(value is not None for value in values):
+            found.append(f"{_range(values)} at {budget_text(budget)}")
+    if found:
+        said.append(f"worst case {', '.join(found)}")
+    if not any(cell.on_itself for each in lines for cell in each.cells.values()):
+        said.append("by transfer only")
+    return "; ".join(said)
+
+
+def _range(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "not measured"
+    low, high = auc_text(min(known)), auc_text(max(known))
+    return low if low == high else f"{low} to {high}"

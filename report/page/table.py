@@ -1,0 +1,232 @@
+"""The results as tables: first a line an artifact with its budgets, then every row.
+
+In comes an :class:`~report.numbers.evaluation.Evaluation`; out comes HTML for the first, and compact data for the
+second, which the page's script lays out a hundred rows at a time: thousands of rows in the page itself would take
+seconds to open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pulseproof.report.numbers.classes import over
+from pulseproof.report.numbers.compare import devices_by_weight
+from pulseproof.report.numbers.evaluation import Evaluation
+from pulseproof.report.numbers.loss_budgets import ABOVE, Crossing
+from pulseproof.report.numbers.pivot import Cell as BudgetCell
+from pulseproof.report.numbers.pivot import Line, by_device
+from pulseproof.report.numbers.rows import Row, latency_marks
+from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, signed, size_text, span
+from pulseproof.report.page.markup import (
+    Cell,
+    Section,
+    breakable,
+    bullets,
+    data_block,
+    esc,
+    paragraph,
+    scrolling,
+    table,
+)
+from pulseproof.report.tables.remarks import attacked_text, legend, loss_text, noise_text, remarks
+from pulseproof.report.tables.table import NOTHING, describe_device
+
+DIGITS = 6  # significant ones of a number in the page; results.csv has all
+# Key, head, how it is shown (script: table.js), and what it is in a word or two.
+COLUMNS = (
+    ("device", "device", "text"),
+    ("model", "model", "text"),
+    ("recipe", "recipe", "text"),
+    ("method", "method", "text"),
+    ("source", "source", "text"),
+    ("epsilon_mv", "budget, mV", "number"),
+    ("n", "n", "whole"),
+    ("auc", "AUC", "auc"),
+    ("auc_low", "95 % interval", "interval"),
+    ("weakest_class", "weakest class", "text"),
+    ("weakest_auc", "its AUC", "auc"),
+    ("auc_lost", "AUC lost", "signed"),
+    ("flipped", "decisions flipped", "share"),
+    ("disagreement", "otherwise than float", "share"),
+    ("latency_p50_ms", "p50, ms", "three"),
+    ("latency_p99_ms", "p99, ms", "three"),
+    ("size_bytes", "size, kB", "kilo"),
+    ("instructions", "M instr.", "mega"),
+    ("snr_db", "SNR, dB", "one"),
+    ("flags", "flags", "text"),
+    ("auc_counted", "AUC counted", "auc"),
+    ("attacked_through", "attacked through", "text"),
+    ("loss_budget", ".05 lost at", "text"),
+    ("chance_budget", ".5 crossed at", "text"),
+    ("note", "note", "text"),
+)
+HIDDEN = ("auc_high",)  # shown inside another column
+FILTERS = (
+    ("device", "device"),
+    ("model", "model"),
+    ("recipe", "recipe"),
+    ("method", "method"),
+    ("epsilon_mv", "budget"),
+)
+
+
+def results_section(evaluation: Evaluation) -> Section:
+    """The filters, a table a device with its remarks, and the place of all rows."""
+    tables = "".join(_device(evaluation, name, lines) for name, lines in weighed(evaluation).items())
+    if not tables:
+        return Section("results", "Results", paragraph(NOTHING))
+    body = _filters(evaluation.rows) + paragraph(legend(evaluation), "dim measure") + tables + _every(evaluation)
+    return Section("results", "Results", body)
+
+
+def weighed(evaluation: Evaluation) -> dict[str, list[Line]]:
+    """The lines of each device that it ran, those devices first whose results weigh most."""
+    lines = by_device(evaluation)
+    order = [*(name for name in devices_by_weight(evaluation) if name in lines), *lines]
+    return {name: [line for line in lines[name] if _ran(line)] or lines[name] for name in dict.fromkeys(order)}
+
+
+def rows_data(evaluation: Evaluation) -> str:
+    """Every row as a block of data, the weightiest device first: a list a column, where each text stands once and the
+    rows hold its number."""
+    order = {name: at for at, name in enumerate(weighed(evaluation))}
+    rows = sorted((row for row in evaluation.rows if row.device is not None), key=lambda row: order[str(row.device)])
+    keys = [key for key, *_ in COLUMNS] + list(HIDDEN)
+    columns: dict[str, Any] = {}
+    for key in keys:
+        values = [getattr(row, key) for row in rows]
+        if any(isinstance(value, str) for value in values):
+            texts = list(dict.fromkeys(value for value in values if value is not None))
+            number = {value: at for at, value in enumerate(texts)}
+            columns[key] = {"texts": texts, "at": [-1 if value is None else number[value] for value in values]}
+        else:
+            columns[key] = [_short(value) for value in values]
+    failed = {str(at): row.not_applicable for at, row in enumerate(rows) if row.failed}
+    used = [each for each in COLUMNS if any(getattr(row, each[0]) is not None for row in rows)]
+    return data_block("rows-data", {"count": len(rows), "show": used, "columns": columns, "failed": failed})
+
+
+def _device(evaluation: Evaluation, name: str, lines: Sequence[Line]) -> str:
+    budgets = sorted({budget for line in lines for budget in line.cells})
+    counted = any(row.instructions is not None for row in (line.clean for line in lines))
+    cost = "M instructions" if counted else "p50, ms"
+    heads = ["artifact", "size", cost, "p99, ms", "clean AUC", "int - float"]
+    heads = [head for head in heads if not (counted and head == "p99, ms")]
+    heads += ["-.05 at, mV", ".5 at, mV"] if budgets else []
+    heads += [f'<span data-budget="{budget:g}">{esc(budget_text(budget))}</span>' for budget in budgets]
+    rows = [_line(line, budgets, counted) for line in lines]
+    attributes = [
+        f'data-device="{esc(name)}" data-model="{esc(line.clean.model)}" data-recipe="{esc(line.clean.recipe)}"'
+        for line in lines
+    ]
+    caption = (
+        f"{describe_device(evaluation, name)}. Clean AUC with its 95 % interval; a column a budget: AUC under the "
+        "lowest attack with the letter of where it was made; below it the worst case of each recording and the most "
+        "harmful noise."
+    )
+    said = bullets(remarks(evaluation, name), "dim measure")
+    drawn = table(caption, heads, rows, label=f"Artifacts on {name}", classes="sortable results", attributes=attributes)
+    return f"<h3>On {esc(name)}</h3>{drawn}{said}"
+
+
+def _ran(line: Line) -> bool:
+    cells = line.cells.values()
+    return line.clean.auc is not None or line.clean.failed or any(cell.attacked is not None for cell in cells)
+
+
+def _line(line: Line, budgets: Sequence[float], counted: bool) -> list[Cell]:
+    row, difference = line.clean, line.difference
+    clean = "failed" if row.failed else auc_text(row.auc)
+    part = over(row.classes, len(row.class_aucs or {})) if row.auc is not None else ""
+    cost = row.instructions if counted else row.latency_p50_ms
+    told = milliseconds(cost / 1e6 if counted and cost else cost) + ("?" if latency_marks(row) else "")
+    delta = Cell("")
+    if difference is not None:
+        mark = " *" if line.marked else ""
+        interval = span(difference.low, difference.high, sign=True)
+        delta = Cell(f"{signed(difference.estimate)}{mark}<small>{interval}</small>", difference.estimate)
+    found = [
+        Cell(breakable(row.artifact), row.artifact),
+        Cell(esc(size_text(row.size_bytes)), row.size_bytes),
+        Cell(esc(told), cost),
+        *([] if counted else [Cell(milliseconds(row.latency_p99_ms), row.latency_p99_ms)]),
+        Cell(f"{clean}<small>{' '.join(filter(None, (span(row.auc_low, row.auc_high), part)))}</small>", row.auc),
+        delta,
+    ]
+    found += _losses(line) if budgets else []
+    return found + [_budget(line.cells.get(budget)) for budget in budgets]
+
+
+def _losses(line: Line) -> list[Cell]:
+    """The two budgets at which AUC is lost, each with its interval below it."""
+    if line.losses is None:
+        return [Cell("-"), Cell("-")]
+    found = []
+    for number in (line.losses.lost, line.losses.chance):
+        whole, _, interval = loss_text(line, number).partition(" [")
+        held = whole if not interval or not interval.endswith("^") else f"{whole}^"
+        title = f' title="{esc(number.reason)}"' if number.reason else ""
+        shown = f"<small>[{esc(interval.rstrip('^'))}</small>" if interval else ""
+        found.append(Cell(f"<span{title}>{esc(held)}</span>{shown}", _sortable(number)))
+    return found
+
+
+def _sortable(number: Crossing) -> float | None:
+    """By what a column is sorted: above the largest budget comes after it."""
+    return 10 * number.largest if number.estimate == ABOVE else number.estimate
+
+
+def _budget(cell: BudgetCell | None) -> Cell:
+    if cell is None:
+        return Cell("-")
+    made = " ".join(part for part in (cell.method, "from" if cell.source else "", cell.source) if part)
+    title = f' title="{esc(made)}"' if made else ""
+    return Cell(
+        f"<span{title}>{esc(attacked_text(cell))}</span>"
+        f"<small>{auc_text(cell.worst)} · {esc(noise_text(cell))}</small>",
+        cell.attacked,
+    )
+
+
+def _filters(rows: Sequence[Row]) -> str:
+    """Selects with what there is, and a field for text; the script shows them, since without it they do nothing."""
+    fields = []
+    for key, name in FILTERS:
+        values = sorted({value for row in rows if row.device and (value := getattr(row, key)) is not None})
+        options = "".join(f'<option value="{esc(_value(value))}">{esc(_value(value))}</option>' for value in values)
+        unit = ", mV" if key == "epsilon_mv" else ""
+        fields.append(
+            f'<label>{name}{unit} <select name="{key}"><option value="">all</option>{options}</select></label>'
+        )
+    return (
+        '<form class="filters needs-script" id="filters" role="search" aria-label="Filter the results">'
+        '<label>text <input type="search" name="text" placeholder="cnn int8" autocomplete="off"></label>'
+        f'{"".join(fields)}<button type="reset">show all</button></form>'
+    )
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _every(evaluation: Evaluation) -> str:
+    count = sum(row.device is not None for row in evaluation.rows)
+    place = scrolling(
+        "All rows",
+        '<table class="rows" id="rows"><caption>Every row, one an artifact and signal set.</caption></table>',
+    )
+    return (
+        '<div class="every"><h3>All rows</h3>'
+        '<p class="without-script">Without a script: all rows are in results.csv beside this page.</p>'
+        f'<div class="needs-script"><p id="rows-count" role="status">{count:,} rows</p>{place}'
+        '<p><button type="button" id="rows-more">Show 100 more</button></p></div></div>'
+    )
+
+
+def _short(value: Any) -> Any:
+    """A number with as many digits as anyone reads; whole ones without a point."""
+    if isinstance(value, float):
+        short = float(f"{value:.{DIGITS}g}")
+        return int(short) if short.is_integer() else short
+    return value

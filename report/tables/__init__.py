@@ -1,0 +1,1 @@
+"""The tables: terminal, Markdown, CSV, JSON."""

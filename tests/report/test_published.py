@@ -1,0 +1,22 @@
+"""The published schemas are the code's."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pulseproof.report.numbers.published import FOLDER, schemas
+from pulseproof.report.tables.table import KEYS
+
+
+@pytest.mark.parametrize("name", sorted(schemas()))
+def test_what_is_published_is_what_the_code_says(name: str) -> None:
+    published = json.loads((FOLDER / name).read_text(encoding="utf-8"))
+    assert published == schemas()[name], "python -m bench schema writes it anew"
+
+
+def test_the_rows_have_every_column() -> None:
+    row = schemas()["rows.schema.json"]["$defs"]["Row"]
+    assert tuple(row["properties"]) == KEYS
+    assert not row["additionalProperties"]
