@@ -28,6 +28,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
 
 RUN := $(VENV)/bin/python -m
+PULSEPROOF := $(VENV)/bin/pulseproof
 # A file of tests stays on one process: its fixtures are dear. One thread each, or they wait for each other.
 PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
@@ -74,48 +75,48 @@ $(VENV)/.tflite-runtime-ready: $(VENV)/.ready requirements-tflite-runtime.lock
 	@touch $@
 
 demo: setup
-	$(RUN) bench run --study studies/demo.toml --build $(BUILD)
-	$(RUN) bench report --study studies/demo.toml --build $(BUILD)
+	$(PULSEPROOF) bench --study studies/demo.toml --build $(BUILD)
+	$(PULSEPROOF) report --study studies/demo.toml --build $(BUILD)
 
 data: setup
 	@test -n "$(DATA)" || { echo "say where to put them: make data DATA=recordings"; exit 2; }
-	$(RUN) ecg download $(DATABASES) --to $(DATA) $(if $(ADDRESS),--address $(ADDRESS))
+	$(PULSEPROOF) data $(DATABASES) --to $(DATA) $(if $(ADDRESS),--address $(ADDRESS))
 
 train: setup
-	$(RUN) models train $(OPTIONS)
+	$(PULSEPROOF) train $(OPTIONS)
 
 export: setup
-	$(RUN) export $(OPTIONS) $(if $(MODEL),--model $(MODEL)) $(if $(NAME),--name $(NAME)) $(if $(WEIGHTS),--weights $(WEIGHTS))
+	$(PULSEPROOF) export $(OPTIONS) $(if $(MODEL),--model $(MODEL)) $(if $(NAME),--name $(NAME)) $(if $(WEIGHTS),--weights $(WEIGHTS))
 
 attack: setup
-	$(RUN) attacks $(OPTIONS) $(GRID)
+	$(PULSEPROOF) attack $(OPTIONS) $(GRID)
 
 # Whether the attacks are worth believing: flags, each with a sentence; the table and the report then show them
 audit: setup
-	$(RUN) attacks audit $(OPTIONS)
+	$(PULSEPROOF) audit $(OPTIONS)
 
 # Also as one file, build/<study>/<study>-bundle.pyz, to carry to a device by hand; make take brings its results.zip in
 bundle: setup
-	$(RUN) bench bundle $(OPTIONS) $(GRID)
+	$(PULSEPROOF) bundle $(OPTIONS) $(GRID)
 
 take: setup
 	@test -n "$(RESULTS)" || { echo "say what was carried home: make take STUDY=... RESULTS=results.zip"; exit 2; }
-	$(RUN) bench take $(RESULTS) --study $(STUDY) --build $(BUILD)
+	$(PULSEPROOF) take $(RESULTS) --study $(STUDY) --build $(BUILD)
 
 # On this machine; or DEVICE=pi@host, DEVICE=emulated:cortex-a72, several with blanks between; or DEVICES=devices.toml
 bench: setup
-	$(RUN) bench run $(OPTIONS) $(GRID) $(DEVICE:%=--device %) $(if $(DEVICES),--devices $(DEVICES))
+	$(PULSEPROOF) bench $(OPTIONS) $(GRID) $(DEVICE:%=--device %) $(if $(DEVICES),--devices $(DEVICES))
 
 table: setup
-	$(RUN) bench table --study $(STUDY) --build $(BUILD)
+	$(PULSEPROOF) table --study $(STUDY) --build $(BUILD)
 
 # COMPARE="build/demo/results/host build/demo/results/pi4" lays two runs of one study side by side
 report: setup
-	$(RUN) bench report --study $(STUDY) --build $(BUILD) $(foreach folder,$(COMPARE),--compare $(folder))
+	$(PULSEPROOF) report --study $(STUDY) --build $(BUILD) $(foreach folder,$(COMPARE),--compare $(folder))
 
 # The tables of README.md, docs/export.md and docs/attacks.md, from studies that were exported or run: make docs BUILD=build
 docs: setup
-	$(RUN) bench docs $(DOCS_STUDIES) --build $(BUILD)
+	$(PULSEPROOF) docs $(DOCS_STUDIES) --build $(BUILD)
 
 # The docs as a site, build/site/index.html: every link checked, nothing from a network
 site: setup
@@ -133,11 +134,11 @@ picture: setup
 # beside the field's load generators, the bootstrap beside a loop over scikit-learn, and our attacks beside ART's, foolbox's
 # and a plain loop
 perf: setup
-	@held=0; $(RUN) bench perf --study $(STUDY) --build $(BUILD) || held=$$?; \
-		$(RUN) bench perf-runner --study $(STUDY) --build $(BUILD) || held=$$?; \
-		$(RUN) bench perf-statistics || held=$$?; \
-		$(RUN) bench perf-weights $(OPTIONS) || held=$$?; \
-		$(RUN) bench perf-attacks $(OPTIONS) || held=$$?; exit $$held
+	@held=0; $(PULSEPROOF) perf claims --study $(STUDY) --build $(BUILD) || held=$$?; \
+		$(PULSEPROOF) perf runner --study $(STUDY) --build $(BUILD) || held=$$?; \
+		$(PULSEPROOF) perf statistics || held=$$?; \
+		$(PULSEPROOF) perf weights $(OPTIONS) || held=$$?; \
+		$(PULSEPROOF) perf attacks $(OPTIONS) || held=$$?; exit $$held
 
 test: setup
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST)

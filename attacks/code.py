@@ -41,7 +41,7 @@ def code_of_set(method: Method, source: Source | None, *, through_twin: bool, no
     if source.name.startswith(WITHOUT):
         opening.append(code_of((ENSEMBLES,), without=(TABLE,)))
     if through_twin:
-        opening.append(code_of(("twins",)))
+        opening.append(code_of(("pulseproof.twins",)))
     return own, shared, *opening
 
 

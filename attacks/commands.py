@@ -1,4 +1,4 @@
-"""``python -m attacks``: the signal sets of a study, from recordings and training on if need be."""
+"""``pulseproof attack``: the signal sets of a study, from recordings and training on if need be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pulseproof.core.console import Terminal, run_app, say
+from pulseproof.core.console import Terminal, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
 from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
@@ -40,7 +40,7 @@ def attack(
 ) -> None:
     """Make the clean, attacked and noisy recordings of a study; one set a (source, method, budget).
 
-    Example: `python -m attacks --study studies/demo.toml`
+    Example: `pulseproof attack --study studies/demo.toml`
     """
     if context.invoked_subcommand is not None:
         return
@@ -67,7 +67,7 @@ def attack(
 def audit(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
     """Hold the attacks of a study against each other, against themselves and against noise; print what to disbelieve.
 
-    Example: `python -m attacks audit --study studies/ptb-xl.toml --data recordings`
+    Example: `pulseproof audit --study studies/ptb-xl.toml --data recordings`
     """
     from pulseproof.attacks.audit.study import audit_command
 
@@ -84,7 +84,7 @@ def wfdb(
 ) -> None:
     """Write signal sets as WFDB records, which any ECG viewer opens.
 
-    Example: `python -m attacks wfdb --study studies/demo.toml --to records --set pgd-cnn-0.05mV`
+    Example: `pulseproof wfdb --study studies/demo.toml --to records --set pgd-cnn-0.05mV`
     """
     from pulseproof.attacks.grid.wfdb_out import write_set
     from pulseproof.runtime.files import read_array
@@ -113,7 +113,3 @@ def _make(
         trained = train_study(study, recordings, build)
         manifest = export_study(study, recordings, trained, build)
         return recordings, attack_study(study, recordings, trained, build, manifest, data, workers, scheduler)
-
-
-if __name__ == "__main__":
-    run_app(app)

@@ -1,1 +1,1 @@
-"""The host's side of a measurement: make the bundle, reach the device, and turn its result files into numbers."""
+"""The host's side of a measurement: make the bundle, reach the device, bring its result files home."""

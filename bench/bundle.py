@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof import runtime
 from pulseproof.attacks.grid.study import Made, SignalSet
 from pulseproof.core.errors import InputError
 from pulseproof.core.recipes import base_of, recipe_of
@@ -28,18 +27,17 @@ from pulseproof.export.manifest import Entry, Manifest
 from pulseproof.models.run import load_metrics
 from pulseproof.models.systems import kind_of
 from pulseproof.runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
+from pulseproof.runtime.version import sources
 from pulseproof.runtime.wire import zipped
 
 FORMAT = 1
-MAIN = "from runtime.{room} import main\n\nraise SystemExit(main())\n"
+MAIN = "from pulseproof.runtime.{room} import main\n\nraise SystemExit(main())\n"
 
 
 def add_runner(archive: zipfile.ZipFile, room: str = "runner") -> None:
     """Put the runtime room into a zip file that Python runs, with fixed times, so that equal sources give equal bytes.
     ``room`` is the module whose ``main`` is called."""
-    folder = Path(runtime.__file__).parent
-    members = {"__main__.py": MAIN.format(room=room).encode()}
-    members |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.py"))}
+    members = {"__main__.py": MAIN.format(room=room).encode(), **sources()}
     for name, content in members.items():
         archive.writestr(zipfile.ZipInfo(name, date_time=zipped.TIME), content, zipfile.ZIP_DEFLATED)
 

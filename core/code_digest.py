@@ -1,6 +1,6 @@
 """Which source code made a file: the SHA-256 of a module and of what it imports from its own room, transitively.
 
-In: names of modules (``attacks.apgd``). Out: a :class:`Code`, which a step keeps beside its inputs
+In: names of modules (``pulseproof.attacks.apgd``). Out: a :class:`Code`, which a step keeps beside its inputs
 (:class:`core.steps.Step`): when the code is edited the step is stale. Imports are found by parsing, and nothing is
 executed; those inside functions count, those by a computed name cannot be seen. What counts are the bytes of the
 sources with their line ends made alike, so that a checkout and an installed wheel, and every machine and Python, give
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from pulseproof.core.errors import InputError
 
-HOME = Path(__file__).resolve().parent.parent  # where the rooms lie, in a checkout or among other people's packages
-ROOMS = ("core", "ecg", "models", "export", "twins", "attacks", "runtime", "bench")
+HOME = Path(__file__).absolute().parents[2]  # where the package lies, in a checkout or among other people's
+PACKAGE = "pulseproof"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def code_of(modules: tuple[str, ...], rooms: tuple[str, ...] = (), without: tupl
 
     Raises ValueError for a module that is no file of ours.
     """
-    followed = rooms or tuple(sorted({name.partition(".")[0] for name in modules}))
+    followed = rooms or tuple(sorted({_room(name) for name in modules}))
     seen: dict[str, str] = {}
     waiting = [(name, "asked for") for name in modules]
     while waiting:
@@ -60,7 +60,7 @@ def code_of(modules: tuple[str, ...], rooms: tuple[str, ...] = (), without: tupl
         if found is None:
             raise ValueError(f"{name} ({importer}) is no module under {HOME}")
         seen[name] = found.sha256
-        waiting += [(each, name) for each in found.imports if each.partition(".")[0] in followed]
+        waiting += [(each, name) for each in found.imports if _room(each) in followed]
     text = "\n".join(f"{name} {sha256}" for name, sha256 in sorted(seen.items()))
     return Code(modules, rooms, without, hashlib.sha256(text.encode()).hexdigest())
 
@@ -71,8 +71,8 @@ def module_of(function: Callable[..., object]) -> str:
 
 
 def ours(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the modules that lie in one of our rooms, each once, in order of their names: a user's own has a digest
-    of its own."""
+    """Those of the modules that are of our package, each once, in order of their names: a user's own has a digest of
+    its own."""
     return tuple(sorted({name for name in names if _path(name) is not None}))
 
 
@@ -92,9 +92,14 @@ def _read(name: str) -> _Module | None:
     return _Module(hashlib.sha256(source).hexdigest(), tuple(_imports(ast.parse(source), package)))
 
 
+def _room(name: str) -> str:
+    """The room that a module lies in: ``pulseproof.attacks`` of ``pulseproof.attacks.apgd``."""
+    return ".".join(name.split(".")[:2])
+
+
 def _path(name: str) -> Path | None:
     """The file of a module of ours, None for any other."""
-    if name.partition(".")[0] not in ROOMS:
+    if name.partition(".")[0] != PACKAGE:
         return None
     base = HOME.joinpath(*name.split("."))
     return next((path for path in (base / "__init__.py", base.with_name(f"{base.name}.py")) if path.is_file()), None)

@@ -1,7 +1,7 @@
 """The terminal: one console for messages, one progress bar, and one way for every command to end.
 
 Results go to standard output, everything said about the work goes to standard error, so that
-``python -m bench table --format json | jq`` sees only JSON. On either, what a file, a device or an engine said is text
+``pulseproof table --format json | jq`` sees only JSON. On either, what a file, a device or an engine said is text
 and nothing else: :mod:`runtime.terminal` stands on both streams, :class:`Terminal` draws past it.
 """
 

@@ -32,10 +32,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof import runtime
 from pulseproof.runtime.engines import DEFAULT, EngineError
 from pulseproof.runtime.score import FACTOR, FIRST, FRAME, MOST_BYTES, MOST_CLASSES, OPENED, SCORES, SENTENCE
 from pulseproof.runtime.supervise import THREAD_VARIABLES
+from pulseproof.runtime.version import PACKAGE, home
 from pulseproof.runtime.words import one_line
 
 # Of a file that fits a wearable, one inference takes milliseconds and all of it some megabytes.
@@ -64,8 +64,8 @@ class Limited:
         command = [python, "-m", "pulseproof.runtime.score", self.path, *shape, "--engine", engine, "--mode", mode]
         limits = ["--limit-s", SILENCE_S, "--floor-s", FLOOR_S, "--memory-mb", MEMORY_MB]
         with tempfile.TemporaryDirectory(prefix="pulseproof-") as folder:
-            # The runtime alone, behind a link: what else lies beside it (in site-packages, say) is not for that Python.
-            Path(folder, "runtime").symlink_to(Path(runtime.__file__).parent, target_is_directory=True)
+            # Our package alone, behind a link: what else lies beside it (in site-packages, say) is not for that Python.
+            Path(folder, PACKAGE).symlink_to(home() / PACKAGE, target_is_directory=True)
             self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (not a pipe: nobody would empty it)
             threads = dict.fromkeys(THREAD_VARIABLES, "1")
             try:

@@ -11,7 +11,7 @@ where no class is left the resample is NaN and is left out of the interval.
 
 Counts are small whole numbers, so that sums of them, and of their halves at ties, are exact in float32; the AUCs equal
 those of scikit-learn on repeated recordings to the last digits of a division. All work is on arrays whose last axis are
-the resamples, ``BLOCK`` of them at a time, which stay in a core's cache (``python -m bench perf-statistics``).
+the resamples, ``BLOCK`` of them at a time, which stay in a core's cache (``pulseproof perf statistics``).
 """
 
 from __future__ import annotations

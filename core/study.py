@@ -126,7 +126,7 @@ class ModelSpec(Strict):
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
     or .skops file. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's
     module and a .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says
-    otherwise. What is left out is the system's own default, printed by ``python -m models list``."""
+    otherwise. What is left out is the system's own default, printed by ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")

@@ -1,4 +1,4 @@
-"""``python -m ecg``: fetch recordings, and read those of a study."""
+"""The commands of this room: fetch recordings, and read those of a study."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pulseproof.core.console import Terminal, run_app, say
+from pulseproof.core.console import Terminal, say
 from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.ecg.download import BASE_URL, DATABASES
 from pulseproof.ecg.download import download as fetch
@@ -25,7 +25,7 @@ def download(
 ) -> None:
     """Fetch recordings from PhysioNet, every file checked against its SHA256SUMS.txt; goes on where it was stopped.
 
-    Example: `python -m ecg download ptb-xl mitdb --to data`
+    Example: `pulseproof data ptb-xl mitdb --to data`
     """
     for database in databases:
         done = fetch(database, to, base_url=address, workers=workers)
@@ -36,7 +36,7 @@ def download(
 def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
     """Read the recordings of a study once, keep them as arrays, and say what is there.
 
-    Example: `python -m ecg prepare --study studies/mit-bih.toml --data data`
+    Example: `pulseproof prepare --study studies/mit-bih.toml --data data`
     """
     from pulseproof.ecg.prepare import prepare as read
     from pulseproof.ecg.recordings import SPLITS
@@ -52,7 +52,3 @@ def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = No
         patients = len(set(recordings.patients[rows].tolist()))
         drawn.add_row(split, f"{len(rows):,}", f"{patients:,}", *(f"{count:,}" for count in counts))
     Terminal().print(drawn)
-
-
-if __name__ == "__main__":
-    run_app(app)

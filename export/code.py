@@ -25,6 +25,6 @@ def code_of_file(module: nn.Module, recipe: str) -> tuple[Code, ...]:
     for name in (base_of(recipe), FLOAT[declared.format]):
         cell = cell_of(module, name)
         writers |= set() if isinstance(cell, str) else {module_of(write) for write in cell}
-    rooms = ("export", "twins")
+    rooms = ("pulseproof.export", "pulseproof.twins")
     gate = code_of((GATE,), rooms=rooms, without=(TABLE, "pulseproof.export.code", *TOOLS.values()))
     return code_of(ours(writers), rooms=rooms, without=(TABLE,)), gate

@@ -1,4 +1,4 @@
-"""``python -m export``: every artifact of a study, from recordings on if need be; or those of a model you bring."""
+"""``pulseproof export``: every artifact of a study, from recordings on if need be; or those of a model you bring."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pulseproof.core.console import Terminal, put, run_app, say
+from pulseproof.core.console import Terminal, put, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
 from pulseproof.core.options import BuildOption, DataOption, load
@@ -41,10 +41,10 @@ def export(
 ) -> None:
     """Export every system of a study to its files, each compared with its source on the engines that will run it.
 
-    Example: `python -m export --study studies/demo.toml`
+    Example: `pulseproof export --study studies/demo.toml`
 
     With `--model` only that trained model, which the study need not name:
-    `python -m export --study studies/ptb-xl.toml --data recordings --model mine.onnx`
+    `pulseproof export --study studies/ptb-xl.toml --data recordings --model mine.onnx`
     """
     if context.invoked_subcommand is not None:
         return
@@ -131,7 +131,3 @@ def _keep(path: Path, name: str, spec: ModelSpec, keep: bool) -> None:
         say(f"{path} now has [models.{name}]: make bench STUDY={path} measures it beside the others")
         return
     say(f"to measure it beside the others, add this to {path} (or give --keep):\n\n{table}\n")
-
-
-if __name__ == "__main__":
-    run_app(app)

@@ -1,7 +1,7 @@
 """``build/<study>/artifacts/manifest.json``: every file that was asked for, made or not, and what is known of it.
 
 In: entries of the exporters. Out: the same, checked, for the bundle and the report. One entry a (model, recipe). Its
-JSON schema is published as ``docs/schema/manifest.schema.json`` (``python -m export schema`` writes it).
+JSON schema is published as ``docs/schema/manifest.schema.json`` (``pulseproof schema`` writes it).
 """
 
 from __future__ import annotations

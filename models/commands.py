@@ -1,4 +1,4 @@
-"""``python -m models``: train the systems of a study, and print what was trained."""
+"""The commands of this room: train the systems of a study, and print what was trained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from pulseproof.core.console import Terminal, put, run_app, say
+from pulseproof.core.console import Terminal, put, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
 from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
@@ -22,7 +22,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown
 def train(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
     """Train every system of a study that is not trained yet; goes on where it was stopped.
 
-    Example: `python -m models train --study studies/ptb-xl.toml --data recordings`
+    Example: `pulseproof train --study studies/ptb-xl.toml --data recordings`
     """
     from pulseproof.ecg.prepare import prepare
     from pulseproof.models.brought.before import refuse_unsuitable
@@ -43,7 +43,7 @@ def table(
 ) -> None:
     """The paper's row for each system, test side, beside the published one (percent).
 
-    Example: `python -m models table --study studies/ptb-xl.toml --format markdown`
+    Example: `pulseproof paper --study studies/ptb-xl.toml --format markdown`
     """
     from pulseproof.models.run import load_metrics
 
@@ -96,12 +96,8 @@ def layers(
 ) -> None:
     """The layer table of a built-in net, in Markdown.
 
-    Example: `python -m models layers ecg-lens`
+    Example: `pulseproof layers ecg-lens`
     """
     from pulseproof.models.layers import layer_table
 
     put(f"{layer_table(system, leads, samples, classes)}\n")
-
-
-if __name__ == "__main__":
-    run_app(app)

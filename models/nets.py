@@ -118,7 +118,7 @@ class EcgLens(nn.Module):
 
     The paper (arXiv 2604.15822) publishes neither layer table nor code; what it says is kept: raw 12-lead input, a deep
     convolutional network, training with stationary-wavelet augmentation (:mod:`models.augment`).
-    ``python -m models layers ecg-lens`` prints the layer table.
+    ``pulseproof layers ecg-lens`` prints the layer table.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The commands of ``python -m bench`` that hold our claims of speed and strength against others, side by side.
+"""The commands of ``pulseproof perf``: our claims of speed and strength held against others, side by side.
 
 In: a study that was run, or recordings. Out: a table on the terminal; status 1 when a claim is missed.
 """
@@ -18,11 +18,11 @@ from pulseproof.reading import home_of
 app = typer.Typer()
 
 
-@app.command()
-def perf(study: StudyOption, build: BuildOption = None) -> None:
+@app.command("claims")
+def claims(study: StudyOption, build: BuildOption = None) -> None:
     """Hold the latency and size ratios that are claimed, artifacts alternating in one run. Status 1 if one is missed.
 
-    Example: `python -m bench perf --study studies/ptb-xl.toml`
+    Example: `pulseproof perf claims --study studies/ptb-xl.toml`
     """
     from perf.claims import measure, perf_table
 
@@ -34,7 +34,7 @@ def perf(study: StudyOption, build: BuildOption = None) -> None:
         raise NotHeldError("; ".join(f"{one.artifact} against {one.other} ({one.what})" for one in missed))
 
 
-@app.command("perf-runner")
+@app.command("runner")
 def perf_runner(
     study: StudyOption,
     build: BuildOption = None,
@@ -42,7 +42,7 @@ def perf_runner(
 ) -> None:
     """Hold the runner's latencies against litert-benchmark and MLPerf's load generator. Status 1 if a claim is missed.
 
-    Example: `python -m bench perf-runner --study studies/ptb-xl.toml`
+    Example: `pulseproof perf runner --study studies/ptb-xl.toml`
     """
     from perf.runner import measure_runner, runner_table
 
@@ -54,12 +54,12 @@ def perf_runner(
         raise NotHeldError("; ".join(missed))
 
 
-@app.command("perf-statistics")
+@app.command("statistics")
 def perf_statistics() -> None:
     """Hold the bootstrap against a plain loop over scikit-learn, and its time for a study. Status 1 if a claim is
     missed.
 
-    Example: `python -m bench perf-statistics`
+    Example: `pulseproof perf statistics`
     """
     from perf.statistics import measure_statistics, statistics_table
 
@@ -70,7 +70,7 @@ def perf_statistics() -> None:
         raise NotHeldError("; ".join(missed))
 
 
-@app.command("perf-weights")
+@app.command("weights")
 def perf_weights(
     study: StudyOption,
     data: DataOption = None,
@@ -81,7 +81,7 @@ def perf_weights(
 ) -> None:
     """What static int8 ONNX files pay for weights of seven bits, beside eight, here. Status 1 if a claim is missed.
 
-    Example: `python -m bench perf-weights --study studies/ptb-xl.toml --data recordings --to docs/results`
+    Example: `pulseproof perf weights --study studies/ptb-xl.toml --data recordings --to docs/results`
     """
     from perf.weights import file_name, measure_weights, missed, weights_markdown, weights_table, where
     from pulseproof.ecg.prepare import prepare
@@ -103,7 +103,7 @@ def perf_weights(
         raise NotHeldError("; ".join(said))
 
 
-@app.command("perf-attacks")
+@app.command("attacks")
 def perf_attacks(
     study: StudyOption,
     data: DataOption = None,
@@ -112,7 +112,7 @@ def perf_attacks(
 ) -> None:
     """Hold our attacks against ART's, foolbox's and a plain loop, in one process. Status 1 if a claim is missed.
 
-    Example: `python -m bench perf-attacks --study studies/ptb-xl.toml --data recordings`
+    Example: `pulseproof perf attacks --study studies/ptb-xl.toml --data recordings`
     """
     from perf.attacks import attacks_table, claims_table, measure_attacks
     from pulseproof.ecg.prepare import prepare

@@ -1,6 +1,6 @@
 """MLPerf's load generator around an ONNX Runtime session: a referee for the runner's latencies.
 
-    python -m bench.loadgen FILE SIGNALS SUMMARY --step-mv STEP
+    python -m perf.loadgen FILE SIGNALS SUMMARY --step-mv STEP
 
 In: an ``.onnx`` file and a ``.npy`` of int16 ``(n, leads, samples)`` recorder steps. Out: ``SUMMARY``, JSON with
 ``p50``, ``p90``, ``p95`` and ``p99`` in ms, as the load generator counts them in its SingleStream scenario (one query

@@ -1,45 +1,79 @@
-"""The ``pulseproof`` command: the rooms' own commands under one name.
-
-``pulseproof train`` is ``python -m models train``, ``pulseproof export`` is ``python -m export``, and so on.
-"""
+"""The ``pulseproof`` command: what each room can be asked for, under one name, in the order in which it is wanted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import typer
 
-from pulseproof.attacks.commands import attack, audit, wfdb
+from pulseproof import reading, running
+from pulseproof.attacks import commands as attacks
 from pulseproof.core.console import run_app
-from pulseproof.ecg.commands import download, prepare
-from pulseproof.export.commands import export
-from pulseproof.models.commands import layers, list_systems, train
-from pulseproof.models.commands import table as paper
-from pulseproof.reading import answers_command, gate, machines, report, table
-from pulseproof.running import bundle, run, take
+from pulseproof.core.errors import InputError
+from pulseproof.core.options import BuildOption
+from pulseproof.ecg import commands as ecg
+from pulseproof.export import commands as export
+from pulseproof.models import commands as models
 
+DEMO = Path(__file__).parent / "studies" / "demo.toml"
+COMMANDS: dict[str, Callable[..., None]] = {
+    "data": ecg.download,
+    "prepare": ecg.prepare,
+    "systems": models.list_systems,
+    "layers": models.layers,
+    "train": models.train,
+    "paper": models.table,
+    "recipes": export.recipes,
+    "export": export.export,
+    "attack": attacks.attack,
+    "audit": attacks.audit,
+    "wfdb": attacks.wfdb,
+    "bundle": running.bundle,
+    "bench": running.run,
+    "take": running.take,
+    "table": reading.table,
+    "answers": reading.answers_command,
+    "gate": reading.gate,
+    "report": reading.report,
+    "machines": reading.machines,
+}
 app = typer.Typer(
     help="Which exported ECG classifier should I ship, and does it stay accurate when the signal is disturbed?",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-app.command("data")(download)
-app.command("prepare")(prepare)
-app.command("systems")(list_systems)
-app.command("layers")(layers)
-app.command("train")(train)
-app.command("paper")(paper)
-app.command("export")(export)
-app.command("attack")(attack)
-app.command("audit")(audit)
-app.command("wfdb")(wfdb)
-app.command("bundle")(bundle)
-app.command("bench")(run)
-app.command("take")(take)
-app.command("table")(table)
-app.command("machines")(machines)
-app.command("arm", hidden=True)(machines)
-app.command("answers")(answers_command)
-app.command("gate")(gate)
-app.command("report")(report)
+
+
+@app.command()
+def demo(build: BuildOption = None) -> None:
+    """The whole path on synthetic recordings, from training to the report's page; a few minutes.
+
+    Example: `pulseproof demo`
+    """
+    running.run(DEMO, build=build)
+    reading.report(DEMO, build)
+
+
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+app.command("arm", hidden=True)(reading.machines)  # its name before there were emulated x86 cores
+app.command("docs", hidden=True)(reading.docs)  # for a checkout of ours
+app.command("schema", hidden=True)(reading.schema)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False, hidden=True
+)
+def perf(context: typer.Context) -> None:
+    """What we claim of speed and strength against the tools of the field; in a checkout alone."""
+    try:
+        from perf.commands import app as claims
+    except ModuleNotFoundError as error:
+        if error.name not in ("perf", "perf.commands"):
+            raise
+        raise InputError("perf: it is not installed with the rest", "run it in a checkout: make perf") from None
+    claims(context.args, prog_name="pulseproof perf", standalone_mode=True)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The commands of ``python -m bench`` that read what was run: tables, answers, the gate, the report, the docs.
+"""The commands that read what was run: tables, answers, the gate, the report, the docs.
 
 In: a study and its build folder. Out: text on the terminal, or files. Nothing is run or measured here.
 """
@@ -32,7 +32,7 @@ def table(
 ) -> None:
     """The results of a study, one row a (device, artifact, signal set).
 
-    Example: `python -m bench table --study studies/ptb-xl.toml --format json`
+    Example: `pulseproof table --study studies/ptb-xl.toml --format json`
     """
     loaded, _, where = load(study, None, build)
     if classes:
@@ -60,7 +60,7 @@ def machines(
 ) -> None:
     """Other machines and emulated cores beside this one: how far the scores are apart, AUC on both, instructions.
 
-    Example: `python -m bench machines --study studies/demo.toml`
+    Example: `pulseproof machines --study studies/demo.toml`
     """
     from pulseproof.report.numbers.machines import as_csv, as_markdown, machine_lines, print_terminal
 
@@ -83,7 +83,7 @@ def answers_command(
 ) -> None:
     """The answers in words: which file to ship, quantization, transfer, deep against classical, what not to believe.
 
-    Example: `python -m bench answers --study studies/ptb-xl.toml`
+    Example: `pulseproof answers --study studies/ptb-xl.toml`
     """
     from pulseproof.report.answers.questions import answers
     from pulseproof.report.answers.text import as_markdown, as_text
@@ -126,7 +126,7 @@ def gate(
 ) -> None:
     """Hold every file against bounds, for a team's CI. Status 1, and a line each, for those that it does not keep.
 
-    Example: `python -m bench gate --study mine.toml --max-auc-drop .01 --max-p99-ms 20 --min-attacked-auc .6@0.01mV`
+    Example: `pulseproof gate --study mine.toml --max-auc-drop .01 --max-p99-ms 20 --min-attacked-auc .6@0.01mV`
     """
     from pulseproof.report.gate import report as gate_report
     from pulseproof.report.gate.bounds import Bounds, attacked_bound, budget_bound, gate
@@ -163,7 +163,7 @@ def report(
 ) -> None:
     """Write the pictures, the rows and a page to read them on, into the study's report folder.
 
-    Example: `python -m bench report --study studies/demo.toml`
+    Example: `pulseproof report --study studies/demo.toml`
     """
     from pulseproof.report.answers.questions import answers
     from pulseproof.report.page import write_report
@@ -192,7 +192,7 @@ def docs(
 ) -> None:
     """Write the tables and pictures of the docs from studies: what was exported, and what was measured if it was.
 
-    Example: `python -m bench docs studies/ptb-xl.toml studies/mit-bih.toml`
+    Example: `pulseproof docs studies/ptb-xl.toml studies/mit-bih.toml`
     """
     from pulseproof.report.docs import PAGES, fill, write_files, write_recipes, write_results
 
@@ -213,7 +213,7 @@ def docs(
 def schema() -> None:
     """Write the JSON schemas of the rows, of a device's result and of a bundle to docs/schema.
 
-    Example: `python -m bench schema`
+    Example: `pulseproof schema`
     """
     from pulseproof.report.numbers.published import write_schemas
 

@@ -1,7 +1,7 @@
-"""``python -m bench``: bundle a study, run it, and read the answer.
+"""The commands that run a study: bundle it, run it here or on devices, take in what was carried home.
 
-Here are the commands that run something; those that read what was run are in :mod:`pulseproof.reading`, those that hold
-our claims against others in :mod:`perf.commands`.
+Those that read what was run are in :mod:`pulseproof.reading`, those that hold our claims against others in
+:mod:`perf.commands`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perf import commands as perf_commands
-from pulseproof import reading
 from pulseproof.attacks.commands import SchedulerOption, WorkersOption
-from pulseproof.core.console import run_app, say
+from pulseproof.core.console import say
 from pulseproof.core.locks import hold_build
 from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.reading import home_of, print_rows
@@ -50,7 +48,7 @@ def bundle(
 ) -> None:
     """Make the bundle of a study: artifacts, signal sets and the runner; and what a device gets of it as one file.
 
-    Example: `python -m bench bundle --study studies/demo.toml`
+    Example: `pulseproof bundle --study studies/demo.toml`
     """
     from pulseproof.bench.devices.asked import Asked
     from pulseproof.bench.devices.carried import carried_part, write_carried
@@ -73,7 +71,7 @@ def take(
 ) -> None:
     """Take the results that were carried home from a device, and print the table.
 
-    Example: `python -m bench take results.zip --study studies/ptb-xl.toml`
+    Example: `pulseproof take results.zip --study studies/ptb-xl.toml`
     """
     from pulseproof.bench.devices.carried import take
 
@@ -113,7 +111,7 @@ def run(
 ) -> None:
     """Do what is left of the whole path, run the bundle on this machine or on devices, print the table.
 
-    Example: `python -m bench run --study studies/ptb-xl.toml --data recordings --device pi@raspberrypi.local`
+    Example: `pulseproof bench --study studies/ptb-xl.toml --data recordings --device pi@raspberrypi.local`
     """
     from pulseproof.bench.devices.asked import Asked
     from pulseproof.bench.devices.reach import forget_all, named_devices, run_on_all
@@ -142,10 +140,3 @@ def _say_expected(home: Path, head: BundleHead) -> None:
     text = expected_text(head, n, counts_of(head, read_results(bundle, home / "results")))
     if text is not None:
         say(text)
-
-
-app.add_typer(reading.app)
-app.add_typer(perf_commands.app)
-
-if __name__ == "__main__":
-    run_app(app)

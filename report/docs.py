@@ -1,6 +1,6 @@
 """The tables and pictures of the docs, written from result files and from nothing else.
 
-``python -m bench docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv; as
+``pulseproof docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv; as
 Markdown the table, the answers in words, the paper's rows, the files with their prices, the tables of the attacks and
 of the emulated cores; the pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown
 between the markers of pages:

@@ -1,4 +1,4 @@
-"""``python -m runtime``: the runner, from a checkout. ``runner.pyz`` starts the same ``main``."""
+"""``python -m pulseproof.runtime``: the runner, from a checkout. ``runner.pyz`` starts the same ``main``."""
 
 from pulseproof.runtime.runner import main
 

@@ -5,8 +5,8 @@ and nowhere else. Every artifact runs in a process of its own (:mod:`runtime.chi
 good is not done again, so after a kill or a power cut the same command goes on where it was. Exit status: 0 when every
 result asked for is there, 1 when an artifact failed, 2 for a bad bundle or wrong use, 130 after Ctrl-C.
 
-To pack it, put this folder as ``runtime/`` beside a ``__main__.py`` of ``from pulseproof.runtime.runner import main``
-and ``raise SystemExit(main())`` into one zip file, with ``zipapp``: ``python3 runner.pyz run bundle/ --out results/``.
+To pack it, put this folder as ``pulseproof/runtime/`` beside a ``__main__.py`` that calls :func:`main` and raises
+SystemExit with what it returns, into one zip file, with ``zipapp``: ``python3 runner.pyz run bundle/ --out results/``.
 It needs Python 3.9, numpy and one engine on the device; no network and no rights.
 """
 

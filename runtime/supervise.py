@@ -20,6 +20,7 @@ from typing import IO, Any, Callable
 from pulseproof.runtime.condition.probe import oom_kills
 from pulseproof.runtime.emulation import python_command
 from pulseproof.runtime.job import Job, dump_job
+from pulseproof.runtime.version import home
 from pulseproof.runtime.words import one_line
 
 # Every library that could start threads beside the engine's own.
@@ -68,10 +69,10 @@ def run_child(
 
 def own_command() -> tuple[list[str], Path]:
     """Return (command, folder to run it in) that starts this very program again: the zip file, or the package."""
-    home, python = Path(__file__).absolute().parents[1], python_command()
-    if home.is_file():
-        return [*python, str(home)], home.parent
-    return [*python, "-m", "runtime"], home
+    place, python = home(), python_command()
+    if place.is_file():
+        return [*python, str(place)], place.parent
+    return [*python, "-m", "pulseproof.runtime"], place
 
 
 def _watch(

@@ -122,9 +122,7 @@ def read_audit(path: Path) -> Audit:
         return Audit.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise InputError(
-            f"{path}: not a readable audit ({problem})", "make it again: python -m attacks audit"
-        ) from None
+        raise InputError(f"{path}: not a readable audit ({problem})", "make it again: pulseproof audit") from None
 
 
 def cell_of(measured: Measured) -> Cell:

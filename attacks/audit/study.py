@@ -1,4 +1,4 @@
-"""``python -m attacks audit``: the attacks of a study held against each other, against themselves, and against noise.
+"""``pulseproof audit``: the attacks of a study held against each other, against themselves, and against noise.
 
 In: a study with its trained models, deployed files and signal sets. Out: ``build/<study>/audit.json``: every model on
 the sets of every other (the matrix of sources and targets), every attacked file on the sets that concern it, the attack

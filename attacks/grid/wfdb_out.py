@@ -25,7 +25,7 @@ from pulseproof.ecg.wfdb.files import read_record
 from pulseproof.ecg.wfdb.header import read_header
 
 UNIT = "mV"
-REMAKE = "write it again: python -m attacks wfdb"
+REMAKE = "write it again: pulseproof wfdb"
 
 
 def write_set(

@@ -54,7 +54,7 @@ def write_carried(bundle: Path, asked: Asked) -> Path:
         temporary.write_bytes(SHEBANG)
         try:
             with zipfile.ZipFile(temporary, "a", zipfile.ZIP_STORED, allowZip64=False) as archive:
-                add_runner(archive, "carried")
+                add_runner(archive, "wire.carried")
                 zipped.add(archive, PREFIX, part, files)
                 archive.comment = digest
         except zipfile.LargeZipFile:

@@ -5,8 +5,9 @@ InputError. An archive is measured before it is opened (:mod:`models.brought.arc
 own are refused, and compiled parts are looked at before their own code is run on them
 (:mod:`models.brought.estimator_checks`).
 
-``python -m models.estimator_files FILE`` reads one in a process that it may take down (:mod:`models.brought.tried`):
-what a stranger brings is read there first, for scikit-learn's own classes are built from numbers that the file gives.
+``python -m pulseproof.models.brought.estimator_files FILE`` reads one in a process that it may take down
+(:mod:`models.brought.tried`): what a stranger brings is read there first, for scikit-learn's own classes are built from
+numbers that the file gives.
 """
 
 from __future__ import annotations

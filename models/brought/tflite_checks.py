@@ -1,7 +1,8 @@
 """What a TFLite file from a stranger must be before it counts as a model of a study.
 
 In: the path of a file and the task. Out: whether it is quantized, or an InputError that names the file, what is wrong
-and what to do. What is read is read by ``python -m models.tflite_checks FILE``, a process of its own
+and what to do. What is read is read by ``python -m pulseproof.models.brought.tflite_checks
+FILE``, a process of its own
 (:mod:`models.brought.tried`): a damaged file may take LiteRT, and with it the process, down.
 """
 

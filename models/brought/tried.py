@@ -29,7 +29,7 @@ def tried(module: str, path: Path, what: str, reader: str, mend: str) -> dict[st
     """What ``module`` says of the file at ``path``. ``what`` begins every message, ``reader`` is who reads it. Raises
     InputError."""
     command = [sys.executable, "-m", module, str(path.absolute())]
-    home = Path(__file__).absolute().parents[1]
+    home = Path(__file__).absolute().parents[3]
     try:
         child = subprocess.run(command, cwd=home, capture_output=True, timeout=TIME_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:

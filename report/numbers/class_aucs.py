@@ -1,6 +1,6 @@
 """The AUC of each class, with its interval: what the macro AUC of a row is the mean of.
 
-In comes an :class:`~report.numbers.evaluation.Evaluation`; out comes text for ``python -m bench table --classes``: for
+In comes an :class:`~report.numbers.evaluation.Evaluation`; out comes text for ``pulseproof table --classes``: for
 a reader one line an artifact and setting (clean, and the worst case at each budget), a column a class; for a program
 one object a (device, artifact, signal set, class).
 """

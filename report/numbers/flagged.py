@@ -1,7 +1,7 @@
 """What is said against attacks: the flags of what was measured, and those of the audit, by row.
 
 In come the rows' own AUCs (:mod:`report.numbers.measured_flags`: they need no new attack, so every run has them) and
-the file that ``python -m attacks audit`` writes, which repeats attacks with more effort and other objectives; out come,
+the file that ``pulseproof audit`` writes, which repeats attacks with more effort and other objectives; out come,
 for a row, the names of the flags that concern it. A flag says that a number may be the weakness of an attack and not
 the strength of a model, so it marks a row ``unreliable``, as RobustBench does (Croce et al. 2021).
 """

@@ -1,7 +1,7 @@
 """The JSON schemas of what other programs read: the rows, a result of a device, a bundle's head.
 
 In come the pydantic models that the code itself reads and writes with; out come JSON Schema documents (draft 2020-12),
-which ``python -m bench schema`` writes to ``docs/schema/`` and a test holds against the code.
+which ``pulseproof schema`` writes to ``docs/schema/`` and a test holds against the code.
 """
 
 from __future__ import annotations

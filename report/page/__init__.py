@@ -4,8 +4,8 @@ In comes an :class:`~report.numbers.evaluation.Evaluation`, with the files that 
 comes a folder:
 
     index.html           the page, everything inside
-    results.json .csv    every row, as `python -m bench table` prints them
-    class-aucs.csv       the AUC of each class, as `python -m bench table --classes` prints it
+    results.json .csv    every row, as `pulseproof table` prints them
+    class-aucs.csv       the AUC of each class, as `pulseproof table --classes` prints it
     *.png                the pictures by themselves, for a paper or a slide
 
 Each section of the page is a module: ``answered`` ``table`` ``classes`` ``budget_chart`` ``cost_chart`` ``heat``

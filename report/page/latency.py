@@ -85,7 +85,7 @@ def latency_section(timed: Sequence[Timed]) -> Section | None:
     if kept:
         body += _over_time(kept)
     else:
-        body += paragraph("Latency over minutes was not measured; python -m bench run --minutes 10 does.", "dim")
+        body += paragraph("Latency over minutes was not measured; pulseproof bench --minutes 10 does.", "dim")
     return Section("latency", "How steady is the latency", body)
 
 

@@ -16,6 +16,7 @@ from typing import Sequence
 from pulseproof.runtime import commands
 from pulseproof.runtime.runner import main as runner
 from pulseproof.runtime.terminal import plain_streams
+from pulseproof.runtime.version import home
 from pulseproof.runtime.wire import zipped
 from pulseproof.runtime.wire.carry import of_bundle, pack
 from pulseproof.runtime.wire.outfolder import locked
@@ -59,7 +60,7 @@ def _is_there(folder: Path, name: str, entry: object) -> bool:
 
 
 def _archive() -> Path:
-    return Path(__file__).absolute().parents[1]
+    return home()
 
 
 def _run(asked: argparse.Namespace) -> int:

@@ -14,14 +14,15 @@ import sys
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent.parent
-ROOMS = ("core", "ecg", "models", "export", "twins", "attacks", "runtime", "bench")
+PACKAGE = HOME / "pulseproof"
 PAGE = HOME / "docs" / "ADDING.md"
 
 
 def copied(folder: Path) -> Path:
     """A copy of the packages as they are."""
-    for room in ROOMS:
-        shutil.copytree(HOME / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, folder / PACKAGE.name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for link in filter(Path.is_symlink, PACKAGE.iterdir()):
+        shutil.copytree(link, folder / link.name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
@@ -58,7 +59,7 @@ def run(home: Path, script: str, *arguments: str) -> str:
     """What a script prints that is run with the copy's packages. The tests' own helpers are those of this checkout."""
     environment = {**os.environ, "PYTHONPATH": f"{home}{os.pathsep}{HOME}", "OMP_NUM_THREADS": "1"}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    begun = f"import core, pathlib\nassert pathlib.Path(core.__file__).is_relative_to({str(home)!r})\n"
+    begun = f"import pulseproof, pathlib\nassert pathlib.Path(pulseproof.__file__).is_relative_to({str(home)!r})\n"
     done = subprocess.run(
         [sys.executable, "-c", begun + script, *arguments],
         cwd=home,

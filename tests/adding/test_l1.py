@@ -16,7 +16,7 @@ ATTACK = """
 import json, sys
 import numpy as np, torch
 from pathlib import Path
-import attacks.tasks
+import pulseproof.attacks.grid.tasks
 from pulseproof.attacks.grid.study import attack_study
 from pulseproof.attacks.aim.recorder import Recorder
 from pulseproof.core.errors import InputError
@@ -40,7 +40,7 @@ def record(self, clean, delta, epsilon, *declared):
     made[f"{epsilon:g}"] = clean, delta, declared[0]
     return whole(self, clean, delta, epsilon, *declared)
 
-attacks.tasks.Recorder.record = record
+pulseproof.attacks.grid.tasks.Recorder.record = record
 try:
     attack_study(study, recordings, trained, home, workers=0)
 except InputError as error:
@@ -133,7 +133,10 @@ def test_what_an_attack_of_ones_own_does_not_declare_is_refused_by_name(
     line = '    "sparse": _model("sparse steps", lambda asked: Aimed(Sparse())),\n'
     table.write_text(
         table.read_text()
-        .replace("from attacks.aimed", "from pulseproof.attacks.sparse import Sparse\nfrom attacks.aimed")
+        .replace(
+            "from pulseproof.attacks.aim.aimed",
+            "from pulseproof.attacks.sparse import Sparse\nfrom pulseproof.attacks.aim.aimed",
+        )
         .replace('    "pgd": _model(', line + '    "pgd": _model(', 1)
     )
     found = attacked(home, tmp_path, "sparse")

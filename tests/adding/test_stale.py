@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow  # each test runs a process or several
 WORK = """
 import json, sys
 from pathlib import Path
-import core.steps
+import pulseproof.core.steps
 from pulseproof.attacks.grid.study import attack_study
 from pulseproof.core.study import Study
 from pulseproof.ecg.prepare import prepare
@@ -24,13 +24,13 @@ from pulseproof.export.run import export_study
 from pulseproof.models.run import train_study
 
 home, done = Path(sys.argv[1]), []
-end = core.steps.Step.done
+end = pulseproof.core.steps.Step.done
 
 def noted(self, outputs):
     end(self, outputs)
     done.append(self.stamp.relative_to(home).as_posix().removesuffix(".stamp.json"))
 
-core.steps.Step.done = noted
+pulseproof.core.steps.Step.done = noted
 study = Study.model_validate({
     "name": "s", "title": "s", "data": {"source": "synthetic", "records": 60, "leads": ["I"], "window_s": [0, 2]},
     "models": {"cnn": {"epochs": 1, "batch_size": 16, "options": {"width": 4}}, "decision-tree": {}},
@@ -113,8 +113,12 @@ def test_a_copy_of_the_packages_has_the_same_digests(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
     for path in (home / "attacks").glob("*.py"):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    script = "from pulseproof.core.code_digest import code_of\nprint(code_of(('pulseproof.attacks.grid.tasks',)).digest, code_of(('twins',)).digest)"
-    assert run(home, script).split() == [code_of(("pulseproof.attacks.grid.tasks",)).digest, code_of(("twins",)).digest]
+    script = "from pulseproof.core.code_digest import code_of\n"
+    script += "print(code_of(('pulseproof.attacks.grid.tasks',)).digest, code_of(('pulseproof.twins',)).digest)"
+    assert run(home, script).split() == [
+        code_of(("pulseproof.attacks.grid.tasks",)).digest,
+        code_of(("pulseproof.twins",)).digest,
+    ]
 
 
 def test_a_worker_with_other_code_is_refused_by_the_name_of_the_set(tmp_path: Path) -> None:
@@ -127,7 +131,7 @@ from pulseproof.core.code_digest import Code
 from pulseproof.core.errors import InputError
 from pulseproof.attacks.grid.cluster import check_worker, versions
 code = Code(("pulseproof.attacks.band",), (), (), {here.digest!r})
-print(check_worker(pathlib.Path(core.__file__), versions(), [code]))
+print(check_worker(pathlib.Path(pulseproof.__file__), versions(), [code]))
 try:
     code.check("signal set band-cnn")
 except InputError as error:

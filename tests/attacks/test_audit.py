@@ -183,7 +183,7 @@ def test_the_command_goes_all_the_way(tmp_path: Path) -> None:
         '[export]\nrecipes = ["onnx-fp32"]\n[bench]\nbootstrap = 100\n'
         "[attacks]\nbudgets_mv = [0.01, 0.05]\nsteps = 3\nreferences = 16\n"
     )
-    command = [sys.executable, "-m", "attacks", "audit", "--study", str(path), "--build", str(tmp_path / "build")]
+    command = [sys.executable, "-m", "pulseproof", "audit", "--study", str(path), "--build", str(tmp_path / "build")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     assert "AUC at 0.05 mV" in done.stdout

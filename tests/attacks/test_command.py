@@ -1,4 +1,4 @@
-"""``python -m attacks`` as a user types it: the table, what is not applicable, WFDB records, wrong use, and Ctrl-C."""
+"""``pulseproof attack`` as a user types it: the table, what is not applicable, WFDB records, wrong use, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ pytestmark = pytest.mark.slow
 def started(*arguments: str) -> subprocess.Popen[str]:
     environment = {key: value for key, value in os.environ.items() if key != "PULSEPROOF_DATA"}
     return subprocess.Popen(
-        [sys.executable, "-m", "attacks", *arguments],
+        [sys.executable, "-m", "pulseproof", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

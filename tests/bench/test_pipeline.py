@@ -43,7 +43,7 @@ KEYS = (
 
 
 def pulseproof(*arguments: str, home: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *arguments, "--build", str(home / "build")]
+    command = [sys.executable, "-m", "pulseproof", *arguments, "--build", str(home / "build")]
     calm = {key: value for key, value in os.environ.items() if key != "PULSEPROOF_DATA"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=calm)
     assert done.returncode == expect, done.stderr[-3000:] + done.stdout[-1000:]
@@ -55,7 +55,7 @@ def test_the_runner_is_packed_the_same_every_time_and_holds_only_the_runtime(tmp
     assert packed == runner_archive()
     (tmp_path / "runner.pyz").write_bytes(packed)
     names = zipfile.ZipFile(tmp_path / "runner.pyz").namelist()
-    assert all(name == "__main__.py" or name.startswith("runtime/") for name in names)
+    assert all(name == "__main__.py" or name.startswith("pulseproof/") for name in names)
     done = subprocess.run(
         [sys.executable, tmp_path / "runner.pyz", "probe"], capture_output=True, text=True, check=True
     )
@@ -67,9 +67,9 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
     path = tmp_path / "tiny.toml"
     path.write_text(STUDY)
     study = ["--study", str(path)]
-    first = pulseproof("bench", "run", *study, home=tmp_path)
+    first = pulseproof("bench", *study, home=tmp_path)
     assert "SYNTHETIC" in first.stdout
-    rows = json.loads(pulseproof("bench", "table", *study, "--format", "json", home=tmp_path).stdout)
+    rows = json.loads(pulseproof("table", *study, "--format", "json", home=tmp_path).stdout)
     assert ", ".join(rows[0]).startswith(KEYS)
     measured = [row for row in rows if row["auc"] is not None]
     assert {(row["model"], row["recipe"]) for row in measured} == {
@@ -97,12 +97,12 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
     assert (artifacts / "cnn" / "onnx-fp16.onnx").exists() and (artifacts / "cnn" / "tflite-int8-full.tflite").exists()
 
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "build").rglob("*.*") if p.is_file()}
-    pulseproof("bench", "run", *study, home=tmp_path)
+    pulseproof("bench", *study, home=tmp_path)
     again = {p: p.stat().st_mtime_ns for p in (tmp_path / "build").rglob("*.*") if p.is_file()}
     assert [p for p in again if again[p] != files.get(p) and p.name != "device.json"] == []
 
     path.write_text(STUDY.replace("[0.02]", "[0.02, 0.04]"))
-    pulseproof("bench", "run", *study, home=tmp_path)
+    pulseproof("bench", *study, home=tmp_path)
     third = {p: p.stat().st_mtime_ns for p in (tmp_path / "build").rglob("*.*") if p.is_file()}
     kept = [p for p in files if p.parts[-3] == "results" or "models" in p.parts or "artifacts" in p.parts]
     assert kept
@@ -110,30 +110,30 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
     assert len(results) == (8 * 3 + len(twins)) * 2
     for p in (*results, *(p for p in files if "models" in p.parts)):
         assert third[p] == files[p], p
-    rows = json.loads(pulseproof("bench", "table", *study, "--format", "json", home=tmp_path).stdout)
+    rows = json.loads(pulseproof("table", *study, "--format", "json", home=tmp_path).stdout)
     assert sum(row["auc"] is not None for row in rows) == 8 * 5 + len(twins) + 8 * 2
 
     labels = tmp_path / "build" / "tiny" / "bundle" / "labels.npy"
     whole = labels.read_bytes()
     labels.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # damaged, and of the same size
-    pulseproof("bench", "run", *study, home=tmp_path)
+    pulseproof("bench", *study, home=tmp_path)
     assert labels.read_bytes() == whole
 
     page = tmp_path / "build" / "tiny" / "report" / "index.html"
-    pulseproof("bench", "report", *study, home=tmp_path)
+    pulseproof("report", *study, home=tmp_path)
     assert "SYNTHETIC" in page.read_text() and "The attacks were not repeated" in page.read_text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["bench", "table", "--study", "studies/none.toml"], "no such study"),
-        (["bench", "table", "--study", "studies/demo.toml"], "no bundle there yet"),
-        pytest.param(["bench", "run", "--study", "studies/ptb-xl.toml"], "DATA", marks=pytest.mark.slow),
+        (["table", "--study", "studies/none.toml"], "no such study"),
+        (["table", "--study", "studies/demo.toml"], "no bundle there yet"),
+        pytest.param(["bench", "--study", "studies/ptb-xl.toml"], "DATA", marks=pytest.mark.slow),
         pytest.param(
             ["models", "table", "--study", "studies/demo.toml"], "nothing is trained there yet", marks=pytest.mark.slow
         ),
-        (["bench", "table", "--study", "studies/demo.toml", "--format", "xml"], "xml"),
+        (["table", "--study", "studies/demo.toml", "--format", "xml"], "xml"),
     ],
 )
 def test_wrong_use_ends_with_status_2_and_a_sentence(tmp_path: Path, arguments: list[str], said: str) -> None:

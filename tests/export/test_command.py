@@ -1,4 +1,4 @@
-"""``python -m export`` as a user types it: a model of his own beside a study, and wrong use."""
+"""``pulseproof export`` as a user types it: a model of his own beside a study, and wrong use."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ parity_records = 40
 def command(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
     calm = {key: value for key, value in os.environ.items() if key != "PULSEPROOF_DATA"} | {"COLUMNS": "200"}
     done = subprocess.run(
-        [sys.executable, "-m", "export", *arguments], capture_output=True, text=True, check=False, env=calm
+        [sys.executable, "-m", "pulseproof", "export", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=calm,
     )
     assert done.returncode == expect, done.stderr[-3000:] + done.stdout[-1000:]
     return done

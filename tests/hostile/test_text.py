@@ -35,12 +35,12 @@ from pulseproof.core.errors import InputError, NotHeldError
 from pulseproof.core.markdown import code, markdown, markdown_table
 from pulseproof.export.manifest import Entry, Manifest, Parity, Price
 from pulseproof.export.table import files_markdown, manifest_table
+from pulseproof.main import app as bench_app
 from pulseproof.report.answers.questions import answers
 from pulseproof.report.answers.text import as_markdown as answers_markdown
 from pulseproof.report.numbers.evaluation import evaluate
 from pulseproof.report.numbers.texts import csv_text
 from pulseproof.report.tables.attacks import controls_markdown, methods_markdown, twins_markdown
-from pulseproof.running import app as bench_app
 from pulseproof.runtime import commands
 from pulseproof.runtime.engines import EngineError, open_engine
 from pulseproof.runtime.progress import Progress

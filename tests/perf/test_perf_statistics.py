@@ -1,4 +1,4 @@
-"""The claims of ``python -m bench perf-statistics``: how they are judged, on a size of a second. No test asserts a
+"""The claims of ``pulseproof perf statistics``: how they are judged, on a size of a second. No test asserts a
 time."""
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from pulseproof.attacks.aim.saturation import at_the_ends, in_levels
 from pulseproof.core.study import Study
 from pulseproof.export.gate.parity import Reference
 from pulseproof.export.gate.parity import check as export_gate
+from pulseproof.main import app
 from pulseproof.models import run
 from pulseproof.models.class_auc import class_warning
 from pulseproof.report.answers.questions import answers
@@ -36,7 +37,6 @@ from pulseproof.report.numbers.rows import Row
 from pulseproof.report.page import write_report
 from pulseproof.report.tables.remarks import remarks
 from pulseproof.report.tables.table import as_csv, as_json, as_markdown
-from pulseproof.running import app
 from pulseproof.runtime.auc import macro_auc
 from pulseproof.runtime.files import write_array
 from tests.bench.making import change_json, entry, make_build, write_result

@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pulseproof.core.errors import InputError
+from pulseproof.main import app
 from pulseproof.report.gate.bounds import Bounds, BudgetBound, Check, attacked_bound, budget_bound, gate
 from pulseproof.report.gate.report import as_junit, as_summary
 from pulseproof.report.numbers.evaluation import evaluate
-from pulseproof.running import app
 from tests.bench.making import audit, change_json, flag, give, make_build, scores_of_auc, write_result
 
 FLOAT, INT8 = "cnn/onnx-fp32", "cnn/onnx-int8-static"

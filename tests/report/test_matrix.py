@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pulseproof.core.errors import InputError
+from pulseproof.main import app
 from pulseproof.report.numbers.evaluation import evaluate
 from pulseproof.report.numbers.texts import auc_text, difference_text
 from pulseproof.report.tables.matrix import Target, as_csv, as_json, as_markdown, as_text, matrices, outside
-from pulseproof.running import app
 from tests.bench.making import change_json, give, make_build
 
 TWIN, SQUARE = ("twin", "cnn/onnx-int8-static"), ("square", "cnn/onnx-int8-static")

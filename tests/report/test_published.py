@@ -13,7 +13,7 @@ from pulseproof.report.tables.table import KEYS
 @pytest.mark.parametrize("name", sorted(schemas()))
 def test_what_is_published_is_what_the_code_says(name: str) -> None:
     published = json.loads((FOLDER / name).read_text(encoding="utf-8"))
-    assert published == schemas()[name], "python -m bench schema writes it anew"
+    assert published == schemas()[name], "pulseproof schema writes it anew"
 
 
 def test_the_rows_have_every_column() -> None:

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from pulseproof.bench.wire.results import read_bundle
 from pulseproof.core.errors import InputError
 from pulseproof.core.statistics import difference
+from pulseproof.main import app
 from pulseproof.report.page.side_by_side import compared, read_runs
 from pulseproof.report.page.side_by_side_page import write_comparison
-from pulseproof.running import app
 from tests.bench.making import change_json, entry, make_build, make_scores, write_result
 
 

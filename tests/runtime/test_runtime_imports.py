@@ -13,14 +13,14 @@ import pytest
 from tests.runtime import tiny_bundle as tiny
 
 HOME = Path(__file__).parents[2]
-SOURCES = sorted((HOME / "runtime").glob("*.py"))
+SOURCES = sorted([HOME / "pulseproof" / "__init__.py", *(HOME / "runtime").rglob("*.py")])
 TOO_NEW = {"tomllib", "_colorize", "annotationlib", "compression"}  # in the standard library, but not of Python 3.9
 ENGINES = {"onnxruntime", "ai_edge_litert", "tflite_runtime"}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_imports_the_standard_library_numpy_and_itself(source: Path) -> None:
-    allowed = (set(sys.stdlib_module_names) - TOO_NEW) | {"numpy", "runtime"}
+    allowed = (set(sys.stdlib_module_names) - TOO_NEW) | {"numpy"}
     tree = ast.parse(source.read_text(), feature_version=(3, 9))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -31,7 +31,8 @@ def test_imports_the_standard_library_numpy_and_itself(source: Path) -> None:
         else:
             assert not isinstance(node, ast.Match), f"{source.name}: a match statement is not Python 3.9"
             continue
-        assert {name.partition(".")[0] for name in names} <= allowed, f"{source.name} imports {names}"
+        ours = {name for name in names if name.startswith("pulseproof.runtime")}
+        assert {name.partition(".")[0] for name in {*names} - ours} <= allowed, f"{source.name} imports {names}"
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
@@ -43,7 +44,7 @@ def test_annotations_are_never_evaluated(source: Path) -> None:
 
 
 def test_importing_the_runner_imports_no_engine() -> None:
-    program = "import runtime.runner, json, sys; print(json.dumps(list(sys.modules)))"
+    program = "import pulseproof.runtime.runner, json, sys; print(json.dumps(list(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", program], cwd=HOME, capture_output=True, text=True, check=True)
     assert not ENGINES & {name.partition(".")[0] for name in json.loads(shown.stdout)}
 
@@ -101,11 +102,13 @@ def test_a_child_imports_one_engine_and_nothing_else(tmp_path: Path, name: str, 
     needed = ["labels.npy", clean, artifact.file, clean, attacked]
     assert [report["needs"] for report in reports if "needs" in report] == needed
 
-    loaded = {module.partition(".")[0] for module in json.loads(said[-1])}
+    modules = json.loads(said[-1])
+    rooms = {module.split(".")[1] for module in modules if module.startswith("pulseproof.")}
+    assert rooms == {"runtime"}
+    loaded = {module.partition(".")[0] for module in modules}
     foreign = {module for module in loaded if module not in sys.stdlib_module_names and not module.startswith("__")}
     foreign -= {"_distutils_hack"}  # an import hook of setuptools, where that is installed
-    assert foreign <= {"runtime", "numpy", "flatbuffers", "cython_runtime", "_cython_3_2_4", "google", engine}
-    assert {"runtime", "numpy", engine} <= foreign
-    rooms = {"core", "ecg", "models", "export", "attacks", "bench"}
-    assert not loaded & (rooms | {"torch", "sklearn", "pandas", "pydantic", "scipy", "wfdb", "rich", "onnx"})
+    assert foreign <= {"pulseproof", "numpy", "flatbuffers", "cython_runtime", "_cython_3_2_4", "google", engine}
+    assert {"pulseproof", "numpy", engine} <= foreign
+    assert not loaded & ({"torch", "sklearn", "pandas", "pydantic", "scipy", "wfdb", "rich", "onnx"})
     assert not loaded & {"argparse", "email", "statistics"}  # what a small board need not load

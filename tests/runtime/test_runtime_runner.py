@@ -455,9 +455,13 @@ def test_an_output_folder_that_is_a_file(bundle: Path, tmp_path: Path, capsys: p
 def test_the_package_runs_without_being_packed(bundle: Path, tmp_path: Path) -> None:
     home = Path(__file__).parents[2]
     arguments = ["run", str(bundle), "--out", str(tmp_path / "out"), *HOST, "--limit", "2", "--only", "linear/onnx-*"]
-    done = subprocess.run([sys.executable, "-m", "runtime", *arguments], cwd=home, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pulseproof.runtime", *arguments], cwd=home, capture_output=True, check=False
+    )
     assert done.returncode == 0
-    probed = subprocess.run([sys.executable, "-m", "runtime", "probe"], cwd=home, capture_output=True, check=True)
+    probed = subprocess.run(
+        [sys.executable, "-m", "pulseproof.runtime", "probe"], cwd=home, capture_output=True, check=True
+    )
     assert set(json.loads(probed.stdout)) == {"fingerprint", "condition", "engines"}
 
 

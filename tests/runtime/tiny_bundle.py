@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zipapp
 from pathlib import Path
-from shutil import copytree, ignore_patterns
 from typing import Any
 
 import flatbuffers
@@ -15,6 +14,7 @@ from ai_edge_litert import schema_py_generated as tfl
 from onnx import TensorProto, helper, numpy_helper
 
 from pulseproof.runtime.files import sha256_file
+from pulseproof.runtime.version import sources
 
 LEADS, SAMPLES, CLASSES, STEP_MV, N = 2, 20, 3, 0.005, 24
 RUN = {"threads": 1, "warmup_s": 0.01, "min_runs": 30, "min_s": 0.0}
@@ -250,7 +250,9 @@ def seal(root: Path, manifest: dict[str, Any]) -> Path:
 def pack_runner(folder: Path) -> Path:
     """``runner.pyz``, as bench packs it."""
     source = folder / "source"
-    copytree(Path(__file__).parents[2] / "runtime", source / "runtime", ignore=ignore_patterns("__pycache__"))
+    for name, content in sources().items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(content)
     (source / "__main__.py").write_text("from pulseproof.runtime.runner import main\n\nraise SystemExit(main())\n")
     zipapp.create_archive(source, folder / "runner.pyz", compressed=True)
     return folder / "runner.pyz"

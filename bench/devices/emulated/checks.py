@@ -11,14 +11,12 @@ engines give small float and int8 models the scores that arithmetic gives (:mod:
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from pulseproof import runtime
 from pulseproof.bench.devices.emulated.cores import Architecture
 from pulseproof.bench.devices.emulated.features import wrong_features
 from pulseproof.bench.devices.emulated.guest import ROUNDS
@@ -27,6 +25,7 @@ from pulseproof.bench.devices.emulated.system import System
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import digest
 from pulseproof.runtime.files import read_json, write_array, write_json
+from pulseproof.runtime.version import sources
 
 CHECKS = 2  # raise it when a check changes, so that systems that are there are checked again
 GUEST = Path(__file__).with_name("guest.py")
@@ -60,7 +59,9 @@ def checked(system: System, say: Callable[[str], None]) -> System:
 
 def _check(system: System, folder: Path) -> None:
     engines = ENGINES[system.core.architecture]
-    shutil.copytree(Path(runtime.__file__).parent, folder / "path" / "runtime", ignore=shutil.ignore_patterns("__py*"))
+    for name, content in sources().items():
+        (folder / "path" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "path" / name).write_bytes(content)
     write_array(folder / "signals.npy", signals())
     probes = write_probes(folder, tuple(engines), system.core.saturates)
     named = [f"{engines[probe.file.suffix[1:]]}={probe.file.name}" for probe in probes]

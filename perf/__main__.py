@@ -1,0 +1,6 @@
+"""``python -m perf``."""
+
+from perf.commands import app
+from pulseproof.core.console import run_app
+
+run_app(app)
