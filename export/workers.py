@@ -18,12 +18,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
+
+from tqdm import tqdm
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.limited import MEMORY_MB
@@ -165,6 +168,8 @@ def _work(model: ModelFiles, says: Connection, floor_s: float, memory_mb: int, l
     """The life of one process: every recipe of one model. It keeps the locks of its parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C goes to all; only the parent has something to say about it
     make_plain()
+    # The converters draw progress bars, whose lock would be a semaphore that only an ordinary end gives back.
+    tqdm.set_lock(threading.RLock())
     if model.brought:
         os.setsid()
         confine((memory_mb << 20) + 8 * model.brought_bytes)
