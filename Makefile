@@ -75,8 +75,7 @@ $(VENV)/.tflite-runtime-ready: $(VENV)/.ready requirements-tflite-runtime.lock
 	@touch $@
 
 demo: setup
-	$(PULSEPROOF) bench --study studies/demo.toml --build $(BUILD)
-	$(PULSEPROOF) report --study studies/demo.toml --build $(BUILD)
+	$(PULSEPROOF) demo --build $(BUILD)
 
 data: setup
 	@test -n "$(DATA)" || { echo "say where to put them: make data DATA=recordings"; exit 2; }

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.steps import digest
 from pulseproof.core.study import BeatData
 from pulseproof.ecg.beats_facts import Seen, doubts, facts, note_on, side_lines
@@ -95,7 +96,7 @@ def survey(spec: BeatData, folder: Path) -> Survey:
                 have = sorted(file.stem for file in stem.parent.glob("*.hea"))
                 error = InputError(
                     f"{path}: no such file, and the study names record {source.name}",
-                    f"fetch it (`make data`), or name other records; there are {', '.join(have) or 'none'}",
+                    f"fetch it (`{command('data')}`), or name other records; there are {', '.join(have) or 'none'}",
                 )
                 bad.append(Bad(source.name, error))
                 break

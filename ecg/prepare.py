@@ -18,6 +18,7 @@ from typing import Any
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.locks import hold
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import BeatData, PtbXlData, Study, SyntheticData
@@ -83,7 +84,7 @@ def _read(reader: Any, source: Any, folder: Path, key: str) -> list[Path]:
 
 
 def _folder(data_root: Path | None, path: str) -> Path:
-    mend = "DATA=dir names the folder of recordings; `make data` fetches them"
+    mend = f"DATA=dir (--data dir) names the folder of recordings; `{command('data')}` fetches them"
     if data_root is None:
         raise InputError(f"this study needs real recordings ({path}), and no folder of recordings was named", mend)
     folder = data_root / path

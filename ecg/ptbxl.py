@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.steps import digest
 from pulseproof.core.study import PtbXlData
 from pulseproof.ecg.origin import Bad, database_names, refuse, without
@@ -85,7 +86,8 @@ def survey(spec: PtbXlData, folder: Path) -> Survey:
         raise InputError(
             f"{folder}: {len(absent):,} of the {len(listed):,} records in ptbxl_database.csv are not there,"
             f" the first is {absent[0].stem}",
-            'fetch the rest (`make data`), or set missing = "skip" in the study\'s [data] to go on without them',
+            f'fetch the rest (`{command("data")}`), or set missing = "skip" in the study\'s [data] to go on '
+            "without them",
         )
     present = [row for row, files in seen if files]
     rows = tuple(row for row in present if any(row.labels))
@@ -241,5 +243,5 @@ def _check_sides(path: Path, rows: tuple[Row, ...]) -> None:
         if not any(row.split == split for row in rows):
             raise InputError(
                 f"{path}: no record on the {split} side that is there and has a superclass",
-                "fetch more of PTB-XL (`make data`): folds 1-8 train, 9 validation, 10 test",
+                f"fetch more of PTB-XL (`{command('data')}`): folds 1-8 train, 9 validation, 10 test",
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.ecg.ptbxl_known import known_row
 from pulseproof.ecg.recordings import Split
 from pulseproof.ecg.wfdb.header import RECORD_NAME, read_plain
@@ -20,7 +21,7 @@ from pulseproof.ecg.wfdb.header import RECORD_NAME, read_plain
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 TOLD = 20  # lines of a table that an error describes
 MOST_BYTES = 64 << 20  # PTB-XL has 7 MB
-FETCH = "fetch PTB-XL from PhysioNet (`make data`); DATA=dir names the folder that holds it"
+FETCH = f"fetch PTB-XL from PhysioNet (`{command('data')}`); DATA=dir (--data dir) names the folder that holds it"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import typer
 
 from pulseproof.core.console import Terminal, put, say
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.locks import hold_build
 from pulseproof.core.options import BuildOption, DataOption, load
 from pulseproof.core.study import ModelSpec, Study
@@ -128,6 +129,6 @@ def _keep(path: Path, name: str, spec: ModelSpec, keep: bool) -> None:
         return
     if keep:
         write_text(path, f"{text.rstrip()}\n\n{table}\n")
-        say(f"{path} now has [models.{name}]: make bench STUDY={path} measures it beside the others")
+        say(f"{path} now has [models.{name}]: {command('bench', study=path)} measures it beside the others")
         return
     say(f"to measure it beside the others, add this to {path} (or give --keep):\n\n{table}\n")

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.recipes import RECIPES, SEED, Format, recipe_of
 from pulseproof.core.study import Study
 from pulseproof.runtime.files import read_json
@@ -243,7 +244,7 @@ def load_manifest(study: Study, build: Path) -> Manifest:
     try:
         return Manifest.model_validate(read_json(path))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file", f"export first: make export STUDY={study.name}") from None
+        raise InputError(f"{path}: no such file", f"export first: {command('export')}") from None
     except (OSError, ValueError, ValidationError) as error:
         problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise InputError(f"{path}: not a readable manifest ({problem})", "delete it and export again") from None

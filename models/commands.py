@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pulseproof.core.console import Terminal, put, say
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.locks import hold_build
 from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.models.class_auc import class_warning
@@ -50,7 +51,9 @@ def table(
     loaded, _, where = load(study, None, build)
     metrics = load_metrics(loaded, where)
     if not metrics:
-        raise InputError(f"{where / loaded.name}: nothing is trained there yet", "make train trains the study first")
+        raise InputError(
+            f"{where / loaded.name}: nothing is trained there yet", f"{command('train')} trains the study first"
+        )
     if format == "json":
         rows = [{"model": name, **found["test"]} for name, found in metrics.items()]
         put(f"{json.dumps(rows, indent=1)}\n")

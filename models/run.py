@@ -29,6 +29,7 @@ from torch import nn
 from pulseproof.core.code_digest import Code, code_of, module_of, ours
 from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.ecg.recordings import Recordings
@@ -327,5 +328,5 @@ def load_metrics(study: Study, build: Path) -> dict[str, dict[str, Any]]:
             try:
                 found[name] = read_json(path)
             except ValueError as error:
-                raise InputError(str(error), "make train makes it again") from None
+                raise InputError(str(error), f"{command('train')} makes it again") from None
     return found

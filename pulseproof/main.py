@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from pulseproof import reading, running
 from pulseproof.attacks import commands as attacks
-from pulseproof.core.console import run_app
+from pulseproof.core.console import put, run_app
 from pulseproof.core.errors import InputError
 from pulseproof.core.options import BuildOption
 from pulseproof.ecg import commands as ecg
@@ -43,6 +45,21 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        put(f"pulseproof {version('pulseproof')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    asked: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """What holds for every command; its help is the application's."""
 
 
 @app.command()

@@ -12,6 +12,7 @@ import typer
 
 from pulseproof.core.console import Terminal, put, say
 from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.core.hints import command
 from pulseproof.core.options import BuildOption, StudyOption, load
 from pulseproof.core.study import Study
 
@@ -224,7 +225,7 @@ def schema() -> None:
 def home_of(study: Study, build: Path) -> Path:
     home = build / study.name
     if not (home / "bundle" / "bundle.json").exists():
-        raise InputError(f"{home}: no bundle there yet", "make bench runs the study first")
+        raise InputError(f"{home}: no bundle there yet", f"{command('bench')} runs the study first")
     return home
 
 

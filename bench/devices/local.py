@@ -16,15 +16,16 @@ from pathlib import Path
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.names import HERE
 from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.core.hints import command
 
 DEVICE = HERE
 GRACE_S = 0.5  # in which a runner ends that a terminal's Ctrl-C reached as well
 LONGEST_END_S = 5
 
 
-def run_to_end(command: list[str], environment: dict[str, str]) -> int:
+def run_to_end(runner: list[str], environment: dict[str, str]) -> int:
     """The exit status of a runner. Who is interrupted interrupts it too, so that it ends its artifact's process."""
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(runner, env=environment) as process:
         try:
             return process.wait()
         except BaseException:
@@ -40,14 +41,16 @@ def run_here(bundle: Path, results: Path, asked: Asked = Asked()) -> None:
 
     Raises NotHeldError when an artifact failed (its result says why), InputError when the runner refuses the bundle.
     """
-    command = [sys.executable, str(bundle / "runner.pyz"), "run", str(bundle), "--out", str(results / DEVICE)]
-    command += ["--device", DEVICE, "--evidence", "measured-on-host"]
-    command += asked.options()
+    runner = [sys.executable, str(bundle / "runner.pyz"), "run", str(bundle), "--out", str(results / DEVICE)]
+    runner += ["--device", DEVICE, "--evidence", "measured-on-host"]
+    runner += asked.options()
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    status = run_to_end(command, environment)
+    status = run_to_end(runner, environment)
     if status in (130, -2):
         raise KeyboardInterrupt
     if status == 1:
         raise NotHeldError("some artifacts failed on this machine; the table names them and says why")
     if status != 0:
-        raise InputError(f"{bundle}: the runner refused it", "make bundle makes it again; what it said is above")
+        raise InputError(
+            f"{bundle}: the runner refused it", f"{command('bundle')} makes it again; what it said is above"
+        )

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from pulseproof.bench.wire.schema import BundleHead, Device, Result, Wire, plain
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.runtime.wire.untrusted import (
     MAX_JSON_BYTES,
     MAX_JSON_PARTS,
@@ -40,8 +41,8 @@ MAX_RESULT_BYTES = 1 << 20
 MAX_RESULT_PARTS = 10_000
 LOOKS = 5  # at a result that is being replaced
 GONE = "no longer in the bundle"  # the study asked for it once
-REMAKE = "make it again: make bundle"
-REMEASURE = "delete it; make bench measures it again"
+REMAKE = f"make it again: {command('bundle')}"
+REMEASURE = f"delete it; {command('bench')} measures it again"
 
 W = TypeVar("W", bound=Wire)
 

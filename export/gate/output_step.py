@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 
 # Operators that move values without changing them: behind one of these the scores are still the scores.
 MOVES = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "RESHAPE", "SQUEEZE", "TRANSPOSE"}
@@ -17,7 +18,7 @@ MOVES = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", 
 def output_step(path: Path) -> float | None:
     """The step of a file's scores. Raises InputError when the file cannot be read."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file", "make it again: make bundle")
+        raise InputError(f"{path}: no such file", f"make it again: {command('bundle')}")
     return _of_onnx(path) if path.suffix == ".onnx" else _of_tflite(path)
 
 
@@ -27,7 +28,9 @@ def _of_onnx(path: Path) -> float | None:
     try:  # Exception: protobuf's own types for damaged bytes
         graph = onnx.load(path).graph
     except Exception as error:
-        raise InputError(f"{path}: not a readable ONNX file ({type(error).__name__})", "make bundle makes it") from None
+        raise InputError(
+            f"{path}: not a readable ONNX file ({type(error).__name__})", f"{command('bundle')} makes it"
+        ) from None
     made_by = {name: node for node in graph.node for name in node.output}
     constants = {each.name: each for each in graph.initializer}
     name = graph.output[0].name

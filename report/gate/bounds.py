@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.statistics import percentiles
 from pulseproof.report.answers.words import auc_words
 from pulseproof.report.numbers.attacked_through import WORDS, counted_curve, lower_of, weakest
@@ -106,11 +107,11 @@ def gate(
     for what, patterns in (("artifact", only), ("device", devices)):
         for pattern in patterns:
             if not any(fnmatch.fnmatchcase(name, pattern) for name in known[what]):
-                there = ", ".join(dict.fromkeys(known[what])) or "none; make bench runs the study"
+                there = ", ".join(dict.fromkeys(known[what])) or f"none; {command('bench')} runs the study"
                 raise InputError(f"no {what} matches {pattern!r}", f"there are: {there}")
     lines = [line for line in every if _matches(line.clean.artifact, only) and _matches(line.device, devices)]
     if not lines:
-        raise InputError("there are no results to hold against anything", "make bench runs the study")
+        raise InputError("there are no results to hold against anything", f"{command('bench')} runs the study")
     by_file = {(line.device, line.clean.artifact): line for line in every}
 
     def judged(line: Line) -> Line:

@@ -16,14 +16,16 @@ from pathlib import Path
 
 from pulseproof.attacks.audit.file import Audit, FlagEntry, read_audit
 from pulseproof.bench.wire.schema import BundleHead
+from pulseproof.core.hints import command
 
 # That one attack is weak says nothing about the lowest of several, which goes by another: only its own row is marked.
 ITS_OWN = ("no-better-than-noise",)
 BUDGET = re.compile(r"-[\d.e-]+mV$")  # at the end of a signal set's name
 REPEATED = "more steps, other starts, other objectives"
-NONE = f"The attacks were not repeated ({REPEATED}): make audit does that. What was measured was checked."
+NONE = f"The attacks were not repeated ({REPEATED}): {command('audit')} does that. What was measured was checked."
 OTHER = (
-    f"The audit repeated other attacks than these ({REPEATED}): run make audit again. What was measured was checked."
+    f"The audit repeated other attacks than these ({REPEATED}): run {command('audit')} again. What was measured was "
+    "checked."
 )
 
 

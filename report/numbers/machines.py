@@ -23,6 +23,7 @@ from pulseproof.bench.wire.results import Bundle, DeviceResults, read_bundle, re
 from pulseproof.bench.wire.schema import ArtifactEntry, plain
 from pulseproof.core.console import Terminal
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.core.markdown import markdown, markdown_table
 from pulseproof.report.numbers.rows import known, parent_of
 from pulseproof.report.numbers.score_difference import HOST, ScoreDifference, host_of, score_differences
@@ -65,7 +66,9 @@ def machine_lines(build: Path) -> list[MachineLine]:
     host = host_of(devices)
     others = [each for each in devices if each.device is not None and each.device.evidence != HOST]
     if not others:
-        raise InputError(f"{build / 'results'}: no results of another machine", "make bench DEVICE=emulated:cortex-a72")
+        raise InputError(
+            f"{build / 'results'}: no results of another machine", command("bench", device="emulated:cortex-a72")
+        )
     apart = {each.name: score_differences(bundle, each, host) for each in others}
     return [
         _line(bundle, device, host, artifact, signals.name, apart[device.name].get((artifact.name, signals.name)))

@@ -12,6 +12,7 @@ from typing import Any
 
 from pulseproof.bench.wire.results import Bundle, DeviceResults
 from pulseproof.bench.wire.schema import plain
+from pulseproof.core.hints import command
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.machines import MachineLine, legend, machine_lines
 from pulseproof.report.numbers.rows import HOST
@@ -53,12 +54,11 @@ def origin_section(evaluation: Evaluation, bundle: Bundle | None, devices: Seque
     if bundle is not None:
         body += _engines(devices) + _hashes(bundle)
     study = esc(evaluation.head.study)
-    data = "" if evaluation.head.synthetic else " DATA=recordings"
+    data = None if evaluation.head.synthetic else "recordings"
     # What is written here a reader types into a shell; a study's name is letters, digits and dots.
-    commands = (
-        f"make bench STUDY=studies/{study}.toml{data}\nmake audit STUDY=studies/{study}.toml{data}\n"
-        f"make report STUDY=studies/{study}.toml"
-    )
+    file = f"studies/{study}.toml"
+    runs = [command(name, study=file, data=data) for name in ("bench", "audit")]
+    commands = "\n".join([*runs, command("report", study=file)])
     body += (
         "<h3>How to make it again</h3>"
         f'<pre tabindex="0" role="region" aria-label="Commands">{commands}</pre>'

@@ -16,6 +16,7 @@ import numpy as np
 from pulseproof.bench.wire.results import Bundle, DeviceResults, read_bundle
 from pulseproof.bench.wire.schema import plain
 from pulseproof.core.errors import InputError
+from pulseproof.core.hints import command
 from pulseproof.report.numbers.texts import auc_text, csv_text, milliseconds
 from pulseproof.report.page.charts.forest import Line, forest_table
 from pulseproof.report.page.markup import Cell, Section, breakable, bullets, esc, paragraph, table
@@ -39,7 +40,7 @@ def write_comparison(
     both = compared(bundle, runs, resamples, seed, delta)
     if not both:
         raise InputError(
-            f"{first} and {second}: no artifact and signal set that both measured", "make bench measures more"
+            f"{first} and {second}: no artifact and signal set that both measured", f"{command('bench')} measures more"
         )
     names = _names(first, second)
     write_json(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from pulseproof.bench.wire.results import GONE
+from pulseproof.core.hints import command
 from pulseproof.report.numbers.attacked_through import QUERIES, WORDS, Made, Through
 from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.evaluation import Evaluation
@@ -44,10 +45,10 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     stale = [each for each in evaluation.stale if each.path.parent.parent.name == device and each.reason != GONE]
     if stale:
         reasons = ", ".join(sorted({each.reason for each in stale}))
-        said.append(f"{len(stale)} stale result{'s' * (len(stale) != 1)} not used ({reasons}): run make bench.")
+        said.append(f"{len(stale)} stale result{'s' * (len(stale) != 1)} not used ({reasons}): run {command('bench')}.")
     missing = sum(row.auc is None and not row.failed for row in rows)
     if missing:
-        said.append(f"{missing} of {len(rows)} runs without a number: run make bench.")
+        said.append(f"{missing} of {len(rows)} runs without a number: run {command('bench')}.")
     return said
 
 

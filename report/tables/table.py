@@ -17,6 +17,7 @@ from rich.text import Text
 
 from pulseproof.bench.wire.schema import Device, plain
 from pulseproof.core.console import Terminal
+from pulseproof.core.hints import command
 from pulseproof.core.markdown import markdown, markdown_table
 from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.evaluation import Evaluation
@@ -75,7 +76,7 @@ def as_markdown(evaluation: Evaluation) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-NOTHING = "No results yet: run make bench."
+NOTHING = f"No results yet: run {command('bench')}."
 
 
 def print_terminal(evaluation: Evaluation, console: Console) -> None:
