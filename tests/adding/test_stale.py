@@ -138,5 +138,5 @@ except InputError as error:
     print(error)
 """
     said = run(home, script)
-    assert said.count("its code here (attacks.band) is not that of the process that asks for it") == 2
+    assert said.count("its code here (pulseproof.attacks.band) is not that of the process that asks for it") == 2
     assert "signal set band-cnn" in said

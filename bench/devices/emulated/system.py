@@ -77,9 +77,14 @@ class System:
         return said.partition("\n")[0].strip()
 
 
+# Meant for this process's own Python and loader; and by what its owner tells libraries which processor this is, such as
+# OPENBLAS_CORETYPE=Haswell: a Nehalem that believes it ends at its first AVX instruction.
+FOREIGN = ("PYTHON", "LD_", "PULSEPROOF_", "OPENBLAS_", "NPY_", "MKL_", "BLIS_", "ONEDNN_", "DNNL_", "GLIBC_TUNABLES")
+
+
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what is meant for its own Python and its own loader."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "LD_", "PULSEPROOF_"))}
+    """This process's environment without what is no concern of an emulated system."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
 
 
 def prepare(core: Core, say: Callable[[str], None], cache: Path | None = None) -> System:

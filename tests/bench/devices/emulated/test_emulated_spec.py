@@ -20,7 +20,7 @@ from pulseproof.bench.devices.emulated.guest import cpuid_words
 from pulseproof.bench.devices.emulated.packages import MIRROR, WHEEL_TAGS, mirror
 from pulseproof.bench.devices.emulated.probes import signals, write_probes
 from pulseproof.bench.devices.emulated.run import run_emulated
-from pulseproof.bench.devices.emulated.system import _closed
+from pulseproof.bench.devices.emulated.system import _closed, clean_environment
 from pulseproof.bench.devices.part import choose, make_part
 from pulseproof.bench.wire.results import read_bundle
 from pulseproof.bench.wire.schema import Part
@@ -258,3 +258,14 @@ def test_the_study_refuses_what_it_does_not_know(wrong: dict[str, Any]) -> None:
 
 def test_the_study_gives_64_recordings_unless_it_says_otherwise() -> None:
     assert BenchSpec().emulated == PartSpec(sets=None, records=64, only=())
+
+
+def test_what_is_said_of_this_processor_is_not_said_in_an_emulated_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found where OPENBLAS_CORETYPE=Haswell was set for the machine's own libraries: an emulated Nehalem ended at the
+    first AVX instruction of numpy."""
+    for name in ("OPENBLAS_CORETYPE", "NPY_ENABLE_CPU_FEATURES", "LD_PRELOAD", "PYTHONPATH"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("LANG", "C")
+    left = clean_environment()
+    assert left["LANG"] == "C"
+    assert not {"OPENBLAS_CORETYPE", "NPY_ENABLE_CPU_FEATURES", "LD_PRELOAD", "PYTHONPATH"} & set(left)
