@@ -130,9 +130,7 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
         (["table", "--study", "studies/none.toml"], "no such study"),
         (["table", "--study", "studies/demo.toml"], "no bundle there yet"),
         pytest.param(["bench", "--study", "studies/ptb-xl.toml"], "DATA", marks=pytest.mark.slow),
-        pytest.param(
-            ["models", "table", "--study", "studies/demo.toml"], "nothing is trained there yet", marks=pytest.mark.slow
-        ),
+        pytest.param(["paper", "--study", "studies/demo.toml"], "nothing is trained there yet", marks=pytest.mark.slow),
         (["table", "--study", "studies/demo.toml", "--format", "xml"], "xml"),
     ],
 )

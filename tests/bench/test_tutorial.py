@@ -26,8 +26,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     environment = folder / ".venv" / "bin"
     environment.mkdir(parents=True)
-    (environment / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')  # a link would lose its packages
-    (environment / "python").chmod(0o755)
+    for name, rest in (("python", ""), ("pulseproof", "-m pulseproof ")):  # a link would lose its packages
+        (environment / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {rest}"$@"\n')
+        (environment / name).chmod(0o755)
     for name in (
         "Makefile",
         "pyproject.toml",
