@@ -86,7 +86,7 @@ def where(home: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def said(where: list[str]) -> tuple[str, str]:
-    return command(*where, "--workers", "2")
+    return command("attack", *where, "--workers", "2")
 
 
 def test_it_prints_every_set_and_what_cannot_be(said: tuple[str, str], home: Path) -> None:
@@ -117,14 +117,13 @@ def test_sets_become_records_that_are_read_back_equal(
     ("arguments", "sentence"),
     [
         (["wfdb", "--to", "records", "--set", "pgd-vit-0.05mV"], "--set pgd-vit-0.05mV: no such set"),
-        (["--workers", "-1"], "--workers"),
+        (["attack", "--workers", "-1"], "--workers"),
     ],
 )
 def test_wrong_use_is_a_sentence(
     arguments: list[str], sentence: str, said: tuple[str, str], where: list[str], tmp_path: Path
 ) -> None:
-    position = 1 if arguments[0] == "wfdb" else 0
-    told = command(*arguments[:position], *where, *arguments[position:], expect=2)[1]
+    told = command(arguments[0], *where, *arguments[1:], expect=2)[1]
     assert sentence in told
 
 
@@ -133,7 +132,7 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(
 ) -> None:
     slow = tmp_path / "slow.toml"
     slow.write_text(STUDY.replace("steps = 2", "steps = 60"))
-    asked = ["--study", str(slow), *where[2:], "--workers", "2"]
+    asked = ["attack", "--study", str(slow), *where[2:], "--workers", "2"]
     process = started(*asked)
     shards = home / "build" / "small" / "signals" / "shards"
     while process.poll() is None and not list(shards.glob("pgd*/*.npy")):

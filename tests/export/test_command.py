@@ -34,10 +34,10 @@ parity_records = 40
 """
 
 
-def command(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, expect: int = 0, name: str = "export") -> subprocess.CompletedProcess[str]:
     calm = {key: value for key, value in os.environ.items() if key != "PULSEPROOF_DATA"} | {"COLUMNS": "200"}
     done = subprocess.run(
-        [sys.executable, "-m", "pulseproof", "export", *arguments],
+        [sys.executable, "-m", "pulseproof", name, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -126,4 +126,4 @@ def test_a_model_gets_a_name_that_a_study_takes(model: str, name: str) -> None:
 
 @pytest.mark.slow
 def test_the_table_of_recipes_is_printed() -> None:
-    assert command("recipes").stdout == recipe_table() + "\n"
+    assert command(name="recipes").stdout == recipe_table() + "\n"
