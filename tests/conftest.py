@@ -6,6 +6,9 @@ import os
 import signal
 from pathlib import Path
 
+# Under nohup, or where a runner of tests ignores it, every command that a test starts would ignore it as well.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 import pytest
 
 
