@@ -6,15 +6,14 @@ import os
 import signal
 from pathlib import Path
 
-# Under nohup, or where a runner of tests ignores it, every command that a test starts would ignore it as well.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
 import pytest
 
 
 def pytest_configure() -> None:
-    """Started in the background, pytest ignores SIGINT and so would the processes whose Ctrl-C the tests try."""
+    """Started in the background, pytest ignores SIGINT, and under nohup SIGHUP; so would the processes that the tests
+    tell to end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
