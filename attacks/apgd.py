@@ -120,7 +120,7 @@ class Apgd(BudgetByBudget):
         module: nn.Module,
         victims: Victims,
         objective: Objective,
-        epsilon_mv: float,
+        budget_mv: float,
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
@@ -128,9 +128,9 @@ class Apgd(BudgetByBudget):
         those the attack would end if it ended there."""
         runs = Victims(victims.signals.repeat(self.restarts, 1, 1), victims.labels.repeat(self.restarts, 1))
         halving_at = checkpoints(self.steps)
-        delta = self._starts(victims.signals, epsilon_mv, generator)
+        delta = self._starts(victims.signals, budget_mv, generator)
         before = delta
-        length = torch.full((len(runs), 1, 1), self.first_step * epsilon_mv, dtype=delta.dtype)
+        length = torch.full((len(runs), 1, 1), self.first_step * budget_mv, dtype=delta.dtype)
         memory: Memory | None = None
         for step in range(self.steps):
             progress = step / max(1, self.steps - 1)
@@ -147,18 +147,18 @@ class Apgd(BudgetByBudget):
                 here = here.replaced(stuck, memory.best)
             if watch is not None:
                 watch(progress, self._best_run(memory.best.scores, worth(memory.best.scores)))
-            aim = self.ball.project(here.delta + length * self.ball.steepest(here.gradient), epsilon_mv)
+            aim = self.ball.project(here.delta + length * self.ball.steepest(here.gradient), budget_mv)
             if step:
                 aim = here.delta + self.momentum * (aim - here.delta) + (1 - self.momentum) * (here.delta - before)
-            before, delta = delta, self.ball.project(aim, epsilon_mv)
+            before, delta = delta, self.ball.project(aim, budget_mv)
         assert memory is not None, "an attack takes at least one step"
         worth = _worth_at(objective, runs.labels, 1.0)
         scores = clean_scores(module, Victims(runs.signals + delta, runs.labels), self.batch_size)
         memory.look(Points(delta, scores, torch.zeros_like(delta)), worth)
         return self._best_run(memory.best.delta, worth(memory.best.scores))
 
-    def _starts(self, signals: Tensor, epsilon_mv: float, generator: torch.Generator) -> Tensor:
-        starts = [self.ball.random(signals, epsilon_mv, generator) for _ in range(self.restarts)]
+    def _starts(self, signals: Tensor, budget_mv: float, generator: torch.Generator) -> Tensor:
+        starts = [self.ball.random(signals, budget_mv, generator) for _ in range(self.restarts)]
         if self.start == "zero":
             starts[0] = torch.zeros_like(signals)
         return torch.cat(starts)

@@ -47,27 +47,27 @@ class Band(BudgetByBudget):
         module: nn.Module,
         victims: Victims,
         objective: Objective,
-        epsilon_mv: float,
+        budget_mv: float,
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
-        delta = self.into_both(LINF.random(victims.signals, epsilon_mv, generator), epsilon_mv)
+        delta = self.into_both(LINF.random(victims.signals, budget_mv, generator), budget_mv)
         for step in range(self.steps):
             progress = step / max(1, self.steps - 1)
             anneal(module, progress)
             seen = evaluate(module, victims, delta, objective, progress, batch_size=self.batch_size)
             if watch is not None:
                 watch(progress, seen.scores)
-            length = epsilon_mv * (1 - step / self.steps)
-            delta = self.into_both(delta + length * self.in_band(seen.gradient).sign(), epsilon_mv)
+            length = budget_mv * (1 - step / self.steps)
+            delta = self.into_both(delta + length * self.in_band(seen.gradient).sign(), budget_mv)
         return delta
 
-    def into_both(self, delta: Tensor, epsilon_mv: float) -> Tensor:
+    def into_both(self, delta: Tensor, budget_mv: float) -> Tensor:
         """A perturbation (n, leads, samples) near ``delta`` that is inside the band and inside the ball."""
         for _ in range(self.rounds):
-            delta = LINF.project(self.in_band(delta), epsilon_mv)
+            delta = LINF.project(self.in_band(delta), budget_mv)
         delta = self.in_band(delta)
-        return delta * (epsilon_mv / LINF.size(delta).clamp_min(max(epsilon_mv, TINY))).reshape(-1, 1, 1)
+        return delta * (budget_mv / LINF.size(delta).clamp_min(max(budget_mv, TINY))).reshape(-1, 1, 1)
 
     def in_band(self, values: Tensor) -> Tensor:
         """The orthogonal projection on the signals of the band, lead by lead."""

@@ -15,10 +15,9 @@ from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.core.study import Study
 
 if TYPE_CHECKING:
-    from pulseproof.attacks.grid.study import Made
+    from pulseproof.attacks.grid.study import MadeSets
     from pulseproof.ecg.recordings import Recordings
 
-app = typer.Typer(help=__doc__, rich_markup_mode="markdown")
 DEFAULT_STUDY = Path("studies/demo.toml")
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=0, help="Local processes; 0: none but this. [default: one a processor]")
@@ -29,7 +28,6 @@ SchedulerOption = Annotated[
 ]
 
 
-@app.callback(invoke_without_command=True)
 def attack(
     context: typer.Context,
     study: StudyOption = DEFAULT_STUDY,
@@ -63,7 +61,6 @@ def attack(
     Terminal().print(drawn)
 
 
-@app.command()
 def audit(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
     """Hold the attacks of a study against each other, against themselves and against noise; print what to disbelieve.
 
@@ -74,7 +71,6 @@ def audit(study: StudyOption, data: DataOption = None, build: BuildOption = None
     audit_command(*load(study, data, build))
 
 
-@app.command()
 def wfdb(
     study: StudyOption,
     to: Annotated[Path, typer.Option("--to", help="Where the records go, a folder a set.", metavar="DIR")],
@@ -102,7 +98,7 @@ def wfdb(
 
 def _make(
     study: Study, data: Path | None, build: Path, workers: int | None = None, scheduler: str | None = None
-) -> tuple[Recordings, Made]:
+) -> tuple[Recordings, MadeSets]:
     from pulseproof.attacks.grid.study import attack_study
     from pulseproof.ecg.prepare import prepare
     from pulseproof.export.run import export_study

@@ -88,9 +88,9 @@ class Disagreement:
         found = []
         for budget in budgets_mv:
             # Within the ball that the recorder can reach, so that rounding never leads out of it.
-            epsilon_mv = recorder.budget_steps(budget) * step_mv
+            budget_mv = recorder.budget_steps(budget) * step_mv
             parts = [
-                self._batch(parent, twin, some.signals, decisions, epsilon_mv, step_mv)
+                self._batch(parent, twin, some.signals, decisions, budget_mv, step_mv)
                 for _, some in victims.batches(self.batch_size)
             ]
             deltas, margins = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -103,7 +103,7 @@ class Disagreement:
         twin: nn.Module,
         signals: Tensor,
         decisions: Decisions,
-        epsilon_mv: float,
+        budget_mv: float,
         step_mv: float,
     ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -127,8 +127,8 @@ class Disagreement:
             better = margin > best_margin
             best = torch.where(better.reshape(-1, 1, 1), steps * step_mv, best)
             best_margin = torch.where(better, margin, best_margin)
-            length = epsilon_mv * (1 - step / self.steps) ** self.fall
-            delta = LINF.project(delta + length * LINF.steepest(gradient), epsilon_mv)
+            length = budget_mv * (1 - step / self.steps) ** self.fall
+            delta = LINF.project(delta + length * LINF.steepest(gradient), budget_mv)
         return best, best_margin
 
 
@@ -170,5 +170,5 @@ class DisagreementMethod:
         assert isinstance(model, nn.Module) and scene.parent is not None
         decisions = Decisions(prepared.get("thresholds"), prepared["spread"])
         parent, file = alike(scene.parent, model)
-        (found,) = self.attack(parent, file, victims, decisions, [scene.epsilon_mv], step_mv=scene.step_mv)
+        (found,) = self.attack(parent, file, victims, decisions, [scene.budget_mv], step_mv=scene.step_mv)
         return found

@@ -53,7 +53,7 @@ class Attack(Protocol):
 
 
 @dataclass(frozen=True)
-class Seen:
+class Evaluated:
     """One evaluation of all recordings: ``scores`` (n, classes), ``worth`` (n,) of the objective, and its ``gradient``
     (n, leads, samples)."""
 
@@ -71,7 +71,7 @@ def evaluate(
     *,
     batch_size: int = BATCH,
     half: bool = False,
-) -> Seen:
+) -> Evaluated:
     """One gradient evaluation of every recording at ``signals + delta``, in batches that change nothing but the memory.
 
     ``half``: convolutions and products in bfloat16, the signal, its gradient and the objective in float32.
@@ -89,7 +89,7 @@ def evaluate(
             raise NoGradientError("no gradient reaches the signal: the model is not differentiable")
         (gradient,) = torch.autograd.grad(worth.sum(), place)
         seen.append((scores.detach(), worth.detach(), gradient))
-    return Seen(*(torch.cat(parts) for parts in zip(*seen, strict=True)))
+    return Evaluated(*(torch.cat(parts) for parts in zip(*seen, strict=True)))
 
 
 def anneal(module: nn.Module, progress: float) -> None:
@@ -129,7 +129,7 @@ class BudgetByBudget:
         module: nn.Module,
         victims: Victims,
         objective: Objective,
-        epsilon_mv: float,
+        budget_mv: float,
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
@@ -167,18 +167,18 @@ class Pgd(BudgetByBudget):
         module: nn.Module,
         victims: Victims,
         objective: Objective,
-        epsilon_mv: float,
+        budget_mv: float,
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
         delta = torch.zeros_like(victims.signals)
         if self.start == "random":
-            delta = self.ball.random(delta, epsilon_mv, generator)
+            delta = self.ball.random(delta, budget_mv, generator)
         total = torch.zeros_like(delta)
         for step in range(self.steps):
             progress = step / max(1, self.steps - 1)
             anneal(module, progress)
-            length = epsilon_mv * (1 - step / self.steps) if self.size == "falling" else epsilon_mv / self.steps
+            length = budget_mv * (1 - step / self.steps) if self.size == "falling" else budget_mv / self.steps
             ahead = delta + length * self.momentum * total if self.nesterov else delta
             seen = evaluate(module, victims, ahead, objective, progress, batch_size=self.batch_size, half=self.half)
             if watch is not None:
@@ -187,7 +187,7 @@ class Pgd(BudgetByBudget):
             if self.momentum:
                 mean = gradient.abs().mean(dim=(1, 2), keepdim=True).clamp_min(TINY)
                 gradient = total = self.momentum * total + gradient / mean
-            delta = self.ball.project(delta + length * self.ball.steepest(gradient), epsilon_mv)
+            delta = self.ball.project(delta + length * self.ball.steepest(gradient), budget_mv)
         return delta
 
 

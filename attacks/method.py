@@ -35,7 +35,7 @@ class Scene:
     recordings of the training folds; ``noise``: recorded noise by name, float32 (channels, samples) at ``fs_hz``;
     ``parent``: the float module that a deployed file was made of; ``precision``: in which steps may be taken."""
 
-    epsilon_mv: float
+    budget_mv: float
     step_mv: float
     fs_hz: float
     settings: AttackSpec
@@ -100,7 +100,7 @@ def expect_declared(name: str, method: Any) -> None:
         raise InputError(f"method {name}: says that it is bounded, and in no norm", mend)
 
 
-def expect_inside(name: str, method: Method, delta: Tensor, epsilon_mv: float, ids: Sequence[str]) -> None:
+def expect_inside(name: str, method: Method, delta: Tensor, budget_mv: float, ids: Sequence[str]) -> None:
     """Raises InputError, which names the method and a recording of ``ids`` (n,), for a perturbation (n, leads, samples)
     mV that is not finite, or beyond the bound that the method declares: to cut it back would be another attack than the
     one that was made."""
@@ -114,9 +114,9 @@ def expect_inside(name: str, method: Method, delta: Tensor, epsilon_mv: float, i
         return
     sizes = BALLS[method.norm].size(delta)
     at = int(sizes.argmax())
-    if sizes[at] > epsilon_mv * (1 + ROUNDING):
+    if sizes[at] > budget_mv * (1 + ROUNDING):
         raise InputError(
             f"method {name}: made a perturbation of {float(sizes[at]):.4g} mV (recording {ids[at]}) in the norm that "
-            f"it declares, {method.norm}, beyond the budget of {epsilon_mv:g} mV",
+            f"it declares, {method.norm}, beyond the budget of {budget_mv:g} mV",
             "let it keep inside that ball, or declare the norm that bounds it, or bounded = False (attacks/method.py)",
         )

@@ -29,7 +29,7 @@ AIMED = ("steps", "temperature", "references")
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodEntry:
     """``made_on``: each model, the ensemble of the others, each deployed file, or nothing (a control). ``way``: what it
     asks of its source. ``settings``: the fields of the study's attacks on which its bytes depend. ``noise``: the
     recorded noise that it takes, a record under ``noise_path``."""
@@ -47,19 +47,19 @@ class Entry:
         return self.made_on == "nothing"
 
 
-def _model(says: str, make: Callable[[AttackSpec], Method], settings: tuple[str, ...] = AIMED) -> Entry:
-    return Entry(says, "model", "gradient", settings, make)
+def _model(says: str, make: Callable[[AttackSpec], Method], settings: tuple[str, ...] = AIMED) -> MethodEntry:
+    return MethodEntry(says, "model", "gradient", settings, make)
 
 
-def _control(says: str, make: Callable[[AttackSpec], Method]) -> Entry:
-    return Entry(says, "nothing", None, (), make)
+def _control(says: str, make: Callable[[AttackSpec], Method]) -> MethodEntry:
+    return MethodEntry(says, "nothing", None, (), make)
 
 
-def _recorded(says: str, kind: str) -> Entry:
-    return Entry(says, "nothing", None, ("noise_path",), lambda asked: RecordedNoise(kind), noise=kind)
+def _recorded(says: str, kind: str) -> MethodEntry:
+    return MethodEntry(says, "nothing", None, ("noise_path",), lambda asked: RecordedNoise(kind), noise=kind)
 
 
-METHODS: dict[Name, Entry] = {
+METHODS: dict[Name, MethodEntry] = {
     "pgd": _model("PGD on the AUC objective", lambda asked: Aimed(Pgd(asked.steps))),
     "pgd-l2": _model("PGD on the AUC objective, L2 ball of equal energy", lambda asked: Aimed(Pgd(asked.steps, L2))),
     "pgd-bce": _model("PGD on cross-entropy", lambda asked: Aimed(Pgd(asked.steps), "bce")),
@@ -69,7 +69,7 @@ METHODS: dict[Name, Entry] = {
     "mi-fgsm": _model("momentum, for transfer", lambda asked: Aimed(mi_fgsm(asked.steps))),
     "ni-fgsm": _model("Nesterov's momentum, for transfer", lambda asked: Aimed(ni_fgsm(asked.steps))),
     "diverse": _model("momentum over shifted, scaled, drifting inputs, for transfer", DiverseMethod.of),
-    "ensemble": Entry(
+    "ensemble": MethodEntry(
         "the other models together, over inputs that vary", "others", "gradient", AIMED, DiverseMethod.of
     ),
     "smooth": _model("smooth adversarial perturbation (SAP)", lambda asked: Aimed(Smooth(steps=asked.steps))),
@@ -77,13 +77,13 @@ METHODS: dict[Name, Entry] = {
     "universal": _model(
         "one perturbation for all recordings, at any time shift", UniversalMethod.of, (*AIMED, "training_records")
     ),
-    "twin": Entry(
+    "twin": MethodEntry(
         "PGD through the deployed file's own graph", "file", "twin", AIMED, lambda asked: Aimed(Pgd(asked.steps))
     ),
-    "square": Entry(
+    "square": MethodEntry(
         "Square, by queries of the deployed file alone", "file", "queries", ("queries", "references"), SquareMethod.of
     ),
-    "disagree": Entry(
+    "disagree": MethodEntry(
         "recordings on which a file and its float parent decide differently",
         "file",
         "twin",

@@ -23,16 +23,16 @@ from pulseproof.attacks.method import Perturbed, Predict, Scene
 from pulseproof.core.errors import InputError
 
 
-def random_sign(shape: tuple[int, ...], epsilon_mv: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Every sample moved by plus or minus ``epsilon_mv``, by a fair coin: as loud as L-infinity allows, and blind."""
+def random_sign(shape: tuple[int, ...], budget_mv: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Every sample moved by plus or minus ``budget_mv``, by a fair coin: as loud as L-infinity allows, and blind."""
     signs = rng.integers(0, 2, size=shape, dtype=np.int8) * 2 - 1
-    return signs.astype(np.float32) * np.float32(epsilon_mv)
+    return signs.astype(np.float32) * np.float32(budget_mv)
 
 
 def recorded_noise(
-    noise: NDArray[np.float32], shape: tuple[int, int, int], epsilon_mv: float, generator: torch.Generator
+    noise: NDArray[np.float32], shape: tuple[int, int, int], budget_mv: float, generator: torch.Generator
 ) -> Tensor:
-    """Pieces of ``noise`` (channels, samples) cut at random: of ``shape`` (n, leads, samples), RMS ``epsilon_mv`` each.
+    """Pieces of ``noise`` (channels, samples) cut at random: of ``shape`` (n, leads, samples), RMS ``budget_mv`` each.
 
     Every lead has a channel and a place of its own; a recording's leads are scaled together, so that a burst on one of
     them stays one. Silence stays silence. Raises ValueError when the noise is shorter than a recording.
@@ -44,7 +44,7 @@ def recorded_noise(
     channel = torch.randint(channels, (n, leads, 1), generator=generator)
     first = torch.randint(length - samples + 1, (n, leads, 1), generator=generator)
     pieces = torch.from_numpy(noise)[channel, first + torch.arange(samples)]
-    return epsilon_mv * L2.steepest(pieces)
+    return budget_mv * L2.steepest(pieces)
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class RandomSign(Control):
         """The noise of one shard."""
         del model, prepared
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-        return Perturbed(torch.from_numpy(random_sign(tuple(victims.signals.shape), scene.epsilon_mv, rng)))
+        return Perturbed(torch.from_numpy(random_sign(tuple(victims.signals.shape), scene.budget_mv, rng)))
 
 
 @dataclass(frozen=True)
 class Gaussian(Control):
-    """White noise, normally distributed: RMS ``epsilon_mv`` of each recording."""
+    """White noise, normally distributed: RMS ``budget_mv`` of each recording."""
 
     norm: ClassVar[Norm] = "l2"
     bounded: ClassVar[bool] = False
@@ -96,7 +96,7 @@ class Gaussian(Control):
     ) -> Perturbed:
         """The noise of one shard."""
         del model, prepared
-        return Perturbed(L2.random(victims.signals, scene.epsilon_mv, generator))
+        return Perturbed(L2.random(victims.signals, scene.budget_mv, generator))
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class RecordedNoise(Control):
             raise InputError(f"there is no recorded noise {self.kind!r}", mend)
         n, leads, samples = victims.signals.shape
         try:
-            delta = recorded_noise(scene.noise[self.kind], (n, leads, samples), scene.epsilon_mv, generator)
+            delta = recorded_noise(scene.noise[self.kind], (n, leads, samples), scene.budget_mv, generator)
         except ValueError as error:
             raise InputError(f"recorded noise {self.kind!r}: {error}", mend) from None
         return Perturbed(delta)

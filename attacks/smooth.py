@@ -42,11 +42,11 @@ class Smooth(BudgetByBudget):
         module: nn.Module,
         victims: Victims,
         objective: Objective,
-        epsilon_mv: float,
+        budget_mv: float,
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
-        parameter = LINF.random(victims.signals, epsilon_mv, generator)
+        parameter = LINF.random(victims.signals, budget_mv, generator)
         for step in range(self.steps):
             progress = step / max(1, self.steps - 1)
             anneal(module, progress)
@@ -55,8 +55,8 @@ class Smooth(BudgetByBudget):
             if watch is not None:
                 watch(progress, seen.scores)
             # Smoothing is symmetric, so it is its own adjoint: the gradient of the parameter is the smoothed gradient.
-            length = epsilon_mv * (1 - step / self.steps)
-            parameter = LINF.project(parameter + length * self.smoothed(seen.gradient).sign(), epsilon_mv)
+            length = budget_mv * (1 - step / self.steps)
+            parameter = LINF.project(parameter + length * self.smoothed(seen.gradient).sign(), budget_mv)
         return self.smoothed(parameter)
 
     def smoothed(self, values: Tensor) -> Tensor:

@@ -200,32 +200,32 @@ class TreeAttack(BudgetByBudget):
         module: nn.Module,
         victims: Victims,
         objective: Objective,
-        epsilon_mv: float,
+        budget_mv: float,
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
         """See :class:`attacks.gradient.Attack`. ``watch`` sees the scores of each recording's best point so far. What
         is returned is not rounded yet; what the recorder makes of it is what was judged."""
-        with node_widths(module, self.first * epsilon_mv, self.last * epsilon_mv):
-            return self._walk(module, victims, objective, epsilon_mv, generator, watch)
+        with node_widths(module, self.first * budget_mv, self.last * budget_mv):
+            return self._walk(module, victims, objective, budget_mv, generator, watch)
 
     def _walk(
         self,
         module: nn.Module,
         victims: Victims,
         objective: Objective,
-        epsilon_mv: float,
+        budget_mv: float,
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
         signals, labels = victims.signals.repeat(self.restarts, 1, 1), victims.labels.repeat(self.restarts, 1)
-        delta = self.ball.random(signals, epsilon_mv, generator)
+        delta = self.ball.random(signals, budget_mv, generator)
         nowhere = torch.zeros_like(delta)
         best, scores = delta, None
         for step in range(self.steps):
             progress = step / max(1, self.steps - 1)
             anneal(module, progress)
-            there = Victims(self.recorded(signals, delta, epsilon_mv), labels)
+            there = Victims(self.recorded(signals, delta, budget_mv), labels)
             seen = evaluate(module, there, nowhere, objective, progress, batch_size=self.batch_size)
             # The opponents move: the best point so far is valued anew, against those of this moment.
             before = seen.worth - 1 if scores is None else objective(scores, labels, progress)
@@ -233,22 +233,22 @@ class TreeAttack(BudgetByBudget):
             scores = seen.scores if scores is None else _where(seen.worth > before, seen.scores, scores)
             if watch is not None:
                 watch(progress, self._of_best_run(scores, objective(scores, labels, progress)))
-            length = epsilon_mv * (1 - step / self.steps)
-            delta = self.ball.project(delta + length * self.ball.steepest(seen.gradient), epsilon_mv)
+            length = budget_mv * (1 - step / self.steps)
+            delta = self.ball.project(delta + length * self.ball.steepest(seen.gradient), budget_mv)
         assert scores is not None, "an attack takes at least one step"
-        there = Victims(self.recorded(signals, delta, epsilon_mv), labels)
+        there = Victims(self.recorded(signals, delta, budget_mv), labels)
         worth = objective(scores, labels, 1.0)
         at_end = objective(clean_scores(module, there, self.batch_size), labels, 1.0)
         return self._of_best_run(_where(at_end > worth, delta, best), torch.maximum(at_end, worth))
 
-    def recorded(self, signals: Tensor, delta: Tensor, epsilon_mv: float) -> Tensor:
+    def recorded(self, signals: Tensor, delta: Tensor, budget_mv: float) -> Tensor:
         """The recordings in mV as they are judged: to the bit what :class:`attacks.aim.recorder.Recorder` makes of
         them, where no sample leaves its range."""
         if self.step_mv == 0:
             return signals + delta
         steps = torch.round(delta / self.step_mv)
         if self.ball.norm == "linf":
-            most = Recorder(self.step_mv, *INT16).budget_steps(epsilon_mv)
+            most = Recorder(self.step_mv, *INT16).budget_steps(budget_mv)
             steps = steps.clamp(-most, most)
         return (torch.round(signals / self.step_mv) + steps) * self.step_mv
 

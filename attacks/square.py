@@ -79,12 +79,12 @@ class Square:
         victims: Victims,
         objective: Objective,
         recorder: Recorder,
-        epsilon_mv: float,
+        budget_mv: float,
         fs_hz: float,
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Perturbed:
-        most, step_mv = recorder.budget_steps(epsilon_mv), recorder.step_mv
+        most, step_mv = recorder.budget_steps(budget_mv), recorder.step_mv
         if most == 0:
             return Perturbed(torch.zeros_like(victims.signals), {"queries": torch.zeros(len(victims))})
         clean = torch.round(victims.signals / step_mv).to(torch.int32)
@@ -196,7 +196,7 @@ class SquareMethod:
             predict,
             references,
             [AucObjective(calm.unsqueeze(0), references.labels, spread, TEMPERATURE, scene.prevalence)],
-            [scene.epsilon_mv],
+            [scene.budget_mv],
             generator,
             step_mv=scene.step_mv,
             fs_hz=scene.fs_hz,
@@ -224,7 +224,7 @@ class SquareMethod:
             _predict(model),
             victims,
             [objective],
-            [scene.epsilon_mv],
+            [scene.budget_mv],
             generator,
             step_mv=scene.step_mv,
             fs_hz=scene.fs_hz,

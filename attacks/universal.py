@@ -66,7 +66,7 @@ class UniversalMethod:
         learned so far."""
         references = scene.references
         spread = spread_of(clean_scores(model, references))
-        delta = LINF.random(training.signals[:1], scene.epsilon_mv, generator)[0]
+        delta = LINF.random(training.signals[:1], scene.budget_mv, generator)[0]
         keep = torch.ones(len(delta), 1)
         if self.lead is not None:
             keep = torch.zeros(len(delta), 1)
@@ -80,8 +80,8 @@ class UniversalMethod:
             objective = AucObjective(there, references.labels, spread, scene.settings.temperature, scene.prevalence)
             gradient = self._gradient(model, training, delta, objective, generator)
             total = self.momentum * total + gradient / gradient.abs().mean().clamp_min(TINY)
-            length = scene.epsilon_mv * (1 - step / self.steps)
-            delta = keep * LINF.project(delta + length * total.sign(), scene.epsilon_mv)
+            length = scene.budget_mv * (1 - step / self.steps)
+            delta = keep * LINF.project(delta + length * total.sign(), scene.budget_mv)
         return delta
 
     def _gradient(

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.attacks.grid.study import Made, SignalSet
+from pulseproof.attacks.grid.study import MadeSet, MadeSets
 from pulseproof.core.errors import InputError
 from pulseproof.core.recipes import base_of, recipe_of
 from pulseproof.core.steps import digest
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.models.run import load_metrics
 from pulseproof.models.systems import kind_of
 from pulseproof.runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
@@ -51,7 +51,7 @@ def runner_archive() -> bytes:
     return buffer.getvalue()
 
 
-def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signals: Made, build: Path) -> Path:
+def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signals: MadeSets, build: Path) -> Path:
     """Make the bundle of a study, or leave it alone when it is what it should be. Returns its folder."""
     home = build / study.name
     folder = home / "bundle"
@@ -148,7 +148,7 @@ def _thresholds(metrics: dict[str, Any]) -> dict[str, Any]:
     return {"thresholds": metrics.get("thresholds")} | ({"specificity_thresholds": fixed} if fixed else {})
 
 
-def _described(each: SignalSet) -> dict[str, Any]:
+def _described(each: MadeSet) -> dict[str, Any]:
     """A signal set as the head holds it. One that was made on a file serves the files of that model alone: whoever
     ships another model does not have its graph."""
     return {
@@ -156,7 +156,7 @@ def _described(each: SignalSet) -> dict[str, Any]:
         "file": f"signals/{each.name}.npy",
         "source": each.source,
         "method": each.method,
-        "epsilon_mv": each.epsilon_mv,
+        "budget_mv": each.budget_mv,
         "only": [each.source.partition("/")[0]] if each.source and "/" in each.source else None,
         "linf_mv": each.linf_mv,
         "l2_mv": each.l2_mv,
@@ -171,14 +171,14 @@ def _described(each: SignalSet) -> dict[str, Any]:
     }
 
 
-def _is_measured(study: Study, entry: Entry) -> bool:
+def _is_measured(study: Study, entry: ManifestEntry) -> bool:
     """True for a file (or the lack of one) that the study's bundle is to hold."""
     if study.bench.recipes is None:
         return recipe_of(entry.recipe).measured
     return base_of(entry.recipe) in study.bench.recipes
 
 
-def _why(entry: Entry) -> str:
+def _why(entry: ManifestEntry) -> str:
     return f"refused: {entry.reason}" if entry.status == "refused" else str(entry.reason)
 
 

@@ -6,7 +6,9 @@ command ran, and what it was asked to show does not hold. Anything else that esc
 
 from __future__ import annotations
 
-from pulseproof.runtime.words import printable_lines
+from pulseproof.runtime.words import printable_lines, shortened
+
+LONGEST = 4000  # characters: what repeats a stranger's file cannot flood a terminal, a page or a report
 
 
 class InputError(Exception):
@@ -14,7 +16,7 @@ class InputError(Exception):
     what strangers wrote, without what a terminal or a page would obey."""
 
     def __init__(self, what: str, mend: str) -> None:
-        what, mend = printable_lines(what), printable_lines(mend)
+        what, mend = shortened(printable_lines(what), LONGEST), shortened(printable_lines(mend), LONGEST)
         super().__init__(f"{what}\n  {mend}")
         self.what = what
         self.mend = mend

@@ -26,8 +26,8 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
 from pulseproof.core.steps import digest
 from pulseproof.core.study import BeatData
-from pulseproof.ecg.beats_facts import Seen, doubts, facts, note_on, side_lines
-from pulseproof.ecg.beats_scale import Scale, bridged, common, ratio, resampled, scale_of, touched
+from pulseproof.ecg.beats_facts import RecordFacts, doubts, facts, note_on, side_lines
+from pulseproof.ecg.beats_scale import RecorderScale, bridged, common, ratio, resampled, scale_of, touched
 from pulseproof.ecg.origin import Bad, database_names, refuse, without
 from pulseproof.ecg.recordings import SPLITS, About, RecordingsWriter, Split
 from pulseproof.ecg.wfdb.files import Record, read_record
@@ -47,7 +47,7 @@ AAMI = {
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceRecord:
     """One record of the study: on which side, and whose it is."""
 
     name: str
@@ -56,14 +56,14 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Survey:
+class BeatsSurvey:
     """The records a study reads. ``left_out``: sentences on those that it names and does not read; ``bad``: those of
     which a file is not there."""
 
     folder: Path
     database: str
     spec: BeatData
-    sources: tuple[Source, ...]
+    sources: tuple[SourceRecord, ...]
     left_out: tuple[str, ...]
     bad: tuple[Bad, ...]
     fingerprint: str
@@ -79,7 +79,7 @@ class Beats:
     kind: NDArray[np.int64]
 
 
-def survey(spec: BeatData, folder: Path) -> Survey:
+def survey(spec: BeatData, folder: Path) -> BeatsSurvey:
     """Decide which records are read on which side, and look at their files; only headers are opened.
 
     Raises InputError for a name that is no record's and a side left empty. Records without header or annotations are
@@ -104,10 +104,10 @@ def survey(spec: BeatData, folder: Path) -> Survey:
             status = path.stat()
             files.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
     named = database_names(folder, spec.path, [source.name for source in sources])
-    return Survey(folder, named, spec, tuple(sources), tuple(left_out), tuple(bad), digest(files))
+    return BeatsSurvey(folder, named, spec, tuple(sources), tuple(left_out), tuple(bad), digest(files))
 
 
-def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
+def read(found: BeatsSurvey, target: Path, fingerprint: str) -> list[Path]:
     """Read every surveyed record into ``target``; returns the files made. On any error nothing is left there.
 
     Raises one InputError for all records that cannot be read (or, where the study skips them, when a side is empty).
@@ -117,9 +117,9 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
     for sentence in found.left_out:
         say(f"{name}: {sentence}")
     bad = {each.name: each for each in found.bad}
-    good: list[tuple[Source, Beats]] = []
-    seen: list[Seen] = []
-    scales: list[tuple[str, Scale, float]] = []
+    good: list[tuple[SourceRecord, Beats]] = []
+    seen: list[RecordFacts] = []
+    scales: list[tuple[str, RecorderScale, float]] = []
     for source in follow(found.sources, f"{name}: checking"):
         if source.name in bad:
             continue
@@ -179,14 +179,14 @@ def _signal_files(stem: Path) -> list[Path]:
     return [path for path in named if path.is_file()]
 
 
-def _record(found: Survey, source: Source) -> Record:
+def _record(found: BeatsSurvey, source: SourceRecord) -> Record:
     spec = found.spec
     return read_record(
         found.folder / source.name, spec.leads, other_names=spec.other_names, default_gain=spec.default_gain
     )
 
 
-def _check_sides(found: Survey, good: list[tuple[Source, Beats]]) -> None:
+def _check_sides(found: BeatsSurvey, good: list[tuple[SourceRecord, Beats]]) -> None:
     """Raises InputError for a side on which no record or no beat is left."""
     for split in SPLITS:
         beats = [each for source, each in good if source.split == split]
@@ -218,7 +218,7 @@ def _check_spec(spec: BeatData) -> None:
         raise InputError("data.before_s and after_s: less than one sample", f"a sample lasts {1 / spec.fs_hz:g} s")
 
 
-def _sides(spec: BeatData) -> tuple[list[Source], list[str]]:
+def _sides(spec: BeatData) -> tuple[list[SourceRecord], list[str]]:
     """Every record with its side, less those whose patient is on a later side (train < validation < test) as well."""
     group_of = {name: sorted(group)[0] for group in spec.same_patient or () for name in group}
     sides: list[tuple[Split, tuple[str, ...]]] = [
@@ -238,7 +238,7 @@ def _sides(spec: BeatData) -> tuple[list[Source], list[str]]:
             raise InputError(
                 f"data.{split}: no record is left, all share a patient with another side", "name other records"
             )
-        sources += [Source(name, split, _patient(group_of.get(name, name))) for name in kept]
+        sources += [SourceRecord(name, split, _patient(group_of.get(name, name))) for name in kept]
     return sources, left_out
 
 
@@ -251,7 +251,7 @@ def _window(spec: BeatData) -> tuple[int, int]:
     return round(spec.before_s * spec.fs_hz), round(spec.after_s * spec.fs_hz)
 
 
-def _beats(record: Record, source: Source, spec: BeatData) -> tuple[Beats, Seen]:
+def _beats(record: Record, source: SourceRecord, spec: BeatData) -> tuple[Beats, RecordFacts]:
     """The usable beats of a record, and what was seen of it."""
     up, down = ratio(spec.fs_hz, record)
     length = record.digital.shape[1]
@@ -266,7 +266,7 @@ def _beats(record: Record, source: Source, spec: BeatData) -> tuple[Beats, Seen]
     gap = wanted & inside & touched(record, spec.fs_hz, centre - before, centre + after - 1)
     usable = wanted & inside & ~gap
     beats = Beats(at=at[usable], centre=centre[usable], kind=kind[usable])
-    seen = Seen(
+    seen = RecordFacts(
         name=source.name,
         split=source.split,
         marks=marks,

@@ -1,7 +1,7 @@
 """What was seen, left out and taken for granted while beats were read, in sentences with counts.
 
-In comes a :class:`Seen` a record, out come lines for the terminal, the note that stands over every table, and the facts
-that go with the results: a number is only as true as what is said of its recordings.
+In comes a :class:`RecordFacts` a record, out come lines for the terminal, the note that stands over every table, and
+the facts that go with the results: a number is only as true as what is said of its recordings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SUSPICIOUS = 0.1  # of the marks outside a record: rather another record's, or o
 
 
 @dataclass(frozen=True)
-class Seen:
+class RecordFacts:
     """One record that was read. ``counts``: usable beats by class; ``beside_gap``: beats that a missing sample touches;
     ``missing``: samples that are; ``taken``, ``assumed`` and ``shared``: :class:`~ecg.wfdb.files.Record`."""
 
@@ -36,7 +36,7 @@ class Seen:
     shared: tuple[str, ...]
 
 
-def side_lines(classes: Sequence[str], seen: Sequence[Seen]) -> list[str]:
+def side_lines(classes: Sequence[str], seen: Sequence[RecordFacts]) -> list[str]:
     """A line a side, and a warning for each class that it lacks; one for each record with paced beats."""
     lines = [
         f"warning: record {each.name} has {each.paced:,} paced beats; AAMI EC57 leaves out records with paced beats"
@@ -61,7 +61,7 @@ def side_lines(classes: Sequence[str], seen: Sequence[Seen]) -> list[str]:
     return lines
 
 
-def note_on(spec: BeatData, seen: Sequence[Seen]) -> str:
+def note_on(spec: BeatData, seen: Sequence[RecordFacts]) -> str:
     """What must stand beside every number made from these beats; empty where nothing was taken for granted."""
     said = []
     assumed = sum(each.assumed for each in seen)
@@ -72,7 +72,7 @@ def note_on(spec: BeatData, seen: Sequence[Seen]) -> str:
     return "; ".join(said)
 
 
-def doubts(spec: BeatData, seen: Sequence[Seen]) -> tuple[str, ...]:
+def doubts(spec: BeatData, seen: Sequence[RecordFacts]) -> tuple[str, ...]:
     """A sentence on everything that was taken for granted, or looks wrong."""
     said = []
     if spec.same_patient is None:
@@ -95,7 +95,7 @@ def doubts(spec: BeatData, seen: Sequence[Seen]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def facts(spec: BeatData, seen: Sequence[Seen]) -> tuple[str, ...]:
+def facts(spec: BeatData, seen: Sequence[RecordFacts]) -> tuple[str, ...]:
     """A sentence on everything that was left out or set right."""
     said = []
     for place, lead in enumerate(spec.leads):
@@ -123,7 +123,7 @@ def facts(spec: BeatData, seen: Sequence[Seen]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _outside(seen: Sequence[Seen]) -> list[str]:
+def _outside(seen: Sequence[RecordFacts]) -> list[str]:
     """On annotations beyond the ends of their records."""
     said = []
     for where, counted in (

@@ -25,7 +25,7 @@ REACH = 10  # of resample_poly's filter: so many samples of the lower of the two
 
 
 @dataclass(frozen=True)
-class Scale:
+class RecorderScale:
     """The one recorder that all records are brought to: ADC units a mV, and the range of its converter."""
 
     gain: float
@@ -73,7 +73,7 @@ def touched(record: Record, fs_hz: float, first: NDArray[np.int64], last: NDArra
     return np.asarray(before[high] > before[low], bool)
 
 
-def resampled(record: Record, fs_hz: float, scale: Scale) -> NDArray[np.int16]:
+def resampled(record: Record, fs_hz: float, scale: RecorderScale) -> NDArray[np.int16]:
     """int16 (leads, samples at ``fs_hz``): the whole record in steps of ``scale``, clipped to its range."""
     steps = (record.digital - record.baselines) * (scale.gain / record.gains)
     up, down = ratio(fs_hz, record)
@@ -82,7 +82,7 @@ def resampled(record: Record, fs_hz: float, scale: Scale) -> NDArray[np.int16]:
     return np.clip(np.rint(steps), scale.low, scale.high).astype(np.int16)
 
 
-def scale_of(record: Record) -> Scale:
+def scale_of(record: Record) -> RecorderScale:
     """The record's own recorder, at its coarsest lead. Its range holds what its header says and its samples show.
 
     Where the samples need more than 16 bits at that step, the step is coarser: as fine as int16 reaches.
@@ -93,10 +93,10 @@ def scale_of(record: Record) -> Scale:
     peak_mv = float((np.abs(record.digital - record.baselines) / record.gains).max())
     gain = min(gain, LIMIT / peak_mv) if peak_mv > 0 else gain
     lowest, highest = float((low / record.gains).min()) * gain, float((high / record.gains).max()) * gain
-    return Scale(gain, math.floor(round(lowest, 6)), math.ceil(round(highest, 6)))
+    return RecorderScale(gain, math.floor(round(lowest, 6)), math.ceil(round(highest, 6)))
 
 
-def common(records: Sequence[tuple[str, Scale, float]], name: str) -> Scale:
+def common(records: Sequence[tuple[str, RecorderScale, float]], name: str) -> RecorderScale:
     """The coarsest step of (record, scale, finest gain), and a range that holds every record's, within int16."""
     gain = min(scale.gain for _, scale, _ in records)
     finer = [record for record, _, finest in records if finest > gain]
@@ -105,4 +105,4 @@ def common(records: Sequence[tuple[str, Scale, float]], name: str) -> Scale:
         say(f"{name}: rounded to the coarsest step of all records, {1 / gain:g} mV: {many}")
     low = min(math.floor(round(scale.low * gain / scale.gain, 6)) for _, scale, _ in records)
     high = max(math.ceil(round(scale.high * gain / scale.gain, 6)) for _, scale, _ in records)
-    return Scale(gain, max(low, -LIMIT), min(high, LIMIT))
+    return RecorderScale(gain, max(low, -LIMIT), min(high, LIMIT))

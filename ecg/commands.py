@@ -13,10 +13,7 @@ from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.ecg.download import BASE_URL, DATABASES
 from pulseproof.ecg.download import download as fetch
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
 
-
-@app.command()
 def download(
     databases: Annotated[list[str], typer.Argument(help=f"Which: {', '.join(DATABASES)}.")],
     to: Annotated[Path, typer.Option(help="The data folder; each database gets a folder in it.")] = Path("data"),
@@ -32,7 +29,6 @@ def download(
         say(f"{database}: {done.fetched:,} files fetched, {done.kept:,} were there, in {to / database}")
 
 
-@app.command()
 def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
     """Read the recordings of a study once, keep them as arrays, and say what is there.
 

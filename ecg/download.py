@@ -25,7 +25,16 @@ from urllib.parse import quote, urlsplit
 from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.physionet import DATABASES, Database, read_sums
-from pulseproof.ecg.transfer import Retry, Session, StoppedError, TransferError, fetch, partial_path, publish, receive
+from pulseproof.ecg.transfer import (
+    KeptSession,
+    Retry,
+    StoppedError,
+    TransferError,
+    fetch,
+    partial_path,
+    publish,
+    receive,
+)
 from pulseproof.runtime.files import read_json, sha256_file, write_json
 
 BASE_URL = "https://physionet.org/files/"
@@ -135,7 +144,7 @@ def _fetch_sums(about: Database, address: str, home: Path, retry: Retry) -> dict
     partial = partial_path(target)
     partial.unlink(missing_ok=True)  # it has no hash to tell whether a rest of another day fits
     try:
-        with Session() as session:
+        with KeptSession() as session:
             receive(session, url, partial, retry, threading.Event())
     except TransferError as error:
         raise InputError(f"{url}: {error}", "check the network and the address; then run the same command") from None
@@ -161,7 +170,7 @@ def _fetch_all(about: Database, address: str, home: Path, sums: dict[str, str], 
     results: queue.SimpleQueue[_Outcome | Exception] = queue.SimpleQueue()
 
     def work() -> None:
-        with Session() as session:
+        with KeptSession() as session:
             while not stop.is_set():
                 try:
                     path = jobs.get_nowait()
@@ -212,7 +221,7 @@ def _fetch_all(about: Database, address: str, home: Path, sums: dict[str, str], 
 
 
 def _one_file(
-    session: Session,
+    session: KeptSession,
     address: str,
     home: Path,
     path: str,

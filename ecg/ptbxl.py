@@ -25,7 +25,7 @@ from pulseproof.core.steps import digest
 from pulseproof.core.study import PtbXlData
 from pulseproof.ecg.origin import Bad, database_names, refuse, without
 from pulseproof.ecg.ptbxl_known import known_signal, mostly
-from pulseproof.ecg.ptbxl_tables import CLASSES, FETCH, Row, rows_in, superclasses_in
+from pulseproof.ecg.ptbxl_tables import CLASSES, FETCH, RecordRow, rows_in, superclasses_in
 from pulseproof.ecg.recordings import SPLITS, About, RecordingsWriter, Split
 from pulseproof.ecg.wfdb.files import Record, check_whole, read_record
 from pulseproof.ecg.wfdb.header import AGAIN, read_header
@@ -41,13 +41,13 @@ WHOLE = 21_799  # records of PTB-XL 1.0.3
 
 
 @dataclass(frozen=True)
-class Survey:
+class PtbxlSurvey:
     """What a folder in PTB-XL's layout holds. ``own``: its table is PTB-XL's; ``name``: what it is called; ``bad``:
     records of which one file is not there. ``fingerprint`` changes when a table or any record file does."""
 
     folder: Path
     spec: PtbXlData
-    rows: tuple[Row, ...]
+    rows: tuple[RecordRow, ...]
     bad: tuple[Bad, ...]
     listed: int
     present: int
@@ -65,7 +65,7 @@ class Survey:
         return "" if self.present == self.listed else f"{self.present:,} of {self.listed:,} records"
 
 
-def survey(spec: PtbXlData, folder: Path) -> Survey:
+def survey(spec: PtbXlData, folder: Path) -> PtbxlSurvey:
     """Read the tables of ``folder`` and look which record files are there; no record is opened.
 
     Raises InputError for a table that is missing or damaged, records that are not there (unless ``spec.missing`` is
@@ -74,7 +74,7 @@ def survey(spec: PtbXlData, folder: Path) -> Survey:
     tables = [folder / "ptbxl_database.csv", folder / "scp_statements.csv"]
     superclasses = superclasses_in(tables[1])
     listed = rows_in(tables[0], superclasses)
-    seen: list[tuple[Row, list[tuple[str, int, int]]]] = []
+    seen: list[tuple[RecordRow, list[tuple[str, int, int]]]] = []
     bad = []
     for row in listed:
         files, error = _look(folder, row.stem)
@@ -95,10 +95,10 @@ def survey(spec: PtbXlData, folder: Path) -> Survey:
     looked = [file for _, found in seen for file in found]
     fingerprint = digest({"tables": [sha256_file(table) for table in tables], "files": looked})
     own = mostly([row.known for row in listed])
-    return Survey(folder, spec, rows, tuple(bad), len(listed), len(present), own, fingerprint)
+    return PtbxlSurvey(folder, spec, rows, tuple(bad), len(listed), len(present), own, fingerprint)
 
 
-def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
+def read(found: PtbxlSurvey, target: Path, fingerprint: str) -> list[Path]:
     """Read every surveyed record into ``target``; returns the files made. On any error nothing is left there.
 
     Raises one InputError for all records that cannot be read (or, where the study skips them, when a side is empty).
@@ -116,7 +116,7 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
         exclusive=False,
     )
     bad = {each.name: each for each in found.bad}
-    added: list[Row] = []
+    added: list[RecordRow] = []
     signals: list[bool | None] = []
     assumed: list[bool] = []
     with RecordingsWriter(target, about, len(found.rows), SAMPLES) as writer:
@@ -142,7 +142,7 @@ def read(found: Survey, target: Path, fingerprint: str) -> list[Path]:
         return writer.close(fingerprint)
 
 
-def _told(found: Survey, about: About, added: list[Row], bad: list[Bad], assumed: int, own: bool) -> About:
+def _told(found: PtbxlSurvey, about: About, added: list[RecordRow], bad: list[Bad], assumed: int, own: bool) -> About:
     """``about`` with the name that the recordings deserve, and with what must be said of them."""
     bad_note, bad_facts = without(bad, found.present, found.folder)
     nobody = sum(row.patient < 0 for row in added)
@@ -226,7 +226,7 @@ def _look(folder: Path, stem: str) -> tuple[list[tuple[str, int, int]], InputErr
     return files, None
 
 
-def _check_split(path: Path, rows: tuple[Row, ...]) -> None:
+def _check_split(path: Path, rows: tuple[RecordRow, ...]) -> None:
     sides: dict[int, Split] = {}
     for row in rows:
         first = sides.setdefault(row.patient, row.split)
@@ -238,7 +238,7 @@ def _check_split(path: Path, rows: tuple[Row, ...]) -> None:
     _check_sides(path, rows)
 
 
-def _check_sides(path: Path, rows: tuple[Row, ...]) -> None:
+def _check_sides(path: Path, rows: tuple[RecordRow, ...]) -> None:
     for split in SPLITS:
         if not any(row.split == split for row in rows):
             raise InputError(

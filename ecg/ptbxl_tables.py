@@ -17,6 +17,7 @@ from pulseproof.core.hints import command
 from pulseproof.ecg.ptbxl_known import known_row
 from pulseproof.ecg.recordings import Split
 from pulseproof.ecg.wfdb.header import RECORD_NAME, read_plain
+from pulseproof.runtime.words import one_line
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 TOLD = 20  # lines of a table that an error describes
@@ -25,7 +26,7 @@ FETCH = f"fetch PTB-XL from PhysioNet (`{command('data')}`); DATA=dir (--data di
 
 
 @dataclass(frozen=True)
-class Row:
+class RecordRow:
     """One record that has a superclass. ``stem`` is its path in the folder, without suffix; a negative ``patient`` is
     nobody known; ``known``: whether it is the row that PTB-XL has of this number, None where that is not known here."""
 
@@ -51,17 +52,17 @@ def superclasses_in(path: Path) -> dict[str, str | None]:
     return found
 
 
-def rows_in(path: Path, superclasses: dict[str, str | None]) -> list[Row]:
+def rows_in(path: Path, superclasses: dict[str, str | None]) -> list[RecordRow]:
     """Every record that the table lists, checked; ``labels`` are all 0 where it has no superclass. Raises InputError
     for all lines that are not right together."""
     ids: set[int] = set()
     problems: list[str] = []
-    rows: list[Row] = []
+    rows: list[RecordRow] = []
     for number, row in _table(path, ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr")):
         try:
             rows.append(_row(row, superclasses, ids))
         except ValueError as error:
-            problems.append(f"line {number}: {error}")
+            problems.append(f"line {number}: {one_line(error)}")
     if problems:
         more = f"\n  and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
         raise InputError(
@@ -70,7 +71,7 @@ def rows_in(path: Path, superclasses: dict[str, str | None]) -> list[Row]:
     return rows
 
 
-def _row(row: dict[str, str], superclasses: dict[str, str | None], ids: set[int]) -> Row:
+def _row(row: dict[str, str], superclasses: dict[str, str | None], ids: set[int]) -> RecordRow:
     """One line of the table; ``ids`` are those of the lines before it. Raises ValueError in words."""
     ecg_id = _whole(row, "ecg_id")
     fold = _whole(row, "strat_fold")
@@ -92,7 +93,7 @@ def _row(row: dict[str, str], superclasses: dict[str, str | None], ids: set[int]
     split: Split = "test" if fold == 10 else "validation" if fold == 9 else "train"
     labels = tuple(int(name in classes) for name in CLASSES)
     known = known_row(ecg_id, patient, fold, row["filename_lr"], codes)
-    return Row(ecg_id, patient, split, row["filename_lr"], labels, known)
+    return RecordRow(ecg_id, patient, split, row["filename_lr"], labels, known)
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[int, dict[str, str]]]:
@@ -102,7 +103,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[int, dict[str
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", FETCH) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read ({error})", FETCH) from None
+        raise InputError(f"{path}: cannot be read ({one_line(error)})", FETCH) from None
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
     try:
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
@@ -114,7 +115,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[int, dict[str
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: not csv ({error})", FETCH) from None
+        raise InputError(f"{path}: line {reader.line_num}: not csv ({one_line(error)})", FETCH) from None
 
 
 def _whole(row: dict[str, str], column: str) -> int:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
 from pulseproof.runtime.files import read_array, read_json, replacing, write_array, write_json
+from pulseproof.runtime.words import one_line
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -251,7 +252,9 @@ def open_recordings(folder: Path) -> Recordings:
         steps, status = read_array(signals, mapped=True), signals.stat()
         arrays = {name: read_array(folder / f"{name}.npy") for name in ("labels", "patients", "splits", "ids")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: not a readable recordings folder ({error})", "delete it and run again") from None
+        raise InputError(
+            f"{folder}: not a readable recordings folder ({one_line(error)})", "delete it and run again"
+        ) from None
     return Recordings(
         about=about,
         steps=steps,

@@ -63,7 +63,7 @@ class TransferError(Exception):
         self.unreachable = unreachable
 
 
-class Session(requests.Session):
+class KeptSession(requests.Session):
     """Kept-alive connections of one worker thread, without cookies, and redirects left to :func:`_get`.
 
     requests looks at a redirect even when told not to follow it: it reads its body to the end, however long, and fails
@@ -95,7 +95,7 @@ def partial_path(target: Path) -> Path:
     return target.with_name(target.name + ".partial")
 
 
-def fetch(session: Session, url: str, target: Path, sha256: str, retry: Retry, stop: threading.Event) -> None:
+def fetch(session: KeptSession, url: str, target: Path, sha256: str, retry: Retry, stop: threading.Event) -> None:
     """Fetch ``url`` to ``target`` and check it against ``sha256`` (hexadecimal).
 
     A complete file with a wrong hash is deleted and fetched once more from zero. Raises TransferError, StoppedError,
@@ -121,7 +121,7 @@ def publish(partial: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def receive(session: Session, url: str, partial: Path, retry: Retry, stop: threading.Event) -> None:
+def receive(session: KeptSession, url: str, partial: Path, retry: Retry, stop: threading.Event) -> None:
     """Bring ``partial`` to its full length, unchecked. Raises as :func:`fetch` does; what arrived stays."""
     failures, furthest = 0, _size(partial)
     while True:
@@ -142,7 +142,7 @@ def receive(session: Session, url: str, partial: Path, retry: Retry, stop: threa
                 raise StoppedError from None
 
 
-def _attempt(session: Session, url: str, partial: Path, timeout_s: float, stop: threading.Event) -> None:
+def _attempt(session: KeptSession, url: str, partial: Path, timeout_s: float, stop: threading.Event) -> None:
     """One request for what is missing of ``partial``, and its answer to the end."""
     have = _size(partial)
     headers = {"Accept-Encoding": "identity"}  # ranges and lengths count the bytes of the file
@@ -166,7 +166,7 @@ def _attempt(session: Session, url: str, partial: Path, timeout_s: float, stop: 
         raise _PassingError(_innermost(error)) from None
 
 
-def _get(session: Session, url: str, headers: Mapping[str, str], timeout_s: float) -> requests.Response:
+def _get(session: KeptSession, url: str, headers: Mapping[str, str], timeout_s: float) -> requests.Response:
     """GET, following a few redirects, never to another scheme than HTTP nor away from TLS."""
     asked: dict[str, Any] = {"headers": headers, "stream": True, "timeout": timeout_s, "allow_redirects": False}
     for _ in range(MAX_REDIRECTS + 1):

@@ -17,11 +17,7 @@ from pulseproof.core.options import BuildOption, DataOption, load
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.runtime.files import write_text
 
-SCHEMA = Path("docs/schema/manifest.schema.json")
-app = typer.Typer(help=__doc__, rich_markup_mode="markdown")
 
-
-@app.callback(invoke_without_command=True)
 def export(
     context: typer.Context,
     study: Annotated[Path | None, typer.Option(help="The study's TOML file.", metavar="FILE")] = None,
@@ -80,27 +76,11 @@ def export(
         _keep(study, only, loaded.models[only], keep)
 
 
-@app.command()
 def recipes() -> None:
     """Print which recipe can be made of which system, as Markdown, with the reasons where it cannot."""
     from pulseproof.export.table import recipe_table
 
     put(f"{recipe_table()}\n")
-
-
-@app.command()
-def schema(out: Annotated[Path, typer.Option(help="Where to.", metavar="FILE")] = SCHEMA) -> None:
-    """Write the JSON schema of manifest.json."""
-    write_text(out, schema_text())
-    say(f"{out} written")
-
-
-def schema_text() -> str:
-    """The JSON schema of a manifest, as it is published."""
-    from pulseproof.export.manifest import Manifest
-
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Pulseproof manifest, format 2"}
-    return json.dumps({**Manifest.model_json_schema(mode="serialization"), **head}, indent=1) + "\n"
 
 
 def _name_of(model: str) -> str:

@@ -1,7 +1,7 @@
 """What a recipe is given to do its work, what it says of it, and how it says that it cannot.
 
-A :class:`Job` goes in, a file at ``job.out`` and a :class:`Made` come out, or :class:`RefusedError` with one sentence
-for the manifest.
+A :class:`ExportJob` goes in, a file at ``job.out`` and a :class:`MadeFile` come out, or :class:`RefusedError` with one
+sentence for the manifest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Job:
+class ExportJob:
     """One artifact to make.
 
     ``module``: the trained torch module, millivolts to scores. ``shape``: (leads, samples). ``out``: where the file
@@ -54,7 +54,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Layer:
+class MixedLayer:
     """A layer of a mixed file. ``error``: root mean square change of the scores on calibration recordings when this
     layer alone is int8, in units of the scores' standard deviation. ``kept``: it stayed float. ``bytes_cost``: what
     keeping it in float adds to the file."""
@@ -66,12 +66,12 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeFile:
     """What a recipe says of the file that it made. ``note``: what every table must say beside its numbers, such as what
     stayed float; ``layers``: those of a mixed file, the most sensitive first."""
 
     note: str | None = None
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[MixedLayer, ...] = ()
 
 
 def sentence(error: BaseException) -> str:

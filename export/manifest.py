@@ -36,7 +36,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Exactness(_Frozen):
+class ExactnessRecord(_Frozen):
     """The scores of an engine against the exact integer arithmetic of a quantized file.
 
     ``against``: whose arithmetic that is: ``twin`` (the file's operators in torch) or the engine's ``mode``
@@ -87,7 +87,7 @@ class Parity(_Frozen):
     auc_change_low: float | None
     auc_change_high: float | None
     reason: str | None
-    exact: Exactness | None = None
+    exact: ExactnessRecord | None = None
 
 
 class Calibration(_Frozen):
@@ -102,7 +102,7 @@ class Calibration(_Frozen):
 
 
 class LayerError(_Frozen):
-    """A layer of a mixed file: see :class:`export.job.Layer`."""
+    """A layer of a mixed file: see :class:`export.job.MixedLayer`."""
 
     name: str
     error: float
@@ -170,7 +170,7 @@ class Price(_Frozen):
         return self
 
 
-class Entry(_Frozen):
+class ManifestEntry(_Frozen):
     """One (model, recipe). ``file`` is relative to ``build/<study>``. With status "not-applicable" (no such file can
     exist) or "refused" (it could not be made, or did not pass the gate) there is a ``reason`` and no file; ``parity``
     is kept where it is the reason. ``parity`` has one member an engine, the one that decides about the file first;
@@ -195,7 +195,7 @@ class Entry(_Frozen):
     note: str | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> Entry:
+    def _whole(self) -> ManifestEntry:
         _known(self.recipe)
         if self.name != f"{self.model}/{self.recipe}" or format_of(self.recipe) != self.format:
             raise ValueError(f"{self.name!r} is not {self.model}/{self.recipe} as {self.format}")
@@ -226,9 +226,9 @@ class Manifest(_Frozen):
     format: Literal[2] = 2
     study: str
     engines: dict[str, str]
-    entries: Annotated[tuple[Entry, ...], Field(description="one a (model, recipe)")]
+    entries: Annotated[tuple[ManifestEntry, ...], Field(description="one a (model, recipe)")]
 
-    def made(self) -> tuple[Entry, ...]:
+    def made(self) -> tuple[ManifestEntry, ...]:
         """The entries that have a file."""
         return tuple(entry for entry in self.entries if entry.status == "ok")
 

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
-from pulseproof.export.job import Job, Layer, RefusedError
+from pulseproof.export.job import ExportJob, MixedLayer, RefusedError
 
 SENSED_ON = 32  # calibration recordings on which a layer's error is measured, in both formats
 
 
 def pick(
-    job: Job, names: Sequence[str], error_of: Callable[[str], float], bytes_of: Callable[[str], int]
-) -> tuple[Layer, ...]:
+    job: ExportJob, names: Sequence[str], error_of: Callable[[str], float], bytes_of: Callable[[str], int]
+) -> tuple[MixedLayer, ...]:
     """The layers ``names`` in order of ``error_of``, with those kept that the job asks for.
 
     ``bytes_of``: how many bytes the file grows when the layer stays float. Raises InputError for a name in
@@ -36,10 +36,10 @@ def pick(
     errors = {name: error_of(name) for name in names}
     ranked = sorted(names, key=lambda name: -errors[name])
     kept = set(job.keep_float or ranked[:staying])
-    return tuple(Layer(name, errors[name], name in kept, bytes_of(name)) for name in ranked)
+    return tuple(MixedLayer(name, errors[name], name in kept, bytes_of(name)) for name in ranked)
 
 
-def note_of(layers: Sequence[Layer]) -> str:
+def note_of(layers: Sequence[MixedLayer]) -> str:
     """What a table says of a mixed file: the layers that stayed float, and what they cost."""
     return "stay float: " + ", ".join(f"{layer.name} ({layer.bytes_cost:+,} bytes)" for layer in layers if layer.kept)
 

@@ -25,8 +25,8 @@ from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.code import code_of_file
 from pulseproof.export.fold import HELD
 from pulseproof.export.gate import parity
-from pulseproof.export.job import Job, Made, RefusedError, sentence
-from pulseproof.export.manifest import Calibration, Entry, LayerError, format_of
+from pulseproof.export.job import ExportJob, MadeFile, RefusedError, sentence
+from pulseproof.export.manifest import Calibration, LayerError, ManifestEntry, format_of
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.price import price
 from pulseproof.export.quiet import quiet
@@ -127,15 +127,15 @@ class ModelFiles:
             yield recipe
             self.export(recipe)
 
-    def export(self, recipe: str) -> Entry:
+    def export(self, recipe: str) -> ManifestEntry:
         """The entry of one recipe; the file is made when it is not there as it should be."""
         step, remembered = self._step(recipe), self._remembered(recipe)
         if not step.fresh():
             step.stamp.unlink(missing_ok=True)
             self._keep(recipe, self._make(recipe), step)
-        return Entry.model_validate(read_json(remembered))
+        return ManifestEntry.model_validate(read_json(remembered))
 
-    def made(self, recipe: str) -> Entry:
+    def made(self, recipe: str) -> ManifestEntry:
         """The entry of one recipe after all were made: a brought model's file is not made here (export/workers.py)."""
         if self.brought and not self.fresh(recipe):
             raise InputError(
@@ -148,12 +148,12 @@ class ModelFiles:
         """Remember that the process that made this file died of it."""
         self._sweep(recipe)
         reason = f"the process that made it or ran it first died ({how})"
-        self._keep(recipe, Entry(**self._head(recipe), status="refused", reason=reason), self._step(recipe))
+        self._keep(recipe, ManifestEntry(**self._head(recipe), status="refused", reason=reason), self._step(recipe))
 
     def _remembered(self, recipe: str) -> Path:
         return self.folder / f"{recipe}.json"
 
-    def _keep(self, recipe: str, entry: Entry, step: Step) -> None:
+    def _keep(self, recipe: str, entry: ManifestEntry, step: Step) -> None:
         remembered = self._remembered(recipe)
         write_json(remembered, entry.model_dump(mode="json"))
         step.done([remembered] if entry.file is None else [remembered, self.root / entry.file])
@@ -192,14 +192,14 @@ class ModelFiles:
             "libraries": _versions(format_of(recipe)),
         }
 
-    def _make(self, recipe: str) -> Entry:
+    def _make(self, recipe: str) -> ManifestEntry:
         """Make one file and hold it against its source; what is refused leaves no file."""
         head, out = self._head(recipe), self.folder / f"{recipe}.{format_of(recipe)}"
         out.unlink(missing_ok=True)
         self._sweep(recipe)
         cell = cell_of(self.trained.module, base_of(recipe))
         if isinstance(cell, str):
-            return Entry(**head, status="not-applicable", reason=cell)
+            return ManifestEntry(**head, status="not-applicable", reason=cell)
         for write in cell[:-1]:
             entry = self._try(recipe, write, out, head)
             if entry.status == "ok":
@@ -211,7 +211,7 @@ class ModelFiles:
         for leftover in self.folder.glob(f".{recipe}.*.partial.*"):
             leftover.unlink()
 
-    def _try(self, recipe: str, write: Write, out: Path, head: dict[str, Any]) -> Entry:
+    def _try(self, recipe: str, write: Write, out: Path, head: dict[str, Any]) -> ManifestEntry:
         checked: dict[str, Any] = {}
         try:
             source = self._source(recipe)
@@ -223,13 +223,13 @@ class ModelFiles:
                     raise RefusedError(verdict.reason)
                 described = self._describe(recipe, temporary, made)
         except RefusedError as error:
-            return Entry(**head, **checked, status="refused", reason=str(error))
+            return ManifestEntry(**head, **checked, status="refused", reason=str(error))
         except (InputError, MemoryError, OSError):
             raise
         except Exception as error:  # a converter meets a module that it was not made for in a hundred ways
             said = sentence(error).replace(f"{self.folder}/", "")
-            return Entry(**head, **checked, status="refused", reason=f"the converter does not take it: {said}")
-        return Entry(
+            return ManifestEntry(**head, **checked, status="refused", reason=f"the converter does not take it: {said}")
+        return ManifestEntry(
             **head,
             **checked,
             **described,
@@ -240,7 +240,7 @@ class ModelFiles:
             note="; ".join(note for note in (made.note, *verdict.notes) if note) or None,
         )
 
-    def _describe(self, recipe: str, path: Path, made: Made) -> dict[str, Any]:
+    def _describe(self, recipe: str, path: Path, made: MadeFile) -> dict[str, Any]:
         """What an entry says of a file that passed. Raises RefusedError for an int8 file that holds no int8."""
         tools = onnx_files if path.suffix == ".onnx" else flatbuffer
         if recipe_of(recipe).int8 and tools.int8_share(path) == 0:
@@ -272,14 +272,14 @@ class ModelFiles:
             raise RefusedError(f"{entry.recipe}, from which it is made, was refused")
         return self.root / entry.file
 
-    def job(self, recipe: str, out: Path) -> Job:
+    def job(self, recipe: str, out: Path) -> ExportJob:
         """What a writer of this recipe gets to make ``out``. Raises RefusedError where its float file was refused."""
         return self._job(recipe, out, self._source(recipe) or out)
 
-    def _job(self, recipe: str, out: Path, source: Path) -> Job:
+    def _job(self, recipe: str, out: Path, source: Path) -> ExportJob:
         shape, spec = self.recordings.shape, self.study.export
         calibrated = recipe_of(recipe).calibrated
-        return Job(
+        return ExportJob(
             module=self.trained.module,
             shape=shape,
             out=out,
@@ -297,7 +297,7 @@ def _versions(file_format: str) -> dict[str, str]:
     return {name: metadata.version(name) for name in LIBRARIES[file_format]}
 
 
-def _announce(entry: Entry) -> None:
+def _announce(entry: ManifestEntry) -> None:
     """One line about one file."""
     if entry.status == "not-applicable":
         return

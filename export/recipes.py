@@ -14,7 +14,7 @@ from torch import nn
 
 from pulseproof.core.recipes import RECIPES, Format
 from pulseproof.export import tree_files
-from pulseproof.export.job import Job, Made
+from pulseproof.export.job import ExportJob, MadeFile
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.tflite import files as tflite_files
 from pulseproof.export.tflite import lstm as lstm_flatbuffer
@@ -26,7 +26,7 @@ from pulseproof.models.nets import Lstm
 from pulseproof.models.trees import TreeWalk
 
 Kind = Literal["net", "lstm", "recurrent", "trees", "logistic", "onnx-file", "onnx-quantized-file", "tflite-file"]
-Write = Callable[[Job], Made]
+Write = Callable[[ExportJob], MadeFile]
 Cell = tuple[Write, ...] | str
 
 NO_STATIC_LSTM_ONNX = (

@@ -22,7 +22,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export import workers
-from pulseproof.export.manifest import Entry, Manifest, load_manifest, manifest_path
+from pulseproof.export.manifest import Manifest, ManifestEntry, load_manifest, manifest_path
 from pulseproof.export.model_files import ModelFiles
 from pulseproof.models.run import Trained
 from pulseproof.runtime.files import read_json, write_json
@@ -55,7 +55,7 @@ def export_study(
     return manifest
 
 
-def _with_the_others(study: Study, build: Path, entries: list[Entry]) -> list[Entry]:
+def _with_the_others(study: Study, build: Path, entries: list[ManifestEntry]) -> list[ManifestEntry]:
     """``entries``, and of the study's models that have none there what the last manifest says, in the study's order."""
     exported = {entry.model for entry in entries}
     others = [name for name in study.models if name not in exported]

@@ -14,7 +14,7 @@ from pulseproof.core.markdown import code, markdown
 from pulseproof.core.recipes import RECIPES, base_of
 from pulseproof.export.gate.alike import CLASS_NOISE
 from pulseproof.export.gate.bounds import STEPS, Bound, bound_of
-from pulseproof.export.manifest import Entry, Manifest, Price
+from pulseproof.export.manifest import Manifest, ManifestEntry, Price
 from pulseproof.export.recipes import TABLE, Kind
 
 # Column of the docs -> kind of system.
@@ -139,7 +139,7 @@ def spreads(manifest: Manifest) -> dict[str, str]:
     }
 
 
-def _row(entry: Entry) -> Sequence[str]:
+def _row(entry: ManifestEntry) -> Sequence[str]:
     first, price = entry.parity[0], entry.price
     assert price is not None and entry.size_bytes is not None
     change = ""
@@ -172,7 +172,7 @@ def _fits(price: Price) -> str:
     return ", ".join(f"{name} {'yes' if one.fits else 'no'}" for name, one in asked if one is not None)
 
 
-def _verdicts(entry: Entry) -> str:
+def _verdicts(entry: ManifestEntry) -> str:
     return ", ".join(one.engine if one.reason is None else f"not {one.engine}: {one.reason}" for one in entry.parity)
 
 

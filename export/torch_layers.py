@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 
 @dataclass(frozen=True)
-class Layer:
+class TorchLayer:
     """``name``: such as ``body.2.0 (Conv1d)``. ``values``: float32 (k, 1, ...), one row a recording. ``behind``: the
     places of all layers on which it depends; ``before``: that of the layer whose very output it takes, None if it takes
     something else. ``plain``: it has no weights."""
@@ -33,7 +33,7 @@ class Layer:
     plain: bool
 
 
-def layers_of(module: nn.Module, signals: NDArray[np.float32]) -> tuple[Layer, ...]:
+def layers_of(module: nn.Module, signals: NDArray[np.float32]) -> tuple[TorchLayer, ...]:
     """The layers of a module on ``signals`` (k, leads, samples) mV, each run by itself.
 
     Raises ValueError when another recording runs through other layers.
@@ -57,7 +57,7 @@ class _Run(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers: list[Layer] = []
+        self.layers: list[TorchLayer] = []
         self._behind: dict[int, frozenset[int]] = {}
         self._maker: dict[int, int] = {}  # tensor -> the layer that gave it
         self._alive: list[Tensor] = []  # so that no other tensor gets its id
@@ -88,7 +88,7 @@ class _Run(TorchFunctionMode):
         values = first.detach().to(torch.float32).numpy().copy()  # a layer behind it may work in place
         plain = next(part.parameters(), None) is None
         told = f"{name} ({type(part).__name__})"
-        self.layers.append(Layer(told, values, behind, before[0] if before else None, plain))
+        self.layers.append(TorchLayer(told, values, behind, before[0] if before else None, plain))
 
     def _behind_all(self, values: Any) -> frozenset[int]:
         return frozenset().union(*(self._behind.get(id(tensor), frozenset()) for tensor in _tensors(values)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pulseproof.export.job import OUTPUT, Job, Made
+from pulseproof.export.job import OUTPUT, ExportJob, MadeFile
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.models.classical import FeatureModel
 from pulseproof.models.trees import TreeArrays, TreeWalk
@@ -19,7 +19,7 @@ from pulseproof.models.trees import TreeArrays, TreeWalk
 FEATURES = "features"
 
 
-def write_onnx(job: Job) -> Made:
+def write_onnx(job: ExportJob) -> MadeFile:
     """``onnx-fp32``. One target a class, every leaf adds its classes' values; the sum over trees is the score."""
     import onnx
 
@@ -36,7 +36,7 @@ def write_onnx(job: Job) -> Made:
     model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
     onnx.checker.check_model(model)
     onnx.save(model, job.out)
-    return Made()
+    return MadeFile()
 
 
 def _ensemble(arrays: TreeArrays) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _ensemble(arrays: TreeArrays) -> dict[str, Any]:
     }
 
 
-def write_tflite(job: Job) -> Made:
+def write_tflite(job: ExportJob) -> MadeFile:
     """``tflite-fp32``. All trees step down one level at a time: gather each tree's feature and threshold, compare,
     gather the next node. (Converted from torch, each gather brings a dozen operators that check its bounds.)"""
     from ai_edge_litert import schema_py_generated as schema
@@ -112,10 +112,10 @@ def write_tflite(job: Job) -> Made:
     graph.add("SUM", [leaves, axis], scores, total)
     graph.graph.outputs = [scores]
     graph.write(job.out)
-    return Made()
+    return MadeFile()
 
 
-def _parts(job: Job) -> tuple[Any, TreeArrays]:
+def _parts(job: ExportJob) -> tuple[Any, TreeArrays]:
     model = job.module
     assert isinstance(model, FeatureModel) and isinstance(model.head, TreeWalk)
     return model.features, model.head.arrays

@@ -16,10 +16,7 @@ from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.models.class_auc import class_warning
 from pulseproof.models.metrics import paper_cells, paper_table
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="markdown")
 
-
-@app.command()
 def train(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
     """Train every system of a study that is not trained yet; goes on where it was stopped.
 
@@ -36,7 +33,6 @@ def train(study: StudyOption, data: DataOption = None, build: BuildOption = None
         train_study(loaded, recordings, where)
 
 
-@app.command()
 def table(
     study: StudyOption,
     build: BuildOption = None,
@@ -71,7 +67,6 @@ def table(
                 say(warning)
 
 
-@app.command("list")
 def list_systems() -> None:
     """The built-in systems and their training defaults."""
     from pulseproof.models.systems import SYSTEMS
@@ -90,7 +85,6 @@ def list_systems() -> None:
     Terminal().print(drawn)
 
 
-@app.command()
 def layers(
     system: Annotated[str, typer.Argument(help="A built-in net: cnn, lstm or ecg-lens.")],
     leads: Annotated[int, typer.Option(help="Leads of the recording.")] = 12,

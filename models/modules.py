@@ -26,6 +26,7 @@ from pulseproof.core.scores import not_finite
 from pulseproof.core.study import ModelSpec
 from pulseproof.models.brought.checks import strange
 from pulseproof.models.systems import System, Task, import_callable
+from pulseproof.runtime.words import one_line
 
 TASK_NAMES = ("leads", "samples", "classes")
 CALLED = "a factory is called as factory(leads, samples, classes, **options) and returns a torch module"
@@ -52,7 +53,7 @@ def build_net(what: str, system: System, spec: ModelSpec, task: Task) -> nn.Modu
         with torch.no_grad():
             out = net.eval()(torch.zeros(2, len(task.leads), task.samples))
     except Exception as error:  # a user's own code may raise anything
-        raise InputError(f"{what}: cannot be built: {type(error).__name__}: {error}", mend) from None
+        raise InputError(f"{what}: cannot be built: {type(error).__name__}: {one_line(error)}", mend) from None
     if not isinstance(out, Tensor) or out.shape != (2, len(task.classes)):
         got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise InputError(
@@ -105,7 +106,9 @@ def gives_module(path: str, options: Mapping[str, Any]) -> bool:
     try:
         given = made(**options)
     except Exception as error:  # a user's own code may raise anything
-        raise InputError(f"{path}: cannot be called: {type(error).__name__}: {error}", CALLED_TRAINED) from None
+        raise InputError(
+            f"{path}: cannot be called: {type(error).__name__}: {one_line(error)}", CALLED_TRAINED
+        ) from None
     if not isinstance(given, nn.Module | BaseEstimator):
         raise InputError(
             f"{path}: gives a {type(given).__name__}, neither a torch module nor a scikit-learn estimator",
@@ -120,7 +123,7 @@ def load_weights(net: nn.Module, path: Path, what: str) -> None:
         given = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"{what}: not a readable .safetensors file ({error})",
+            f"{what}: not a readable .safetensors file ({one_line(error)})",
             "write it with safetensors.torch.save_file(model.state_dict(), path)",
         ) from None
     own = net.state_dict()
@@ -184,7 +187,7 @@ def check_net(net: nn.Module, what: str, signals: NDArray[np.float32], ids: Sequ
             together = net(x)
     except Exception as error:  # a user's own code may raise anything
         raise InputError(
-            f"{what}: does not score real recordings: {type(error).__name__}: {error}",
+            f"{what}: does not score real recordings: {type(error).__name__}: {one_line(error)}",
             "the module takes batches of any size (n, leads, samples)",
         ) from None
     named = not_finite(alone.reshape(len(alone), -1).numpy(), ids)

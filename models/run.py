@@ -43,8 +43,9 @@ from pulseproof.models.features import Features
 from pulseproof.models.metrics import best_thresholds, paper_row, specificity_thresholds
 from pulseproof.models.modules import build_net
 from pulseproof.models.systems import System, Task, resolve
-from pulseproof.models.train import Plan, fit_normalisation, scores_of, train_net
+from pulseproof.models.train import TrainingPlan, fit_normalisation, scores_of, train_net
 from pulseproof.runtime.files import read_json, write_json
+from pulseproof.runtime.words import one_line
 
 # Bump when the same settings would train another model for a reason that no digest of code sees (_code): it makes every
 # trained model of this kind stale.
@@ -235,7 +236,7 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         augment = spec.augment
         if augment.wavelet is None:
             augment = augment.model_copy(update={"wavelet": defaults.wavelet})
-        plan = Plan(
+        plan = TrainingPlan(
             epochs=spec.epochs or defaults.epochs,
             batch_size=spec.batch_size or defaults.batch_size,
             learning_rate=spec.learning_rate or defaults.learning_rate,
@@ -311,7 +312,9 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
             features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
             module = FeatureModel(features, head_of(load_estimator(folder / ESTIMATOR), alone=len(task.classes) == 1))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{folder}: not a readable trained model ({error})", "delete it and train again") from None
+        raise InputError(
+            f"{folder}: not a readable trained model ({one_line(error)})", "delete it and train again"
+        ) from None
     module.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)

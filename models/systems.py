@@ -21,6 +21,7 @@ from pulseproof.core.study import Kind, ModelSpec
 from pulseproof.models.built_in import decision_tree, logistic_regression, random_forest
 from pulseproof.models.nets import Cnn, EcgLens, Lstm
 from pulseproof.runtime.files import sha256_file
+from pulseproof.runtime.words import one_line
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def import_callable(path: str, what: str) -> tuple[Any, str | None]:
             raise TypeError(f"{attribute} is a {type(made).__name__}; name a function or class that returns the model")
     except Exception as error:  # a user's own module may raise anything
         raise InputError(
-            f"{what}: cannot import {path!r} ({error})",
+            f"{what}: cannot import {path!r} ({one_line(error)})",
             "give package.module:name of a callable that the current folder or the environment has",
         ) from None
     file = getattr(module, "__file__", None)

@@ -38,7 +38,7 @@ VALIDATION_RECORDS = 4000  # more than these are not needed to choose an epoch
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """All that decides how a net is trained. ``epoch_records``: recordings an
     epoch (None: all); ``balanced``: draw rare classes more often, see :func:`draw_weights`."""
 
@@ -68,7 +68,7 @@ def scores_of(
 def train_net(
     net: nn.Module,
     recordings: Recordings,
-    plan: Plan,
+    plan: TrainingPlan,
     checkpoint: Path,
     what: str,
     after_epoch: Callable[[int], None] = lambda epoch: None,
@@ -145,7 +145,7 @@ def _not_finite(
     )
 
 
-def _learning_rate(plan: Plan, done: float) -> float:
+def _learning_rate(plan: TrainingPlan, done: float) -> float:
     """Linear warm-up, then a cosine down to nothing; ``done`` is the share of all steps taken."""
     if done < WARM_UP:
         return plan.learning_rate * (0.05 + 0.95 * done / WARM_UP)

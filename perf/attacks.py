@@ -61,7 +61,7 @@ class Reached:
     the seconds of each round."""
 
     model: str
-    epsilon_mv: float
+    budget_mv: float
     attack: str
     scores: NDArray[np.float32]
     auc: float
@@ -69,32 +69,32 @@ class Reached:
 
 
 @dataclass(frozen=True)
-class Claim:
+class AttackClaim:
     """``"auc"``: at this budget the AUC that our default reaches, less that of the strongest referee, is at most
     ``bound``; ``"time"``: our default takes at most ``bound`` times as long as ART's PGD;
     ``"float32"``: as itself with all steps in float32, whatever the processor."""
 
     what: Literal["auc", "time", "float32"]
     bound: float
-    epsilon_mv: float | None = None
+    budget_mv: float | None = None
 
 
 CLAIMS = (
-    Claim("auc", 0.0, 0.005),
-    Claim("auc", -0.03, 0.01),
-    Claim("auc", -0.03, 0.02),
-    Claim("auc", 0.0, 0.05),
-    Claim("time", 0.5),
-    Claim("float32", 1.2),
+    AttackClaim("auc", 0.0, 0.005),
+    AttackClaim("auc", -0.03, 0.01),
+    AttackClaim("auc", -0.03, 0.02),
+    AttackClaim("auc", 0.0, 0.05),
+    AttackClaim("time", 0.5),
+    AttackClaim("float32", 1.2),
 )
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttackOutcome:
     """A claim about one net against one referee: the difference of AUC with its 95 % interval over patients, in pairs;
     or the median ratio of times with the lowest and the highest."""
 
-    claim: Claim
+    claim: AttackClaim
     model: str
     against: str
     found: Interval
@@ -130,7 +130,7 @@ class Ring:
 
         def attack(module: nn.Module, victims: Victims, limits: Limits) -> Tensor:
             scene = Scene(
-                epsilon_mv=limits.epsilon_mv,
+                budget_mv=limits.budget_mv,
                 step_mv=about.adc_step_mv,
                 fs_hz=about.fs_hz,
                 settings=settings,
@@ -145,11 +145,11 @@ class Ring:
 
         return attack
 
-    def judge(self, module: nn.Module, delta: Tensor, epsilon_mv: float) -> NDArray[np.float32]:
+    def judge(self, module: nn.Module, delta: Tensor, budget_mv: float) -> NDArray[np.float32]:
         """Scores (n, classes) of what a recorder would have kept of the disturbed recordings."""
         about = self.recordings.about
         recorder = Recorder(about.adc_step_mv, *about.adc_range)
-        steps = recorder.record(self.recordings.adc(self.rows), delta.numpy(), epsilon_mv)
+        steps = recorder.record(self.recordings.adc(self.rows), delta.numpy(), budget_mv)
         signals = torch.from_numpy(to_millivolts(steps, about.adc_step_mv))
         return clean_scores(module, Victims(signals, self.victims().labels)).numpy()
 
@@ -172,7 +172,7 @@ def measure_attacks(
     budgets_mv: Sequence[float] = BUDGETS_MV,
     records: int = RECORDS,
     rounds: int = ROUNDS,
-) -> tuple[list[Reached], list[Outcome]]:
+) -> tuple[list[Reached], list[AttackOutcome]]:
     """Attack at most ``records`` test recordings with everybody, once at every budget and ``rounds`` times at
     :data:`TIMED_MV`; and hold the claims.
 
@@ -190,68 +190,68 @@ def measure_attacks(
     return reached, [_outcome(ring, claim, one.name, reached) for one in trained for claim in _possible(budgets_mv)]
 
 
-def _possible(budgets_mv: Sequence[float]) -> list[Claim]:
-    return [claim for claim in CLAIMS if claim.epsilon_mv is None or claim.epsilon_mv in budgets_mv]
+def _possible(budgets_mv: Sequence[float]) -> list[AttackClaim]:
+    return [claim for claim in CLAIMS if claim.budget_mv is None or claim.budget_mv in budgets_mv]
 
 
-def _round(ring: Ring, trained: Trained, epsilon_mv: float, rounds: int) -> list[Reached]:
+def _round(ring: Ring, trained: Trained, budget_mv: float, rounds: int) -> list[Reached]:
     """Everybody in turn, ``rounds`` times, on one net at one budget."""
     attacks = {name: ring.ours(method) for name, method in OURS.items()}
     attacks |= {SINGLE: ring.ours(OURS[DEFAULT], "float32")} | dict(REFEREES)
     steps = {
-        name: _best_step(ring.few(TUNING, 0), trained.module, attack, epsilon_mv) for name, attack in REFEREES.items()
+        name: _best_step(ring.few(TUNING, 0), trained.module, attack, budget_mv) for name, attack in REFEREES.items()
     }
     small = ring.few(16, 16)
     for method in OURS.values():  # warm: what torch does once is nobody's time
-        small.ours(method)(trained.module, small.victims(), Limits(epsilon_mv, STEPS))
+        small.ours(method)(trained.module, small.victims(), Limits(budget_mv, STEPS))
     victims, seconds = ring.victims(), {name: list[float]() for name in attacks}
     deltas = {}
     for _ in range(rounds):
         for name, attack in attacks.items():
-            limits = Limits(epsilon_mv, STEPS, steps.get(name, 0.0))
+            limits = Limits(budget_mv, STEPS, steps.get(name, 0.0))
             begun = time.perf_counter()
             deltas[name] = attack(trained.module, victims, limits)
             seconds[name].append(time.perf_counter() - begun)
     made = []
     for name, delta in deltas.items():
-        scores = ring.judge(trained.module, delta, epsilon_mv)
-        made.append(Reached(trained.name, epsilon_mv, name, scores, ring.auc(scores), tuple(seconds[name])))
+        scores = ring.judge(trained.module, delta, budget_mv)
+        made.append(Reached(trained.name, budget_mv, name, scores, ring.auc(scores), tuple(seconds[name])))
     return made
 
 
-def _best_step(ring: Ring, module: nn.Module, attack: Attack, epsilon_mv: float) -> float:
+def _best_step(ring: Ring, module: nn.Module, attack: Attack, budget_mv: float) -> float:
     """The step, in budgets, with which a referee reaches the lower AUC."""
     aucs = [
-        ring.auc(ring.judge(module, attack(module, ring.victims(), Limits(epsilon_mv, STEPS, step)), epsilon_mv))
+        ring.auc(ring.judge(module, attack(module, ring.victims(), Limits(budget_mv, STEPS, step)), budget_mv))
         for step in STEP_CHOICES
     ]
     return STEP_CHOICES[int(np.argmin(aucs))]
 
 
-def _outcome(ring: Ring, claim: Claim, model: str, reached: Sequence[Reached]) -> Outcome:
-    here = [one for one in reached if one.model == model and claim.epsilon_mv in (None, one.epsilon_mv)]
+def _outcome(ring: Ring, claim: AttackClaim, model: str, reached: Sequence[Reached]) -> AttackOutcome:
+    here = [one for one in reached if one.model == model and claim.budget_mv in (None, one.budget_mv)]
     if claim.what != "auc":
         against = ART if claim.what == "time" else SINGLE
         ours, theirs = ([s for one in here if one.attack == name for s in one.seconds] for name in (DEFAULT, against))
         ratios = np.array(ours) / np.array(theirs)
-        return Outcome(
+        return AttackOutcome(
             claim, model, against, Interval(float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
         )
     (own,) = [one for one in here if one.attack == DEFAULT]
     strongest = min((one for one in here if one.attack in REFEREES), key=lambda one: one.auc)
     labels, patients = ring.recordings.labels[ring.rows], ring.recordings.patients[ring.rows]
-    return Outcome(claim, model, strongest.attack, difference(own.scores, strongest.scores, labels, patients))
+    return AttackOutcome(claim, model, strongest.attack, difference(own.scores, strongest.scores, labels, patients))
 
 
 def attacks_table(reached: Sequence[Reached]) -> Table:
     """What everybody reached, and in what time, for a terminal."""
     drawn = Table("net", "budget", "attack", "AUC", "time", "times ART PGD's")
-    of_art = {(one.model, one.epsilon_mv): np.array(one.seconds) for one in reached if one.attack == ART}
+    of_art = {(one.model, one.budget_mv): np.array(one.seconds) for one in reached if one.attack == ART}
     for one in reached:
-        ratio = np.median(np.array(one.seconds) / of_art[one.model, one.epsilon_mv])
+        ratio = np.median(np.array(one.seconds) / of_art[one.model, one.budget_mv])
         drawn.add_row(
             one.model,
-            f"{one.epsilon_mv:g} mV",
+            f"{one.budget_mv:g} mV",
             one.attack,
             f"{one.auc:.4f}",
             f"{np.median(one.seconds):.1f} s",
@@ -261,14 +261,14 @@ def attacks_table(reached: Sequence[Reached]) -> Table:
     return drawn
 
 
-def claims_table(outcomes: Sequence[Outcome]) -> Table:
+def claims_table(outcomes: Sequence[AttackOutcome]) -> Table:
     """The claims for a terminal."""
     drawn = Table("net", "what", "against", "found", "range", "at most", "held")
     for one in outcomes:
         sign, found = ("+.4f" if one.claim.what == "auc" else ".2f"), one.found
         drawn.add_row(
             one.model,
-            "time" if one.claim.what != "auc" else f"AUC at {one.claim.epsilon_mv:g} mV, difference",
+            "time" if one.claim.what != "auc" else f"AUC at {one.claim.budget_mv:g} mV, difference",
             one.against,
             f"{found.estimate:{sign}}",
             f"{found.low:{sign}} to {found.high:{sign}}",

@@ -19,7 +19,7 @@ from rich.table import Column, Table
 from pulseproof.core.console import follow
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import Study
-from pulseproof.export.manifest import Entry, load_manifest
+from pulseproof.export.manifest import ManifestEntry, load_manifest
 from pulseproof.runtime.engines import Engine, open_engine
 
 ROUNDS = 15
@@ -28,7 +28,7 @@ WARM_UP = 30
 
 
 @dataclass(frozen=True)
-class Claim:
+class FileClaim:
     """``artifact`` has at most ``bound`` times the ``what`` ("p50" or "bytes") of ``other``."""
 
     what: str
@@ -38,19 +38,19 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("p50", "ecg-lens/onnx-int8-static", "ecg-lens/onnx-fp32", 0.5),
-    Claim("p50", "ecg-lens/tflite-int8-static", "ecg-lens/onnx-fp32", 0.5),
-    Claim("p50", "lstm/tflite-fp32", "lstm/onnx-fp32", 5.0),
-    Claim("bytes", "ecg-lens/onnx-int8-static", "ecg-lens/onnx-fp32", 0.3),
-    Claim("bytes", "ecg-lens/tflite-int8-static", "ecg-lens/onnx-fp32", 0.3),
+    FileClaim("p50", "ecg-lens/onnx-int8-static", "ecg-lens/onnx-fp32", 0.5),
+    FileClaim("p50", "ecg-lens/tflite-int8-static", "ecg-lens/onnx-fp32", 0.5),
+    FileClaim("p50", "lstm/tflite-fp32", "lstm/onnx-fp32", 5.0),
+    FileClaim("bytes", "ecg-lens/onnx-int8-static", "ecg-lens/onnx-fp32", 0.3),
+    FileClaim("bytes", "ecg-lens/tflite-int8-static", "ecg-lens/onnx-fp32", 0.3),
 )
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileOutcome:
     """A claim with its median ratio, the lowest and highest one of the rounds, and the median of both sides."""
 
-    claim: Claim
+    claim: FileClaim
     ratio: float
     low: float
     high: float
@@ -62,7 +62,7 @@ class Outcome:
         return self.ratio <= self.claim.bound
 
 
-def measure(study: Study, build: Path, claims: Sequence[Claim] = CLAIMS, rounds: int = ROUNDS) -> list[Outcome]:
+def measure(study: Study, build: Path, claims: Sequence[FileClaim] = CLAIMS, rounds: int = ROUNDS) -> list[FileOutcome]:
     """Hold the claims on the files of a study, batch 1, one thread.
 
     Raises InputError when a file that a claim is about was not made.
@@ -77,7 +77,7 @@ def measure(study: Study, build: Path, claims: Sequence[Claim] = CLAIMS, rounds:
     return [_outcome(claim, latency if claim.what == "p50" else sizes) for claim in claims]
 
 
-def _file(study: Study, build: Path, entry: Entry) -> Path:
+def _file(study: Study, build: Path, entry: ManifestEntry) -> Path:
     return build / study.name / str(entry.file)
 
 
@@ -101,14 +101,14 @@ def alternate(engines: dict[str, Engine], rounds: int) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in medians.items()}
 
 
-def _outcome(claim: Claim, values: dict[str, np.ndarray]) -> Outcome:
+def _outcome(claim: FileClaim, values: dict[str, np.ndarray]) -> FileOutcome:
     artifact, other = values[claim.artifact], values[claim.other]
     ratios = artifact / other
     sides = float(np.median(artifact)), float(np.median(other))
-    return Outcome(claim, float(np.median(ratios)), float(ratios.min()), float(ratios.max()), *sides)
+    return FileOutcome(claim, float(np.median(ratios)), float(ratios.min()), float(ratios.max()), *sides)
 
 
-def perf_table(outcomes: Sequence[Outcome]) -> Table:
+def perf_table(outcomes: Sequence[FileOutcome]) -> Table:
     """The outcomes for a terminal."""
     names = [Column(name, overflow="fold") for name in ("artifact", "against")]
     drawn = Table("what", *names, "ratio", "range", "at most", "held")

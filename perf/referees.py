@@ -25,10 +25,10 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """``epsilon_mv``: the L-infinity budget. ``step``: the length of a step in budgets. ``random_start``: in the ball,
+    """``budget_mv``: the L-infinity budget. ``step``: the length of a step in budgets. ``random_start``: in the ball,
     otherwise at the clean recording."""
 
-    epsilon_mv: float
+    budget_mv: float
     steps: int = 20
     step: float = 0.25
     random_start: bool = True
@@ -70,7 +70,7 @@ def art_classifier(module: nn.Module, victims: Victims, kind: type[Any] | None =
 def art_fgsm(module: nn.Module, victims: Victims, limits: Limits) -> Tensor:
     """ART's FastGradientMethod, from the clean recording."""
     attack = _art("attacks.evasion").FastGradientMethod(
-        art_classifier(module, victims), eps=limits.epsilon_mv, batch_size=BATCH
+        art_classifier(module, victims), eps=limits.budget_mv, batch_size=BATCH
     )
     return _generated(attack, victims, victims.labels.numpy(), limits)
 
@@ -84,8 +84,8 @@ def art_pgd(module: nn.Module, victims: Victims, limits: Limits) -> Tensor:
     attack = _art("attacks.evasion.projected_gradient_descent").projected_gradient_descent_pytorch
     made = attack.ProjectedGradientDescentPyTorch(
         art_classifier(module, victims),
-        eps=limits.epsilon_mv,
-        eps_step=limits.step * limits.epsilon_mv,
+        eps=limits.budget_mv,
+        eps_step=limits.step * limits.budget_mv,
         max_iter=limits.steps,
         num_random_init=int(limits.random_start),
         batch_size=BATCH,
@@ -115,8 +115,8 @@ def art_apgd(module: nn.Module, victims: Victims, limits: Limits, first_step: fl
 
     made = _art("attacks.evasion").AutoProjectedGradientDescent(
         art_classifier(module, victims, Everybody),
-        eps=limits.epsilon_mv,
-        eps_step=first_step * limits.epsilon_mv,
+        eps=limits.budget_mv,
+        eps_step=first_step * limits.budget_mv,
         max_iter=limits.steps,
         nb_random_init=1,
         batch_size=BATCH,
@@ -144,7 +144,7 @@ def foolbox_pgd(module: nn.Module, victims: Victims, limits: Limits) -> Tensor:
 
             return loss
 
-    most = 2 * (float(victims.signals.abs().max()) + limits.epsilon_mv)
+    most = 2 * (float(victims.signals.abs().max()) + limits.budget_mv)
     wrapped = foolbox.PyTorchModel(module, bounds=(-most, most), device="cpu")
     attack = MultiLabel(rel_stepsize=limits.step, steps=limits.steps, random_start=limits.random_start)
     deltas = []
@@ -152,7 +152,7 @@ def foolbox_pgd(module: nn.Module, victims: Victims, limits: Limits) -> Tensor:
         torch.manual_seed(limits.seed)
         for _, some in victims.batches(BATCH):
             wrong = foolbox.criteria.Misclassification(some.labels)
-            deltas.append(attack.run(wrapped, some.signals, wrong, epsilon=limits.epsilon_mv) - some.signals)
+            deltas.append(attack.run(wrapped, some.signals, wrong, epsilon=limits.budget_mv) - some.signals)
     return torch.cat(deltas)
 
 
@@ -163,14 +163,14 @@ def plain_loop(module: nn.Module, victims: Victims, limits: Limits) -> Tensor:
     for _, some in victims.batches(BATCH):
         delta = torch.zeros_like(some.signals)
         if limits.random_start:
-            delta = limits.epsilon_mv * (2 * torch.rand(delta.shape, generator=generator) - 1)
+            delta = limits.budget_mv * (2 * torch.rand(delta.shape, generator=generator) - 1)
         for _ in range(limits.steps):
             delta.requires_grad_(True)
             scores = module(some.signals + delta)
             loss = nn.functional.binary_cross_entropy_with_logits(scores, some.labels)
             (gradient,) = torch.autograd.grad(loss, delta)
-            delta = delta.detach() + limits.step * limits.epsilon_mv * gradient.sign()
-            delta = delta.clamp(-limits.epsilon_mv, limits.epsilon_mv)
+            delta = delta.detach() + limits.step * limits.budget_mv * gradient.sign()
+            delta = delta.clamp(-limits.budget_mv, limits.budget_mv)
         deltas.append(delta)
     return torch.cat(deltas)
 

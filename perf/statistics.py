@@ -42,7 +42,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StatisticsOutcome:
     """One claim: its value, the lowest and highest of the rounds, the bound, and whether that is the least or the most
     that is allowed."""
 
@@ -58,7 +58,7 @@ class Outcome:
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
-def measure_statistics(size: Size | None = None, rounds: int = ROUNDS) -> list[Outcome]:
+def measure_statistics(size: Size | None = None, rounds: int = ROUNDS) -> list[StatisticsOutcome]:
     """Hold the three claims: seconds of a whole study, ratio to the loop, largest difference from it."""
     size = size or Size()
     rng = np.random.default_rng(1)
@@ -72,9 +72,13 @@ def measure_statistics(size: Size | None = None, rounds: int = ROUNDS) -> list[O
     seconds = _whole(labels, resamples, size, rng)
     shape = f"{size.artifacts} artifacts x {size.sets} sets, {size.resamples:,} resamples"
     return [
-        Outcome(f"seconds for {shape} of {size.recordings:,} recordings", seconds, seconds, seconds, SECONDS),
-        Outcome("times as fast as the loop", float(np.median(ratios)), min(ratios), max(ratios), RATIO, at_least=True),
-        Outcome("largest difference from the loop", max(differences), min(differences), max(differences), DIFFERENCE),
+        StatisticsOutcome(f"seconds for {shape} of {size.recordings:,} recordings", seconds, seconds, seconds, SECONDS),
+        StatisticsOutcome(
+            "times as fast as the loop", float(np.median(ratios)), min(ratios), max(ratios), RATIO, at_least=True
+        ),
+        StatisticsOutcome(
+            "largest difference from the loop", max(differences), min(differences), max(differences), DIFFERENCE
+        ),
     ]
 
 
@@ -118,7 +122,7 @@ def _whole(labels: NDArray[np.uint8], resamples: Resamples, size: Size, rng: np.
     return spent
 
 
-def statistics_table(outcomes: Sequence[Outcome]) -> Table:
+def statistics_table(outcomes: Sequence[StatisticsOutcome]) -> Table:
     """The outcomes for a terminal."""
     drawn = Table("what", "measured", "range", "bound", "held")
     for one in outcomes:

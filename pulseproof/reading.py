@@ -20,10 +20,8 @@ if TYPE_CHECKING:  # imported late where it is used: it brings scipy
     from pulseproof.report.numbers.evaluation import Evaluation
 
 Format = Literal["terminal", "json", "csv", "markdown"]
-app = typer.Typer()
 
 
-@app.command()
 def table(
     study: StudyOption,
     build: BuildOption = None,
@@ -53,7 +51,6 @@ def _print_classes(evaluation: Evaluation, format: Format) -> None:
         put((as_csv if format == "csv" else as_json)(class_aucs(evaluation)))
 
 
-@app.command()
 def machines(
     study: StudyOption,
     build: BuildOption = None,
@@ -73,10 +70,6 @@ def machines(
         put((as_csv if format == "csv" else as_markdown)(lines))
 
 
-app.command("arm", hidden=True)(machines)  # its name before there were emulated x86 cores
-
-
-@app.command("answers")
 def answers_command(
     study: StudyOption,
     build: BuildOption = None,
@@ -94,7 +87,6 @@ def answers_command(
     put((as_markdown if format == "markdown" else as_text)(found))
 
 
-@app.command()
 def gate(
     study: StudyOption,
     build: BuildOption = None,
@@ -154,7 +146,6 @@ def gate(
         raise NotHeldError(f"{len(failed)} of {len(checks)} checks do not hold")
 
 
-@app.command()
 def report(
     study: StudyOption,
     build: BuildOption = None,
@@ -185,7 +176,6 @@ def report(
     say(f"open {page}")
 
 
-@app.command()
 def docs(
     studies: Annotated[list[Path], typer.Argument(help="Studies that were exported or run.")],
     build: BuildOption = None,
@@ -210,9 +200,8 @@ def docs(
             fill(home / page, home)
 
 
-@app.command()
 def schema() -> None:
-    """Write the JSON schemas of the rows, of a device's result and of a bundle to docs/schema.
+    """Write the JSON schemas of the rows, a result, a bundle and a manifest to docs/schema.
 
     Example: `pulseproof schema`
     """

@@ -29,14 +29,8 @@ DeviceOption = Annotated[
 DevicesOption = Annotated[Path | None, typer.Option(help="A file of devices, as docs/raspberry-pi.md shows.")]
 OnlyOption = Annotated[list[str] | None, typer.Option(help="Only these artifacts, as 'cnn/*'.")]
 SetsOption = Annotated[list[str] | None, typer.Option(help="Only these signal sets, as 'clean'.")]
-app = typer.Typer(
-    help="Bundle a study, run it, and read the answer.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
 
 
-@app.command()
 def bundle(
     study: StudyOption,
     data: DataOption = None,
@@ -63,7 +57,6 @@ def bundle(
         _say_expected(where / loaded.name, carried_part(folder, asked)[1])
 
 
-@app.command()
 def take(
     archive: Annotated[Path, typer.Argument(help="The results.zip that a carried bundle left on a device.")],
     study: StudyOption,
@@ -85,7 +78,6 @@ def take(
     print_rows(loaded, where, "terminal")
 
 
-@app.command()
 def run(
     study: StudyOption,
     data: DataOption = None,

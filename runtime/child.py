@@ -1,9 +1,9 @@
 """The process that runs one artifact: nothing else is in its memory, and only it dies when the artifact is bad.
 
-In comes a :class:`~runtime.job.Job` as one line of JSON on standard input, which the runner keeps open for as long as
-it lives: at its end this process ends too, so that no orphan goes on measuring beside the next run. Out go the results,
-and one line of JSON a report on standard output: where it is (``at``), how far (``done`` recordings of this set), what
-was written (``written``), or why it stopped (``failed``).
+In comes a :class:`~runtime.job.ChildJob` as one line of JSON on standard input, which the runner keeps open for as long
+as it lives: at its end this process ends too, so that no orphan goes on measuring beside the next run. Out go the
+results, and one line of JSON a report on standard output: where it is (``at``), how far (``done`` recordings of this
+set), what was written (``written``), or why it stopped (``failed``).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pulseproof.runtime.condition.meters import energy, find_meter
 from pulseproof.runtime.condition.probe import condition, was_throttled
 from pulseproof.runtime.engines import Engine, EngineError, import_engine, open_engine
 from pulseproof.runtime.files import state_of
-from pulseproof.runtime.job import Job, load_job
-from pulseproof.runtime.wire.bundle import Recordings
-from pulseproof.runtime.wire.results import Wanted, write_failed, write_ok
+from pulseproof.runtime.job import ChildJob, load_job
+from pulseproof.runtime.wire.bundle import SetRecordings
+from pulseproof.runtime.wire.results import WantedResult, write_failed, write_ok
 from pulseproof.runtime.wire.untrusted import BundleError, array_of, read_plain
 from pulseproof.runtime.words import one_line
 
@@ -84,7 +84,7 @@ def main() -> int:
     return 0
 
 
-def run_job(job: Job, reporter: Reporter) -> None:
+def run_job(job: ChildJob, reporter: Reporter) -> None:
     """Open the artifact once, warm up, and make each wanted result: its times, or its counts of instructions."""
     held = affinity.hold(job.processors)  # before the engine starts threads
     before = condition()
@@ -100,7 +100,7 @@ def run_job(job: Job, reporter: Reporter) -> None:
         _measure(job, labels, reporter, {"affinity": held}, before)
 
 
-def _hold(job: Job, wanted: exact.Exact, reporter: Reporter) -> None:
+def _hold(job: ChildJob, wanted: exact.Exact, reporter: Reporter) -> None:
     """Hold the artifact against its exact arithmetic, and report what was found; nothing is written."""
     assert job.hold_on is not None
     recordings = _recordings(job, job.hold_on, reporter)
@@ -114,7 +114,7 @@ def _hold(job: Job, wanted: exact.Exact, reporter: Reporter) -> None:
     reporter.send(exact=found)
 
 
-def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
+def _count(job: ChildJob, labels: np.ndarray, reporter: Reporter) -> None:
     """Make the results on an emulated processor: scores and instructions, and nothing that a clock said."""
     engine, _ = _open(job, reporter)
     for number, one in enumerate(job.wanted):
@@ -131,7 +131,9 @@ def _count(job: Job, labels: np.ndarray, reporter: Reporter) -> None:
         _write(job, one, scores, labels, found, reporter)
 
 
-def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, Any], before: dict[str, Any]) -> None:
+def _measure(
+    job: ChildJob, labels: np.ndarray, reporter: Reporter, found: dict[str, Any], before: dict[str, Any]
+) -> None:
     """Make the results on a real processor. ``found``: what is known already; ``before``: the device's condition."""
     signals = job.wanted[0].signals.file if job.wanted else str((job.sustained or {})["signals"])
     first_set = _recordings(job, signals, reporter)
@@ -174,7 +176,7 @@ def _measure(job: Job, labels: np.ndarray, reporter: Reporter, found: dict[str, 
         _sustain(job, engine, reporter)
 
 
-def _steadily(job: Job, file: str, reporter: Reporter, use: Callable[[Path], Made]) -> Made:
+def _steadily(job: ChildJob, file: str, reporter: Reporter, use: Callable[[Path], Made]) -> Made:
     """What ``use`` makes of a file of the bundle, whose bytes are those that were hashed: one that was replaced or
     written to in between is hashed and used again. Engines open files by their path, and a copy in memory would count
     as the artifact's; so the state of the file is compared, before and after."""
@@ -186,7 +188,7 @@ def _steadily(job: Job, file: str, reporter: Reporter, use: Callable[[Path], Mad
     raise ValueError("it changes while it is read")
 
 
-def _open(job: Job, reporter: Reporter) -> tuple[Engine, float]:
+def _open(job: ChildJob, reporter: Reporter) -> tuple[Engine, float]:
     """The opened artifact, and the time of that in ms."""
 
     def opened(path: Path) -> tuple[Engine, float]:
@@ -202,11 +204,11 @@ def _labels(path: Path) -> np.ndarray:
     return array_of(read_plain(path, 1 << 50), path)
 
 
-def _recordings(job: Job, file: str, reporter: Reporter) -> Recordings:
-    return _steadily(job, file, reporter, lambda path: Recordings(path, job.adc_step_mv))
+def _recordings(job: ChildJob, file: str, reporter: Reporter) -> SetRecordings:
+    return _steadily(job, file, reporter, lambda path: SetRecordings(path, job.adc_step_mv))
 
 
-def _close(recordings: Recordings, job: Job, file: str, reporter: Reporter) -> None:
+def _close(recordings: SetRecordings, job: ChildJob, file: str, reporter: Reporter) -> None:
     """Close recordings whose file, where it was touched meanwhile, is hashed once more: their scores are not written
     when it is another one now."""
     touched = recordings.changed()
@@ -221,12 +223,12 @@ def _marks(floor: dict[str, Any], throttled: bool | str) -> list[str]:
     return [*marks, "noisy"] if floor["share"] > floor["limit"] else marks
 
 
-def _of_exactness(job: Job) -> list[str]:
+def _of_exactness(job: ChildJob) -> list[str]:
     """Why the scores are not those of the file."""
     return [job.held["mark"]] if job.held and job.held["mark"] else []
 
 
-def _energy(engine: Engine, recordings: Recordings, reporter: Reporter) -> dict[str, Any] | None:
+def _energy(engine: Engine, recordings: SetRecordings, reporter: Reporter) -> dict[str, Any] | None:
     meter = find_meter()
     if meter is None:
         return None
@@ -240,7 +242,7 @@ def _energy(engine: Engine, recordings: Recordings, reporter: Reporter) -> dict[
     return energy(meter, inference)
 
 
-def _sustain(job: Job, engine: Engine, reporter: Reporter) -> None:
+def _sustain(job: ChildJob, engine: Engine, reporter: Reporter) -> None:
     """Run the clean recordings for the minutes asked for, and write latency over time."""
     assert job.sustained is not None
     recordings = _recordings(job, job.sustained["signals"], reporter)
@@ -256,8 +258,8 @@ def _sustain(job: Job, engine: Engine, reporter: Reporter) -> None:
 
 
 def _write(
-    job: Job,
-    one: Wanted,
+    job: ChildJob,
+    one: WantedResult,
     scores: np.ndarray,
     labels: np.ndarray,
     measured: dict[str, Any],

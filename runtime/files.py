@@ -19,6 +19,8 @@ from typing import IO, Any, Iterator
 
 import numpy as np
 
+from pulseproof.runtime.words import one_line
+
 ROOM = 1 << 20  # bytes: a disk with less is full for whoever failed to write there
 
 
@@ -107,7 +109,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error})") from None
+        raise ValueError(f"{path}: not readable as JSON ({one_line(error)})") from None
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -122,7 +124,7 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable .npy array ({error})") from None
+        raise ValueError(f"{path}: not a readable .npy array ({one_line(error)})") from None
 
 
 def sha256_file(path: Path) -> str:

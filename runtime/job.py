@@ -1,4 +1,4 @@
-"""What one artifact's process is to do, as the runner tells it: a :class:`Job`, one line of JSON.
+"""What one artifact's process is to do, as the runner tells it: a :class:`ChildJob`, one line of JSON.
 
 In come the bundle's and the run's choices; out comes a line, and out of the line the same job again.
 """
@@ -14,11 +14,11 @@ from typing import Any
 from pulseproof.runtime.condition.noise import LIMIT
 from pulseproof.runtime.exact import Exact
 from pulseproof.runtime.wire.bundle import RunRules, SignalSet
-from pulseproof.runtime.wire.results import Wanted
+from pulseproof.runtime.wire.results import WantedResult
 
 
 @dataclass(frozen=True)
-class Job:
+class ChildJob:
     """What one child does: open ``artifact`` and make the ``wanted`` results, in this order.
 
     ``root`` is the bundle, whose files of signals the child asks for before it opens them; ``n`` how many recordings of
@@ -33,7 +33,7 @@ class Job:
     adc_step_mv: float
     n: int
     rules: RunRules
-    wanted: list[Wanted]
+    wanted: list[WantedResult]
     processors: list[int] | None = None  # to which the process is held
     noise_limit: float = LIMIT
     counted: bool = False  # instructions instead of times, on an emulated processor
@@ -49,16 +49,18 @@ class Job:
         return str(self.artifact.relative_to(self.root))
 
 
-def dump_job(job: Job) -> str:
+def dump_job(job: ChildJob) -> str:
     """A job as one line of JSON."""
     return json.dumps(asdict(job), default=os.fspath)
 
 
-def load_job(line: str) -> Job:
+def load_job(line: str) -> ChildJob:
     """The job that :func:`dump_job` wrote."""
     fields = json.loads(line)
-    fields["wanted"] = [Wanted(Path(one["json"]), SignalSet(**one["signals"]), one["head"]) for one in fields["wanted"]]
-    return Job(
+    fields["wanted"] = [
+        WantedResult(Path(one["json"]), SignalSet(**one["signals"]), one["head"]) for one in fields["wanted"]
+    ]
+    return ChildJob(
         **{
             **fields,
             "root": Path(fields["root"]),

@@ -19,13 +19,13 @@ from pulseproof.runtime.emulation import EVIDENCE as EMULATED
 from pulseproof.runtime.engines import ENGINES, available_engines
 from pulseproof.runtime.exact import Exact
 from pulseproof.runtime.files import read_json
-from pulseproof.runtime.job import Job
+from pulseproof.runtime.job import ChildJob
 from pulseproof.runtime.progress import Progress
 from pulseproof.runtime.supervise import run_child
 from pulseproof.runtime.version import runner_sha256
 from pulseproof.runtime.wire.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
 from pulseproof.runtime.wire.outfolder import UsageError, locked, noted
-from pulseproof.runtime.wire.results import Wanted, read_good, sweep, wanted, write_failed
+from pulseproof.runtime.wire.results import WantedResult, read_good, sweep, wanted, write_failed
 
 Named = TypeVar("Named", Artifact, SignalSet)
 
@@ -47,7 +47,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """One run: ``n`` recordings of each set, under ``rules``, into ``out``; ``device`` and ``runner`` as a result holds
     them."""
 
@@ -74,7 +74,7 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
     bundle = open_bundle(folder, hashed=False)
     artifacts = _chosen(bundle.artifacts, options.only, "--only")
     signals = sorted(_chosen(bundle.signals, options.sets, "--sets"), key=lambda one: not one.clean)
-    plan = Plan(
+    plan = RunPlan(
         bundle=bundle,
         out=Path(out).resolve(),
         n=min(bundle.n, options.limit or bundle.n),
@@ -109,12 +109,12 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
     return failures
 
 
-def _missing(plan: Plan, artifact: Artifact, signals: list[SignalSet]) -> list[Wanted]:
+def _missing(plan: RunPlan, artifact: Artifact, signals: list[SignalSet]) -> list[WantedResult]:
     """The results of one artifact that are not there, or no longer good."""
     return [one for one in _asked(plan, artifact, signals) if read_good(one) is None]
 
 
-def _asked(plan: Plan, artifact: Artifact, signals: list[SignalSet]) -> list[Wanted]:
+def _asked(plan: RunPlan, artifact: Artifact, signals: list[SignalSet]) -> list[WantedResult]:
     """What the results of one artifact are to be."""
     name, version = _engine_for(artifact)
     engine = {"name": name, "version": version, "threads": plan.rules.threads}
@@ -123,7 +123,7 @@ def _asked(plan: Plan, artifact: Artifact, signals: list[SignalSet]) -> list[Wan
     return [wanted(plan.out, plan.bundle, artifact, one, **about) for one in signals]
 
 
-def _sustained(plan: Plan, artifact: Artifact) -> dict[str, Any] | None:
+def _sustained(plan: RunPlan, artifact: Artifact) -> dict[str, Any] | None:
     """Where the artifact's latency over time goes (``json``, ``head``) and on which ``signals``; None when none is
     asked for, or it is there."""
     clean = [one for one in plan.bundle.signals if one.clean and one.is_for(artifact)]
@@ -163,9 +163,9 @@ def _no_engine(artifact: Artifact) -> str:
 
 
 def _run_artifact(
-    plan: Plan,
+    plan: RunPlan,
     artifact: Artifact,
-    missing: list[Wanted],
+    missing: list[WantedResult],
     long: dict[str, Any] | None,
     progress: Progress,
     lock: int,
@@ -195,7 +195,7 @@ def _run_artifact(
         reason: str | None = _no_engine(artifact)
     else:
         bundle.check([artifact.file])
-        job = Job(
+        job = ChildJob(
             root=bundle.root,
             artifact=bundle.root / artifact.file,
             engine=engine,
@@ -231,7 +231,7 @@ def _run_artifact(
     return failed
 
 
-def _held(plan: Plan, job: Job, exact: Exact, progress: Progress, lock: int) -> dict[str, Any]:
+def _held(plan: RunPlan, job: ChildJob, exact: Exact, progress: Progress, lock: int) -> dict[str, Any]:
     """What is found of an artifact's exactness, in a process of its own. One that dies of it costs this alone:
     ``reason`` says then why nothing was found."""
     clean = next((one for one in plan.bundle.signals if one.clean), plan.bundle.signals[0])
@@ -252,7 +252,7 @@ def _held(plan: Plan, job: Job, exact: Exact, progress: Progress, lock: int) -> 
     return {**found, "reason": None}
 
 
-def _outcome(missing: list[Wanted], failed: int, seconds: float) -> str:
+def _outcome(missing: list[WantedResult], failed: int, seconds: float) -> str:
     """One artifact in half a line: the first failure's reason, or AUC and median latency (or count of instructions) of
     the first set; nothing when nothing was missing."""
     results = [read_json(one.json) for one in missing]

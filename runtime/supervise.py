@@ -1,6 +1,6 @@
 """Start the process of one artifact, watch it, and say what became of it.
 
-In comes a :class:`~runtime.job.Job`; out come its reports, one by one, and at the end the reason why it failed, or
+In comes a :class:`~runtime.job.ChildJob`; out come its reports, one by one, and at the end the reason why it failed, or
 None. A crash, a hang and a kill by the system are all ordinary endings here: the next artifact goes on.
 """
 
@@ -19,7 +19,7 @@ from typing import IO, Any, Callable
 
 from pulseproof.runtime.condition.probe import oom_kills
 from pulseproof.runtime.emulation import python_command
-from pulseproof.runtime.job import Job, dump_job
+from pulseproof.runtime.job import ChildJob, dump_job
 from pulseproof.runtime.version import home
 from pulseproof.runtime.words import one_line
 
@@ -31,7 +31,7 @@ THREAD_VARIABLES = (
 
 
 def run_child(
-    job: Job, out: Path, time_limit_s: float, on_report: Callable[[dict[str, Any]], object], lock: int
+    job: ChildJob, out: Path, time_limit_s: float, on_report: Callable[[dict[str, Any]], object], lock: int
 ) -> str | None:
     """Run one job in a process of its own; return None, or the reason why it did not do all of it.
 
@@ -76,7 +76,7 @@ def own_command() -> tuple[list[str], Path]:
 
 
 def _watch(
-    process: subprocess.Popen[bytes], job: Job, time_limit_s: float, on_report: Callable[[dict[str, Any]], object]
+    process: subprocess.Popen[bytes], job: ChildJob, time_limit_s: float, on_report: Callable[[dict[str, Any]], object]
 ) -> str | None:
     """Follow the reports to the end of the process; return the reason it gave, or why it had to be killed."""
     assert process.stdin is not None and process.stdout is not None

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pulseproof.twins.program import Run, Step
+from pulseproof.twins.program import GraphStep, Run
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class _Walk:
     """Back from the scores. ``makers``: the step that gives each value; ``added``: the steps of what stands before the
     ends, under names of their own, for a value may have other users; ``found``: the names of the ends."""
 
-    makers: Mapping[str, Step]
+    makers: Mapping[str, GraphStep]
     constants: Mapping[str, Tensor]
-    added: list[Step]
+    added: list[GraphStep]
     found: list[str]
 
     def before(self, name: str) -> str:
@@ -107,7 +107,7 @@ class _Walk:
             self.found.append("minus")
         return self._add(name, _follows(sign), (inner,))
 
-    def _sign(self, step: Step, at: int) -> int:
+    def _sign(self, step: GraphStep, at: int) -> int:
         """1 where the result of a step rises with its input ``at``, -1 where it falls, 0 where neither is sure."""
         if step.kind in INCREASING:
             return 1 if at == 0 else 0
@@ -119,7 +119,7 @@ class _Walk:
         return int(torch.sign(other.reshape(()))) if sign is None else sign
 
     def _add(self, name: str, run: Run, inputs: tuple[str, ...]) -> str:
-        added = Step(run, inputs, (f"before {name}",))
+        added = GraphStep(run, inputs, (f"before {name}",))
         self.added.append(added)
         return added.outputs[0]
 
@@ -129,8 +129,8 @@ def _follows(sign: int) -> Run:
 
 
 def before_ends(
-    steps: Sequence[Step], constants: Mapping[str, Tensor], scores: str
-) -> tuple[list[Step], str, tuple[str, ...]] | None:
+    steps: Sequence[GraphStep], constants: Mapping[str, Tensor], scores: str
+) -> tuple[list[GraphStep], str, tuple[str, ...]] | None:
     """The steps and some more, the name of what then stands for ``scores``, and the ends that are left out (in the
     order of their columns); None where the graph ends in none."""
     walk = _Walk({name: step for step in steps for name in step.outputs}, constants, [], [])

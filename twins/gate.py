@@ -22,6 +22,7 @@ from pulseproof.core import engines
 from pulseproof.core.errors import InputError
 from pulseproof.runtime.auc import macro_auc
 from pulseproof.runtime.engines import EngineError
+from pulseproof.runtime.words import one_line
 from pulseproof.twins.exact import FLOAT_STEP, SLACK, STEPS, Exactness, apart, beyond, compare, unit_of
 from pulseproof.twins.program import Twin
 
@@ -92,7 +93,7 @@ def check(
         try:
             scores = engines.score(path, signals, engine)
         except EngineError as error:
-            raise InputError(f"{path}: {engine} does not run it ({error})", "export it again") from None
+            raise InputError(f"{path}: {engine} does not run it ({one_line(error)})", "export it again") from None
     own = scores_of(twin, signals)
     unit = unit_of(twin.output_step, scores)
     exact = _exact(twin, path, signals, scores, engine) if beyond(own, scores, unit) else None

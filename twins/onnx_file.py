@@ -20,7 +20,7 @@ from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.twins.errors import NotCoveredError
 from pulseproof.twins.onnx_node import Node
 from pulseproof.twins.onnx_operators import OPERATORS
-from pulseproof.twins.program import Step, Twin, try_out
+from pulseproof.twins.program import GraphStep, Twin, try_out
 
 if TYPE_CHECKING:
     import onnx
@@ -69,7 +69,7 @@ def _signal(path: Path, graph: onnx.GraphProto) -> tuple[str, tuple[int, int]]:
 
 def _steps(
     graph: onnx.GraphProto, constants: dict[str, Tensor], entry: str, shape: tuple[int, int], masked: bool
-) -> list[Step]:
+) -> list[GraphStep]:
     """The steps that depend on the signal. What depends on none is computed and put among the constants."""
     values: dict[str, Tensor] = {**constants, entry: torch.zeros(1, *shape)}
     steps = []
@@ -78,7 +78,7 @@ def _steps(
             if proto.domain not in ("", "ai.onnx") or proto.op_type not in OPERATORS:
                 raise NotCoveredError(f"operator {proto.op_type} ({proto.name or proto.output[0]}) is not covered")
             node = Node(proto, constants, values, masked)
-            step = Step(OPERATORS[proto.op_type](node), tuple(proto.input), tuple(proto.output), proto.op_type)
+            step = GraphStep(OPERATORS[proto.op_type](node), tuple(proto.input), tuple(proto.output), proto.op_type)
             try_out(step, values)
             # A shape is known before the signal is.
             if proto.op_type == "Shape" or all(name in constants for name in proto.input if name):

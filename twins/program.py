@@ -21,7 +21,7 @@ Run = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
-class Step:
+class GraphStep:
     """``run`` takes the tensors named by ``inputs`` (None where one is left out) and gives those of ``outputs``.
     ``kind``: the operator's name in its format."""
 
@@ -31,14 +31,14 @@ class Step:
     kind: str = ""
 
 
-def perform(step: Step, values: dict[str, Tensor]) -> None:
+def perform(step: GraphStep, values: dict[str, Tensor]) -> None:
     """Run one step: its results are put among the values."""
     results = step.run(*(values[name] if name else None for name in step.inputs))
     results = results if isinstance(results, tuple) else (results,)
     values.update((name, result) for name, result in zip(step.outputs, results, strict=False) if name)
 
 
-def try_out(step: Step, values: dict[str, Tensor]) -> None:
+def try_out(step: GraphStep, values: dict[str, Tensor]) -> None:
     """Run one step while its file is read. Raises NotCoveredError where it gives more than an attack has room for."""
     perform(step, values)
     large = max((values[name].numel() for name in step.outputs if name in values), default=0)
@@ -55,7 +55,7 @@ class Twin(nn.Module):
 
     def __init__(
         self,
-        steps: Sequence[Step],
+        steps: Sequence[GraphStep],
         constants: Mapping[str, Tensor],
         ends: tuple[str, str],
         shape: tuple[int, int],
@@ -103,7 +103,7 @@ class Twin(nn.Module):
         return values[self._exit].squeeze(0)
 
 
-def _needed(steps: Sequence[Step], end: str) -> list[Step]:
+def _needed(steps: Sequence[GraphStep], end: str) -> list[GraphStep]:
     """The steps on which a value depends, in their order."""
     wanted, kept = {end}, []
     for step in reversed(steps):

@@ -23,7 +23,7 @@ from torch import Tensor
 from pulseproof.core.errors import InputError
 from pulseproof.export.tflite.flatbuffer import TYPES, Graph
 from pulseproof.twins.errors import NotCoveredError
-from pulseproof.twins.program import Run, Step, Twin, perform, try_out
+from pulseproof.twins.program import GraphStep, Run, Twin, perform, try_out
 from pulseproof.twins.rounding import rounded
 
 KINDS = {code: dtype for dtype, code in TYPES.items()}
@@ -158,14 +158,14 @@ def read(path: Path, masked: bool = True) -> Twin:
 
 def _steps(
     reading: _Reading, operators: dict[str, Callable[[Operator], Run]]
-) -> tuple[list[Step], tuple[int, int], tuple[str, str]]:
+) -> tuple[list[GraphStep], tuple[int, int], tuple[str, str]]:
     """The steps that depend on the signal, the shape (leads, samples) of it, and the names of both ends."""
     graph = reading.graph
     entry, end = int(graph.graph.inputs[0]), int(graph.graph.outputs[0])
     if len(reading.meanings[entry].shape) != 3:
         raise NotCoveredError(f"an input {reading.meanings[entry].shape}: a twin takes (1, leads, samples)")
     _, leads, samples = reading.meanings[entry].shape
-    first = Step(_enter(reading.meanings[entry], reading.masked), ("signal",), (str(entry),))
+    first = GraphStep(_enter(reading.meanings[entry], reading.masked), ("signal",), (str(entry),))
     values = {**reading.constants, "signal": torch.zeros(1, leads, samples)}
     steps = [first]
     with torch.no_grad():
@@ -175,13 +175,13 @@ def _steps(
                 raise NotCoveredError(f"operator {kind} ({graph.name(int(raw.outputs[0]))}) is not covered")
             operator = Operator(kind, raw, reading)
             names = tuple(str(at) if at >= 0 else "" for at in operator.inputs)
-            step = Step(operators[kind](operator), names, tuple(map(str, operator.outputs)), kind)
+            step = GraphStep(operators[kind](operator), names, tuple(map(str, operator.outputs)), kind)
             try_out(step, values)
             if all(name in reading.constants for name in names if name):
                 reading.constants.update((name, values[name]) for name in step.outputs)
             else:
                 steps.append(step)
-    steps.append(Step(_leave(reading.meanings[end]), (str(end),), ("scores",), "DEQUANTIZE"))
+    steps.append(GraphStep(_leave(reading.meanings[end]), (str(end),), ("scores",), "DEQUANTIZE"))
     return steps, (leads, samples), ("signal", "scores")
 
 

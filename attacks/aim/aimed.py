@@ -58,7 +58,7 @@ class Aimed:
                 _in_half_the_steps(self._attack(model, scene)),
                 model,
                 scene.references,
-                scene.epsilon_mv,
+                scene.budget_mv,
                 generator,
                 scene.settings.temperature,
                 scene.prevalence,
@@ -78,7 +78,7 @@ class Aimed:
         assert isinstance(model, nn.Module)
         objective = objective_of(self.aim, prepared, scene.settings.temperature)
         attack = self._attack(model, scene)
-        (delta,) = attack(model, victims, [objective], [scene.epsilon_mv], generator)
+        (delta,) = attack(model, victims, [objective], [scene.budget_mv], generator)
         return Perturbed(delta, {"no_gradient": prepared["no_gradient"].expand(len(victims))})
 
     def _attack(self, model: nn.Module, scene: Scene) -> Attack:

@@ -38,13 +38,13 @@ class Ball:
             return delta.abs().amax(dim=(1, 2))
         return _rms(delta) if self.norm == "l2" else delta.abs().mean(dim=(1, 2))
 
-    def project(self, delta: Tensor, epsilon_mv: float) -> Tensor:
+    def project(self, delta: Tensor, budget_mv: float) -> Tensor:
         """The nearest perturbation inside the ball."""
         if self.norm == "linf":
-            return delta.clamp(-epsilon_mv, epsilon_mv)
+            return delta.clamp(-budget_mv, budget_mv)
         if self.norm == "l2":
-            return delta * (epsilon_mv / _rms(delta).clamp_min(epsilon_mv)).reshape(-1, 1, 1)
-        return _into_l1(delta, epsilon_mv * delta[0].numel()) if len(delta) else delta
+            return delta * (budget_mv / _rms(delta).clamp_min(budget_mv)).reshape(-1, 1, 1)
+        return _into_l1(delta, budget_mv * delta[0].numel()) if len(delta) else delta
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The perturbation of size 1 mV along which a linear objective with this gradient grows most; in the L1 ball,
@@ -62,16 +62,16 @@ class Ball:
         step = torch.zeros_like(flat).scatter(1, places, flat.gather(1, places).sign() * flat.shape[1] / changed)
         return step.reshape(gradient.shape)
 
-    def random(self, like: Tensor, epsilon_mv: float, generator: torch.Generator) -> Tensor:
+    def random(self, like: Tensor, budget_mv: float, generator: torch.Generator) -> Tensor:
         """A random perturbation of the shape of ``like``: uniform in the L-infinity ball, on the surface of the L2 and
         of the L1 ball."""
         if self.norm == "linf":
-            return epsilon_mv * (2 * torch.rand(like.shape, generator=generator, dtype=like.dtype) - 1)
+            return budget_mv * (2 * torch.rand(like.shape, generator=generator, dtype=like.dtype) - 1)
         drawn = torch.randn(like.shape, generator=generator, dtype=like.dtype)
         if self.norm == "l2":
-            return epsilon_mv * self.steepest(drawn)
+            return budget_mv * self.steepest(drawn)
         height = torch.empty_like(drawn).exponential_(generator=generator)
-        return epsilon_mv * drawn.sign() * height / height.mean(dim=(1, 2), keepdim=True)
+        return budget_mv * drawn.sign() * height / height.mean(dim=(1, 2), keepdim=True)
 
 
 LINF, L2, L1 = Ball("linf"), Ball("l2"), Ball("l1")

@@ -1,10 +1,10 @@
 """Whether the steps of an attack are taken in bfloat16: only where this processor is faster so, and the net bears it.
 
-In: what a method is given as its source, validation recordings. Out: a :class:`Chosen`. A processor without bfloat16
-instructions computes in it all the same, twelve times slower than in float32 (AVX2 without AVX512-BF16 or AMX), so a
-probe of a second at most times both, on the very net. And a net in half precision is a copy like any other: it is held
-against itself on recordings (:mod:`models.held`), its scores and the direction of its gradient. Only the steps are
-taken so: signal, objective and ball stay in float32, and what was made is judged in float32.
+In: what a method is given as its source, validation recordings. Out: a :class:`ChosenPrecision`. A processor without
+bfloat16 instructions computes in it all the same, twelve times slower than in float32 (AVX2 without AVX512-BF16 or
+AMX), so a probe of a second at most times both, on the very net. And a net in half precision is a copy like any other:
+it is held against itself on recordings (:mod:`models.held`), its scores and the direction of its gradient. Only the
+steps are taken so: signal, objective and ball stay in float32, and what was made is judged in float32.
 
 The driver of the grid asks once a source; the answer travels with the jobs and stands in their inputs, so that every
 worker, on whatever machine, makes the same bytes.
@@ -45,7 +45,7 @@ Timed = Callable[[int, bool], float]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenPrecision:
     """``reason``: why it is not bfloat16, one sentence; None where it is, or where nobody would take it."""
 
     precision: Precision
@@ -67,21 +67,21 @@ def is_convolutional(module: nn.Module) -> bool:
     )
 
 
-def choose(module: nn.Module, references: Victims, pinned: bool = False, timed: Timed | None = None) -> Chosen:
+def choose(module: nn.Module, references: Victims, pinned: bool = False, timed: Timed | None = None) -> ChosenPrecision:
     """The precision of steps on this source, here. ``pinned``: bfloat16 was asked for, and speed is not looked at.
     ``timed``: for tests that are another processor.
 
     Raises NoGradientError when no gradient reaches the signal.
     """
     if not is_convolutional(module):
-        return Chosen("float32")
+        return ChosenPrecision("float32")
     try:
         if not pinned and not is_faster(timed or _timed(module, references), len(references)):
-            return Chosen("float32", "bfloat16 is not faster on this processor")
+            return ChosenPrecision("float32", "bfloat16 is not faster on this processor")
     except RuntimeError as error:  # an operator that torch has no bfloat16 for here
-        return Chosen("float32", f"in bfloat16 it does not run here ({' '.join(str(error).split())[:120]})")
+        return ChosenPrecision("float32", f"in bfloat16 it does not run here ({' '.join(str(error).split())[:120]})")
     reason = half_differs(module, references)
-    return Chosen("bfloat16") if reason is None else Chosen("float32", f"in bfloat16 {reason}")
+    return ChosenPrecision("bfloat16") if reason is None else ChosenPrecision("float32", f"in bfloat16 {reason}")
 
 
 def is_faster(timed: Timed, most: int, seconds: float = SECONDS) -> bool:

@@ -24,15 +24,15 @@ class Recorder:
     lowest: int
     highest: int
 
-    def budget_steps(self, epsilon_mv: float) -> int:
-        """The largest whole number of steps within ``epsilon_mv``; 0 means that the budget cannot be recorded."""
-        return int(np.floor(epsilon_mv / self.step_mv * (1 + 1e-9) + 1e-9))
+    def budget_steps(self, budget_mv: float) -> int:
+        """The largest whole number of steps within ``budget_mv``; 0 means that the budget cannot be recorded."""
+        return int(np.floor(budget_mv / self.step_mv * (1 + 1e-9) + 1e-9))
 
     def record(
         self,
         clean: Steps,
         delta_mv: NDArray[np.float32],
-        epsilon_mv: float,
+        budget_mv: float,
         norm: Norm = "linf",
         bounded: bool = True,
     ) -> Steps:
@@ -51,12 +51,12 @@ class Recorder:
         exact = delta_mv / np.float32(self.step_mv)
         steps = np.rint(exact).astype(np.int32)
         if bounded and norm == "linf":
-            most = self.budget_steps(epsilon_mv)
+            most = self.budget_steps(budget_mv)
             steps = np.clip(steps, -most, most)
         elif bounded and norm == "l2":
-            steps = _within_energy(steps, exact, (epsilon_mv / self.step_mv) ** 2 * steps[0].size)
+            steps = _within_energy(steps, exact, (budget_mv / self.step_mv) ** 2 * steps[0].size)
         elif bounded:
-            steps = _within_total(steps, exact, epsilon_mv / self.step_mv * steps[0].size)
+            steps = _within_total(steps, exact, budget_mv / self.step_mv * steps[0].size)
         wide = clean.astype(np.int32)
         low, high = np.minimum(wide, self.lowest), np.maximum(wide, self.highest)
         return np.clip(wide + steps, low, high).astype(np.int16)

@@ -32,7 +32,7 @@ def auc_objective(
     attack: Attack,
     module: nn.Module,
     references: Victims,
-    epsilon_mv: float,
+    budget_mv: float,
     generator: torch.Generator,
     temperature: float = TEMPERATURE,
     prevalence: Tensor | None = None,
@@ -53,7 +53,7 @@ def auc_objective(
         module,
         references,
         [against_themselves],
-        [epsilon_mv],
+        [budget_mv],
         generator,
         watch=lambda progress, scores: walked.append(scores),
     )

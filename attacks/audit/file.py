@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pulseproof.attacks.aim.ball import BallNorm
 from pulseproof.attacks.audit.flags import Flag
-from pulseproof.attacks.audit.measured import Again, Kind, Measured
+from pulseproof.attacks.audit.measured import Again, Kind, MeasuredTarget
 from pulseproof.core.errors import InputError
 from pulseproof.core.statistics import percentiles
 from pulseproof.core.study import Study
@@ -28,7 +28,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Cell(_Frozen):
+class CellEntry(_Frozen):
     """Macro AUC of ``target`` on one signal set, with its 95 % interval over patients (null: it has none). ``norm``:
     the ball that bounds the set, null where none does."""
 
@@ -99,7 +99,7 @@ class Audit(_Frozen):
     resamples: int
     sets: dict[str, str]
     engines: dict[str, str]
-    cells: tuple[Cell, ...]
+    cells: tuple[CellEntry, ...]
     rechecks: tuple[RecheckEntry, ...]
     twins: tuple[TwinEntry, ...] = ()
     flags: tuple[FlagEntry, ...]
@@ -125,10 +125,10 @@ def read_audit(path: Path) -> Audit:
         raise InputError(f"{path}: not a readable audit ({problem})", "make it again: pulseproof audit") from None
 
 
-def cell_of(measured: Measured) -> Cell:
+def cell_of(measured: MeasuredTarget) -> CellEntry:
     """A measured row as the file has it."""
     row, (low, high) = measured.row, measured.interval
-    return Cell(
+    return CellEntry(
         target=row.target,
         source=row.source,
         method=row.method or "",

@@ -1,6 +1,6 @@
 """Is the attack behind a robustness number worth believing? Plain comparisons of measured rows, each with a name.
 
-In: what every target scored on every signal set (:class:`Measured`), and what the audit ran again. Out: a list of
+In: what every target scored on every signal set (:class:`MeasuredTarget`), and what the audit ran again. Out: a list of
 :class:`Flag`, each a sentence about one row. In the spirit of AutoAttack's ``checks.py`` (Croce and Hein 2020),
 RobustBench's ``unreliable`` and "Obfuscated gradients give a false sense of security" (Athalye et al. 2018): a flag
 does not say that a model is weak or strong, it says that its number must not be believed as it stands.
@@ -24,7 +24,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pulseproof.attacks.aim.saturation import SATURATED, at_the_ends
-from pulseproof.attacks.audit.measured import Again, Measured, Row, below
+from pulseproof.attacks.audit.measured import Again, FlagSubject, MeasuredTarget, below
 
 # An attacked AUC has no floor at .5: the attacker turns the order round. Whoever may change everything takes it to 0.
 COLLAPSE = 0.1
@@ -40,11 +40,11 @@ class Flag:
 
     name: str
     sentence: str
-    row: Row
+    row: FlagSubject
 
 
 def find_flags(
-    rows: Sequence[Measured],
+    rows: Sequence[MeasuredTarget],
     again: Sequence[Again] = (),
     twins: Mapping[str, str] | None = None,
     partial: Collection[tuple[str, float]] = (),
@@ -70,7 +70,9 @@ def find_flags(
         *other_objective_stronger(again),
     ]
     return found + [
-        Flag("twin-differs", f"the twin of {file} does not compute what the file does: {reason}", Row(file, file))
+        Flag(
+            "twin-differs", f"the twin of {file} does not compute what the file does: {reason}", FlagSubject(file, file)
+        )
         for file, reason in (twins or {}).items()
     ]
 
@@ -86,10 +88,10 @@ def saturated_outputs(scores: Mapping[str, NDArray[Any]], classes: Sequence[str]
                 f"the scores of {target} are saturated: {shares[worst]:.0%} of clean recordings have the very same "
                 f"extreme score of {classes[worst]}"
             )
-            yield Flag("saturated-outputs", sentence, Row(target))
+            yield Flag("saturated-outputs", sentence, FlagSubject(target))
 
 
-def no_white_box(rows: Sequence[Measured]) -> Iterable[Flag]:
+def no_white_box(rows: Sequence[MeasuredTarget]) -> Iterable[Flag]:
     """Attacked from other models alone: a number that says how well attacks travel, not how robust the target is."""
     for target in _targets(rows):
         attacked = any(one.row.target == target and one.kind != "control" for one in rows)
@@ -97,11 +99,11 @@ def no_white_box(rows: Sequence[Measured]) -> Iterable[Flag]:
             yield Flag(
                 "no-white-box",
                 f"{target} was attacked by transfer and queries alone: nothing here knows its own gradient",
-                Row(target),
+                FlagSubject(target),
             )
 
 
-def zero_gradient(rows: Sequence[Measured]) -> Iterable[Flag]:
+def zero_gradient(rows: Sequence[MeasuredTarget]) -> Iterable[Flag]:
     """The attack had no direction to go: rounding, saturation or a step in the model hides its gradient. The share is
     that of the clean recordings, the largest that any of its sets knows (fact ``no_gradient``)."""
     shares: dict[str, float] = {}
@@ -111,10 +113,10 @@ def zero_gradient(rows: Sequence[Measured]) -> Iterable[Flag]:
     for target, share in shares.items():
         if share > WITHOUT_GRADIENT:
             sentence = f"at {share:.0%} of clean recordings the gradient of {target} is zero or too small to follow"
-            yield Flag("zero-gradient", sentence, Row(target, target))
+            yield Flag("zero-gradient", sentence, FlagSubject(target, target))
 
 
-def no_better_than_noise(rows: Sequence[Measured]) -> Iterable[Flag]:
+def no_better_than_noise(rows: Sequence[MeasuredTarget]) -> Iterable[Flag]:
     """An attack that knows the target must beat random signs of the same budget."""
     noise = {(one.row.target, one.row.budget_mv): one for one in rows if one.row.method == "random-sign"}
     for one in rows:
@@ -124,7 +126,7 @@ def no_better_than_noise(rows: Sequence[Measured]) -> Iterable[Flag]:
             yield Flag("no-better-than-noise", sentence, one.row)
 
 
-def black_box_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
+def black_box_stronger(rows: Sequence[MeasuredTarget]) -> Iterable[Flag]:
     """Queries alone reached more than the gradient: the gradient is masked."""
     for white, others in _against_white_box(rows):
         for one in others:
@@ -133,7 +135,7 @@ def black_box_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
                 yield Flag("black-box-stronger", f"{sentence} at {_mv(one)}", white.row)
 
 
-def transfer_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
+def transfer_stronger(rows: Sequence[MeasuredTarget]) -> Iterable[Flag]:
     """A set made on another model harms the target more than its own white box: the diagonal is not the strongest.
 
     From a file's float parent it is ``twin-weaker-than-transfer``, the second gate of the twins (:mod:`twins.gate`): a
@@ -149,9 +151,9 @@ def transfer_stronger(rows: Sequence[Measured]) -> Iterable[Flag]:
                 yield Flag(name, f"{made}, {_white(white)} {white.auc:.3f} at {_mv(white)}", white.row)
 
 
-def not_monotone(rows: Sequence[Measured]) -> Iterable[Flag]:
+def not_monotone(rows: Sequence[MeasuredTarget]) -> Iterable[Flag]:
     """More budget must not help the defender: what was found inside a ball lies inside every larger one."""
-    lines: dict[tuple[str, str | None, str | None], list[Measured]] = {}
+    lines: dict[tuple[str, str | None, str | None], list[MeasuredTarget]] = {}
     for one in rows:
         if one.kind != "control" and one.of_its_own:
             lines.setdefault((one.row.target, one.row.source, one.row.method), []).append(one)
@@ -163,7 +165,7 @@ def not_monotone(rows: Sequence[Measured]) -> Iterable[Flag]:
                 yield Flag("not-monotone", sentence, high.row)
 
 
-def not_at_collapse(rows: Sequence[Measured]) -> Iterable[Flag]:
+def not_at_collapse(rows: Sequence[MeasuredTarget]) -> Iterable[Flag]:
     """At the largest budget nothing of the AUC should be left: then either the budgets end too soon to show where the
     model breaks, or the attack does not work."""
     for target in _targets(rows):
@@ -190,7 +192,7 @@ def other_objective_stronger(again: Sequence[Again]) -> Iterable[Flag]:
             yield Flag("other-objective-stronger", sentence, one.before.row)
 
 
-def _targets(rows: Sequence[Measured]) -> list[str]:
+def _targets(rows: Sequence[MeasuredTarget]) -> list[str]:
     return list(dict.fromkeys(one.row.target for one in rows))
 
 
@@ -200,7 +202,7 @@ def _parent(target: str) -> str | None:
     return model if slash else None
 
 
-def _white_boxes(rows: Sequence[Measured], target: str) -> dict[float, list[Measured]]:
+def _white_boxes(rows: Sequence[MeasuredTarget], target: str) -> dict[float, list[MeasuredTarget]]:
     """{budget: the L-infinity rows of a target by its own gradient}; where there is none at a budget that a deployed
     file was attacked with, by that of its float parent. Budgets rising."""
     gradient = [one for one in rows if one.row.target == target and one.kind == "gradient" and one.norm == "linf"]
@@ -214,7 +216,7 @@ def _white_boxes(rows: Sequence[Measured], target: str) -> dict[float, list[Meas
     return found
 
 
-def _against_white_box(rows: Sequence[Measured]) -> Iterable[tuple[Measured, list[Measured]]]:
+def _against_white_box(rows: Sequence[MeasuredTarget]) -> Iterable[tuple[MeasuredTarget, list[MeasuredTarget]]]:
     """For each target and budget the strongest white box, and all other L-infinity rows there."""
     for target in _targets(rows):
         for budget, whites in _white_boxes(rows, target).items():
@@ -226,13 +228,13 @@ def _against_white_box(rows: Sequence[Measured]) -> Iterable[tuple[Measured, lis
             yield min(whites, key=lambda each: each.auc), others
 
 
-def _without(some: Sequence[Measured], others: Sequence[Measured]) -> list[Measured]:
+def _without(some: Sequence[MeasuredTarget], others: Sequence[MeasuredTarget]) -> list[MeasuredTarget]:
     return [one for one in some if not any(one is other for other in others)]
 
 
-def _white(white: Measured) -> str:
+def _white(white: MeasuredTarget) -> str:
     return f"its white box ({white.row.method} on {white.row.source})"
 
 
-def _mv(one: Measured) -> str:
+def _mv(one: MeasuredTarget) -> str:
     return f"{one.row.budget_mv:g} mV"

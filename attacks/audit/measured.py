@@ -1,7 +1,7 @@
 """What an audit compares: a target's AUC on one signal set, and when one is lower than another.
 
-In: the scores of a target on a set. Out: a :class:`Measured` row, with its AUC in the resamples of the patients that
-all rows share, so that any two are compared in pairs (:func:`below`).
+In: the scores of a target on a set. Out: a :class:`MeasuredTarget` row, with its AUC in the resamples of the patients
+that all rows share, so that any two are compared in pairs (:func:`below`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Kind = Literal["gradient", "queries", "control"]
 
 
 @dataclass(frozen=True)
-class Row:
+class FlagSubject:
     """What a flag is about: ``target`` (a model, ``cnn``, or a file, ``cnn/onnx-int8-static``) under ``method`` made on
     ``source`` (None for a control) at ``budget_mv``. A method, source or budget of None: all of the target's."""
 
@@ -36,12 +36,12 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredTarget:
     """One target on one signal set. ``resampled`` (resamples,) are its AUCs in the resamples that all rows share;
     ``kind``: what the method knows; ``norm``: the ball that bounds it, None where none does; ``facts`` as the signal
     set gives them."""
 
-    row: Row
+    row: FlagSubject
     kind: Kind
     auc: float
     resampled: NDArray[np.float64]
@@ -66,25 +66,25 @@ class Again:
 
     says: str
     objective: bool
-    before: Measured
-    after: Measured
+    before: MeasuredTarget
+    after: MeasuredTarget
 
 
 def measure(
-    row: Row,
+    row: FlagSubject,
     kind: Kind,
     scores: NDArray[np.float32],
     labels: NDArray[Any],
     resamples: Resamples,
     norm: BallNorm | None = "linf",
     facts: Mapping[str, float] | None = None,
-) -> Measured:
+) -> MeasuredTarget:
     """``scores`` and ``labels`` (n, classes) as a measured row; all rows of one audit share ``resamples``."""
     resampled = resampled_macro_auc(scores, labels, resamples)
-    return Measured(row, kind, macro_auc(scores, labels), resampled, norm, facts or {})
+    return MeasuredTarget(row, kind, macro_auc(scores, labels), resampled, norm, facts or {})
 
 
-def below(low: Measured, high: Measured, matters: float = MATTERS) -> bool:
+def below(low: MeasuredTarget, high: MeasuredTarget, matters: float = MATTERS) -> bool:
     """True when the AUC of ``low`` is lower by more than ``matters``, and the interval of the difference leaves out
     zero."""
     return high.auc - low.auc > matters and percentiles(low.resampled - high.resampled)[1] < 0

@@ -71,7 +71,7 @@ def run_again(
     worth: Tensor | None = None
     for _ in range(recheck.starts):
         delta = method.perturb(model, scene, prepared, victims, generator).delta
-        recorded = recorder.record(clean, delta.numpy(), scene.epsilon_mv, method.norm, method.bounded)
+        recorded = recorder.record(clean, delta.numpy(), scene.budget_mv, method.norm, method.bounded)
         scores = scores_of(judge, recorded, recorder.step_mv)
         if recheck.starts > 1:
             # By the model's own scores: the judge's may lie behind a sigmoid that the attack does not see.

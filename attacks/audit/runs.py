@@ -19,7 +19,7 @@ from pulseproof.attacks.aim.sources import model_source, open_source
 from pulseproof.attacks.audit.rechecks import RECHECKS, Recheck, run_again
 from pulseproof.attacks.audit.scores import ScoreBook
 from pulseproof.attacks.code import ENSEMBLES, GRID, TABLE
-from pulseproof.attacks.grid.sets import SignalSet
+from pulseproof.attacks.grid.sets import MadeSet
 from pulseproof.attacks.grid.tasks import make_scene, reference_rows, victims_of
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.study import Study
@@ -49,17 +49,17 @@ class OwnRuns:
     book: ScoreBook
     rows: NDArray[np.intp]
 
-    def wanted(self, sets: Sequence[SignalSet]) -> list[tuple[Recheck, SignalSet]]:
+    def wanted(self, sets: Sequence[MadeSet]) -> list[tuple[Recheck, MadeSet]]:
         """Each run with the set that it is held against: the default attack of every model on itself."""
         found = []
         for name in self.trained:
             own = [one for one in sets if (one.source, one.method) == (name, DEFAULT)]
-            own.sort(key=lambda one: one.epsilon_mv)
+            own.sort(key=lambda one: one.budget_mv)
             middle = own[(len(own) - 1) // 2 :][:1]
             found += [(recheck, one) for recheck in RECHECKS for one in (own if recheck.every_budget else middle)]
         return found
 
-    def scores(self, recheck: Recheck, one: SignalSet) -> NDArray[np.float32]:
+    def scores(self, recheck: Recheck, one: MadeSet) -> NDArray[np.float32]:
         """The scores of the set's source under the attack that is run again.
 
         Raises NoGradientError when no gradient reaches the signal.
@@ -76,7 +76,7 @@ class OwnRuns:
             "leads": about.leads,
             "window": recordings.window,
             "rows": hashlib.sha256(self.rows.astype(np.int64).tobytes()).hexdigest(),
-            "epsilon_mv": one.epsilon_mv,
+            "budget_mv": one.budget_mv,
             "attack": [spec.steps, spec.temperature, spec.references],
             "seed": seed,
             "torch": torch.__version__,
@@ -85,15 +85,15 @@ class OwnRuns:
 
         def compute() -> NDArray[np.float32]:
             references = victims_of(recordings, reference_rows(recordings, spec.references, seed))
-            scene = make_scene(recordings, spec, seed, one.epsilon_mv, references, precision=precision)
+            scene = make_scene(recordings, spec, seed, one.budget_mv, references, precision=precision)
             model = open_source(model_source(source), "gradient", references).model
             assert isinstance(model, torch.nn.Module)
             recorder = Recorder(about.adc_step_mv, *about.adc_range)
             clean, labels = recordings.adc(self.rows), recordings.labels[self.rows]
-            generator = torch.Generator().manual_seed(_seed(seed, f"{one.source}/{recheck.name}/{one.epsilon_mv:g}"))
+            generator = torch.Generator().manual_seed(_seed(seed, f"{one.source}/{recheck.name}/{one.budget_mv:g}"))
             return run_again(recheck, model, source.module, scene, recorder, clean, labels, generator)
 
-        path = self.book.folder / "again" / source.name / f"{recheck.name}-{one.epsilon_mv:g}mV.npy"
+        path = self.book.folder / "again" / source.name / f"{recheck.name}-{one.budget_mv:g}mV.npy"
         own = code_of(("pulseproof.attacks.audit.rechecks", GRID), without=(TABLE, ENSEMBLES))
         return self.book.kept(path, inputs, compute, (own, code_of(("pulseproof.models.fold",))))
 

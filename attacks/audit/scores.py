@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from pulseproof.attacks.audit.rechecks import scores_of
 from pulseproof.attacks.code import ENSEMBLES, TABLE
-from pulseproof.attacks.grid.sets import SignalSet
+from pulseproof.attacks.grid.sets import MadeSet
 from pulseproof.core.code_digest import Code, code_of
 from pulseproof.core.engines import engines_of, score
 from pulseproof.core.steps import Step
 from pulseproof.ecg.recordings import to_millivolts
-from pulseproof.export.manifest import Entry
+from pulseproof.export.manifest import ManifestEntry
 from pulseproof.models.run import Trained
 from pulseproof.runtime.engines import EngineError
 from pulseproof.runtime.files import read_array, write_array
@@ -31,7 +31,7 @@ CHUNK = 512  # recordings in memory at once
 
 
 @dataclass(frozen=True)
-class Target:
+class JudgedTarget:
     """What is judged: ``name``, the ``digest`` of its bytes, and ``score`` from steps int16 (k, leads, samples) to
     scores float32 (k, classes). ``engine``: what runs it."""
 
@@ -41,19 +41,21 @@ class Target:
     score: Callable[[NDArray[np.int16]], NDArray[np.float32]]
 
 
-def model_target(trained: Trained, step_mv: float) -> Target:
+def model_target(trained: Trained, step_mv: float) -> JudgedTarget:
     """A trained model, as it is: no copy judges, and a forest does so with its true thresholds."""
     module = trained.module
-    return Target(trained.name, trained.digest, "torch", lambda steps: scores_of(module, steps, step_mv).numpy())
+    return JudgedTarget(trained.name, trained.digest, "torch", lambda steps: scores_of(module, steps, step_mv).numpy())
 
 
-def file_target(entry: Entry, file: Path, step_mv: float) -> Target:
+def file_target(entry: ManifestEntry, file: Path, step_mv: float) -> JudgedTarget:
     """A deployed file on the engine that decides about it. Raises EngineError when no engine here opens it."""
     able = [engine for engine in engines_of(entry.format) if engine not in entry.not_on]
     if not able:
         raise EngineError(f"{entry.name}: there is no engine here that runs it")
     assert entry.sha256 is not None, f"{entry.name} has no file"
-    return Target(entry.name, entry.sha256, able[0], lambda steps: score(file, to_millivolts(steps, step_mv), able[0]))
+    return JudgedTarget(
+        entry.name, entry.sha256, able[0], lambda steps: score(file, to_millivolts(steps, step_mv), able[0])
+    )
 
 
 class ScoreBook:
@@ -64,7 +66,7 @@ class ScoreBook:
         self.signals = signals
         self._used: set[Path] = set()
 
-    def scores(self, target: Target, one: SignalSet) -> NDArray[np.float32]:
+    def scores(self, target: JudgedTarget, one: MadeSet) -> NDArray[np.float32]:
         """Scores of a target on a set. Raises EngineError when a file does not give them."""
 
         def compute() -> NDArray[np.float32]:

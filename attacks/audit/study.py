@@ -20,13 +20,13 @@ from pulseproof.attacks.aim.recorder import Recorder
 from pulseproof.attacks.aim.sources import WITHOUT
 from pulseproof.attacks.audit.file import Audit, audit_path, cell_of, flag_entry, recheck_of, twin_entry, write_audit
 from pulseproof.attacks.audit.flags import OTHER_AIM, find_flags
-from pulseproof.attacks.audit.measured import Again, Kind, Measured, Row, measure
+from pulseproof.attacks.audit.measured import Again, FlagSubject, Kind, MeasuredTarget, measure
 from pulseproof.attacks.audit.runs import OwnRuns, some_of
-from pulseproof.attacks.audit.scores import ScoreBook, Target, file_target, model_target
+from pulseproof.attacks.audit.scores import JudgedTarget, ScoreBook, file_target, model_target
 from pulseproof.attacks.audit.tables import tables
 from pulseproof.attacks.gradient import NoGradientError
-from pulseproof.attacks.grid.sets import SignalSet
-from pulseproof.attacks.grid.study import Made, attack_study
+from pulseproof.attacks.grid.sets import MadeSet
+from pulseproof.attacks.grid.study import MadeSets, attack_study
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.console import Terminal, follow, say
 from pulseproof.core.errors import InputError
@@ -34,7 +34,7 @@ from pulseproof.core.locks import hold_build
 from pulseproof.core.statistics import Resamples, draw_resamples
 from pulseproof.core.study import Method, Study
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.models.run import Trained
 from pulseproof.runtime.engines import EngineError
 from pulseproof.twins import NotCoveredError, open_twin
@@ -67,7 +67,7 @@ def audit_study(
     study: Study,
     recordings: Recordings,
     trained: Mapping[str, Trained],
-    made: Made,
+    made: MadeSets,
     build: Path,
     manifest: Manifest | None = None,
 ) -> Audit:
@@ -110,7 +110,7 @@ class _Work:
         study: Study,
         recordings: Recordings,
         trained: Mapping[str, Trained],
-        made: Made,
+        made: MadeSets,
         build: Path,
         manifest: Manifest | None,
     ) -> None:
@@ -127,9 +127,9 @@ class _Work:
         self.resamples = draw_resamples(patients, study.bench.bootstrap, study.seed)
         self.some = some_of(len(self.test), study.seed)
         self.some_resamples = draw_resamples(patients[self.some], study.bench.bootstrap, study.seed)
-        self.rows: list[Measured] = []
-        self.clean_rows: list[Measured] = []
-        self.files: dict[str, Target] = {}
+        self.rows: list[MeasuredTarget] = []
+        self.clean_rows: list[MeasuredTarget] = []
+        self.files: dict[str, JudgedTarget] = {}
         self.twins: dict[str, TwinCheck] = {}
         self.unchecked = [f"{missing.name}: {missing.reason}" for missing in made.not_applicable]
 
@@ -147,7 +147,7 @@ class _Work:
         for target, one in follow(work, "scores for the audit"):
             self._measure(target, one)
 
-    def _measure(self, target: Target, one: SignalSet) -> None:
+    def _measure(self, target: JudgedTarget, one: MadeSet) -> None:
         try:
             scores = self.book.scores(target, one)
         except EngineError as error:
@@ -157,13 +157,13 @@ class _Work:
         (self.clean_rows if one.method == "clean" else self.rows).append(row)
 
     def _row(
-        self, target: str, one: SignalSet, scores: NDArray[np.float32], labels: NDArray[np.uint8], over: Resamples
-    ) -> Measured:
+        self, target: str, one: MadeSet, scores: NDArray[np.float32], labels: NDArray[np.uint8], over: Resamples
+    ) -> MeasuredTarget:
         kind, norm = _kind(self.study, one.method)
-        row = Row(target, one.source, one.method, one.epsilon_mv)
+        row = FlagSubject(target, one.source, one.method, one.budget_mv)
         return measure(row, kind, scores, labels, over, norm, one.facts)
 
-    def _attacked_files(self) -> list[Entry]:
+    def _attacked_files(self) -> list[ManifestEntry]:
         names = dict.fromkeys(one.source for one in self.sets if one.source is not None and "/" in one.source)
         return [self.entries[name] for name in names if name in self.entries]
 
@@ -200,7 +200,7 @@ class _Work:
         return found
 
 
-def _concerns(target: str, one: SignalSet) -> bool:
+def _concerns(target: str, one: MadeSet) -> bool:
     """What was made on no model, on the target, on its float parent or its files, or on all models but its own; and,
     where the target is a model, what was made on any other: that is the matrix."""
     model, _, recipe = target.partition("/")
@@ -225,6 +225,6 @@ def _kind(study: Study, method: str) -> tuple[Kind, BallNorm | None]:
     return kind, made.norm if made.bounded and made.norm != "none" else None
 
 
-def _file(entry: Entry) -> Path:
+def _file(entry: ManifestEntry) -> Path:
     assert entry.file is not None, f"{entry.name} has no file"
     return Path(entry.file)

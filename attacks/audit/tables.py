@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from pulseproof.attacks.audit.file import Audit, Cell
+from pulseproof.attacks.audit.file import Audit, CellEntry
 
 CONTROLS = "noise"  # the column of all controls together
 
@@ -69,7 +69,7 @@ def _title(audit: Audit) -> str:
     return f"{audit.note}: " if audit.note else ""
 
 
-def _column(cell: Cell) -> str:
+def _column(cell: CellEntry) -> str:
     """A model's name; what is made on each target's own file, or on all models but its own, shares one column."""
     if cell.source is None:
         return "clean" if cell.method == "clean" else CONTROLS

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pulseproof.attacks.grid.tasks import Job, run_task
+from pulseproof.attacks.grid.tasks import SetJob, run_task
 from pulseproof.core.code_digest import Code
 from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
@@ -55,7 +55,7 @@ class Cluster:
     A worker that dies is Dask's affair: it runs the task elsewhere, and only gives up after some such deaths.
     """
 
-    def __init__(self, address: str, jobs: Sequence[Job]) -> None:
+    def __init__(self, address: str, jobs: Sequence[SetJob]) -> None:
         import distributed
 
         self._address = address
@@ -83,7 +83,7 @@ class Cluster:
         if any(each["nthreads"] > 1 for each in workers):
             say("a Dask worker does one task at a time: more of them with --nthreads 1 would be faster")
 
-    def _check(self, jobs: Sequence[Job]) -> None:
+    def _check(self, jobs: Sequence[SetJob]) -> None:
         folder = jobs[0].folder.parent
         folder.mkdir(parents=True, exist_ok=True)
         token = folder / f".{uuid.uuid4().hex}.token"
@@ -103,7 +103,7 @@ class Cluster:
                     "under the same path",
                 )
 
-    def submit(self, job: Job, part: str) -> Any:
+    def submit(self, job: SetJob, part: str) -> Any:
         with self._connected():
             return self._client.submit(run_task, job, part, pure=False)
 

@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 from pulseproof.attacks.grid.cluster import Cluster
-from pulseproof.attacks.grid.tasks import PREPARE, Job, failed, run_task, shards_left
+from pulseproof.attacks.grid.tasks import PREPARE, SetJob, failed, run_task, shards_left
 from pulseproof.core.locks import Heirs, begin_worker
 from pulseproof.core.processors import usable
 
@@ -28,7 +28,7 @@ class Pool(Protocol):
 
     size: int
 
-    def submit(self, job: Job, part: str) -> Any:
+    def submit(self, job: SetJob, part: str) -> Any:
         """Begin a task; a future."""
 
     def wait(self, futures: Sequence[Any]) -> list[Any]:
@@ -44,16 +44,16 @@ class Pool(Protocol):
         """End everything that runs."""
 
 
-def run_jobs(jobs: Sequence[Job], pool: Pool) -> Iterator[tuple[Job, str | None, bool]]:
+def run_jobs(jobs: Sequence[SetJob], pool: Pool) -> Iterator[tuple[SetJob, str | None, bool]]:
     """(job, reason, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
     ``done``: all of the job is there, or it cannot be made, for ``reason``.
 
     Raises InputError for a task whose process died :data:`TRIES` times, and what a task raised.
     """
-    ready: deque[tuple[Job, str]] = deque((job, PREPARE) for job in jobs)
+    ready: deque[tuple[SetJob, str]] = deque((job, PREPARE) for job in jobs)
     todo = {job.name: shards_left(job) for job in jobs}
     left = {name: set(shards) for name, shards in todo.items()}
-    running: dict[Any, tuple[Job, str]] = {}
+    running: dict[Any, tuple[SetJob, str]] = {}
     tries: dict[tuple[str, str], int] = {}
     given_up: set[str] = set()
     try:
@@ -86,7 +86,7 @@ def run_jobs(jobs: Sequence[Job], pool: Pool) -> Iterator[tuple[Job, str | None,
         pool.close()
 
 
-def parts_left(jobs: Sequence[Job]) -> int:
+def parts_left(jobs: Sequence[SetJob]) -> int:
     """How many parts :func:`run_jobs` goes through: the shards that are still to be made, and each job's preparation,
     which costs nothing where it is there."""
     return sum(1 + len(shards_left(job)) for job in jobs)
@@ -97,7 +97,7 @@ class Here:
 
     size = 1
 
-    def submit(self, job: Job, part: str) -> Future[str | None]:
+    def submit(self, job: SetJob, part: str) -> Future[str | None]:
         future: Future[str | None] = Future()
         try:
             future.set_result(run_task(job, part))
@@ -129,7 +129,7 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self.size, context, initializer=begin_worker, initargs=(Heirs(),))
 
-    def submit(self, job: Job, part: str) -> Future[str | None]:
+    def submit(self, job: SetJob, part: str) -> Future[str | None]:
         try:
             return self._executor.submit(run_task, job, part)
         except BrokenProcessPool:  # one died just now, and a future that ran there will say so
@@ -154,7 +154,7 @@ class Processes:
             process.join()
 
 
-def open_pool(jobs: Sequence[Job], workers: int | None, scheduler: str | None) -> Pool:
+def open_pool(jobs: Sequence[SetJob], workers: int | None, scheduler: str | None) -> Pool:
     """The pool that was asked for: a cluster by its address; else ``workers`` processes, 0 for none but this; by
     default as many as there are processors for this process."""
     if scheduler is not None:

@@ -1,7 +1,7 @@
 """Signal sets: which ones a study asks for, and what is known of each one that was made.
 
-In: a study, its trained models and exported files. Out: a :class:`Wanted` for every (source, method, budget), or a
-:class:`NotApplicable` with the reason. A made set is described by a :class:`SignalSet`, measured on the bytes written.
+In: a study, its trained models and exported files. Out: a :class:`WantedSet` for every (source, method, budget), or a
+:class:`NotApplicable` with the reason. A made set is described by a :class:`MadeSet`, measured on the bytes written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pulseproof.attacks.aim.sources import Source, file_source, model_source, ot
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.study import Method, Study
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.models.run import Trained
 from pulseproof.runtime.files import read_json
 
@@ -29,7 +29,7 @@ CHUNK = 256  # recordings in memory at once
 
 
 @dataclass(frozen=True)
-class SignalSet:
+class MadeSet:
     """One version of the test recordings. ``source``: a model, ``without-<model>``, an artifact, or None for the clean
     set and for controls. ``linf_mv`` is the largest change of any sample; ``l2_mv``, ``rms_mv``, ``snr_db``, the share
     of energy ``outside_band`` and the ``second_difference`` (:mod:`attacks.aim.plausibility`) are means over
@@ -41,7 +41,7 @@ class SignalSet:
     name: str
     source: str | None
     method: str
-    epsilon_mv: float
+    budget_mv: float
     n: int
     linf_mv: float
     l2_mv: float
@@ -57,10 +57,10 @@ class SignalSet:
     notes: tuple[str, ...] = ()
 
 
-def read_set(path: Path) -> SignalSet:
+def read_set(path: Path) -> MadeSet:
     """The description of a set that was made."""
     described = read_json(path)
-    return SignalSet(**described | {"notes": tuple(described.get("notes", ()))})
+    return MadeSet(**described | {"notes": tuple(described.get("notes", ()))})
 
 
 @dataclass(frozen=True)
@@ -72,24 +72,24 @@ class NotApplicable:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSet:
     """A set that a study asks for; ``source`` is None for the clean set and for controls."""
 
     name: str
     method: Method | Literal["clean"]
-    epsilon_mv: float
+    budget_mv: float
     source: Source | None = None
 
 
 def wanted_sets(
     study: Study, recorder: Recorder, trained: Mapping[str, Trained], manifest: Manifest | None, home: Path
-) -> tuple[list[Wanted], list[NotApplicable]]:
+) -> tuple[list[WantedSet], list[NotApplicable]]:
     """What the study asks for, the clean set first and budgets rising, and what of it cannot be.
 
     A budget counts as what can be recorded of it, and is called so: the columns must not promise more. ``home``: where
     the files of the manifest lie.
     """
-    sets = [Wanted("clean", "clean", 0.0)]
+    sets = [WantedSet("clean", "clean", 0.0)]
     missing: dict[str, NotApplicable] = {}
     seen = set()
     for method, asked in study.attacks.asked():
@@ -107,7 +107,7 @@ def wanted_sets(
         for source in sources:
             of = None if source is None else source.name.replace("/", ".")
             name = "-".join(part for part in (method, of, f"{budget:g}mV") if part)
-            sets.append(Wanted(name, method, budget, source))
+            sets.append(WantedSet(name, method, budget, source))
     return sets, list(missing.values())
 
 
@@ -127,13 +127,13 @@ def _sources(
     return [_file(entry, trained, home) for entry in chosen]
 
 
-def _file(entry: Entry, trained: Mapping[str, Trained], home: Path) -> Source:
+def _file(entry: ManifestEntry, trained: Mapping[str, Trained], home: Path) -> Source:
     assert entry.file is not None and entry.sha256 is not None, f"{entry.name} has no file"
     return file_source(entry.name, trained[entry.model], home / entry.file, entry.sha256)
 
 
-def measured(clean: Steps, other: Steps, recordings: Recordings, sigma_mv: float, epsilon_mv: float) -> dict[str, Any]:
-    """The measured fields of a :class:`SignalSet`, from two arrays (n, leads, samples) that may lie on the disk."""
+def measured(clean: Steps, other: Steps, recordings: Recordings, sigma_mv: float, budget_mv: float) -> dict[str, Any]:
+    """The measured fields of a :class:`MadeSet`, from two arrays (n, leads, samples) that may lie on the disk."""
     about = recordings.about
     columns: dict[str, list[NDArray[np.float64]]] = {}
     for first in range(0, len(clean), CHUNK):
@@ -150,7 +150,7 @@ def measured(clean: Steps, other: Steps, recordings: Recordings, sigma_mv: float
         "l2_mv": float(whole["l2_mv"].mean()),
         "rms_mv": float(whole["rms_mv"].mean()),
         **{name: _mean(whole[name]) for name in ("snr_db", "outside_band", "second_difference")},
-        "sigma": epsilon_mv / sigma_mv,
+        "sigma": budget_mv / sigma_mv,
     }
 
 

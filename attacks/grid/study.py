@@ -2,7 +2,7 @@
 
 In: a study, its recordings, trained models and exported files. Out: ``build/<study>/signals/<name>.npy`` (int16 steps
 of the recorder, ``(n, leads, samples)``) and ``<name>.json`` beside it, one pair a
-:class:`~attacks.grid.sets.SignalSet`. Each is a step of its own: one more budget makes one more set and leaves the
+:class:`~attacks.grid.sets.MadeSet`. Each is a step of its own: one more budget makes one more set and leaves the
 others alone. While a set is made its shards lie under ``signals/shards/``; a killed run goes on from there. The name of
 their folder holds what they depend on: a Dask worker whose run was killed may still write there, beside a run of an
 edited study.
@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pulseproof.attacks.aim.precision import PRECISIONS, Chosen, choose, is_convolutional, may_take_half
+from pulseproof.attacks.aim.precision import PRECISIONS, ChosenPrecision, choose, is_convolutional, may_take_half
 from pulseproof.attacks.aim.recorder import Recorder
 from pulseproof.attacks.aim.sources import Source, open_source
 from pulseproof.attacks.code import code_of_clean, code_of_set
 from pulseproof.attacks.grid.pools import open_pool, parts_left, run_jobs
-from pulseproof.attacks.grid.sets import CHUNK, NotApplicable, SignalSet, Wanted, measured, read_set, wanted_sets
-from pulseproof.attacks.grid.tasks import PREPARE, Job, one_thread, reference_rows, victims_of
+from pulseproof.attacks.grid.sets import CHUNK, MadeSet, NotApplicable, WantedSet, measured, read_set, wanted_sets
+from pulseproof.attacks.grid.tasks import PREPARE, SetJob, one_thread, reference_rows, victims_of
 from pulseproof.attacks.method import Precision, expect_declared
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
@@ -46,14 +46,14 @@ from pulseproof.runtime.files import read_array, replacing, sha256_file, write_j
 VERSION = 3
 SIGMA_RECORDS = 2000
 
-__all__ = ["Made", "NotApplicable", "SignalSet", "attack_study", "reference_rows"]
+__all__ = ["MadeSet", "MadeSets", "NotApplicable", "attack_study", "reference_rows"]
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeSets:
     """All signal sets of a study, the clean one first, and what it asked for that cannot be."""
 
-    sets: tuple[SignalSet, ...]
+    sets: tuple[MadeSet, ...]
     not_applicable: tuple[NotApplicable, ...]
 
 
@@ -66,7 +66,7 @@ def attack_study(
     data: Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-) -> Made:
+) -> MadeSets:
     """Make every signal set of the study that is not made yet, and give all of them.
 
     ``manifest``: the exported files, for the methods that are made on them; ``data``: where recorded noise lies.
@@ -107,7 +107,7 @@ def attack_study(
     for note in noted:
         say(f"attacked: {note}")
     shutil.rmtree(work.folder / "shards", ignore_errors=True)
-    return Made(tuple(read_set(work.folder / f"{want.name}.json") for want in made), tuple(missing))
+    return MadeSets(tuple(read_set(work.folder / f"{want.name}.json") for want in made), tuple(missing))
 
 
 def _tell(missing: list[NotApplicable]) -> None:
@@ -142,9 +142,9 @@ class _Work:
         self.wanted = [want for want in wanted if not self._is_missing(want)]
         self._noise_seen: dict[str, str] = {}
         self._precision: dict[str, Precision] = {}
-        self._chosen: dict[str, Chosen] = {}
+        self._chosen: dict[str, ChosenPrecision] = {}
 
-    def _is_missing(self, want: Wanted) -> bool:
+    def _is_missing(self, want: WantedSet) -> bool:
         """Recorded noise that is not there is not applicable; all that is wrong with what is there is an error."""
         kind = _noise_kind(want)
         if kind is None:
@@ -166,7 +166,7 @@ class _Work:
         ]
         return float(np.sqrt(sum(squares) / (len(rows) * self.recordings.shape[0])))
 
-    def precision(self, want: Wanted) -> Precision:
+    def precision(self, want: WantedSet) -> Precision:
         """In which the steps of a set are taken, or were.
 
         What is there and fresh stays, whichever of the allowed precisions it was made in: another machine's choice
@@ -177,7 +177,7 @@ class _Work:
             self._precision[want.name] = self._settled(want)
         return self._precision[want.name]
 
-    def _settled(self, want: Wanted) -> Precision:
+    def _settled(self, want: WantedSet) -> Precision:
         if want.method == "clean" or want.source is None or METHODS[want.method].way != "gradient":
             return "float32"
         asked = self.study.attacks.precision
@@ -192,10 +192,10 @@ class _Work:
                 return precision
         return self._choice(want.source).precision
 
-    def _choice(self, source: Source) -> Chosen:
+    def _choice(self, source: Source) -> ChosenPrecision:
         """The decision about a source: by its own net, on this processor."""
         if source.name not in self._chosen:
-            chosen = Chosen("float32")
+            chosen = ChosenPrecision("float32")
             if all(is_convolutional(self.trained[place.name].module) for place in source.models):
                 rows = reference_rows(self.recordings, self.study.attacks.references, self.study.seed)
                 references = victims_of(self.recordings, rows)
@@ -208,7 +208,7 @@ class _Work:
             self._chosen[source.name] = chosen
         return self._chosen[source.name]
 
-    def inputs(self, want: Wanted, precision: Precision | None = None) -> dict[str, Any]:
+    def inputs(self, want: WantedSet, precision: Precision | None = None) -> dict[str, Any]:
         """All that the bytes of a set depend on. ``precision``: in which its steps are taken, default the decided one;
         what was asked for (``auto``) is none of them."""
         inputs: dict[str, Any] = {
@@ -218,7 +218,7 @@ class _Work:
             "window": self.recordings.window,
             "rows": hashlib.sha256(self.rows.astype(np.int64).tobytes()).hexdigest(),
             "method": want.method,
-            "epsilon_mv": want.epsilon_mv,
+            "budget_mv": want.budget_mv,
             "seed": self.study.seed,
         }
         if want.method != "clean":
@@ -238,7 +238,7 @@ class _Work:
             self._noise_seen[kind] = " ".join(f"{path.name}={sha256_file(path)}" for path in files)
         return self._noise_seen[kind]
 
-    def settings(self, want: Wanted) -> dict[str, Any]:
+    def settings(self, want: WantedSet) -> dict[str, Any]:
         """The settings of the study on which a set depends, and what its method is in our own words."""
         if want.method == "clean":
             return {}
@@ -246,10 +246,10 @@ class _Work:
         chosen = self.study.attacks.model_dump(mode="json", include=set(entry.settings))
         return chosen | {"attack": repr(entry.make(self.study.attacks))}
 
-    def step(self, want: Wanted, precision: Precision | None = None) -> Step:
+    def step(self, want: WantedSet, precision: Precision | None = None) -> Step:
         return Step(self.folder, want.name, self.inputs(want, precision), self.code(want))
 
-    def code(self, want: Wanted) -> tuple[Code, ...]:
+    def code(self, want: WantedSet) -> tuple[Code, ...]:
         """The code that makes a set."""
         if want.method == "clean":
             return code_of_clean()
@@ -259,16 +259,16 @@ class _Work:
         made, noise = entry.make(self.study.attacks), entry.noise is not None
         return code_of_set(made, source, through_twin=through_twin, noise=noise)
 
-    def job(self, want: Wanted, precision: Precision | None = None) -> Job:
+    def job(self, want: WantedSet, precision: Precision | None = None) -> SetJob:
         assert want.method != "clean"
         expect_declared(want.method, METHODS[want.method].make(self.study.attacks))
         precision = precision or self.precision(want)
         inputs, code = self.inputs(want, precision), self.code(want)
         key = digest([inputs, [each.digest for each in code]])[:12]
-        return Job(
+        return SetJob(
             name=want.name,
             method=want.method,
-            epsilon_mv=want.epsilon_mv,
+            budget_mv=want.budget_mv,
             source=want.source,
             settings=self.study.attacks,
             seed=self.study.seed,
@@ -286,7 +286,7 @@ class _Work:
         for first in range(0, len(self.rows), CHUNK):
             yield self.recordings.adc(self.rows[first : first + CHUNK])
 
-    def assemble(self, want: Wanted, job: Job) -> list[Path]:
+    def assemble(self, want: WantedSet, job: SetJob) -> list[Path]:
         """Put the shards of a set together."""
         parts = functools.partial(_read_all, [job.folder / f"{shard}.npy" for shard in job.shards])
         facts = [{k: v.numpy() for k, v in job.facts(shard).items()} for shard in job.shards]
@@ -294,7 +294,7 @@ class _Work:
 
     def write(
         self,
-        want: Wanted,
+        want: WantedSet,
         parts: Callable[[], Any],
         facts: list[dict[str, NDArray[np.float64]]],
         notes: tuple[str, ...] = (),
@@ -311,12 +311,12 @@ class _Work:
             for part in parts():
                 file.write(part.tobytes())
         clean = read_array(array if want.method == "clean" else self.folder / "clean.npy", mapped=True)
-        found = measured(clean, read_array(array, mapped=True), self.recordings, self.sigma_mv, want.epsilon_mv)
-        described = SignalSet(
+        found = measured(clean, read_array(array, mapped=True), self.recordings, self.sigma_mv, want.budget_mv)
+        described = MadeSet(
             name=want.name,
             source=want.source.name if want.source else None,
             method=want.method,
-            epsilon_mv=want.epsilon_mv,
+            budget_mv=want.budget_mv,
             n=shape[0],
             settings=self.settings(want),
             sha256=sha256_file(array),
@@ -328,7 +328,7 @@ class _Work:
         write_json(about, asdict(described))
         return [array, about]
 
-    def _precision_told(self, want: Wanted) -> Precision | None:
+    def _precision_told(self, want: WantedSet) -> Precision | None:
         """None for what takes no steps along a gradient."""
         stepless = want.method == "clean" or METHODS[want.method].way not in ("gradient", "twin")
         return None if stepless else self.precision(want)
@@ -346,7 +346,7 @@ class _Work:
                 shutil.rmtree(shards, ignore_errors=True)
 
 
-def _noise_kind(want: Wanted) -> str | None:
+def _noise_kind(want: WantedSet) -> str | None:
     """Which recorded noise a set needs, if any."""
     return None if want.method == "clean" else METHODS[want.method].noise
 

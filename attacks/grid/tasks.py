@@ -1,6 +1,6 @@
 """One task of the grid: prepare a set, or disturb one shard of its recordings. The same bytes wherever it runs.
 
-In: a :class:`Job`, plain data that any process can be handed, and which part of it is to be done. Out: files under
+In: a :class:`SetJob`, plain data that any process can be handed, and which part of it is to be done. Out: files under
 ``shards/<set>/``, written whole, each with the stamp of what it depends on. A task computes on one thread, draws its
 random numbers from a seed of its own, and opens what it needs itself: models, recordings (mapped from the disk), noise.
 What it has opened it keeps for the next task. A process does one task at a time, whatever its threads.
@@ -48,14 +48,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Job:
+class SetJob:
     """One signal set. ``rows``: its recordings; ``inputs``: all that its bytes depend on; ``folder``: of its shards;
     ``noise``: the folder of recorded noise; ``code``: what makes it, of which a worker must have the same;
     ``precision``: of its steps, decided where the job was made."""
 
     name: str
     method: Method
-    epsilon_mv: float
+    budget_mv: float
     source: Source | None
     settings: AttackSpec
     seed: int
@@ -96,7 +96,7 @@ class Job:
         return found
 
 
-def run_task(job: Job, part: str) -> str | None:
+def run_task(job: SetJob, part: str) -> str | None:
     """Do one part of a job. None, or the reason why this set cannot be made of this source. Raises InputError
     where this process has other code than the one that asks."""
     for code in job.code:
@@ -122,7 +122,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _prepare(job: Job) -> list[Path]:
+def _prepare(job: SetJob) -> list[Path]:
     model = _model(job)
     prepared = METHODS[job.method].make(job.settings).prepare(model, _scene(job), job.generator(PREPARE))
     notes = job.folder / NOTES
@@ -131,15 +131,15 @@ def _prepare(job: Job) -> list[Path]:
     return [_write_tensors(job.folder / f"{PREPARE}.safetensors", prepared), notes]
 
 
-def _shard(job: Job, shard: str) -> list[Path]:
+def _shard(job: SetJob, shard: str) -> list[Path]:
     model, method, rows = _model(job), METHODS[job.method].make(job.settings), job.rows_of(shard)
     prepared = load_file(job.folder / f"{PREPARE}.safetensors")
     victims = victims_of(job.recordings, rows)
     made = method.perturb(model, _scene(job), prepared, victims, job.generator(shard))
     about = job.recordings.about
     recorder = Recorder(about.adc_step_mv, *about.adc_range)
-    expect_inside(job.method, method, made.delta, job.epsilon_mv, [str(job.recordings.ids[row]) for row in rows])
-    steps = recorder.record(job.recordings.adc(rows), made.delta.numpy(), job.epsilon_mv, method.norm, method.bounded)
+    expect_inside(job.method, method, made.delta, job.budget_mv, [str(job.recordings.ids[row]) for row in rows])
+    steps = recorder.record(job.recordings.adc(rows), made.delta.numpy(), job.budget_mv, method.norm, method.bounded)
     array = job.folder / f"{shard}.npy"
     write_array(array, steps)
     return [array, _write_tensors(job.folder / f"{shard}.safetensors", dict(made.facts))]
@@ -170,12 +170,12 @@ def reference_rows(recordings: Recordings, count: int, seed: int) -> NDArray[np.
 
 
 def make_scene(
-    recordings: Recordings, settings: AttackSpec, seed: int, epsilon_mv: float, references: Victims, **more: Any
+    recordings: Recordings, settings: AttackSpec, seed: int, budget_mv: float, references: Victims, **more: Any
 ) -> Scene:
     """The scene of one budget; ``more``: the noise and the parent, where there are any, and the precision."""
     validation = recordings.labels[recordings.indices("validation")]
     return Scene(
-        epsilon_mv=epsilon_mv,
+        budget_mv=budget_mv,
         step_mv=recordings.about.adc_step_mv,
         fs_hz=recordings.about.fs_hz,
         settings=settings,
@@ -186,7 +186,7 @@ def make_scene(
     )
 
 
-def _scene(job: Job) -> Scene:
+def _scene(job: SetJob) -> Scene:
     more: dict[str, Any] = {}
     if job.noise is not None:
         more["noise"] = _kept(("noise", job.noise), lambda: _noise(job))
@@ -196,34 +196,34 @@ def _scene(job: Job) -> Scene:
         references = _references(job)
         more["parent"] = _kept(("parent", source.digest, _view(job)), lambda: parent_module(source, references))
     more["precision"] = job.precision
-    return make_scene(job.recordings, job.settings, job.seed, job.epsilon_mv, _references(job), **more)
+    return make_scene(job.recordings, job.settings, job.seed, job.budget_mv, _references(job), **more)
 
 
-def _noise(job: Job) -> dict[str, NDArray[np.float32]]:
+def _noise(job: SetJob) -> dict[str, NDArray[np.float32]]:
     assert job.noise is not None
     return read_noise_records(job.noise, job.recordings.about.fs_hz)
 
 
-def _view(job: Job) -> tuple[Hashable, ...]:
+def _view(job: SetJob) -> tuple[Hashable, ...]:
     recordings = job.recordings
     return recordings.fingerprint, recordings.lead_rows, recordings.window, job.settings.references, job.seed
 
 
-def _references(job: Job) -> Victims:
+def _references(job: SetJob) -> Victims:
     def read() -> Victims:
         return victims_of(job.recordings, reference_rows(job.recordings, job.settings.references, job.seed))
 
     return _kept(("references", _view(job)), read)
 
 
-def _source(job: Job) -> Opened | None:
+def _source(job: SetJob) -> Opened | None:
     source, way = job.source, METHODS[job.method].way
     if source is None or way is None:
         return None
     return _kept((source.digest, way, _view(job)), lambda: open_source(source, way, _references(job)))
 
 
-def _model(job: Job) -> nn.Module | Predict | None:
+def _model(job: SetJob) -> nn.Module | Predict | None:
     opened = _source(job)
     if opened is None:
         return None
@@ -253,7 +253,7 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> Path:
     return path
 
 
-def failed(job: Job, part: str, times: int) -> InputError:
+def failed(job: SetJob, part: str, times: int) -> InputError:
     """The error for a task whose process died again and again."""
     return InputError(
         f"signal set {job.name}, part {part}: its process died {times} times",
@@ -261,6 +261,6 @@ def failed(job: Job, part: str, times: int) -> InputError:
     )
 
 
-def shards_left(job: Job) -> list[str]:
+def shards_left(job: SetJob) -> list[str]:
     """The shards of a job that are still to be made, in their order."""
     return [shard for shard in job.shards if not job.step(shard).fresh()]

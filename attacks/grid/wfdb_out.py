@@ -18,18 +18,19 @@ import numpy as np
 import wfdb
 from numpy.typing import NDArray
 
-from pulseproof.attacks.grid.sets import SignalSet
+from pulseproof.attacks.grid.sets import MadeSet
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import About
 from pulseproof.ecg.wfdb.files import read_record
 from pulseproof.ecg.wfdb.header import read_header
+from pulseproof.runtime.words import one_line
 
 UNIT = "mV"
 REMAKE = "write it again: pulseproof wfdb"
 
 
 def write_set(
-    one: SignalSet, study: str, steps: NDArray[np.int16], ids: Sequence[str], about: About, folder: Path
+    one: MadeSet, study: str, steps: NDArray[np.int16], ids: Sequence[str], about: About, folder: Path
 ) -> Path:
     """Write ``steps`` (n, leads, samples) as ``folder/<set>/``, whole or not at all; returns it.
 
@@ -76,13 +77,13 @@ def _check_ours(target: Path) -> None:
         )
 
 
-def _comments(one: SignalSet, study: str, of: str) -> list[str]:
+def _comments(one: MadeSet, study: str, of: str) -> list[str]:
     said = {
         "study": study,
         "signal set": one.name,
         "source": one.source or "none",
         "method": one.method,
-        "budget": f"{one.epsilon_mv:g} mV",
+        "budget": f"{one.budget_mv:g} mV",
         "recording": of,
         "sha256": one.sha256,
     }
@@ -122,7 +123,7 @@ def _said_sha256(stem: Path) -> str:
             r"^# ?Pulseproof sha256: ([0-9a-f]{64})\s*$", stem.with_suffix(".hea").read_text("utf-8"), re.M
         )
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{stem}.hea: cannot be read ({error})", REMAKE) from None
+        raise InputError(f"{stem}.hea: cannot be read ({one_line(error)})", REMAKE) from None
     if found is None:
         raise InputError(f"{stem}.hea: names no signal set of Pulseproof", REMAKE)
     return found[1]

@@ -21,8 +21,8 @@ from pulseproof.bench.wire.results import (
     MAX_HEAD_BYTES,
     MAX_RESULT_BYTES,
     REMEASURE,
-    Bundle,
-    Measured,
+    HostBundle,
+    MeasuredResult,
     expect_evidence,
     key_of,
     mixed,
@@ -55,7 +55,7 @@ class Arrived:
         return [*named, f"and {more} more are left out"] if more > 0 else named
 
 
-def may_come(bundle: Bundle) -> dict[str, int]:
+def may_come(bundle: HostBundle) -> dict[str, int]:
     """The names of all files that results of this bundle can have, and how many bytes each may have at most."""
     head, (n, classes) = bundle.head, bundle.labels.shape
     calls = max(n, head.run.min_runs) + int(1e6 * head.run.min_s)  # none takes less than a microsecond
@@ -115,7 +115,7 @@ def _held(folder: Path, how: int) -> Iterator[None]:
         os.close(handle)
 
 
-def accept(bundle: Bundle, incoming: Path, results: Path, left_out: Sequence[tuple[str, str]] = ()) -> Arrived:
+def accept(bundle: HostBundle, incoming: Path, results: Path, left_out: Sequence[tuple[str, str]] = ()) -> Arrived:
     """Check what came as results of ``bundle`` in ``incoming``, a folder that is called as its device, and put what
     holds into ``results/<device>``. ``left_out``: what was left out before.
 
@@ -153,13 +153,13 @@ def accept(bundle: Bundle, incoming: Path, results: Path, left_out: Sequence[tup
     return Arrived(tuple(found), files, (*left_out, *refused))
 
 
-def _checked(bundle: Bundle, incoming: Path) -> tuple[dict[tuple[str, str], Measured], list[tuple[str, str]]]:
+def _checked(bundle: HostBundle, incoming: Path) -> tuple[dict[tuple[str, str], MeasuredResult], list[tuple[str, str]]]:
     """The results in ``incoming`` that hold, and what does not belong, with the reason."""
-    found: dict[tuple[str, str], Measured] = {}
+    found: dict[tuple[str, str], MeasuredResult] = {}
     refused: list[tuple[str, str]] = []
     for path in paths_of(incoming):
         key, each = key_of(path), read_result(bundle, path)
-        if not isinstance(each, Measured):
+        if not isinstance(each, MeasuredResult):
             refused.append((_words(key), each.reason if each else "it was taken away"))
         elif each.result.status == "ok" and each.scores is None:
             refused.append((_words(key), str(each.failure)))
@@ -179,7 +179,7 @@ def _checked(bundle: Bundle, incoming: Path) -> tuple[dict[tuple[str, str], Meas
     return found, refused
 
 
-def _courses(bundle: Bundle, incoming: Path) -> list[Path]:
+def _courses(bundle: HostBundle, incoming: Path) -> list[Path]:
     """The latencies over minutes that are of the bundle's artifacts."""
     found = []
     for artifact in bundle.head.artifacts:
@@ -190,13 +190,13 @@ def _courses(bundle: Bundle, incoming: Path) -> list[Path]:
     return found
 
 
-def _there(bundle: Bundle, target: Path) -> dict[tuple[str, str], Measured]:
+def _there(bundle: HostBundle, target: Path) -> dict[tuple[str, str], MeasuredResult]:
     """What is at home of this device and good; what is damaged or stale there may be replaced."""
-    found: dict[tuple[str, str], Measured] = {}
+    found: dict[tuple[str, str], MeasuredResult] = {}
     for path in paths_of(target):
         with contextlib.suppress(InputError):
             each = read_result(bundle, path)
-            if isinstance(each, Measured):
+            if isinstance(each, MeasuredResult):
                 found[key_of(path)] = each
     return found
 

@@ -17,7 +17,7 @@ from pulseproof.bench.devices.arrivals import MOST_BYTES, Arrived, accept, is_re
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.names import expect_free
 from pulseproof.bench.devices.part import make_part
-from pulseproof.bench.wire.results import Bundle, read_bundle
+from pulseproof.bench.wire.results import HostBundle, read_bundle
 from pulseproof.bench.wire.schema import BundleHead
 from pulseproof.core.errors import InputError
 from pulseproof.runtime.files import replacing, sha256_file
@@ -91,7 +91,7 @@ def take(bundle: Path, archive: Path, results: Path) -> tuple[str, Arrived]:
     return incoming.name, arrived
 
 
-def _unpacked(bundle: Bundle, archive: Path, room: Path) -> tuple[Path, list[tuple[str, str]]]:
+def _unpacked(bundle: HostBundle, archive: Path, room: Path) -> tuple[Path, list[tuple[str, str]]]:
     """Put the files of ``archive`` that can be of the bundle into a folder in ``room`` that is called as the device
     calls itself; returns that, and what was left out. Raises BundleError, InputError."""
     if not archive.is_file():

@@ -99,8 +99,8 @@ def _attack_on(signals: Sequence[SignalEntry], artifact: ArtifactEntry) -> list[
     """The first attack on the artifact's own model at the middle of its budgets; none where nobody attacked it."""
     own = [each for each in signals if each.source == artifact.model and each.attack]
     same = [each for each in own if each.method == own[0].method]
-    budgets = sorted(each.epsilon_mv for each in same)
-    return [each.name for each in same if each.epsilon_mv == budgets[(len(budgets) - 1) // 2]]
+    budgets = sorted(each.budget_mv for each in same)
+    return [each.name for each in same if each.budget_mv == budgets[(len(budgets) - 1) // 2]]
 
 
 def _match(patterns: Sequence[str], names: Sequence[str], what: str) -> None:

@@ -48,7 +48,7 @@ W = TypeVar("W", bound=Wire)
 
 
 @dataclass(frozen=True)
-class Bundle:
+class HostBundle:
     """A bundle as the statistics need it: ``labels`` uint8 (n, classes), ``patients`` int64 (n,)."""
 
     folder: Path
@@ -58,7 +58,7 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredResult:
     """One result that belongs to the bundle. ``scores`` float (n, classes), of the first n recordings of the bundle;
     None when the run failed. ``failure`` says why: the device's reason, or what is wrong with its scores."""
 
@@ -82,7 +82,7 @@ class DeviceResults:
 
     name: str
     device: Device | None
-    results: dict[tuple[str, str], Measured]
+    results: dict[tuple[str, str], MeasuredResult]
     stale: tuple[Stale, ...]
 
     @property
@@ -91,7 +91,7 @@ class DeviceResults:
         return Counter(each.result.runner for each in self.results.values() if each.result.runner is not None)
 
 
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: Path) -> HostBundle:
     """Read ``bundle.json``, ``labels.npy`` and ``patients.npy``. Raises InputError that names the file."""
     folder = Path(folder)
     path = folder / "bundle.json"
@@ -103,10 +103,10 @@ def read_bundle(folder: Path) -> Bundle:
         raise InputError(f"{folder / 'labels.npy'}: {labels.shape}, not 0 and 1 of shape (n, {classes})", REMAKE)
     if patients.shape != labels.shape[:1]:
         raise InputError(f"{folder / 'patients.npy'}: {patients.shape}, but labels.npy has {len(labels)} rows", REMAKE)
-    return Bundle(folder, head, labels, patients)
+    return HostBundle(folder, head, labels, patients)
 
 
-def read_results(bundle: Bundle, folder: Path) -> tuple[DeviceResults, ...]:
+def read_results(bundle: HostBundle, folder: Path) -> tuple[DeviceResults, ...]:
     """Read ``results/``: one folder a device. Empty when there is none yet.
 
     Raises InputError for a file that is damaged, misplaced, or does not agree with itself; stale results are listed.
@@ -117,10 +117,10 @@ def read_results(bundle: Bundle, folder: Path) -> tuple[DeviceResults, ...]:
     return tuple(read_device(bundle, each) for each in sorted(folder.iterdir()) if each.is_dir())
 
 
-def read_device(bundle: Bundle, folder: Path) -> DeviceResults:
+def read_device(bundle: HostBundle, folder: Path) -> DeviceResults:
     """Read the results of one device, ``results/<device>/``."""
     folder = Path(folder)
-    results: dict[tuple[str, str], Measured] = {}
+    results: dict[tuple[str, str], MeasuredResult] = {}
     stale: list[Stale] = []
     for path in paths_of(folder):
         found = read_result(bundle, path)
@@ -151,7 +151,7 @@ def key_of(path: Path) -> tuple[str, str]:
     return path.parent.name.replace("__", "/", 1), path.stem
 
 
-def expect_evidence(results: Mapping[tuple[str, str], Measured], found: Measured, path: Path) -> None:
+def expect_evidence(results: Mapping[tuple[str, str], MeasuredResult], found: MeasuredResult, path: Path) -> None:
     """Raise InputError for a result of another evidence than the others of its device."""
     device = found.result.device
     other = next((each.result.device.evidence for each in results.values()), device.evidence)
@@ -162,7 +162,7 @@ def expect_evidence(results: Mapping[tuple[str, str], Measured], found: Measured
         )
 
 
-def read_result(bundle: Bundle, path: Path) -> Measured | Stale | None:
+def read_result(bundle: HostBundle, path: Path) -> MeasuredResult | Stale | None:
     """Read one result, its scores too; None when it was taken away meanwhile. Raises InputError for a damaged one."""
     for look in range(LOOKS):
         if not os.path.lexists(path):
@@ -180,7 +180,7 @@ def read_result(bundle: Bundle, path: Path) -> Measured | Stale | None:
     return None
 
 
-def _checked(bundle: Bundle, result: Result, path: Path) -> Measured | Stale:
+def _checked(bundle: HostBundle, result: Result, path: Path) -> MeasuredResult | Stale:
     key, said = key_of(path), (result.artifact.name, result.signals.name)
     device = path.parents[1].name
     if said != key or result.device.name != device:
@@ -192,7 +192,7 @@ def _checked(bundle: Bundle, result: Result, path: Path) -> Measured | Stale:
     return _with_scores(bundle, result, path) if reason is None else Stale(path, key, reason)
 
 
-def mixed(results: Mapping[tuple[str, str], Measured]) -> dict[tuple[str, str], str]:
+def mixed(results: Mapping[tuple[str, str], MeasuredResult]) -> dict[tuple[str, str], str]:
     """Why results are not of the same run as most of their device: measured with another version of an engine, or on
     another processor under the same name. Of versions with equally many results the last by name stays, so that the
     answer does not depend on the order of files. A failed run carries no number and is left alone."""
@@ -214,7 +214,7 @@ def mixed(results: Mapping[tuple[str, str], Measured]) -> dict[tuple[str, str], 
     return found
 
 
-def _staleness(bundle: Bundle, result: Result) -> str | None:
+def _staleness(bundle: HostBundle, result: Result) -> str | None:
     """Why a result does not belong to this bundle, or None when it does."""
     head = bundle.head
     artifact = next((each for each in head.artifacts if each.name == result.artifact.name), None)
@@ -240,10 +240,10 @@ def _staleness(bundle: Bundle, result: Result) -> str | None:
     return next((f"measured {what}" for what, true in differs.items() if true), None)
 
 
-def _with_scores(bundle: Bundle, result: Result, path: Path) -> Measured:
+def _with_scores(bundle: HostBundle, result: Result, path: Path) -> MeasuredResult:
     """Read the scores beside a result and check them against its hash and the labels."""
     if result.status == "failed" or result.scores is None:
-        return Measured(result, None, result.reason or "no reason given")
+        return MeasuredResult(result, None, result.reason or "no reason given")
     file = path.with_suffix(".npy")
     if result.scores.file != file.name:
         raise InputError(f"{path}: names the scores {result.scores.file}, not {file.name}", REMEASURE)
@@ -257,10 +257,10 @@ def _with_scores(bundle: Bundle, result: Result, path: Path) -> Measured:
     wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(wrong):
         what = "NaN" if np.isnan(scores).any() else "infinite"
-        return Measured(
+        return MeasuredResult(
             result, None, f"its scores are {what} in {len(wrong)} of {len(scores)} recordings (the first: {wrong[0]})"
         )
-    return Measured(result, scores, None)
+    return MeasuredResult(result, scores, None)
 
 
 def _bundle_array(folder: Path, head: BundleHead, name: str, dtype: type[np.generic]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from pulseproof.core.recipes import RECIPES, find_recipe
 from pulseproof.core.study import Kind
@@ -65,7 +65,7 @@ class FileEntry(Wire):
     size_bytes: Bytes
 
 
-class Task(Wire):
+class TaskEntry(Wire):
     classes: tuple[Words, ...] = Field(min_length=1)
     leads: tuple[Words, ...] = Field(min_length=1)
     fs_hz: Above
@@ -114,9 +114,9 @@ class ArtifactEntry(Wire):
         return self.kind or OLD_KINDS.get(self.model)
 
 
-def within(linf_mv: float | None, epsilon_mv: float) -> bool:
+def within(linf_mv: float | None, budget_mv: float) -> bool:
     """True for a largest change of at most the budget, up to the last digits of a product."""
-    return linf_mv is None or linf_mv <= epsilon_mv * (1 + 1e-6)
+    return linf_mv is None or linf_mv <= budget_mv * (1 + 1e-6)
 
 
 class SignalEntry(Wire):
@@ -130,7 +130,8 @@ class SignalEntry(Wire):
     file: FileName
     source: SourceName | None
     method: Name
-    epsilon_mv: Positive
+    # Until 0.1 the wire called it ``epsilon_mv``.
+    budget_mv: Positive = Field(validation_alias=AliasChoices("budget_mv", "epsilon_mv"))
     only: tuple[SourceName, ...] | None = None
     linf_mv: Positive | None = None
     l2_mv: Positive | None = None
@@ -151,7 +152,7 @@ class SignalEntry(Wire):
     def attack(self) -> bool:
         """True for an attack that keeps to its budget in every sample. One in the L2 ball does not: it is no match for
         those that do, and stands in rows of its own."""
-        return self.source is not None and within(self.linf_mv, self.epsilon_mv)
+        return self.source is not None and within(self.linf_mv, self.budget_mv)
 
 
 class NotApplicableEntry(Wire):
@@ -168,7 +169,7 @@ class NotMadeEntry(Wire):
     reason: Words
 
 
-class RunRules(Wire):
+class RulesEntry(Wire):
     threads: Threads
     warmup_s: Positive = 0.2
     min_runs: Count = 200
@@ -202,13 +203,13 @@ class BundleHead(Wire):
     note: Words | None = None
     synthetic: bool
     origin: Origin | None = None
-    task: Task
+    task: TaskEntry
     files: dict[FileName, FileEntry]
     artifacts: tuple[ArtifactEntry, ...]
     signals: tuple[SignalEntry, ...]
     not_applicable: tuple[NotApplicableEntry, ...] = ()
     not_made: tuple[NotMadeEntry, ...] = ()
-    run: RunRules
+    run: RulesEntry
     device: Part = Part()
     emulated: Part = Part(records=64)
 
@@ -260,13 +261,13 @@ class SignalTag(Wire):
     sha256: Sha256
 
 
-class Engine(Wire):
+class EngineEntry(Wire):
     name: Words
     version: Words | None
     threads: Threads | None = None
 
 
-class Asked(Wire):
+class AskedRules(Wire):
     """By which rules a result was measured; null where an older runner did not say."""
 
     adc_step_mv: Above
@@ -329,7 +330,7 @@ class Instructions(Wire):
         return _in_order(self, "min", "p50", "max")
 
 
-class Exactness(Wire):
+class ExactnessEntry(Wire):
     """A quantized file's scores on this device against its exact arithmetic, which is the engine's in ``mode``:
     ``largest``, in steps of the scores (each ``within``), of the first ``recordings`` clean ones. ``mark`` where it is
     more than a step; ``features`` of the processor; ``reason`` why nothing was found."""
@@ -351,11 +352,11 @@ class Result(Wire):
     device: Device
     artifact: ArtifactTag
     signals: SignalTag
-    engine: Engine | None = None
+    engine: EngineEntry | None = None
     runner: Sha256 | None = None
     status: Literal["ok", "failed"]
     reason: Words | None = None
-    asked: Asked | None = None
+    asked: AskedRules | None = None
     n: Count | None = None
     scores: ScoresFile | None = None
     latency_ms: Latency | None = None
@@ -369,7 +370,7 @@ class Result(Wire):
     marks: tuple[Literal["throttled", "noisy", "engine-saturates", "engine-differs"], ...] | None = None
     affinity: tuple[int, ...] | None = None
     energy: Energy | None = None
-    exact: Exactness | None = None
+    exact: ExactnessEntry | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Result:

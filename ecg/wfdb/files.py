@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.wfdb.header import AGAIN, FORMATS, OUT, Header, Signal, is_beside, read_header, size_of_plain
 from pulseproof.ecg.wfdb.signals import TooLongError, bytes_of, read_samples
+from pulseproof.runtime.words import one_line
 
 GAINS = (1e-9, 1e12)  # ADC units a millivolt: beyond, no sample would be a finite number of millivolts, or not 0
 
@@ -206,9 +207,9 @@ def _read(header: Header, inside: Sequence[Signal], count: int | None) -> NDArra
     try:
         return read_samples(path, inside[0].format, inside[0].byte_offset, count, len(inside))
     except TooLongError as error:
-        raise InputError(f"{path}: {error}", f"cut the record into parts (WFDB's snip), or {OUT}") from None
+        raise InputError(f"{path}: {one_line(error)}", f"cut the record into parts (WFDB's snip), or {OUT}") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: the signals cannot be decoded ({error})", AGAIN) from None
+        raise InputError(f"{path}: the signals cannot be decoded ({one_line(error)})", AGAIN) from None
 
 
 def _stored(header: Header, name: str, frames: int) -> dict[str, NDArray[np.int64]]:

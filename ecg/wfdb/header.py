@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from pulseproof.core.errors import InputError
+from pulseproof.runtime.words import one_line
 
 AGAIN = "fetch the record again and compare it with the database's own SHA256SUMS.txt, or leave it out of the study"
 OUT = "leave the record out of the study"
@@ -124,7 +125,7 @@ def read_header(stem: Path) -> Header:
         try:
             signal = _signal_line(line, len(signals))
         except ValueError as error:
-            raise InputError(f"{path}: damaged header, line {number} {line[:60]!r}: {error}", AGAIN) from None
+            raise InputError(f"{path}: damaged header, line {number} {line[:60]!r}: {one_line(error)}", AGAIN) from None
         signals.append(replace(signal, lead=_numbered(signal.lead, [other.lead for other in signals])))
     _check_groups(path, signals)
     return Header(path, fs_hz, samples, tuple(signals))

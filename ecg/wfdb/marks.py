@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.wfdb.header import AGAIN, NUMBER, OUT, read_plain
+from pulseproof.runtime.words import one_line
 
 # ecgcodes.h: 1 is a normal beat (a viewer shows "."), 42 to 49 are for the file itself to define.
 SYMBOLS = dict(enumerate("NLRaVFJASEj/Q~", start=1)) | {
@@ -65,7 +66,7 @@ def read_marks(stem: Path, annotator: str, length: int, fs_hz: float, frame: int
     try:
         ticks, codes, resolution, own = _parse(raw)
     except ValueError as error:
-        raise InputError(f"{path}: damaged annotations ({error})", AGAIN) from None
+        raise InputError(f"{path}: damaged annotations ({one_line(error)})", AGAIN) from None
     scale = Fraction(frame) if resolution is None else Fraction(str(fs_hz)) / Fraction(str(resolution))
     # As the library: the nearest sample, halves up; in whole numbers, for a double is off after a day.
     at = np.array([(2 * tick * scale.numerator + scale.denominator) // (2 * scale.denominator) for tick in ticks])

@@ -30,7 +30,7 @@ from pulseproof.export.gate.bounds import STEPS, Bound, bound_of
 from pulseproof.export.gate.parting import first_parting
 from pulseproof.export.gate.saturation import saturating_layers
 from pulseproof.export.job import RefusedError
-from pulseproof.export.manifest import Exactness, Parity
+from pulseproof.export.manifest import ExactnessRecord, Parity
 from pulseproof.models.brought.model import FileModel
 from pulseproof.models.class_auc import below_chance, class_aucs
 from pulseproof.runtime.auc import macro_auc
@@ -175,14 +175,16 @@ def exactness(
     return pulseproof.twins.exact.compare(path, reference.signals, scores, engine)
 
 
-def _kept(exact: pulseproof.twins.exact.Exactness, scores: NDArray[np.float32], reference: Reference) -> Exactness:
+def _kept(
+    exact: pulseproof.twins.exact.Exactness, scores: NDArray[np.float32], reference: Reference
+) -> ExactnessRecord:
     """What the manifest says of it."""
     found = features()
     aucs: dict[str, float | None] = {}
     if exact.scores is not None:
         aucs["auc_exact"] = _known(macro_auc(exact.scores, reference.labels))
         aucs["auc_engine"] = _known(macro_auc(scores, reference.labels))
-    return Exactness.model_validate(
+    return ExactnessRecord.model_validate(
         {
             "against": exact.against,
             "mode": exact.mode,
@@ -196,7 +198,7 @@ def _kept(exact: pulseproof.twins.exact.Exactness, scores: NDArray[np.float32], 
     )
 
 
-def _engines_part(exact: Exactness, engine: str) -> str:
+def _engines_part(exact: ExactnessRecord, engine: str) -> str:
     """What the rows of a file must say where an engine does not compute it exactly here."""
     where = f"{engine} on the exporting host ({named(exact.features or ())})"
     by = "" if exact.largest is None else f" up to {exact.largest:.1f} steps"

@@ -26,7 +26,7 @@ from torch import nn
 from pulseproof.export.fold import HELD, held_for_export
 from pulseproof.export.job import INPUT
 from pulseproof.export.tflite.flatbuffer import Graph
-from pulseproof.export.torch_layers import Layer, layers_of
+from pulseproof.export.torch_layers import TorchLayer, layers_of
 from pulseproof.models.brought.model import FileModel
 
 RECORDINGS = 4
@@ -70,7 +70,7 @@ def _written(module: nn.Module, signals: NDArray[np.float32]) -> nn.Module:
     return held_for_export(module, signals[:HELD]).module
 
 
-def parting_of_float(layers: Sequence[Layer], found: Sequence[Value]) -> str | None:
+def parting_of_float(layers: Sequence[TorchLayer], found: Sequence[Value]) -> str | None:
     """The first torch layer whose values are not in the file, nor those of any layer that they go into.
 
     A layer whose values are not in the file, while those of a later one that depends on them are, was fused with it. A
@@ -84,7 +84,7 @@ def parting_of_float(layers: Sequence[Layer], found: Sequence[Value]) -> str | N
     return None
 
 
-def parting_of_quantized(layers: Sequence[Layer], source: Sequence[Value], found: Sequence[Value]) -> str | None:
+def parting_of_quantized(layers: Sequence[TorchLayer], source: Sequence[Value], found: Sequence[Value]) -> str | None:
     """The first tensor of the float file that the smaller file has with less than SQNR_DB, or else the least exact."""
     names = {value.name: value.values for value in found}
     pairs = []
@@ -123,7 +123,7 @@ def _told(ratio: float) -> str:
     return "values that are not finite, or that are not 0 where they should be"
 
 
-def _names(layers: Sequence[Layer], source: Sequence[Value], kept: set[str]) -> dict[str, str]:
+def _names(layers: Sequence[TorchLayer], source: Sequence[Value], kept: set[str]) -> dict[str, str]:
     """What to call each tensor of the float file: the torch layer that gives it, or the operator.
 
     A layer that was fused into the next one (its tensor is not ``kept`` in the smaller file) gives that one its name.
@@ -141,12 +141,12 @@ def _names(layers: Sequence[Layer], source: Sequence[Value], kept: set[str]) -> 
     return names
 
 
-def _in_file(layer: Layer, found: Sequence[Value]) -> Value | None:
+def _in_file(layer: TorchLayer, found: Sequence[Value]) -> Value | None:
     """The first tensor of the file that holds the values of a torch layer."""
     return next((value for value in found if _same(layer.values, value.values)), None)
 
 
-def _scaled_in_file(layer: Layer, found: Sequence[Value]) -> bool:
+def _scaled_in_file(layer: TorchLayer, found: Sequence[Value]) -> bool:
     """True when the file holds the values of a torch layer up to a scale above 0 and an offset."""
     wanted = _standard(layer.values)
     return any(value.values.size == wanted.size and _same(wanted, _standard(value.values)) for value in found)

@@ -1,9 +1,9 @@
 """ONNX files: the float one through torch's exporter, and by name all the others that a recipe can ask for.
 
-In: a :class:`~export.job.Job`. Out: one ``.onnx`` file without external data, opset 20 (a brought file keeps its own),
-float32 ``signal`` (1, leads, samples) to float32 ``scores`` (1, classes). The smaller ones are made from the float one:
-:mod:`export.onnx.half`, :mod:`export.onnx.int8`, :mod:`export.onnx.mixed`; :mod:`export.onnx.given` takes a file that a
-user brings; :mod:`export.onnx.graph` reads what a table says of any of them.
+In: a :class:`~export.job.ExportJob`. Out: one ``.onnx`` file without external data, opset 20 (a brought file keeps its
+own), float32 ``signal`` (1, leads, samples) to float32 ``scores`` (1, classes). The smaller ones are made from the
+float one: :mod:`export.onnx.half`, :mod:`export.onnx.int8`, :mod:`export.onnx.mixed`; :mod:`export.onnx.given` takes a
+file that a user brings; :mod:`export.onnx.graph` reads what a table says of any of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pulseproof.export.job import INPUT, OUTPUT, Job, Made
+from pulseproof.export.job import INPUT, OUTPUT, ExportJob, MadeFile
 from pulseproof.export.onnx.given import write_given
 from pulseproof.export.onnx.graph import OPSET, count_operators, input_step_mv, int8_share
 from pulseproof.export.onnx.half import write_fp16, write_fp16_products
@@ -54,11 +54,11 @@ __all__ = [
 ]
 
 
-def write_float(job: Job) -> Made:
+def write_float(job: ExportJob) -> MadeFile:
     """``onnx-fp32`` of any torch module."""
     module, note = job.copy()
     export_module(module, job.shape, job.out, OUTPUT)
-    return Made(note)
+    return MadeFile(note)
 
 
 def export_module(module: nn.Module, shape: tuple[int, int], path: Path, output: str) -> None:

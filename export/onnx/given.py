@@ -1,7 +1,7 @@
 """A brought ONNX file, as the others here are: batch 1, ``signal`` in, ``scores`` out, everything in one file.
 
-In: a :class:`~export.job.Job` whose module is a :class:`~models.brought.files.FileModel`. Out: the same operators and
-weights, in the operator set that they came in; only names and the sizes of the input are written anew.
+In: a :class:`~export.job.ExportJob` whose module is a :class:`~models.brought.files.FileModel`. Out: the same operators
+and weights, in the operator set that they came in; only names and the sizes of the input are written anew.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pulseproof.core.errors import InputError
-from pulseproof.export.job import INPUT, OUTPUT, Job, Made, RefusedError
+from pulseproof.export.job import INPUT, OUTPUT, ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.models.brought.files import FileModel
+from pulseproof.runtime.words import one_line
 
 if TYPE_CHECKING:
     import onnx
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LARGEST = 2**31 - 1  # bytes of one protobuf message
 
 
-def write_given(job: Job) -> Made:
+def write_given(job: ExportJob) -> MadeFile:
     """``onnx-fp32`` or ``onnx-as-given`` of a brought ONNX file.
 
     Raises InputError when the file (or one that holds its weights) cannot be read, RefusedError when it does not fit
@@ -34,7 +35,7 @@ def write_given(job: Job) -> Made:
         model = onnx.load(path)  # weights of files beside it too; onnx refuses one outside the folder
     except Exception as error:  # protobuf's, onnx's and the system's own types; all mean the same here
         raise InputError(
-            f"{path}: not a readable ONNX file ({error})", "give the file, and its weights beside it"
+            f"{path}: not a readable ONNX file ({one_line(error)})", "give the file, and its weights beside it"
         ) from None
     _pin(model.graph, job.shape)
     del model.graph.value_info[:]  # noted for a free batch, they would contradict what is inferred for one of 1
@@ -43,7 +44,7 @@ def write_given(job: Job) -> Made:
     if model.ByteSize() > LARGEST:
         raise RefusedError(f"with its weights it has {model.ByteSize():,} bytes; one ONNX file holds {LARGEST:,}")
     onnx.save(model, job.out)
-    return Made(onnx_graph.share_note(job.out) if job.module.quantized else None)
+    return MadeFile(onnx_graph.share_note(job.out) if job.module.quantized else None)
 
 
 def _ends(graph: onnx.GraphProto) -> tuple[onnx.ValueInfoProto, onnx.ValueInfoProto]:

@@ -1,8 +1,9 @@
 """ONNX files in half floats (IEEE 754 binary16): half the size, the same graph.
 
-In: a :class:`~export.job.Job` whose ``source`` is the float32 file. Out: one ``.onnx`` file with float32 ``signal`` and
-``scores``. Every weight is rounded to the nearest half float. ONNX Runtime has few half-float kernels for processors:
-where it has none it computes in float32 between two conversions, so this is a saving of space and not of time.
+In: a :class:`~export.job.ExportJob` whose ``source`` is the float32 file. Out: one ``.onnx`` file with float32
+``signal`` and ``scores``. Every weight is rounded to the nearest half float. ONNX Runtime has few half-float kernels
+for processors: where it has none it computes in float32 between two conversions, so this is a saving of space and not
+of time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.job import ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import graph as onnx_graph
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SMALLEST = float(np.finfo(np.float16).smallest_subnormal)  # 6e-8
 LIMITS = ("Clip", "Min", "Max", "Where")
 
 
-def write_fp16(job: Job) -> Made:
+def write_fp16(job: ExportJob) -> MadeFile:
     """``onnx-fp16`` of a net: weights and activations in half floats, but for operators that have none.
 
     The constants are rounded here, as numpy rounds. The converter would cut what is too large for a half float to 65504
@@ -48,10 +49,10 @@ def write_fp16(job: Job) -> Made:
     model = convert_float_to_float16(model, keep_io_types=True)
     onnx_graph.save(model, job.out)
     left = sorted({node.op_type for node in model.graph.node if node.op_type in DEFAULT_OP_BLOCK_LIST})
-    return Made(f"{', '.join(left)} stay float32" if left else None)
+    return MadeFile(f"{', '.join(left)} stay float32" if left else None)
 
 
-def write_fp16_products(job: Job) -> Made:
+def write_fp16_products(job: ExportJob) -> MadeFile:
     """``onnx-fp16`` of features and a head: the weights of the matrix products are half floats, cast to float32 where
     they are used, so that all arithmetic stays float32: a power of 1e-8 mV^2 is no half float.
 
@@ -75,7 +76,9 @@ def write_fp16_products(job: Job) -> Made:
             casts.append(onnx.helper.make_node("Cast", [half], [name], name=f"{half}/Cast", to=onnx.TensorProto.FLOAT))
     graph.node.extend(casts)
     onnx_graph.save(model, job.out)
-    return Made("the weights of its matrix products are half floats; all arithmetic and every threshold stay float32")
+    return MadeFile(
+        "the weights of its matrix products are half floats; all arithmetic and every threshold stay float32"
+    )
 
 
 def round_to_half(values: NDArray[np.float32], used_by: set[str], name: str) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
 """ONNX files with 8-bit weights and activations, through ONNX Runtime's quantizer.
 
-In: a :class:`~export.job.Job` whose ``source`` is the float32 file (and, for fixed ranges, calibration recordings).
-Out: one ``.onnx`` file, float32 ``signal`` to float32 ``scores``. Static files hold QuantizeLinear and DequantizeLinear
-around float operators, which the engine fuses to integer ones when it loads them; dynamic ones hold integer operators
-and read the range of each activation off the recording that it runs.
+In: a :class:`~export.job.ExportJob` whose ``source`` is the float32 file (and, for fixed ranges, calibration
+recordings). Out: one ``.onnx`` file, float32 ``signal`` to float32 ``scores``. Static files hold QuantizeLinear and
+DequantizeLinear around float operators, which the engine fuses to integer ones when it loads them; dynamic ones hold
+integer operators and read the range of each activation off the recording that it runs.
 
 Static weights have seven bits (-64 to 64). ONNX Runtime's kernels for signed weights add pairs of products in 16 bits
 on x86 processors without VNNI, and saturate there without a word (:mod:`export.gate.saturation`). Measured on PTB-XL's
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.export.job import INPUT, Job, Made, RefusedError
+from pulseproof.export.job import INPUT, ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import graph as onnx_graph
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ def _unround_elsewhere(graph: onnx.GraphProto, before: onnx.GraphProto, only: se
                     node.input[at] = exact
 
 
-def write_static(job: Job) -> Made:
+def write_static(job: ExportJob) -> MadeFile:
     """``onnx-int8-static`` of a net: activations uint8 with calibrated ranges."""
     return _write(job, static(job, False))
 
 
-def write_static_s8s8(job: Job) -> Made:
+def write_static_s8s8(job: ExportJob) -> MadeFile:
     """``onnx-int8-static-s8s8`` of a net: the same with int8 activations.
 
     On Arm its operators are fused as those of the other are. On x86 ONNX Runtime leaves what feeds a sum (a residual
@@ -124,48 +124,48 @@ def write_static_s8s8(job: Job) -> Made:
     return _write(job, static(job, False, signed=True))
 
 
-def write_static_products(job: Job) -> Made:
+def write_static_products(job: ExportJob) -> MadeFile:
     """``onnx-int8-static`` of features and a head: the matrix products alone."""
     return _write_products(job, signed=False)
 
 
-def write_static_s8s8_products(job: Job) -> Made:
+def write_static_s8s8_products(job: ExportJob) -> MadeFile:
     """``onnx-int8-static-s8s8`` of features and a head: the matrix products alone."""
     return _write_products(job, signed=True)
 
 
-def write_static_last_layer(job: Job) -> Made:
+def write_static_last_layer(job: ExportJob) -> MadeFile:
     """``onnx-int8-static`` where only the last layer is quantized."""
     return _write_last_layer(job, signed=False)
 
 
-def write_static_s8s8_last_layer(job: Job) -> Made:
+def write_static_s8s8_last_layer(job: ExportJob) -> MadeFile:
     """``onnx-int8-static-s8s8`` where only the last layer is quantized."""
     return _write_last_layer(job, signed=True)
 
 
-def write_dynamic(job: Job) -> Made:
+def write_dynamic(job: ExportJob) -> MadeFile:
     """``onnx-int8-dynamic`` of a net: 8-bit weights, activation ranges read off each recording while it runs."""
     with prepared(job.source) as path:
         _quantize_dynamic(path, job.out, [])
-    return Made(onnx_graph.share_note(job.out))
+    return MadeFile(onnx_graph.share_note(job.out))
 
 
-def write_dynamic_products(job: Job) -> Made:
+def write_dynamic_products(job: ExportJob) -> MadeFile:
     """``onnx-int8-dynamic`` of features and a head: the matrix products alone."""
     with prepared(job.source) as path:
         _quantize_dynamic(path, job.out, products(path))
     return _made(job, PRODUCTS)
 
 
-def write_dynamic_last_layer(job: Job) -> Made:
+def write_dynamic_last_layer(job: ExportJob) -> MadeFile:
     """``onnx-int8-dynamic`` where only the last layer is quantized."""
     with prepared(job.source) as path:
         _quantize_dynamic(path, job.out, products(path)[-1:])
     return _made(job, LAST_LAYER)
 
 
-def static(job: Job, products_only: bool, signed: bool = False, reduce_range: bool = True) -> onnx.ModelProto:
+def static(job: ExportJob, products_only: bool, signed: bool = False, reduce_range: bool = True) -> onnx.ModelProto:
     """What ``onnx-int8-static`` writes, of a net (all of it) or of features and a head (``products_only``)."""
     ready = calibrated(job, onnx_graph.PRODUCTS if products_only else ())
     if not products_only:
@@ -174,23 +174,23 @@ def static(job: Job, products_only: bool, signed: bool = False, reduce_range: bo
     return ready.quantized(signed, only=only, float_sums=True, reduce_range=reduce_range)
 
 
-def _write_products(job: Job, signed: bool) -> Made:
+def _write_products(job: ExportJob, signed: bool) -> MadeFile:
     return _write(job, static(job, True, signed), PRODUCTS)
 
 
-def _write_last_layer(job: Job, signed: bool) -> Made:
+def _write_last_layer(job: ExportJob, signed: bool) -> MadeFile:
     ready = calibrated(job, onnx_graph.PRODUCTS)
     model = ready.quantized(signed, only=_product_names(ready.model)[-1:], float_sums=True)
     return _write(job, model, LAST_LAYER)
 
 
-def _write(job: Job, model: onnx.ModelProto, note: str | None = None) -> Made:
+def _write(job: ExportJob, model: onnx.ModelProto, note: str | None = None) -> MadeFile:
     onnx_graph.save(model, job.out)
     return _made(job, note)
 
 
-def _made(job: Job, note: str | None) -> Made:
-    return Made("; ".join(said for said in (note, onnx_graph.share_note(job.out)) if said) or None)
+def _made(job: ExportJob, note: str | None) -> MadeFile:
+    return MadeFile("; ".join(said for said in (note, onnx_graph.share_note(job.out)) if said) or None)
 
 
 @contextlib.contextmanager
@@ -220,7 +220,7 @@ def prepared(source: Path) -> Iterator[Path]:
         yield path
 
 
-def calibrated(job: Job, operators: Sequence[str] = ()) -> Calibrated:
+def calibrated(job: ExportJob, operators: Sequence[str] = ()) -> Calibrated:
     """The float model with the ranges of the activations around ``operators`` (default: all that the quantizer knows),
     read off the calibration recordings."""
     import onnx

@@ -1,8 +1,8 @@
 """ONNX int8 with some layers left in float: which of them lose most, and the file without those.
 
-In: a :class:`~export.job.Job` with calibration recordings. Out: one ``.onnx`` file, and what each layer costs. A layer
-is a convolution or matrix product with constant weights, by its node's name in the float file. The recordings are run
-once for the ranges; each layer's file shares them.
+In: a :class:`~export.job.ExportJob` with calibration recordings. Out: one ``.onnx`` file, and what each layer costs. A
+layer is a convolution or matrix product with constant weights, by its node's name in the float file. The recordings are
+run once for the ranges; each layer's file shares them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.export.job import INPUT, Job, Made
+from pulseproof.export.job import INPUT, ExportJob, MadeFile
 from pulseproof.export.mixed import SENSED_ON, note_of, pick, score_error
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.export.onnx.int8 import calibrated
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FOLDED = ("Relu", "Clip")  # the quantizer takes them into the layer before
 
 
-def write_mixed(job: Job) -> Made:
+def write_mixed(job: ExportJob) -> MadeFile:
     """``onnx-int8-mixed`` of a net. See :func:`export.mixed.pick` for what is raised."""
     import onnx
 
@@ -45,7 +45,7 @@ def write_mixed(job: Job) -> Made:
     layers = pick(job, tuple(nodes), error_of, bytes_of)
     onnx_graph.save(ready.quantized(but=[nodes[layer.name] for layer in layers if layer.kept]), job.out)
     said = (note_of(layers), onnx_graph.share_note(job.out))
-    return Made("; ".join(part for part in said if part), layers)
+    return MadeFile("; ".join(part for part in said if part), layers)
 
 
 def _shown(name: str, given: Iterable[str]) -> str:

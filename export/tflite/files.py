@@ -1,7 +1,7 @@
 """TFLite files with float arithmetic: float32 through litert-torch, weights in half through ai-edge-quantizer.
 
-In: a :class:`~export.job.Job`. Out: a ``.tflite`` file, float32 ``signal`` (1, leads, samples) to float32 ``scores``
-(1, classes). The quantized recipes are in :mod:`export.tflite.int8` and :mod:`export.tflite.mixed`.
+In: a :class:`~export.job.ExportJob`. Out: a ``.tflite`` file, float32 ``signal`` (1, leads, samples) to float32
+``scores`` (1, classes). The quantized recipes are in :mod:`export.tflite.int8` and :mod:`export.tflite.mixed`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pulseproof.export.job import Job, Made
+from pulseproof.export.job import ExportJob, MadeFile
 from pulseproof.export.tflite.flatbuffer import Graph, rename_ends
 from pulseproof.export.tflite.int8 import (
     expect_products,
@@ -52,14 +52,14 @@ __all__ = [
 ]
 
 
-def write_float(job: Job) -> Made:
+def write_float(job: ExportJob) -> MadeFile:
     """``tflite-fp32`` of any torch module."""
     module, note = job.copy()
     convert(module, job.shape, job.out)
     graph = Graph.open(job.out)
     if _mean_in_place(graph):
         graph.write(job.out)
-    return Made(note)
+    return MadeFile(note)
 
 
 def convert(module: nn.Module, shape: tuple[int, int], path: Path) -> None:
@@ -70,13 +70,13 @@ def convert(module: nn.Module, shape: tuple[int, int], path: Path) -> None:
     rename_ends(path)
 
 
-def write_fp16(job: Job) -> Made:
+def write_fp16(job: ExportJob) -> MadeFile:
     """``tflite-fp16`` of a net: weights stored in half, made float32 when the file is opened; arithmetic is float32."""
     _halve(job, ".*", "ALL_SUPPORTED")
-    return Made()
+    return MadeFile()
 
 
-def write_fp16_products(job: Job) -> Made:
+def write_fp16_products(job: ExportJob) -> MadeFile:
     """``tflite-fp16`` of a model on features: only the constants of matrix products are stored in half.
 
     A threshold of a tree in half would send other recordings down the other branch. Raises RefusedError when it has no
@@ -84,17 +84,17 @@ def write_fp16_products(job: Job) -> Made:
     """
     expect_products(job.source)
     _halve(job, ".*", "FULLY_CONNECTED")
-    return Made("only the constants of its matrix products are stored in half")
+    return MadeFile("only the constants of its matrix products are stored in half")
 
 
-def write_given(job: Job) -> Made:
+def write_given(job: ExportJob) -> MadeFile:
     """``tflite-as-given``: the very bytes of the file that was brought."""
     assert isinstance(job.module, FileModel)
     shutil.copyfile(job.module.path, job.out)
-    return Made()
+    return MadeFile()
 
 
-def _halve(job: Job, scope: str, operators: str) -> None:
+def _halve(job: ExportJob, scope: str, operators: str) -> None:
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import (

@@ -1,7 +1,7 @@
 """Quantized TFLite files of nets and of models on features, through ai-edge-quantizer.
 
-In: a :class:`~export.job.Job` whose ``source`` is the float TFLite file. Out: a ``.tflite`` file, from and to float32
-but for :func:`write_full`, and what must be said of it: what stayed float.
+In: a :class:`~export.job.ExportJob` whose ``source`` is the float TFLite file. Out: a ``.tflite`` file, from and to
+float32 but for :func:`write_full`, and what must be said of it: what stayed float.
 
 Weights are int8, symmetric: one scale a channel in convolutions (Krishnamoorthi 2018, arXiv 1806.08342), one a matrix
 in linear layers. From more than one, tflite-runtime 2.14 computes wrong scores without an error, both with activations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pulseproof.export.job import INPUT, OUTPUT, Job, Made, RefusedError
+from pulseproof.export.job import INPUT, OUTPUT, ExportJob, MadeFile, RefusedError
 from pulseproof.export.tflite.flatbuffer import FLOATS, Graph, float_note, int8_share, rename_ends
 from pulseproof.export.tflite.ranges import calibrate, share_scale
 
@@ -28,64 +28,64 @@ LAST_LAYER = (f"^{OUTPUT};?$", MATRICES)
 Scope = tuple[str, tuple[str, ...]]  # pattern of names (an operator has that of its output tensor), kinds of operators
 
 
-def write_dynamic(job: Job) -> Made:
+def write_dynamic(job: ExportJob) -> MadeFile:
     """``tflite-int8-dynamic`` of a net: weights int8, activations quantized while it runs."""
     _dynamic(job, (".*", ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")))
-    return Made(float_note(job.out))
+    return MadeFile(float_note(job.out))
 
 
-def write_dynamic_products(job: Job) -> Made:
+def write_dynamic_products(job: ExportJob) -> MadeFile:
     """``tflite-int8-dynamic`` of a model on features: only the matrix products are quantized."""
     expect_products(job.source)
     _dynamic(job, PRODUCTS, sums(job.source))
-    return Made(_only("matrix products", job.out))
+    return MadeFile(_only("matrix products", job.out))
 
 
-def write_dynamic_last_layer(job: Job) -> Made:
+def write_dynamic_last_layer(job: ExportJob) -> MadeFile:
     """``tflite-int8-dynamic`` where only the last layer is quantized."""
     _dynamic(job, LAST_LAYER)
-    return Made(_only("last layer", job.out))
+    return MadeFile(_only("last layer", job.out))
 
 
-def write_static(job: Job) -> Made:
+def write_static(job: ExportJob) -> MadeFile:
     """``tflite-int8-static`` of a net: activations int8 with calibrated ranges."""
     _static(job, 8, ALL)
-    return Made(float_note(job.out))
+    return MadeFile(float_note(job.out))
 
 
-def write_static_products(job: Job) -> Made:
+def write_static_products(job: ExportJob) -> MadeFile:
     """``tflite-int8-static`` of a model on features: only the matrix products are quantized."""
     expect_products(job.source)
     _static(job, 8, PRODUCTS, sums(job.source))
-    return Made(_only("matrix products", job.out))
+    return MadeFile(_only("matrix products", job.out))
 
 
-def write_static_last_layer(job: Job) -> Made:
+def write_static_last_layer(job: ExportJob) -> MadeFile:
     """``tflite-int8-static`` where only the last layer is quantized."""
     _static(job, 8, LAST_LAYER)
-    return Made(_only("last layer", job.out))
+    return MadeFile(_only("last layer", job.out))
 
 
-def write_int16x8(job: Job) -> Made:
+def write_int16x8(job: ExportJob) -> MadeFile:
     """``tflite-int16x8`` of a net: activations int16, symmetric, with calibrated ranges; weights int8."""
     _static(job, 16, ALL)
-    return Made(float_note(job.out))
+    return MadeFile(float_note(job.out))
 
 
-def write_int16x8_products(job: Job) -> Made:
+def write_int16x8_products(job: ExportJob) -> MadeFile:
     """``tflite-int16x8`` of a model on features: only the matrix products are quantized."""
     expect_products(job.source)
     _static(job, 16, PRODUCTS, sums(job.source))
-    return Made(_only("matrix products", job.out))
+    return MadeFile(_only("matrix products", job.out))
 
 
-def write_int16x8_last_layer(job: Job) -> Made:
+def write_int16x8_last_layer(job: ExportJob) -> MadeFile:
     """``tflite-int16x8`` where only the last layer is quantized."""
     _static(job, 16, LAST_LAYER)
-    return Made(_only("last layer", job.out))
+    return MadeFile(_only("last layer", job.out))
 
 
-def write_full(job: Job) -> Made:
+def write_full(job: ExportJob) -> MadeFile:
     """``tflite-int8-full`` of a net: as static, with an int8 signal and int8 scores, for a microcontroller.
 
     The signal has to be rounded before its mean can be subtracted. Signal and difference share one scale, so that the
@@ -103,7 +103,7 @@ def write_full(job: Job) -> Made:
     if left:
         job.out.unlink()
         raise RefusedError(f"it would not be int8 throughout: {', '.join(left)} stayed float")
-    return Made()
+    return MadeFile()
 
 
 def quantizer_of(source: Path) -> Any:
@@ -191,7 +191,7 @@ def _products(source: Path) -> list[tuple[str, bool]]:
     ]
 
 
-def _static(job: Job, bits: int, scope: Scope, but: Iterable[str] = ()) -> None:
+def _static(job: ExportJob, bits: int, scope: Scope, but: Iterable[str] = ()) -> None:
     tool = quantizer_of(job.source)
     add_static(tool, bits, scope)
     keep_float(tool, but)
@@ -199,7 +199,7 @@ def _static(job: Job, bits: int, scope: Scope, but: Iterable[str] = ()) -> None:
     save(tool, job.out, calibrate(tool, job))
 
 
-def _dynamic(job: Job, scope: Scope, but: Iterable[str] = ()) -> None:
+def _dynamic(job: ExportJob, scope: Scope, but: Iterable[str] = ()) -> None:
     from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 
     tool = quantizer_of(job.source)

@@ -19,7 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from torch import nn
 
-from pulseproof.export.job import INPUT, OUTPUT, Job, Made, RefusedError
+from pulseproof.export.job import INPUT, OUTPUT, ExportJob, MadeFile, RefusedError
 from pulseproof.export.tflite.flatbuffer import Graph
 from pulseproof.models.nets import Lstm
 
@@ -29,29 +29,29 @@ LARGEST_HALF = float(np.finfo(np.float16).max)
 Constant = Callable[[Graph, str, NDArray[np.float32]], int]
 
 
-def write_float(job: Job) -> Made:
+def write_float(job: ExportJob) -> MadeFile:
     """``tflite-fp32`` of an Lstm: everything in float32."""
     _write(job, lstm=_float, head=_float, version=1)
-    return Made()
+    return MadeFile()
 
 
-def write_fp16(job: Job) -> Made:
+def write_fp16(job: ExportJob) -> MadeFile:
     """``tflite-fp16`` of an Lstm: weights and biases are float16 in the file, and float32 from a DEQUANTIZE on.
 
     Raises RefusedError where a weight is beyond float16's 65,504.
     """
     _write(job, lstm=_half, head=_half, version=1)
-    return Made(note="float16 in the file only: the engine computes in float32")
+    return MadeFile(note="float16 in the file only: the engine computes in float32")
 
 
-def write_dynamic(job: Job) -> Made:
+def write_dynamic(job: ExportJob) -> MadeFile:
     """``tflite-int8-dynamic`` of an Lstm: the LSTM's weights int8, one scale a matrix (the hybrid kernel knows no scale
     per channel); its inputs are quantized while it runs, its state and cell stay float."""
     _write(job, lstm=_int8, head=_float, version=HYBRID)
-    return Made(note="int8 weights in the LSTM; its biases, state and cell and the last layer stay float")
+    return MadeFile(note="int8 weights in the LSTM; its biases, state and cell and the last layer stay float")
 
 
-def _write(job: Job, lstm: Constant, head: Constant, version: int) -> None:
+def _write(job: ExportJob, lstm: Constant, head: Constant, version: int) -> None:
     net = job.module
     assert isinstance(net, Lstm)
     graph = Graph.empty()

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import linear
 
-from pulseproof.export.job import INPUT, OUTPUT, Job, Made, RefusedError
+from pulseproof.export.job import INPUT, OUTPUT, ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx.files import HISTOGRAM
 from pulseproof.export.tflite import lstm as layout
 from pulseproof.export.tflite.flatbuffer import Graph
@@ -62,7 +62,7 @@ class Affine:
     zero_point: int
 
 
-def write_static(job: Job) -> Made:
+def write_static(job: ExportJob) -> MadeFile:
     """``tflite-int8-static`` of an Lstm: int8 inside, float32 signal and scores. Where a recording loses its own mean,
     it does so before it is rounded. Raises RefusedError without calibration recordings."""
     net, ranges = _start(job)
@@ -76,10 +76,10 @@ def write_static(job: Job) -> Made:
     scores = graph.tensor(OUTPUT, (1, layout.last_layer(net).out_features))
     graph.graph.outputs = [graph.add("DEQUANTIZE", [inner], scores, schema.DequantizeOptionsT(), 2)]
     graph.write(job.out)
-    return Made(note="own mean subtracted in float" if net.normalise.own_mean else None)
+    return MadeFile(note="own mean subtracted in float" if net.normalise.own_mean else None)
 
 
-def write_full(job: Job) -> Made:
+def write_full(job: ExportJob) -> MadeFile:
     """``tflite-int8-full`` of an Lstm: int8 signal and scores too, no float tensor in the file. Where a recording loses
     its own mean, it does so in int8, after it was rounded: a mean below half a step of the signal stays in it. Raises
     RefusedError without calibration recordings."""
@@ -91,10 +91,10 @@ def write_full(job: Job) -> Made:
     graph.graph.outputs = [_scores(graph, net, centred, ranges, OUTPUT)]
     graph.write(job.out)
     said = f"own mean subtracted in int8, after the signal was rounded to steps of {of_signal.scale:.2g} mV"
-    return Made(note=said if net.normalise.own_mean else None)
+    return MadeFile(note=said if net.normalise.own_mean else None)
 
 
-def _start(job: Job) -> tuple[Lstm, Ranges]:
+def _start(job: ExportJob) -> tuple[Lstm, Ranges]:
     assert isinstance(job.module, Lstm)
     return job.module, calibrate(job.module, job.calibration, job.method)
 

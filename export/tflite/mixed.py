@@ -1,7 +1,7 @@
 """Mixed TFLite files: int8 with calibrated ranges, and some layers left in float.
 
-In: a :class:`~export.job.Job` of a net with calibration recordings. Out: a ``.tflite`` file from and to float32, and
-its layers with what each costs when it alone is int8.
+In: a :class:`~export.job.ExportJob` of a net with calibration recordings. Out: a ``.tflite`` file from and to float32,
+and its layers with what each costs when it alone is int8.
 
 A layer is an operator with weights (:data:`LAYERS`). Its name is the path of its module in the net, as the converter
 keeps it in the name of the operator's output tensor: ``body.1.first.0`` of
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.export import mixed
-from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.job import ExportJob, MadeFile, RefusedError
 from pulseproof.export.tflite.flatbuffer import FLOATS, MOVES, Graph, float_note
 from pulseproof.export.tflite.int8 import ALL, add_static, keep_ends_float, keep_float, pattern_of, quantizer_of, save
 from pulseproof.export.tflite.ranges import Ranges, calibrate
@@ -41,7 +41,7 @@ class _Place:
     before: tuple[str, ...]
 
 
-def write_mixed(job: Job) -> Made:
+def write_mixed(job: ExportJob) -> MadeFile:
     """``tflite-int8-mixed`` of a net. Raises InputError for a name in ``keep_float`` that is no layer, RefusedError
     when there is nothing to choose among."""
     places = find_layers(job.source)
@@ -65,7 +65,7 @@ def write_mixed(job: Job) -> Made:
     keep_float(tool, names=[name for layer in kept for name in (*places[layer.name].before, places[layer.name].tensor)])
     save(tool, job.out, ranges)
     note = float_note(job.out)
-    return Made(mixed.note_of(layers) + (f"; {note}" if note else ""), layers)
+    return MadeFile(mixed.note_of(layers) + (f"; {note}" if note else ""), layers)
 
 
 def find_layers(source: Path) -> dict[str, _Place]:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.export.job import INPUT, Job
+from pulseproof.export.job import INPUT, ExportJob
 
 CHUNK = 32  # calibration recordings whose activations are held at a time
 Ranges = dict[str, dict[str, NDArray[np.float32]]]  # tensor -> {"min": ..., "max": ...}, each of the tensor's rank
 
 
-def calibrate(tool: Any, job: Job) -> Ranges:
+def calibrate(tool: Any, job: ExportJob) -> Ranges:
     """Ranges over ``job.calibration`` of all tensors that the recipe of ``tool``, a Quantizer, rounds."""
     signals = job.calibration
     needed = tool.calibrate({"serving_default": [{INPUT: signals[0][None]}]}, num_threads=1)

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from pulseproof.core.errors import InputError
+from pulseproof.runtime.words import one_line, shortened
 
 SCHEMA = "schema.json"
 MOST_BYTES = 512 << 20  # of the archive, of all that it holds, and of all that its schema asks for
@@ -50,7 +51,9 @@ def expect_bounded(path: Path) -> None:
     except InputError:
         raise
     except Exception as error:  # zipfile, zlib, numpy and json raise a dozen types on a damaged archive
-        raise InputError(f"{path}: not a readable skops file ({type(error).__name__}: {error})", _AGAIN) from None
+        raise InputError(
+            f"{path}: not a readable skops file ({type(error).__name__}: {one_line(error)})", _AGAIN
+        ) from None
     for what, found in (("its arrays unpack to", sum(held.values())), ("its schema asks for", asked)):
         if found > MOST_BYTES:
             raise _too_large(path, what, found)
@@ -79,7 +82,9 @@ def _sizes(archive: zipfile.ZipFile, path: Path) -> dict[str, int]:
     """{member: bytes when unpacked}, as the archive says: no more than that is ever read of one."""
     for member in archive.infolist():
         if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise InputError(f"{path}: its member {member.filename[:80]!r} is packed as skops packs none", _AGAIN)
+            raise InputError(
+                f"{path}: its member {shortened(member.filename, 80)!r} is packed as skops packs none", _AGAIN
+            )
     names = archive.namelist()
     if len(set(names)) < len(names):
         raise InputError(f"{path}: it has two members of one name", _AGAIN)
@@ -103,10 +108,10 @@ def _expect_length(member: IO[bytes], size: int, name: str, path: Path) -> None:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(member)
     if dtype.hasobject:
-        raise InputError(f"{path}: {name} holds Python objects, which are never unpickled", _AGAIN)
+        raise InputError(f"{path}: {shortened(name, 80)} holds Python objects, which are never unpickled", _AGAIN)
     expected = member.tell() + math.prod(shape) * dtype.itemsize
     if size != expected:
-        raise InputError(f"{path}: {name} has {size:,} bytes, its header says {expected:,}", _AGAIN)
+        raise InputError(f"{path}: {shortened(name, 80)} has {size:,} bytes, its header says {expected:,}", _AGAIN)
 
 
 def _asked(schema: Any, held: dict[str, int]) -> list[str]:

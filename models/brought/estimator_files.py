@@ -28,6 +28,7 @@ from pulseproof.models.brought.tried import answer, tried
 from pulseproof.models.lone_label import without_constants
 from pulseproof.runtime.files import replacing
 from pulseproof.runtime.wire import zipped
+from pulseproof.runtime.words import one_line
 
 # scikit-learn's own parts that skops does not trust by itself, name by name: a prefix would also let in whatever
 # its modules import (sklearn.datasets._base.urlretrieve). The scalers and GradientBoosting need no more than these.
@@ -92,14 +93,20 @@ def load_estimator(path: Path, mend: str = "train the model again") -> Any:
     except MemoryError:
         raise InputError(f"{path}: there is not enough memory to read it", mend) from None
     except Exception as error:  # skops raises many types on a damaged zip; all mean the same here
-        raise InputError(f"{path}: not a readable skops file ({error})", mend) from None
+        raise InputError(f"{path}: not a readable skops file ({one_line(error)})", mend) from None
     if strange:
         raise InputError(
             f"{path}: holds types that are not trusted: {', '.join(strange)}",
             "only estimators made of scikit-learn's own classes can be kept without unpickling",
         )
-    expect_sound(estimator, path, mend)
-    return without_constants(estimator)
+    try:
+        expect_sound(estimator, path, mend)
+        return without_constants(estimator)
+    except InputError:
+        raise
+    except Exception as error:  # its parts are not what scikit-learn's own classes say that they are
+        said = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"{path}: its parts do not fit together ({said})", mend) from None
 
 
 def read_strangers(path: Path, what: str) -> Any:

@@ -30,6 +30,7 @@ from pulseproof.models.lone_label import without_constants
 from pulseproof.models.systems import System, Task
 from pulseproof.models.train import draw_weights, scores_of
 from pulseproof.models.trees import PER_CLASS
+from pulseproof.runtime.words import one_line
 
 ROUNDING = 1e-4  # of a score, or of the largest score where that is above 1
 
@@ -44,7 +45,7 @@ def fit_estimator(
         estimator = system.estimator(seed, **spec.options)
     except TypeError as error:
         raise InputError(
-            f"[models.{name}]: cannot be built: {error}",
+            f"[models.{name}]: cannot be built: {one_line(error)}",
             "options are the keywords of the system; an own estimator is called as callable(**options)",
         ) from None
     values = scores_of(features, recordings, rows)
@@ -63,7 +64,7 @@ def fit_estimator(
         told = f" ({', '.join(one_label)} without a positive or without a negative one)" if one_label else ""
         raise InputError(
             f"[models.{name}]: cannot be fitted to labels (n, {labels.shape[1]}) of {len(labels)} training recordings"
-            f"{told}: {type(error).__name__}: {error}",
+            f"{told}: {type(error).__name__}: {one_line(error)}",
             "an estimator that takes one label at a time wants sklearn.multiclass.OneVsRestClassifier around it",
         ) from None
     if given != (len(values[:2]), labels.shape[1]):
@@ -96,7 +97,7 @@ def brought_model(estimator: Any, what: str, task: Task, segments: int) -> Featu
     try:
         head = head_of(estimator, class_order(estimator, task.classes, what), len(task.classes) == 1)
     except ValueError as error:  # indices that do not fit, in a file that was tampered with
-        raise InputError(f"{what}: damaged: {error}", "fit and write it again") from None
+        raise InputError(f"{what}: damaged: {one_line(error)}", "fit and write it again") from None
     return FeatureModel(features, head)
 
 
@@ -173,7 +174,7 @@ def check_model(
             )
         except Exception as error:  # scikit-learn refuses in many ways what it was not made for
             raise InputError(
-                f"{what}: does not score real recordings: {type(error).__name__}: {error}",
+                f"{what}: does not score real recordings: {type(error).__name__}: {one_line(error)}",
                 "the estimator gets float32 features (n, count)",
             ) from None
     if scores.shape != (len(signals), len(classes)):

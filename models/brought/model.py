@@ -28,6 +28,7 @@ from pulseproof.models.brought.files import CONVERT, FileModel, expect_file, fin
 from pulseproof.models.modules import build_net, check_net, gives_module, load_weights, weights_digest
 from pulseproof.models.systems import System, Task
 from pulseproof.runtime.files import replacing, write_bytes
+from pulseproof.runtime.words import one_line
 
 __all__ = ["KEPT", "FileModel", "files_of", "inputs_of", "load", "save_weights", "spec_for", "take"]
 
@@ -190,6 +191,6 @@ def _estimator(what: str, spec: ModelSpec, system: System) -> Any:
         return system.estimator(0, **spec.options)
     except Exception as error:  # a user's own code may raise anything
         raise InputError(
-            f"{what}: cannot be called: {type(error).__name__}: {error}",
+            f"{what}: cannot be called: {type(error).__name__}: {one_line(error)}",
             "with trained = true it is called as callable(**options) and returns a fitted estimator",
         ) from None

@@ -20,6 +20,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.models.brought.checks import check_input, check_output, strange
 from pulseproof.models.brought.onnx_parts import expect_bounded
 from pulseproof.models.brought.onnx_weights import find_external, graphs_of, tensors_of
+from pulseproof.runtime.words import one_line
 
 # Operators that only a quantized graph has; an 8-bit or half weight says the same.
 QUANTIZED = re.compile(
@@ -197,7 +198,7 @@ def _expect_finite(model: onnx.ModelProto, what: str) -> None:
         try:
             values = onnx.numpy_helper.to_array(tensor)
         except Exception as error:  # lengths that do not fit, in a file that was tampered with
-            raise _damaged(what, f"tensor {tensor.name!r}: {error}") from None
+            raise _damaged(what, f"tensor {tensor.name!r}: {one_line(error)}") from None
         wrong = strange(values)
         if wrong is not None:
             raise InputError(

@@ -48,7 +48,7 @@ def _chance(clean: Row | None, worst: Row | None) -> Iterator[Doubt]:
         text = f"Its clean AUC is not surely above chance: {auc_text(clean.auc)} {span(clean.auc_low, clean.auc_high)}"
         yield Doubt("worse than chance" if clean.auc < CHANCE else "near chance", f"{text.strip()}.")
     elif worst is not None and worst.auc_high is not None and worst.auc_high < CHANCE:
-        text = f"Attacks of {budget_text(worst.epsilon_mv or 0)} make its ranking worse than chance: "
+        text = f"Attacks of {budget_text(worst.budget_mv or 0)} make its ranking worse than chance: "
         text += f"{auc_text(worst.auc)} {span(worst.auc_low, worst.auc_high)}"
         yield Doubt("worse than chance under attack", f"{text.strip()}.")
 

@@ -26,7 +26,7 @@ def weakest_class(clean: Row | None, worst: Row | None) -> list[Sentence]:
     name, value = found
     text = f"Its weakest class is {name}: {class_words(value)} clean"
     if worst is not None and (attacked := (worst.class_aucs or {}).get(name)) is not None:
-        text += f", {class_words(attacked)} in the worst case at {budget_text(worst.epsilon_mv or 0)}"
+        text += f", {class_words(attacked)} in the worst case at {budget_text(worst.budget_mv or 0)}"
         other = weakest(worst.class_aucs)
         if other is not None and other[0] != name:
             text += f" (there {other[0]} is weaker still: {class_words(other[1])}, {_behind(other[1])})"

@@ -78,7 +78,7 @@ def _ship(
     evidence = f"clean {auc_words(rows.clean(chosen.artifact))}"
     worst = None if chosen.budget_mv is None else rows.worst(chosen.artifact, chosen.budget_mv)
     if worst is not None:
-        evidence += f"; worst case of {worst.sets} attacks at {budget_text(worst.epsilon_mv or 0)} {auc_words(worst)}"
+        evidence += f"; worst case of {worst.sets} attacks at {budget_text(worst.budget_mv or 0)} {auc_words(worst)}"
     device = next(each for each in evaluation.devices if each.name == chosen.device)
     front = sum(each.on_front for each in chosen.front)
     evidence += f"; {chosen.judged_on}; {device.evidence}; {front} of {len(chosen.front)} files are "
@@ -94,7 +94,7 @@ def _ship(
         text = f"The worst case at {budget_text(chosen.budget_mv)} changes its AUC by {change}."
         said.append(Sentence(text, tested(losses)))
     if worst is not None and _is_broken(worst):
-        where = budget_text(worst.epsilon_mv or 0)
+        where = budget_text(worst.budget_mv or 0)
         text = f"It does not withstand {where}: attacks of this size make its ranking worse than chance."
         every = [rows.worst(each.artifact, chosen.budget_mv or 0) for each in chosen.front]
         if all(each is not None and _is_broken(each) for each in every):
@@ -179,7 +179,7 @@ def _through_its_parent(evaluation: Evaluation, some: Sequence[Comparison], budg
         f"{row.model}/{row.recipe}"
         for row in evaluation.rows
         if row.device == some[0].device
-        and row.epsilon_mv == budget
+        and row.budget_mv == budget
         and row.method not in QUERIES
         and row.source == f"{row.model}/{row.recipe}"
     }

@@ -23,7 +23,7 @@ from matplotlib.transforms import Bbox
 
 from pulseproof.core.recipes import recipe_of
 from pulseproof.report.numbers.evaluation import Evaluation
-from pulseproof.report.numbers.pivot import Line
+from pulseproof.report.numbers.pivot import DeviceLine
 from pulseproof.report.numbers.texts import budget_text, milliseconds
 from pulseproof.report.tables.remarks import banner
 from pulseproof.runtime.files import replacing
@@ -36,7 +36,7 @@ BAND = "0.85"
 WORST_LINE: Literal[":"] = ":"
 
 
-def auc_against_budget(evaluation: Evaluation, lines: Sequence[Line], path: Path) -> bool:
+def auc_against_budget(evaluation: Evaluation, lines: Sequence[DeviceLine], path: Path) -> bool:
     """One panel a model: macro AUC, clean at the left, then at every budget on a log axis of millivolts.
 
     Solid is the lowest attack, its marker filled where it was made on the model or its file and hollow where it came
@@ -86,7 +86,7 @@ def auc_against_budget(evaluation: Evaluation, lines: Sequence[Line], path: Path
     return True
 
 
-def latency_against_auc(evaluation: Evaluation, lines: Sequence[Line], budget: float | None, path: Path) -> bool:
+def latency_against_auc(evaluation: Evaluation, lines: Sequence[DeviceLine], budget: float | None, path: Path) -> bool:
     """Median latency (log axis, ms) against macro AUC at ``budget`` under the worst attack, or clean AUC without one.
 
     One marker an artifact, its shape the recipe, its color the format; the artifacts of a model are joined and named.
@@ -132,7 +132,7 @@ def _tick_factors(latencies: Sequence[float]) -> tuple[float, ...]:
     return (1, 1.5, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 3 else (1,)
 
 
-def _control_band(axes: Axes, lines: Sequence[Line], clean_at: float, budgets: Sequence[float]) -> None:
+def _control_band(axes: Axes, lines: Sequence[DeviceLine], clean_at: float, budgets: Sequence[float]) -> None:
     """From the most to the least harmful control at each budget, over all artifacts of a model."""
     there = [(clean_at, [line.clean.auc for line in lines if line.clean.auc is not None])]
     for budget in budgets:
@@ -144,7 +144,7 @@ def _control_band(axes: Axes, lines: Sequence[Line], clean_at: float, budgets: S
         axes.fill_between([at for at, _ in there], low, high, color=BAND, linewidth=1.5, zorder=1)
 
 
-def _budget_lines(axes: Axes, line: Line, clean_at: float, budgets: Sequence[float], beside: float) -> None:
+def _budget_lines(axes: Axes, line: DeviceLine, clean_at: float, budgets: Sequence[float], beside: float) -> None:
     """The attacked line of one artifact and its worst case, all points moved by the factor ``beside``."""
     clean, style = line.clean, _style(line.clean.recipe)
     if clean.auc is None:
@@ -182,7 +182,7 @@ def _place_names(axes: Axes, names: dict[str, tuple[float, float]], points: Sequ
         taken.append(box)
 
 
-def _named(lines: Sequence[Line]) -> str:
+def _named(lines: Sequence[DeviceLine]) -> str:
     """The model's name, and beside it when it was attacked by transfer alone: that is no robustness."""
     cells = [cell for line in lines for cell in line.cells.values() if cell.made]
     alone = bool(cells) and not any(cell.on_itself for cell in cells)
@@ -195,7 +195,7 @@ def _style(recipe: str) -> dict[str, Any]:
     return {"color": FORMATS[declared.format], "marker": declared.marker}
 
 
-def _recipe_entries(lines: Sequence[Line]) -> list[tuple[Artist, str]]:
+def _recipe_entries(lines: Sequence[DeviceLine]) -> list[tuple[Artist, str]]:
     recipes = dict.fromkeys(line.clean.recipe for line in lines)
     return [(Line2D([], [], linestyle="", **_style(recipe)), recipe) for recipe in recipes]
 

@@ -66,6 +66,6 @@ def draw_matrix(evaluation: Evaluation, matrix: Matrix, path: Path) -> bool:
         if (matrix.columns[at] in matrix.attacks) != (matrix.columns[at - 1] in matrix.attacks):
             axes.axvline(at - 0.5, color="white", linewidth=3)
     axes.set_xlabel("frame: made on this model or this file; star: the strongest attack of the line", fontsize=8)
-    what = f"Macro AUC at {budget_text(matrix.epsilon_mv)}, source and target"
+    what = f"Macro AUC at {budget_text(matrix.budget_mv)}, source and target"
     finish(figure, evaluation, matrix.device, what, [], path)
     return True

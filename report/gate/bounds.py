@@ -21,7 +21,7 @@ from pulseproof.report.numbers.attacked_through import WORDS, counted_curve, low
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.flagged import hint
 from pulseproof.report.numbers.loss_budgets import CHANCE, crossing
-from pulseproof.report.numbers.pivot import Line, lines_of, lowest
+from pulseproof.report.numbers.pivot import DeviceLine, lines_of, lowest
 from pulseproof.report.numbers.rows import HOST, Row, engine_mark, is_quantized, latency_marks
 from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, signed, span
 
@@ -114,7 +114,7 @@ def gate(
         raise InputError("there are no results to hold against anything", f"{command('bench')} runs the study")
     by_file = {(line.device, line.clean.artifact): line for line in every}
 
-    def judged(line: Line) -> Line:
+    def judged(line: DeviceLine) -> DeviceLine:
         """The line whose AUCs count: that of a fuller run whose scores agree, else itself."""
         artifact = line.clean.artifact
         return by_file[evaluation.auc_device(line.device, artifact), artifact]
@@ -126,7 +126,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _checks(evaluation: Evaluation, line: Line, judged: Line, bounds: Bounds) -> list[Check]:
+def _checks(evaluation: Evaluation, line: DeviceLine, judged: DeviceLine, bounds: Bounds) -> list[Check]:
     """The checks of a file: latency and size by ``line``, AUCs by ``judged``."""
     row = line.clean
     if row.failed:
@@ -140,7 +140,7 @@ def _checks(evaluation: Evaluation, line: Line, judged: Line, bounds: Bounds) ->
     return [Check(line.device, row.artifact, *each) for each in [*clean, *_measured(row, bounds), *attacked]]
 
 
-def _clean(line: Line, bounds: Bounds) -> list[tuple[str, bool, str]]:
+def _clean(line: DeviceLine, bounds: Bounds) -> list[tuple[str, bool, str]]:
     row = line.clean
     found: list[tuple[str, bool, str]] = []
     if bounds.min_auc is not None:
@@ -152,7 +152,7 @@ def _clean(line: Line, bounds: Bounds) -> list[tuple[str, bool, str]]:
     return found
 
 
-def _under_attack(evaluation: Evaluation, line: Line, bounds: Bounds) -> list[tuple[str, bool, str]]:
+def _under_attack(evaluation: Evaluation, line: DeviceLine, bounds: Bounds) -> list[tuple[str, bool, str]]:
     return [
         *(_attacked(evaluation, line, budget, least, bounds.strict) for budget, least in bounds.min_attacked_auc),
         *(_budget(evaluation, line, each, bounds.strict) for each in bounds.min_budget),
@@ -185,7 +185,7 @@ def _least(value: float | None, bound: float) -> bool:
     return value is not None and value >= bound
 
 
-def _drop(line: Line, bound: float, strict: bool) -> tuple[str, bool, str]:
+def _drop(line: DeviceLine, bound: float, strict: bool) -> tuple[str, bool, str]:
     """Clean AUC lost by quantization, in pairs."""
     asked, lost = f"clean AUC at most {auc_text(bound)} below its float parent's", line.difference
     mark = engine_mark(line.clean)
@@ -198,7 +198,9 @@ def _drop(line: Line, bound: float, strict: bool) -> tuple[str, bool, str]:
     return asked, value is not None and value >= -bound, said
 
 
-def _attacked(evaluation: Evaluation, line: Line, budget: float, least: float, strict: bool) -> tuple[str, bool, str]:
+def _attacked(
+    evaluation: Evaluation, line: DeviceLine, budget: float, least: float, strict: bool
+) -> tuple[str, bool, str]:
     """The lowest AUC under any attack at a budget; of a file whose own graph was not attacked, at most that of the file
     it is held to."""
     asked = f"attacked AUC at least {auc_text(least)} at {budget_text(budget)}"
@@ -231,14 +233,14 @@ def _attacked(evaluation: Evaluation, line: Line, budget: float, least: float, s
 
 def _attacks(evaluation: Evaluation, device: str, artifact: str, budget: float) -> list[Row]:
     key = (device, artifact, budget)
-    return [row for row in evaluation.rows if row.attack and (row.device, row.artifact, row.epsilon_mv) == key]
+    return [row for row in evaluation.rows if row.attack and (row.device, row.artifact, row.budget_mv) == key]
 
 
 def _lowest(evaluation: Evaluation, device: str, artifact: str, budget: float) -> Row | None:
     return lowest(_attacks(evaluation, device, artifact, budget))
 
 
-def _doubt(line: Line, budgets: Sequence[float]) -> str | None:
+def _doubt(line: DeviceLine, budgets: Sequence[float]) -> str | None:
     """Why what was measured under attack at these budgets proves nothing; None where it does."""
     cells = [line.cells[budget] for budget in budgets]
     if all(cell.counted is None or not cell.on_model for cell in cells):
@@ -251,7 +253,7 @@ def _doubt(line: Line, budgets: Sequence[float]) -> str | None:
     return None
 
 
-def _through(line: Line) -> str:
+def _through(line: DeviceLine) -> str:
     """Through what the file was attacked, where that was not its own graph; where only at some budgets, at which."""
     counted = {budget: cell.counted.through for budget, cell in line.cells.items() if cell.counted is not None}
     through = weakest(counted.values())
@@ -261,7 +263,7 @@ def _through(line: Line) -> str:
     return f"; {WORDS[through]}" + (f" at {', '.join(there)}" if len(there) < len(counted) else "")
 
 
-def _budget(evaluation: Evaluation, line: Line, bound: BudgetBound, strict: bool) -> tuple[str, bool, str]:
+def _budget(evaluation: Evaluation, line: DeviceLine, bound: BudgetBound, strict: bool) -> tuple[str, bool, str]:
     """The budget at which a file loses so much of its AUC, or crosses an AUC."""
     what = f"loses {bound.loss:g} of AUC" if bound.loss is not None else f"crosses an AUC of {bound.auc:g}"
     asked = f"{what} at no less than {budget_text(bound.budget_mv)}"

@@ -85,8 +85,8 @@ def counted_worst(rows: Sequence[Row], aucs: Resampled) -> CountedWorst:
     attacks: dict[CountedKey, list[Row]] = {}
     worst: dict[CountedKey, Row] = {}
     for row in rows:
-        if row.device is not None and row.epsilon_mv and row.auc is not None:
-            key = (row.device, row.artifact, row.epsilon_mv)
+        if row.device is not None and row.budget_mv and row.auc is not None:
+            key = (row.device, row.artifact, row.budget_mv)
             if row.method == WORST:
                 worst[key] = row
             elif row.attack:
@@ -150,10 +150,10 @@ def counted_curve(clean: Row, rows: Sequence[Row], counted: CountedWorst) -> tup
     """The budgets, rising, and what the file of a clean row counts for there, float64 (budgets, 1 + resamples); those
     left out whose worst case is over other recordings than the clean row."""
     budgets = sorted(
-        row.epsilon_mv or 0.0
+        row.budget_mv or 0.0
         for row in rows
         if (row.device, row.artifact, row.method, row.n) == (clean.device, clean.artifact, WORST, clean.n)
-        and (str(row.device), row.artifact, row.epsilon_mv or 0.0) in counted
+        and (str(row.device), row.artifact, row.budget_mv or 0.0) in counted
     )
     values = [counted[str(clean.device), clean.artifact, budget].values for budget in budgets]
     return budgets, np.stack(values) if values else np.empty((0, 0))
@@ -164,7 +164,7 @@ def with_counted(rows: Sequence[Row], counted: CountedWorst, lost: Losses) -> li
     found = []
     for row in rows:
         update: dict[str, float | str | None] = {}
-        here = counted.get((str(row.device), row.artifact, row.epsilon_mv or 0.0)) if row.method == WORST else None
+        here = counted.get((str(row.device), row.artifact, row.budget_mv or 0.0)) if row.method == WORST else None
         if here is not None:
             low, high = percentiles(here.values[1:])
             update = {"attacked_through": here.through, "auc_counted": known(here.values[0])}

@@ -106,7 +106,7 @@ def is_failing(row: Row, value: ClassValue) -> bool:
 
 def setting(row: Row) -> str:
     """``clean`` or ``worst case at 0.02 mV``; of fewer recordings than the bundle has, how many."""
-    return "clean" if row.method == "clean" else f"worst case at {budget_text(row.epsilon_mv or 0)}"
+    return "clean" if row.method == "clean" else f"worst case at {budget_text(row.budget_mv or 0)}"
 
 
 def _text(value: Row | ClassValue, failing: bool = False) -> str:

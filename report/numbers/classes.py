@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pulseproof.bench.wire.results import Bundle
+from pulseproof.bench.wire.results import HostBundle
 from pulseproof.report.numbers.texts import auc_text, span
 
 CHANCE = 0.5
@@ -52,7 +52,7 @@ class ClassValue(BaseModel):
     patients: int
 
 
-def class_counts(bundle: Bundle, n: int) -> tuple[ClassCount, ...]:
+def class_counts(bundle: HostBundle, n: int) -> tuple[ClassCount, ...]:
     """The classes among the first ``n`` recordings, in the order of the task."""
     labels, patients = bundle.labels[:n].astype(bool), bundle.patients[:n]
     return tuple(

@@ -248,7 +248,7 @@ def _deep(evaluation: Evaluation, rows: Rows, budget: float | None) -> Iterator[
 def _transfer(evaluation: Evaluation, rows: Rows, budget: float | None) -> Iterator[Pair]:
     """On each model's float file: the attack made on another model, against noise within the same bound."""
     files = float_files(evaluation, rows)
-    sets = [each for each in evaluation.head.signals if each.epsilon_mv == budget]
+    sets = [each for each in evaluation.head.signals if each.budget_mv == budget]
     control = next((each.name for each in sets if each.method == CONTROL), None)
     for each in sets:
         for target, artifact in files.items():

@@ -100,7 +100,7 @@ class Evaluation:
     def counted_values(self, row: Row) -> NDArray[np.float64] | None:
         """The AUC that a row counts for, float64 (1 + resamples,): its own, of a worst case what the file is held
         to. None where it was not measured."""
-        found = self.counted.get((str(row.device), row.artifact, row.epsilon_mv or 0.0))
+        found = self.counted.get((str(row.device), row.artifact, row.budget_mv or 0.0))
         if found is not None and row.method == WORST:
             return found.values
         return self.resampled.get(_key(row))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pulseproof.bench.wire.results import Bundle, DeviceResults
+from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.report.numbers.score_difference import ScoreDifference, host_of, score_differences
 
 
@@ -26,7 +26,7 @@ class Fuller:
     apart: Mapping[str, float] = field(default_factory=dict)
 
 
-def fuller_runs(bundle: Bundle, devices: Sequence[DeviceResults]) -> dict[str, Fuller]:
+def fuller_runs(bundle: HostBundle, devices: Sequence[DeviceResults]) -> dict[str, Fuller]:
     """By the name of each device that has one. Of several the one that has more scores of those files, then this
     machine."""
     host = host_of(tuple(devices))

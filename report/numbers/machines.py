@@ -19,7 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pulseproof.bench.wire.results import Bundle, DeviceResults, read_bundle, read_results
+from pulseproof.bench.wire.results import DeviceResults, HostBundle, read_bundle, read_results
 from pulseproof.bench.wire.schema import ArtifactEntry, plain
 from pulseproof.core.console import Terminal
 from pulseproof.core.errors import InputError
@@ -80,7 +80,7 @@ def machine_lines(build: Path) -> list[MachineLine]:
 
 
 def _line(
-    bundle: Bundle,
+    bundle: HostBundle,
     device: DeviceResults,
     host: DeviceResults | None,
     artifact: ArtifactEntry,

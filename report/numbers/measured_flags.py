@@ -19,8 +19,8 @@ from pulseproof.attacks.aim.ball import BallNorm
 from pulseproof.attacks.aim.saturation import in_levels
 from pulseproof.attacks.audit.file import FlagEntry, flag_entry
 from pulseproof.attacks.audit.flags import OTHER_AIM, find_flags, saturated_outputs
-from pulseproof.attacks.audit.measured import Kind, Measured, Row
-from pulseproof.bench.wire.results import Bundle, DeviceResults
+from pulseproof.attacks.audit.measured import FlagSubject, Kind, MeasuredTarget
+from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.bench.wire.schema import ArtifactEntry, BundleHead, SignalEntry
 from pulseproof.core.recipes import FLOAT
 from pulseproof.report.numbers.attacked_through import ENSEMBLE
@@ -29,7 +29,7 @@ from pulseproof.report.numbers.resampled import Kept
 Scores = NDArray[np.floating[Any]]
 
 
-def measured_flags(bundle: Bundle, devices: Sequence[DeviceResults], kept: Kept) -> tuple[FlagEntry, ...]:
+def measured_flags(bundle: HostBundle, devices: Sequence[DeviceResults], kept: Kept) -> tuple[FlagEntry, ...]:
     """The flags, check by check; none where nothing was measured or nothing attacked."""
     head, device = bundle.head, max(devices, key=lambda each: len(each.results), default=None)
     if device is None or not any(each.source is not None for each in head.signals):
@@ -39,7 +39,7 @@ def measured_flags(bundle: Bundle, devices: Sequence[DeviceResults], kept: Kept)
     for (name, _), values in scores.items():
         most[name] = max(most.get(name, 0), len(values))
     targets = _targets(head, set(most))
-    rows: list[Measured] = []
+    rows: list[MeasuredTarget] = []
     partial = set()
     for target, artifact in targets.items():
         for signals in head.signals:
@@ -48,12 +48,12 @@ def measured_flags(bundle: Bundle, devices: Sequence[DeviceResults], kept: Kept)
             kind = _kind(signals)
             if len(scores.get((artifact.name, signals.name), ())) != most[artifact.name]:  # other recordings: no pair
                 if kind == "gradient" and signals.source in (target, artifact.model):
-                    partial.add((target, signals.epsilon_mv))
+                    partial.add((target, signals.budget_mv))
                 continue
             aucs = kept.aucs[device.name, artifact.name, signals.name]
             norm: BallNorm | None = "linf" if signals.source is None or signals.attack else None
-            row = Row(target, signals.source, signals.method, signals.epsilon_mv)
-            rows.append(Measured(row, kind, float(aucs[0]), aucs[1:], norm, signals.facts))
+            row = FlagSubject(target, signals.source, signals.method, signals.budget_mv)
+            rows.append(MeasuredTarget(row, kind, float(aucs[0]), aucs[1:], norm, signals.facts))
     clean = next((each.name for each in head.signals if each.method == "clean"), "clean")
     found = find_flags(rows, partial=partial)
     found += saturated_outputs(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.bench.wire.schema import ArtifactEntry, Task
+from pulseproof.bench.wire.schema import ArtifactEntry, TaskEntry
 from pulseproof.core.scores import are_probabilities
 
 BINS = 15  # of the calibration error
@@ -63,7 +63,7 @@ class Metrics:
 NAMES = tuple(each.name for each in fields(Metrics))
 
 
-def rules_of(task: Task, artifact: ArtifactEntry) -> Rules:
+def rules_of(task: TaskEntry, artifact: ArtifactEntry) -> Rules:
     """The rules of an artifact: those of its model."""
     return Rules(task.exclusive, artifact.thresholds, dict(artifact.specificity_thresholds or {}))
 

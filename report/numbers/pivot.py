@@ -20,7 +20,7 @@ TOLERANCE = 0.01  # a quantized artifact further than this from its float parent
 
 
 @dataclass(frozen=True)
-class Cell:
+class BudgetCell:
     """One artifact at one budget. ``attacked`` is its lowest AUC over every source and method, ``made`` where that
     attack was made; ``complete`` is False when a source was not measured, so that the true worst may be lower.
     ``worst`` is its AUC when each recording is sent as what hurts most, ``controls`` under each noise of that budget.
@@ -56,7 +56,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class DeviceLine:
     """One artifact on one device: its clean row, its difference to the float parent (None also where the engine does
     not give the file's own scores there: that is no cost of quantization), a cell a budget, and the budgets at which it
     loses AUC (None without attacks)."""
@@ -64,7 +64,7 @@ class Line:
     device: str
     clean: Row
     difference: Difference | None
-    cells: dict[float, Cell]
+    cells: dict[float, BudgetCell]
     losses: LossBudgets | None = None
 
     @property
@@ -73,7 +73,7 @@ class Line:
         return self.difference is not None and abs(self.difference.estimate) > TOLERANCE
 
 
-def lines_of(evaluation: Evaluation) -> list[Line]:
+def lines_of(evaluation: Evaluation) -> list[DeviceLine]:
     """One line an artifact and device, in the order of the bundle; artifacts without a file have none."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in evaluation.rows:
@@ -85,19 +85,19 @@ def lines_of(evaluation: Evaluation) -> list[Line]:
         clean = next((row for row in rows if row.method == "clean"), rows[0])
         cells = {
             budget: _cell(
-                [row for row in rows if row.epsilon_mv == budget], evaluation.counted.get((device, artifact, budget))
+                [row for row in rows if row.budget_mv == budget], evaluation.counted.get((device, artifact, budget))
             )
             for budget in budgets(rows)
         }
         lost = evaluation.losses.get((device, artifact))
         difference = None if engine_mark(clean) else differences.get((device, artifact))
-        found.append(Line(device, clean, difference, cells, lost))
+        found.append(DeviceLine(device, clean, difference, cells, lost))
     return found
 
 
-def by_device(evaluation: Evaluation) -> dict[str, list[Line]]:
+def by_device(evaluation: Evaluation) -> dict[str, list[DeviceLine]]:
     """The lines of each device, devices in the order of the rows."""
-    found: dict[str, list[Line]] = {}
+    found: dict[str, list[DeviceLine]] = {}
     for line in lines_of(evaluation):
         found.setdefault(line.device, []).append(line)
     return found
@@ -105,7 +105,7 @@ def by_device(evaluation: Evaluation) -> dict[str, list[Line]]:
 
 def budgets(rows: Sequence[Row]) -> list[float]:
     """The budgets in millivolts, rising, the clean set left out."""
-    return sorted({row.epsilon_mv for row in rows if row.epsilon_mv})
+    return sorted({row.budget_mv for row in rows if row.budget_mv})
 
 
 def middle_budget(rows: Sequence[Row]) -> float | None:
@@ -117,7 +117,7 @@ def middle_budget(rows: Sequence[Row]) -> float | None:
 def fullest_budget(rows: Sequence[Row]) -> float | None:
     """The budget at which most was made (of equal ones that nearest the middle), or None without attacks."""
     found = budgets(rows)
-    made = {budget: len({(row.source, row.method) for row in rows if row.epsilon_mv == budget}) for budget in found}
+    made = {budget: len({(row.source, row.method) for row in rows if row.budget_mv == budget}) for budget in found}
     middle = (len(found) - 1) / 2
     return max(found, key=lambda budget: (made[budget], -abs(found.index(budget) - middle)), default=None)
 
@@ -127,7 +127,7 @@ def lowest(rows: Sequence[Row]) -> Row | None:
     return min((row for row in rows if row.auc is not None), key=lambda row: row.auc or 0.0, default=None)
 
 
-def _cell(rows: Sequence[Row], counted: Counted | None) -> Cell:
+def _cell(rows: Sequence[Row], counted: Counted | None) -> BudgetCell:
     """The worst case and the control among the rows of one artifact at one budget."""
     attacks = [row for row in rows if row.attack]
     attacked = lowest(attacks)
@@ -138,7 +138,7 @@ def _cell(rows: Sequence[Row], counted: Counted | None) -> Cell:
         for flag in (row.flags or "").split(", ")
         if flag and (row is attacked or flag not in ITS_OWN)
     ]
-    return Cell(
+    return BudgetCell(
         attacked=attacked.auc if attacked else None,
         made=made_of(attacked) if attacked else None,
         source=attacked.source if attacked else None,

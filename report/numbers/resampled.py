@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.attacks.worst import worst_case
-from pulseproof.bench.wire.results import Bundle, DeviceResults, Measured
+from pulseproof.bench.wire.results import DeviceResults, HostBundle, MeasuredResult
 from pulseproof.bench.wire.schema import SignalEntry
 from pulseproof.core.console import follow
 from pulseproof.core.errors import InputError
@@ -54,15 +54,15 @@ class Kept:
     on_host: Resampled = field(default_factory=dict)
 
 
-def worst_name(epsilon_mv: float) -> str:
+def worst_name(budget_mv: float) -> str:
     """What the worst case at a budget is called among the signal sets."""
-    return f"{WORST}-{epsilon_mv:g}mV"
+    return f"{WORST}-{budget_mv:g}mV"
 
 
 def attacks_at(signals: Sequence[SignalEntry]) -> dict[float, list[SignalEntry]]:
     """The attacks at each budget, rising, without controls: an attacker knows better than noise."""
-    budgets = sorted({each.epsilon_mv for each in signals if each.attack})
-    return {budget: [each for each in signals if each.attack and each.epsilon_mv == budget] for budget in budgets}
+    budgets = sorted({each.budget_mv for each in signals if each.attack})
+    return {budget: [each for each in signals if each.attack and each.budget_mv == budget] for budget in budgets}
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Job:
     artifact: str
     rules: Rules
     clean: NDArray[Any] | None
-    measured: Mapping[str, Measured]
+    measured: Mapping[str, MeasuredResult]
     worst: Mapping[str, Sequence[str]]
     on_host: Mapping[str, NDArray[Any]]
 
@@ -95,7 +95,7 @@ class _Job:
         return worst_case(np.stack([scores[:n] for scores in sets]), labels[:n]).scores
 
 
-def kept_numbers(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: int, seed: int) -> Kept:
+def kept_numbers(bundle: HostBundle, devices: Sequence[DeviceResults], cache: Path, count: int, seed: int) -> Kept:
     """The numbers of every measured result, and of the worst case at each budget; read from ``cache`` where the scores
     are unchanged."""
     jobs = _jobs(bundle, devices, cache, count, seed)
@@ -115,7 +115,7 @@ def kept_numbers(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, 
     return kept
 
 
-def _jobs(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: int, seed: int) -> list[_Job]:
+def _jobs(bundle: HostBundle, devices: Sequence[DeviceResults], cache: Path, count: int, seed: int) -> list[_Job]:
     files = bundle.head.files
     data = {"labels": files["labels.npy"].sha256, "patients": files["patients.npy"].sha256}
     settings = {"resamples": count, "seed": seed, "statistics": STATISTICS, **data}
@@ -146,7 +146,7 @@ def _jobs(bundle: Bundle, devices: Sequence[DeviceResults], cache: Path, count: 
 
 
 def _on_host(
-    host: DeviceResults | None, device: DeviceResults, artifact: str, measured: Mapping[str, Measured]
+    host: DeviceResults | None, device: DeviceResults, artifact: str, measured: Mapping[str, MeasuredResult]
 ) -> dict[str, NDArray[Any]]:
     """This machine's scores on the recordings that a device ran, where it ran fewer of a set."""
     found: dict[str, NDArray[Any]] = {}
@@ -157,11 +157,11 @@ def _on_host(
     return found
 
 
-def _hash(name: str, measured: Measured) -> list[str]:
+def _hash(name: str, measured: MeasuredResult) -> list[str]:
     return [name, measured.result.scores.sha256 if measured.result.scores else ""]
 
 
-def _fill(jobs: Sequence[_Job], bundle: Bundle, count: int, seed: int) -> None:
+def _fill(jobs: Sequence[_Job], bundle: HostBundle, count: int, seed: int) -> None:
     """Compute and keep the numbers of each artifact; all on as many recordings share one set of resamples."""
     if not jobs:
         return
@@ -188,6 +188,6 @@ def _fill(jobs: Sequence[_Job], bundle: Bundle, count: int, seed: int) -> None:
             job.step.done(paths)
 
 
-def _known(measured: Measured) -> NDArray[Any]:
+def _known(measured: MeasuredResult) -> NDArray[Any]:
     assert measured.scores is not None, "a failed result has no scores"
     return measured.scores

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pulseproof.bench.wire.results import DeviceResults
-from pulseproof.bench.wire.schema import ArtifactEntry, BundleHead, Result, SignalEntry, Task, within
+from pulseproof.bench.wire.schema import ArtifactEntry, BundleHead, Result, SignalEntry, TaskEntry, within
 from pulseproof.core.recipes import FLOAT, recipe_of
 from pulseproof.core.statistics import percentiles
 from pulseproof.report.numbers.classes import ClassCount, ClassValue, class_values, weakest
@@ -75,7 +75,7 @@ class Row(BaseModel):
     recipe: str
     source: str | None = None
     method: str | None = None
-    epsilon_mv: float | None = None
+    budget_mv: float | None = None
     n: int | None = None
     auc: float | None = None
     auc_low: float | None = None
@@ -149,7 +149,7 @@ class Row(BaseModel):
     def attack(self) -> bool:
         """True for an attack by one method from one source that keeps to its budget in every sample; the worst case,
         controls, clean recordings and attacks in another ball are none."""
-        return self.source is not None and within(self.linf_mv, self.epsilon_mv or 0.0)
+        return self.source is not None and within(self.linf_mv, self.budget_mv or 0.0)
 
     @property
     def control(self) -> bool:
@@ -258,7 +258,7 @@ def _row(
         "recipe": artifact.recipe,
         "source": signals.source,
         "method": signals.method,
-        "epsilon_mv": signals.epsilon_mv,
+        "budget_mv": signals.budget_mv,
         "note": "; ".join(said) or None,
         "signals": signals.name,
         "linf_mv": signals.linf_mv,
@@ -321,7 +321,9 @@ def parent_of(artifact: ArtifactEntry) -> str:
     return f"{artifact.model}/{FLOAT[recipe_of(artifact.recipe).format]}"
 
 
-def _disagreement(task: Task, device: DeviceResults, artifact: ArtifactEntry, signals: SignalEntry) -> float | None:
+def _disagreement(
+    task: TaskEntry, device: DeviceResults, artifact: ArtifactEntry, signals: SignalEntry
+) -> float | None:
     """The share of recordings on which a quantized artifact decides otherwise than its float parent: for another class
     in an exclusive task, else about any class. None where it has none or one of both was not measured."""
     found = [device.results.get((name, signals.name)) for name in (artifact.name, parent_of(artifact))]
@@ -342,7 +344,7 @@ def _worst_rows(
     """The worst case of one artifact at every budget at which an attack was measured."""
     found = []
     for budget, asked in attacks_at(signals).items():
-        measured = [row for row in rows if row.attack and row.epsilon_mv == budget and row.auc is not None]
+        measured = [row for row in rows if row.attack and row.budget_mv == budget and row.auc is not None]
         if (device.name, artifact.name, worst_name(budget)) not in kept.aucs or not measured:
             continue
         missing = f"over {len(measured)} of {len(asked)} attacks" if len(measured) < len(asked) else None
@@ -354,7 +356,7 @@ def _worst_rows(
                 **facts,
                 method=WORST,
                 **_numbers(kept, device.name, artifact.name, worst_name(budget)),
-                epsilon_mv=budget,
+                budget_mv=budget,
                 note="; ".join(part for part in (measured[0].note, missing) if part) or None,
                 signals=worst_name(budget),
                 sigma=measured[0].sigma,
@@ -369,10 +371,10 @@ def _worst_rows(
 
 def _flagged(row: Row, flags: Flags) -> Row:
     """The row with the flags that concern it: its attack, or what makes a worst case doubtful."""
-    if (row.source is None and row.method != WORST) or row.epsilon_mv is None:
+    if (row.source is None and row.method != WORST) or row.budget_mv is None:
         return row
     asked = None if row.method == WORST else (row.source, row.method)
-    names = [flag.name for flag in flags.raised if concerns(flag, row.model, row.artifact, asked, row.epsilon_mv)]
+    names = [flag.name for flag in flags.raised if concerns(flag, row.model, row.artifact, asked, row.budget_mv)]
     unreliable = True if names else False if flags.audited else None
     return row.model_copy(update={"unreliable": unreliable, "flags": ", ".join(dict.fromkeys(names)) or None})
 

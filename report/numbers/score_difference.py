@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from pulseproof.bench.wire.results import Bundle, DeviceResults
+from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.core.errors import InputError
 from pulseproof.export.gate.output_step import output_step
 
@@ -71,7 +71,7 @@ def host_of(devices: tuple[DeviceResults, ...]) -> DeviceResults | None:
 
 
 def score_differences(
-    bundle: Bundle, device: DeviceResults, host: DeviceResults | None
+    bundle: HostBundle, device: DeviceResults, host: DeviceResults | None
 ) -> dict[tuple[str, str], ScoreDifference]:
     """By (artifact, signal set): a device's scores against the host's, on the recordings that both ran; nothing for the
     host itself and where one of both has none."""

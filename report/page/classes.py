@@ -13,14 +13,14 @@ from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.pivot import fullest_budget
 from pulseproof.report.numbers.rows import Row
 from pulseproof.report.numbers.texts import auc_text, span
-from pulseproof.report.page.markup import Cell, Section, breakable, bullets, details, esc, paragraph, table
+from pulseproof.report.page.markup import HtmlCell, Section, breakable, bullets, details, esc, paragraph, table
 
 
 def classes_section(evaluation: Evaluation) -> Section | None:
     """A table a device, that of the weightiest open: clean, and the worst case at the budget of the answers."""
     budget, body = fullest_budget(evaluation.rows), ""
     for device in devices_by_weight(evaluation):
-        rows = [row for row in shown(evaluation, device) if row.method == "clean" or row.epsilon_mv == budget]
+        rows = [row for row in shown(evaluation, device) if row.method == "clean" or row.budget_mv == budget]
         if rows:
             drawn = _table(evaluation, device, rows)
             body += details(f"On {device}", drawn) if body else f"<h3>On {esc(device)}</h3>{drawn}"
@@ -42,9 +42,9 @@ def _table(evaluation: Evaluation, device: str, rows: list[Row]) -> str:
         mean = f"<small>{esc(note)}</small>" if note else ""
         lines.append(
             [
-                Cell(breakable(row.artifact), row.artifact),
-                Cell(esc(setting(row)), setting(row)),
-                Cell(f"{auc_text(row.auc)}<small>{span(row.auc_low, row.auc_high)}</small>{mean}", row.auc),
+                HtmlCell(breakable(row.artifact), row.artifact),
+                HtmlCell(esc(setting(row)), setting(row)),
+                HtmlCell(f"{auc_text(row.auc)}<small>{span(row.auc_low, row.auc_high)}</small>{mean}", row.auc),
                 *(_cell(each, is_failing(row, each)) for each in values.values()),
             ]
         )
@@ -56,6 +56,6 @@ def _table(evaluation: Evaluation, device: str, rows: list[Row]) -> str:
     return table(caption, columns, lines, label=f"Classes on {device}", classes="sortable", left=2)
 
 
-def _cell(value: ClassValue, failing: bool) -> Cell:
+def _cell(value: ClassValue, failing: bool) -> HtmlCell:
     mark = ' <strong class="tag">below .5</strong>' if failing else ""
-    return Cell(f"{auc_text(value.auc)}{mark}<small>{span(value.auc_low, value.auc_high)}</small>", value.auc)
+    return HtmlCell(f"{auc_text(value.auc)}{mark}<small>{span(value.auc_low, value.auc_high)}</small>", value.auc)

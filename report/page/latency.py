@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.bench.timings import SUSTAINED, Sustained, Window, read_sustained, read_times
-from pulseproof.bench.wire.results import Bundle, DeviceResults
+from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.bench.wire.schema import Latency
 from pulseproof.report.numbers.rows import ENGINE_MARKS
 from pulseproof.report.numbers.texts import milliseconds
 from pulseproof.report.page.charts.svg import (
-    Scale,
+    AxisScale,
     area,
     legend,
     legend_line,
@@ -30,7 +30,7 @@ from pulseproof.report.page.charts.svg import (
     svg,
     words,
 )
-from pulseproof.report.page.markup import Cell, Section, breakable, esc, figure, paragraph, table
+from pulseproof.report.page.markup import HtmlCell, Section, breakable, esc, figure, paragraph, table
 
 NEAREST, FURTHEST, BINS = 0.5, 4.0, 70  # of the distribution's axis, in medians
 WIDTH, HEIGHT = 300, 34
@@ -50,7 +50,7 @@ class Timed:
     sustained: Sustained | None
 
 
-def read_latencies(bundle: Bundle, devices: Sequence[DeviceResults], results: Path) -> list[Timed]:
+def read_latencies(bundle: HostBundle, devices: Sequence[DeviceResults], results: Path) -> list[Timed]:
     """What was timed on the clean recordings, in the order of the bundle. ``results`` holds a folder a device."""
     clean = next((each.name for each in bundle.head.signals if each.method == "clean"), None)
     found = []
@@ -90,7 +90,7 @@ def latency_section(timed: Sequence[Timed]) -> Section | None:
 
 
 def _distributions(timed: Sequence[Timed], device: str) -> str:
-    scale = Scale(NEAREST, FURTHEST, 8, WIDTH - 22, log=True)
+    scale = AxisScale(NEAREST, FURTHEST, 8, WIDTH - 22, log=True)
     ticks = "".join(words((scale(value), 12), f"{value:g} x", "tick") for value in (0.5, 1, 2, 4))
     axis = (
         f'<span class="unseen">picture</span><svg class="chart" viewBox="0 0 {WIDTH} 16" width="{WIDTH}" height="16" '
@@ -103,14 +103,14 @@ def _distributions(timed: Sequence[Timed], device: str) -> str:
         latency = each.latency
         rows.append(
             [
-                Cell(breakable(each.artifact), each.artifact),
-                Cell(f"{latency.count:,}", latency.count),
-                Cell(milliseconds(latency.p50), latency.p50),
-                Cell(milliseconds(latency.p90), latency.p90),
-                Cell(milliseconds(latency.p99), latency.p99),
-                Cell(f"{latency.p99 / latency.p50:.2f}" if latency.p50 else "-", latency.p99 / (latency.p50 or 1)),
-                Cell(_shape(each, scale)),
-                *([Cell(esc(", ".join(f"{mark}: not to be believed" for mark in each.marks)))] if doubtful else []),
+                HtmlCell(breakable(each.artifact), each.artifact),
+                HtmlCell(f"{latency.count:,}", latency.count),
+                HtmlCell(milliseconds(latency.p50), latency.p50),
+                HtmlCell(milliseconds(latency.p90), latency.p90),
+                HtmlCell(milliseconds(latency.p99), latency.p99),
+                HtmlCell(f"{latency.p99 / latency.p50:.2f}" if latency.p50 else "-", latency.p99 / (latency.p50 or 1)),
+                HtmlCell(_shape(each, scale)),
+                *([HtmlCell(esc(", ".join(f"{mark}: not to be believed" for mark in each.marks)))] if doubtful else []),
             ]
         )
     without = sum(each.samples_ms is None for each in timed)
@@ -125,7 +125,7 @@ def _distributions(timed: Sequence[Timed], device: str) -> str:
     return table(caption, heads, rows, label=f"Latencies on {device}", classes="sortable")
 
 
-def _shape(timed: Timed, scale: Scale) -> str:
+def _shape(timed: Timed, scale: AxisScale) -> str:
     """The distribution of one artifact, or a bar where its calls were not kept."""
     median, floor = timed.latency.p50, HEIGHT - 4
     if not median:
@@ -158,8 +158,8 @@ def _over_time(timed: Sequence[Timed]) -> str:
         assert each.sustained is not None
         windows = each.sustained.windows
         windows = windows[:: -(-len(windows) // MOST_WINDOWS)]
-        across = Scale(0, windows[-1].t_s, 44, 340)
-        up = Scale(0, 1.1 * max(max(one.p50, one.p90) for one in windows) or 1, 170, 10)
+        across = AxisScale(0, windows[-1].t_s, 44, 340)
+        up = AxisScale(0, 1.1 * max(max(one.p50, one.p90) for one in windows) or 1, 170, 10)
         parts = []
         for value in linear_ticks(0, up.high, 4):
             parts.append(line((44, up(value)), (340, up(value)), "grid"))

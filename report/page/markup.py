@@ -25,7 +25,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Cell:
+class HtmlCell:
     """One cell of a table: its HTML, what it is sorted by (None: by its text, empty: last), and its classes."""
 
     body: str
@@ -63,7 +63,7 @@ def scrolling(label: str, body: str) -> str:
 def table(
     caption: str,
     heads: Sequence[str],
-    rows: Iterable[Sequence[Cell]],
+    rows: Iterable[Sequence[HtmlCell]],
     *,
     label: str,
     classes: str = "",
@@ -110,7 +110,7 @@ def data_block(anchor: str, value: Any) -> str:
     return f'<script type="application/json" id="{esc(anchor)}">{text}</script>\n'
 
 
-def _cell(cell: Cell, *, head: bool, left: bool) -> str:
+def _cell(cell: HtmlCell, *, head: bool, left: bool) -> str:
     value = "" if cell.value is None else f' data-value="{esc(cell.value)}"'
     kind = ("th", ' scope="row"') if head else ("td", "")
     classes = " ".join(part for part in ("left" if left else "", cell.classes) if part)

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pulseproof.bench.wire.results import Bundle, DeviceResults
+from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.bench.wire.schema import plain
 from pulseproof.core.hints import command
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.machines import MachineLine, legend, machine_lines
 from pulseproof.report.numbers.rows import HOST
 from pulseproof.report.numbers.texts import auc_text
-from pulseproof.report.page.markup import Cell, Section, breakable, bullets, details, esc, paragraph, table
+from pulseproof.report.page.markup import HtmlCell, Section, breakable, bullets, details, esc, paragraph, table
 from pulseproof.report.tables.remarks import audited, not_applicable
 from pulseproof.runtime.files import sha256_file
 
@@ -48,7 +48,7 @@ def missing_section(evaluation: Evaluation) -> Section | None:
     return Section("missing", "Not applicable", bullets(said, "measure")) if said else None
 
 
-def origin_section(evaluation: Evaluation, bundle: Bundle | None, devices: Sequence[DeviceResults]) -> Section:
+def origin_section(evaluation: Evaluation, bundle: HostBundle | None, devices: Sequence[DeviceResults]) -> Section:
     """Recordings, fingerprints, versions, hashes, and the commands."""
     body = _recordings(evaluation) + _fingerprints(evaluation)
     if bundle is not None:
@@ -76,14 +76,14 @@ def _machine_table(lines: Sequence[MachineLine], device: str) -> str:
         count = None if line.instructions is None else line.instructions / 1e6
         rows.append(
             [
-                Cell(breakable(f"{line.model}/{line.recipe}"), f"{line.model}/{line.recipe}"),
-                Cell(esc(line.signals), line.signals),
-                Cell(str(line.n), line.n),
-                Cell(auc_text(line.auc_host), line.auc_host),
-                Cell(auc_text(line.auc), line.auc),
-                Cell(f"{esc(line.text or '-')}{mark}", line.largest),
-                Cell("-" if count is None else f"{count:.3g}", count),
-                Cell("-" if line.ratio is None else f"{line.ratio:.2f}", line.ratio),
+                HtmlCell(breakable(f"{line.model}/{line.recipe}"), f"{line.model}/{line.recipe}"),
+                HtmlCell(esc(line.signals), line.signals),
+                HtmlCell(str(line.n), line.n),
+                HtmlCell(auc_text(line.auc_host), line.auc_host),
+                HtmlCell(auc_text(line.auc), line.auc),
+                HtmlCell(f"{esc(line.text or '-')}{mark}", line.largest),
+                HtmlCell("-" if count is None else f"{count:.3g}", count),
+                HtmlCell("-" if line.ratio is None else f"{line.ratio:.2f}", line.ratio),
             ]
         )
     caption = f"The same files and the same recordings on {device} and on this machine, {len(rows)} runs."
@@ -103,9 +103,9 @@ def _fingerprints(evaluation: Evaluation) -> str:
     keys = list(dict.fromkeys(key for each in evaluation.devices for key in each.fingerprint))
     rows = [
         [
-            Cell(esc(each.name), each.name),
-            Cell(esc(each.evidence), each.evidence),
-            *(Cell(esc(_plain(each.fingerprint.get(key)))) for key in keys),
+            HtmlCell(esc(each.name), each.name),
+            HtmlCell(esc(each.evidence), each.evidence),
+            *(HtmlCell(esc(_plain(each.fingerprint.get(key)))) for key in keys),
         ]
         for each in evaluation.devices
     ]
@@ -126,7 +126,9 @@ def _engines(devices: Sequence[DeviceResults]) -> str:
             if engine is not None:
                 key = (device.name, engine.name, engine.version or "not installed")
                 counts[key] = counts.get(key, 0) + 1
-    rows = [[Cell(esc(part), part) for part in key] + [Cell(f"{count:,}", count)] for key, count in counts.items()]
+    rows = [
+        [HtmlCell(esc(part), part) for part in key] + [HtmlCell(f"{count:,}", count)] for key, count in counts.items()
+    ]
     if not rows:
         return ""
     drawn = table(
@@ -135,7 +137,7 @@ def _engines(devices: Sequence[DeviceResults]) -> str:
     return f"<h3>Versions</h3>{drawn}"
 
 
-def _hashes(bundle: Bundle) -> str:
+def _hashes(bundle: HostBundle) -> str:
     head = bundle.head
     listed = [
         ("bundle.json", sha256_file(bundle.folder / "bundle.json"), (bundle.folder / "bundle.json").stat().st_size)
@@ -148,7 +150,7 @@ def _hashes(bundle: Bundle) -> str:
     ]
     listed += [(name, head.files[name].sha256, head.files[name].size_bytes) for name in named]
     rows = [
-        [Cell(esc(name), name), Cell(f"<code>{sha256[:SHOWN]}</code>", sha256), Cell(f"{size:,}", size)]
+        [HtmlCell(esc(name), name), HtmlCell(f"<code>{sha256[:SHOWN]}</code>", sha256), HtmlCell(f"{size:,}", size)]
         for name, sha256, size in listed
     ]
     caption = f"The files of the bundle: the first {SHOWN} digits of their SHA-256, and bytes."

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.bench.wire.results import GONE, Bundle, DeviceResults, Measured, read_device
+from pulseproof.bench.wire.results import GONE, DeviceResults, HostBundle, MeasuredResult, read_device
 from pulseproof.core.errors import InputError
 from pulseproof.core.statistics import Resamples, draw_resamples, resampled_macro_auc
 from pulseproof.core.statistics_verdict import holm, paired_test, verdict
@@ -62,13 +62,13 @@ class _Pair:
     medians_ms: tuple[float | None, float | None]
 
 
-def read_runs(bundle: Bundle, first: Path, second: Path) -> tuple[DeviceResults, DeviceResults]:
+def read_runs(bundle: HostBundle, first: Path, second: Path) -> tuple[DeviceResults, DeviceResults]:
     """Both runs. Raises InputError for a folder without results, and for one of other bytes than the bundle's."""
     return _read_run(bundle, Path(first)), _read_run(bundle, Path(second))
 
 
 def compared(
-    bundle: Bundle, runs: tuple[DeviceResults, DeviceResults], resamples: int, seed: int, delta: float
+    bundle: HostBundle, runs: tuple[DeviceResults, DeviceResults], resamples: int, seed: int, delta: float
 ) -> list[Both]:
     """What both runs measured, in the order of the bundle; p-values are corrected over all of it (Holm)."""
     drawn: dict[int, Resamples] = {}
@@ -105,7 +105,7 @@ def compared(
     return both
 
 
-def _read_run(bundle: Bundle, folder: Path) -> DeviceResults:
+def _read_run(bundle: HostBundle, folder: Path) -> DeviceResults:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder", NAME_TWO)
     run = read_device(bundle, folder)
@@ -123,7 +123,7 @@ def _read_run(bundle: Bundle, folder: Path) -> DeviceResults:
 
 
 def _pair(
-    bundle: Bundle,
+    bundle: HostBundle,
     runs: tuple[DeviceResults, DeviceResults],
     artifact: str,
     signals: str,
@@ -151,5 +151,5 @@ def _pair(
     return _Pair(artifact, signals, n, patients, aucs, values, same, (_median(first), _median(second)))
 
 
-def _median(measured: Measured) -> float | None:
+def _median(measured: MeasuredResult) -> float | None:
     return measured.result.latency_ms.p50 if measured.result.latency_ms else None

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pulseproof.bench.wire.results import Bundle, DeviceResults, read_bundle
+from pulseproof.bench.wire.results import DeviceResults, HostBundle, read_bundle
 from pulseproof.bench.wire.schema import plain
 from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
 from pulseproof.report.numbers.texts import auc_text, csv_text, milliseconds
-from pulseproof.report.page.charts.forest import Line, forest_table
-from pulseproof.report.page.markup import Cell, Section, breakable, bullets, esc, paragraph, table
+from pulseproof.report.page.charts.forest import ForestLine, forest_table
+from pulseproof.report.page.markup import HtmlCell, Section, breakable, bullets, esc, paragraph, table
 from pulseproof.report.page.page import page
 from pulseproof.report.page.provenance import SHOWN
 from pulseproof.report.page.side_by_side import Both, compared, read_runs
@@ -110,10 +110,10 @@ def _latencies(both: Sequence[Both], names: tuple[str, str]) -> Section | None:
         return None
     rows = [
         [
-            Cell(breakable(each.artifact), each.artifact),
-            Cell(milliseconds(each.latency_first_ms), each.latency_first_ms),
-            Cell(milliseconds(each.latency_second_ms), each.latency_second_ms),
-            Cell(f"{each.latency_ratio:.2f}", each.latency_ratio),
+            HtmlCell(breakable(each.artifact), each.artifact),
+            HtmlCell(milliseconds(each.latency_first_ms), each.latency_first_ms),
+            HtmlCell(milliseconds(each.latency_second_ms), each.latency_second_ms),
+            HtmlCell(f"{each.latency_ratio:.2f}", each.latency_ratio),
         ]
         for each in timed
     ]
@@ -128,13 +128,13 @@ def _differences(both: Sequence[Both], names: tuple[str, str], delta: float) -> 
     if not apart:
         return Section("differences", "Differences of AUC", paragraph("There is none: all scores are the same."))
     lines = [
-        Line(
+        ForestLine(
             (
-                Cell(breakable(each.artifact), each.artifact),
-                Cell(esc(each.signals), each.signals),
-                Cell(f"{each.n:,}", each.n),
-                Cell(auc_text(each.auc_first), each.auc_first),
-                Cell(auc_text(each.auc_second), each.auc_second),
+                HtmlCell(breakable(each.artifact), each.artifact),
+                HtmlCell(esc(each.signals), each.signals),
+                HtmlCell(f"{each.n:,}", each.n),
+                HtmlCell(auc_text(each.auc_first), each.auc_first),
+                HtmlCell(auc_text(each.auc_second), each.auc_second),
             ),
             each.difference or 0.0,
             math.nan if each.low is None else each.low,
@@ -155,7 +155,7 @@ def _differences(both: Sequence[Both], names: tuple[str, str], delta: float) -> 
     return Section("differences", "Differences of AUC", paragraph(said, "dim measure") + drawn)
 
 
-def _origin(runs: tuple[DeviceResults, DeviceResults], names: tuple[str, str], bundle: Bundle) -> Section:
+def _origin(runs: tuple[DeviceResults, DeviceResults], names: tuple[str, str], bundle: HostBundle) -> Section:
     """What both runs were made on, and of which bundle."""
     rows = []
     for name, run in zip(names, runs, strict=True):
@@ -165,7 +165,7 @@ def _origin(runs: tuple[DeviceResults, DeviceResults], names: tuple[str, str], b
         print_ = run.device.fingerprint if run.device else {}
         told = [plain(str(print_.get(key, "-"))) for key in ("machine", "cpu", "system", "python", "numpy")]
         evidence = run.device.evidence if run.device else "-"
-        rows.append([Cell(esc(text), text) for text in (name, evidence, *told, ", ".join(engines))])
+        rows.append([HtmlCell(esc(text), text) for text in (name, evidence, *told, ", ".join(engines))])
     heads = ["run", "evidence", "machine", "processor", "system", "Python", "numpy", "engines"]
     drawn = table("What each run says of itself.", heads, rows, label="Both runs", left=len(heads))
     digest = sha256_file(bundle.folder / "bundle.json")

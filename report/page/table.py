@@ -14,12 +14,11 @@ from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.compare import devices_by_weight
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.loss_budgets import ABOVE, Crossing
-from pulseproof.report.numbers.pivot import Cell as BudgetCell
-from pulseproof.report.numbers.pivot import Line, by_device
+from pulseproof.report.numbers.pivot import BudgetCell, DeviceLine, by_device
 from pulseproof.report.numbers.rows import Row, latency_marks
 from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, signed, size_text, span
 from pulseproof.report.page.markup import (
-    Cell,
+    HtmlCell,
     Section,
     breakable,
     bullets,
@@ -40,7 +39,7 @@ COLUMNS = (
     ("recipe", "recipe", "text"),
     ("method", "method", "text"),
     ("source", "source", "text"),
-    ("epsilon_mv", "budget, mV", "number"),
+    ("budget_mv", "budget, mV", "number"),
     ("n", "n", "whole"),
     ("auc", "AUC", "auc"),
     ("auc_low", "95 % interval", "interval"),
@@ -67,7 +66,7 @@ FILTERS = (
     ("model", "model"),
     ("recipe", "recipe"),
     ("method", "method"),
-    ("epsilon_mv", "budget"),
+    ("budget_mv", "budget"),
 )
 
 
@@ -80,7 +79,7 @@ def results_section(evaluation: Evaluation) -> Section:
     return Section("results", "Results", body)
 
 
-def weighed(evaluation: Evaluation) -> dict[str, list[Line]]:
+def weighed(evaluation: Evaluation) -> dict[str, list[DeviceLine]]:
     """The lines of each device that it ran, those devices first whose results weigh most."""
     lines = by_device(evaluation)
     order = [*(name for name in devices_by_weight(evaluation) if name in lines), *lines]
@@ -107,7 +106,7 @@ def rows_data(evaluation: Evaluation) -> str:
     return data_block("rows-data", {"count": len(rows), "show": used, "columns": columns, "failed": failed})
 
 
-def _device(evaluation: Evaluation, name: str, lines: Sequence[Line]) -> str:
+def _device(evaluation: Evaluation, name: str, lines: Sequence[DeviceLine]) -> str:
     budgets = sorted({budget for line in lines for budget in line.cells})
     counted = any(row.instructions is not None for row in (line.clean for line in lines))
     cost = "M instructions" if counted else "p50, ms"
@@ -130,45 +129,45 @@ def _device(evaluation: Evaluation, name: str, lines: Sequence[Line]) -> str:
     return f"<h3>On {esc(name)}</h3>{drawn}{said}"
 
 
-def _ran(line: Line) -> bool:
+def _ran(line: DeviceLine) -> bool:
     cells = line.cells.values()
     return line.clean.auc is not None or line.clean.failed or any(cell.attacked is not None for cell in cells)
 
 
-def _line(line: Line, budgets: Sequence[float], counted: bool) -> list[Cell]:
+def _line(line: DeviceLine, budgets: Sequence[float], counted: bool) -> list[HtmlCell]:
     row, difference = line.clean, line.difference
     clean = "failed" if row.failed else auc_text(row.auc)
     part = over(row.classes, len(row.class_aucs or {})) if row.auc is not None else ""
     cost = row.instructions if counted else row.latency_p50_ms
     told = milliseconds(cost / 1e6 if counted and cost else cost) + ("?" if latency_marks(row) else "")
-    delta = Cell("")
+    delta = HtmlCell("")
     if difference is not None:
         mark = " *" if line.marked else ""
         interval = span(difference.low, difference.high, sign=True)
-        delta = Cell(f"{signed(difference.estimate)}{mark}<small>{interval}</small>", difference.estimate)
+        delta = HtmlCell(f"{signed(difference.estimate)}{mark}<small>{interval}</small>", difference.estimate)
     found = [
-        Cell(breakable(row.artifact), row.artifact),
-        Cell(esc(size_text(row.size_bytes)), row.size_bytes),
-        Cell(esc(told), cost),
-        *([] if counted else [Cell(milliseconds(row.latency_p99_ms), row.latency_p99_ms)]),
-        Cell(f"{clean}<small>{' '.join(filter(None, (span(row.auc_low, row.auc_high), part)))}</small>", row.auc),
+        HtmlCell(breakable(row.artifact), row.artifact),
+        HtmlCell(esc(size_text(row.size_bytes)), row.size_bytes),
+        HtmlCell(esc(told), cost),
+        *([] if counted else [HtmlCell(milliseconds(row.latency_p99_ms), row.latency_p99_ms)]),
+        HtmlCell(f"{clean}<small>{' '.join(filter(None, (span(row.auc_low, row.auc_high), part)))}</small>", row.auc),
         delta,
     ]
     found += _losses(line) if budgets else []
     return found + [_budget(line.cells.get(budget)) for budget in budgets]
 
 
-def _losses(line: Line) -> list[Cell]:
+def _losses(line: DeviceLine) -> list[HtmlCell]:
     """The two budgets at which AUC is lost, each with its interval below it."""
     if line.losses is None:
-        return [Cell("-"), Cell("-")]
+        return [HtmlCell("-"), HtmlCell("-")]
     found = []
     for number in (line.losses.lost, line.losses.chance):
         whole, _, interval = loss_text(line, number).partition(" [")
         held = whole if not interval or not interval.endswith("^") else f"{whole}^"
         title = f' title="{esc(number.reason)}"' if number.reason else ""
         shown = f"<small>[{esc(interval.rstrip('^'))}</small>" if interval else ""
-        found.append(Cell(f"<span{title}>{esc(held)}</span>{shown}", _sortable(number)))
+        found.append(HtmlCell(f"<span{title}>{esc(held)}</span>{shown}", _sortable(number)))
     return found
 
 
@@ -177,12 +176,12 @@ def _sortable(number: Crossing) -> float | None:
     return 10 * number.largest if number.estimate == ABOVE else number.estimate
 
 
-def _budget(cell: BudgetCell | None) -> Cell:
+def _budget(cell: BudgetCell | None) -> HtmlCell:
     if cell is None:
-        return Cell("-")
+        return HtmlCell("-")
     made = " ".join(part for part in (cell.method, "from" if cell.source else "", cell.source) if part)
     title = f' title="{esc(made)}"' if made else ""
-    return Cell(
+    return HtmlCell(
         f"<span{title}>{esc(attacked_text(cell))}</span>"
         f"<small>{auc_text(cell.worst)} · {esc(noise_text(cell))}</small>",
         cell.attacked,
@@ -195,7 +194,7 @@ def _filters(rows: Sequence[Row]) -> str:
     for key, name in FILTERS:
         values = sorted({value for row in rows if row.device and (value := getattr(row, key)) is not None})
         options = "".join(f'<option value="{esc(_value(value))}">{esc(_value(value))}</option>' for value in values)
-        unit = ", mV" if key == "epsilon_mv" else ""
+        unit = ", mV" if key == "budget_mv" else ""
         fields.append(
             f'<label>{name}{unit} <select name="{key}"><option value="">all</option>{options}</select></label>'
         )

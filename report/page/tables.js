@@ -105,7 +105,7 @@ document.documentElement.className = "scripted";
     fill();
   }
 
-  const KEYS = ["device", "model", "recipe", "method", "epsilon_mv"];
+  const KEYS = ["device", "model", "recipe", "method", "budget_mv"];
   const texts = new Map(); // what a row is searched in, made when it is first searched
 
   function searched(at) {
@@ -129,7 +129,7 @@ document.documentElement.className = "scripted";
     }
     for (const mark of document.querySelectorAll("table.results [data-budget]")) {
       const head = mark.closest("th");
-      const hide = Boolean(asked.epsilon_mv) && asked.epsilon_mv !== "0" && mark.dataset.budget !== asked.epsilon_mv;
+      const hide = Boolean(asked.budget_mv) && asked.budget_mv !== "0" && mark.dataset.budget !== asked.budget_mv;
       for (const row of head.closest("table").rows) row.cells[head.cellIndex].hidden = hide;
     }
     again();

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.bench.wire.results import REMAKE, Bundle, DeviceResults
+from pulseproof.bench.wire.results import REMAKE, DeviceResults, HostBundle
 from pulseproof.bench.wire.schema import SignalEntry
 from pulseproof.core.errors import InputError
 from pulseproof.report.numbers.pivot import budgets as budgets_of
@@ -33,7 +33,7 @@ ORDER = ("pgd", "twin", "random-sign", "square", "smooth", "band", "universal") 
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenRecordings:
     """Which recordings are shown: ``rows`` of the bundle, why each, and the rule in a sentence."""
 
     rows: tuple[int, ...]
@@ -51,7 +51,11 @@ class Viewer:
 
 
 def viewer_data(
-    bundle: Bundle, devices: Sequence[DeviceResults], rows: Sequence[Row], artifact: str | None, budget: float | None
+    bundle: HostBundle,
+    devices: Sequence[DeviceResults],
+    rows: Sequence[Row],
+    artifact: str | None,
+    budget: float | None,
 ) -> Viewer | None:
     """Everything that the viewer needs; None where nothing was measured. ``artifact`` is shown first (the recommended
     one); at ``budget`` (mV; None: the middle one of ``rows``) recordings are chosen."""
@@ -79,8 +83,7 @@ def viewer_data(
             for row, why in zip(chosen.rows, chosen.why, strict=True)
         ],
         "sets": [
-            {"name": each.name, "method": each.method, "source": each.source, "budget": each.epsilon_mv}
-            for each in kept
+            {"name": each.name, "method": each.method, "source": each.source, "budget": each.budget_mv} for each in kept
         ],
         "clean": deflated(clean.astype("<i2")),
         "differences": packed,
@@ -97,7 +100,7 @@ def viewer_data(
     return Viewer(data_block("viewer-data", value), chosen.rule, left_out)
 
 
-def choose(bundle: Bundle, device: DeviceResults, budget: float | None) -> Chosen:
+def choose(bundle: HostBundle, device: DeviceResults, budget: float | None) -> ChosenRecordings:
     """Those that the worst attack at ``budget`` changes most, then some at random.
 
     The change of a recording is, for each artifact, the largest change of any of its scores under any attack, in
@@ -119,7 +122,7 @@ def choose(bundle: Bundle, device: DeviceResults, budget: float | None) -> Chose
             "change of any score, in standard deviations of that score over clean recordings, averaged over the "
             f"artifacts), and {count} drawn at random from the rest"
         )
-    return Chosen((*most, *drawn), ("changed most",) * len(most) + ("at random",) * count, f"{rule}.")
+    return ChosenRecordings((*most, *drawn), ("changed most",) * len(most) + ("at random",) * count, f"{rule}.")
 
 
 def deflated(array: NDArray[Any]) -> str:
@@ -128,10 +131,10 @@ def deflated(array: NDArray[Any]) -> str:
     return base64.b64encode(packer.compress(np.ascontiguousarray(array).tobytes()) + packer.flush()).decode()
 
 
-def _changes(bundle: Bundle, device: DeviceResults, budget: float | None, n: int) -> NDArray[np.float64] | None:
+def _changes(bundle: HostBundle, device: DeviceResults, budget: float | None, n: int) -> NDArray[np.float64] | None:
     """float64 (n,): how far the attacks at ``budget`` move each recording's scores; None without any."""
     clean_name = next(each.name for each in bundle.head.signals if each.method == "clean")
-    names = [each.name for each in bundle.head.signals if each.attack and each.epsilon_mv == budget]
+    names = [each.name for each in bundle.head.signals if each.attack and each.budget_mv == budget]
     totals = []
     for artifact in bundle.head.artifacts:
         clean = _scored(device, artifact.name, clean_name)
@@ -150,14 +153,14 @@ def _scored(device: DeviceResults, artifact: str, signals: str) -> NDArray[np.fl
 
 
 def _pack(
-    bundle: Bundle, clean: NDArray[np.int16], rows: Sequence[int], budgets: Sequence[float]
+    bundle: HostBundle, clean: NDArray[np.int16], rows: Sequence[int], budgets: Sequence[float]
 ) -> tuple[list[SignalEntry], list[dict[str, str]], int]:
     """The signal sets that have room, in the bundle's order, and their packed differences; how many had none."""
     middle = (len(budgets) - 1) / 2
 
     def weight(each: SignalEntry) -> tuple[int, float]:
         rank = ORDER.index(each.method) if each.method in ORDER else len(ORDER)
-        return rank, abs(budgets.index(each.epsilon_mv) - middle) if each.epsilon_mv in budgets else 0.0
+        return rank, abs(budgets.index(each.budget_mv) - middle) if each.budget_mv in budgets else 0.0
 
     asked = [each for each in bundle.head.signals if each.method != "clean"]
     packed: dict[str, dict[str, str]] = {}
@@ -181,7 +184,7 @@ def _scores(device: DeviceResults, artifact: str, sets: Sequence[SignalEntry], r
     return deflated(np.array([empty if each is None else each[list(rows)] for each in found], "<f4"))
 
 
-def _read(bundle: Bundle, signals: SignalEntry) -> NDArray[np.int16]:
+def _read(bundle: HostBundle, signals: SignalEntry) -> NDArray[np.int16]:
     """int16 (n, leads, samples) of one signal set, mapped; its bytes must be those that were measured."""
     path = bundle.folder / signals.file
     task, n = bundle.head.task, len(bundle.labels)

@@ -34,7 +34,7 @@ def twins_markdown(evaluation: Evaluation) -> str:
             continue
         clean = _first(rows, method="clean")
         for budget in budgets(rows):
-            there = [row for row in rows if row.epsilon_mv == budget]
+            there = [row for row in rows if row.budget_mv == budget]
             own = [row for row in there if row.source == artifact]
             if not own:
                 continue
@@ -79,7 +79,7 @@ def controls_markdown(evaluation: Evaluation) -> str:
     lines = []
     for artifact, own in _float_files(evaluation).items():
         for budget in budgets(own):
-            there = [row for row in own if row.epsilon_mv == budget]
+            there = [row for row in own if row.budget_mv == budget]
             attack, control = (
                 lowest([row for row in there if row.attack]),
                 lowest([row for row in there if row.control]),
@@ -98,14 +98,14 @@ def controls_markdown(evaluation: Evaluation) -> str:
     return _page(evaluation, markdown_table(columns, lines, left=1))
 
 
-def methods_markdown(evaluation: Evaluation, epsilon_mv: float) -> str:
+def methods_markdown(evaluation: Evaluation, budget_mv: float) -> str:
     """A line for each model (its first float file) and each method on the model itself at one budget: the AUC, and how
     far and how plausible the change is: L2, SNR, energy outside 0.5 to 40 Hz, mean squared second difference."""
     columns = ["file", "method", "AUC", "interval", "L2 mV", "SNR dB", "outside band", "second difference"]
     lines = []
     for artifact, own in _float_files(evaluation).items():
         for row in own:
-            if row.epsilon_mv != epsilon_mv or row.source not in (None, row.model):
+            if row.budget_mv != budget_mv or row.source not in (None, row.model):
                 continue
             lines.append(
                 [
@@ -116,7 +116,7 @@ def methods_markdown(evaluation: Evaluation, epsilon_mv: float) -> str:
                     *(_number(value) for value in (row.l2_mv, row.snr_db, row.outside_band, row.second_difference)),
                 ]
             )
-    said = f"Made on the model itself, at {budget_text(epsilon_mv)}:"
+    said = f"Made on the model itself, at {budget_text(budget_mv)}:"
     return _page(evaluation, f"{said}\n\n{markdown_table(columns, lines)}")
 
 

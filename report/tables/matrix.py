@@ -31,7 +31,7 @@ MARKS = "[ ] made on this model or this file, * strongest attack"
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetLine:
     """One line: the row behind each column (None where nothing was made or measured), which columns are its diagonal,
     and its strongest attack (of equal ones that on the diagonal)."""
 
@@ -57,30 +57,30 @@ class Matrix:
     """The matrix of one device at one budget. ``attacks`` are the columns that are attacks of one source."""
 
     device: str
-    epsilon_mv: float
+    budget_mv: float
     columns: tuple[str, ...]
     attacks: frozenset[str]
-    targets: tuple[Target, ...]
+    targets: tuple[TargetLine, ...]
 
 
-def matrices(evaluation: Evaluation, epsilon_mv: float) -> list[Matrix]:
+def matrices(evaluation: Evaluation, budget_mv: float) -> list[Matrix]:
     """One matrix a device. Raises InputError when nothing was made at this budget."""
     there = budgets(evaluation.rows)
-    if epsilon_mv not in there:
+    if budget_mv not in there:
         have = ", ".join(budget_text(each) for each in there) or "none"
-        raise InputError(f"no rows at a budget of {budget_text(epsilon_mv)}", f"budgets there: {have}")
+        raise InputError(f"no rows at a budget of {budget_text(budget_mv)}", f"budgets there: {have}")
     devices = dict.fromkeys(row.device for row in evaluation.rows if row.device is not None)
     return [
         _matrix(
             device,
-            epsilon_mv,
-            [row for row in evaluation.rows if row.device == device and row.epsilon_mv in (0.0, epsilon_mv)],
+            budget_mv,
+            [row for row in evaluation.rows if row.device == device and row.budget_mv in (0.0, budget_mv)],
         )
         for device in devices
     ]
 
 
-def _matrix(device: str, epsilon_mv: float, rows: Sequence[Row]) -> Matrix:
+def _matrix(device: str, budget_mv: float, rows: Sequence[Row]) -> Matrix:
     ranks: dict[str, int] = {}
     cells: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
@@ -93,7 +93,7 @@ def _matrix(device: str, epsilon_mv: float, rows: Sequence[Row]) -> Matrix:
     columns = sorted(ranks, key=lambda name: ranks[name])  # stable: within a rank as the bundle has them
     attacks = frozenset(name for name in columns if ranks[name] in ATTACKS)
     targets = [_target(artifact, line, attacks) for artifact, line in cells.items()]
-    return Matrix(device, epsilon_mv, tuple(columns), attacks, tuple(targets))
+    return Matrix(device, budget_mv, tuple(columns), attacks, tuple(targets))
 
 
 ATTACKS = (2, 3, 4)  # ranks of columns that are attacks: models, the ensemble, files
@@ -115,7 +115,7 @@ def _column(row: Row) -> tuple[str, int] | None:
     return row.source, 2
 
 
-def _target(artifact: str, line: dict[str, list[Row]], attacks: frozenset[str]) -> Target:
+def _target(artifact: str, line: dict[str, list[Row]], attacks: frozenset[str]) -> TargetLine:
     model, _, recipe = artifact.partition("/")
     rows = {name: row for name, found in line.items() if (row := lowest(found)) is not None}
     own = frozenset(name for name in rows if name in attacks and name.rpartition(":")[2] in (model, recipe))
@@ -124,7 +124,7 @@ def _target(artifact: str, line: dict[str, list[Row]], attacks: frozenset[str]) 
         key=lambda name: (rows[name].auc or 0.0, name not in own),
         default=None,
     )
-    return Target(artifact, rows, own, strongest)
+    return TargetLine(artifact, rows, own, strongest)
 
 
 def outside(evaluation: Evaluation, matrix: Matrix) -> list[str]:
@@ -144,11 +144,11 @@ def outside(evaluation: Evaluation, matrix: Matrix) -> list[str]:
     return said
 
 
-def as_text(evaluation: Evaluation, epsilon_mv: float) -> str:
+def as_text(evaluation: Evaluation, budget_mv: float) -> str:
     """The matrices for a terminal or a file, columns aligned."""
-    text = [f"Macro AUC at {budget_text(epsilon_mv)}: a line a target, a column a source. {MARKS}."]
+    text = [f"Macro AUC at {budget_text(budget_mv)}: a line a target, a column a source. {MARKS}."]
     text += [banner(evaluation)] if evaluation.note else []
-    for matrix in matrices(evaluation, epsilon_mv):
+    for matrix in matrices(evaluation, budget_mv):
         table = [[matrix.device, *matrix.columns]]
         table += [[each.artifact, *(each.text(name) for name in matrix.columns)] for each in matrix.targets]
         widths = [max(len(line[at]) for line in table) for at in range(len(table[0]))]
@@ -160,13 +160,11 @@ def as_text(evaluation: Evaluation, epsilon_mv: float) -> str:
     return "\n".join(text) + "\n"
 
 
-def as_markdown(evaluation: Evaluation, epsilon_mv: float) -> str:
+def as_markdown(evaluation: Evaluation, budget_mv: float) -> str:
     """The matrices for a page."""
     parts = [f"**{markdown(banner(evaluation))}**"] if evaluation.note else []
-    for matrix in matrices(evaluation, epsilon_mv):
-        said = (
-            f"Macro AUC at {budget_text(epsilon_mv)} on {matrix.device}: a line a target, a column a source. {MARKS}."
-        )
+    for matrix in matrices(evaluation, budget_mv):
+        said = f"Macro AUC at {budget_text(budget_mv)} on {matrix.device}: a line a target, a column a source. {MARKS}."
         parts.append(markdown(said))
         lines = [[each.artifact, *(each.text(name) for name in matrix.columns)] for each in matrix.targets]
         parts.append(markdown_table(["target", *matrix.columns], lines, left=1))
@@ -176,33 +174,33 @@ def as_markdown(evaluation: Evaluation, epsilon_mv: float) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(evaluation: Evaluation, epsilon_mv: float) -> str:
+def as_json(evaluation: Evaluation, budget_mv: float) -> str:
     """A JSON list of objects, a device and target each: ``auc`` by column (null where nothing was measured),
     ``diagonal`` (a list of columns) and ``strongest`` (null without an attack)."""
     found = [
         {
             "device": matrix.device,
             "target": each.artifact,
-            "epsilon_mv": epsilon_mv,
+            "budget_mv": budget_mv,
             "auc": {name: each.rows[name].auc if name in each.rows else None for name in matrix.columns},
             "diagonal": [name for name in matrix.columns if name in each.own],
             "strongest": each.strongest,
         }
-        for matrix in matrices(evaluation, epsilon_mv)
+        for matrix in matrices(evaluation, budget_mv)
         for each in matrix.targets
     ]
     return json.dumps(found, indent=1, allow_nan=False) + "\n"
 
 
-def as_csv(evaluation: Evaluation, epsilon_mv: float) -> str:
+def as_csv(evaluation: Evaluation, budget_mv: float) -> str:
     """One line a device and target, full precision, empty where nothing was measured; the last columns name the
     diagonal and the strongest attack."""
-    found = matrices(evaluation, epsilon_mv)
+    found = matrices(evaluation, budget_mv)
     columns = list(dict.fromkeys(name for matrix in found for name in matrix.columns))
     lines = []
     for matrix in found:
         for each in matrix.targets:
             values = [each.rows[name].auc if name in each.rows else None for name in columns]
             own = " ".join(name for name in columns if name in each.own)
-            lines.append([matrix.device, each.artifact, epsilon_mv, *values, own, each.strongest])
-    return csv_text(["device", "target", "epsilon_mv", *columns, "diagonal", "strongest"], lines)
+            lines.append([matrix.device, each.artifact, budget_mv, *values, own, each.strongest])
+    return csv_text(["device", "target", "budget_mv", *columns, "diagonal", "strongest"], lines)

@@ -15,7 +15,7 @@ from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.flagged import sentences
 from pulseproof.report.numbers.loss_budgets import Crossing
-from pulseproof.report.numbers.pivot import TOLERANCE, Cell, Line, by_device
+from pulseproof.report.numbers.pivot import TOLERANCE, BudgetCell, DeviceLine, by_device
 from pulseproof.report.numbers.resampled import WORST
 from pulseproof.report.numbers.rows import ENGINE_MARKS, Row, engine_mark
 from pulseproof.report.numbers.texts import auc_text, budget_text, signed, span
@@ -52,7 +52,7 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     return said
 
 
-def _engines(lines: Sequence[Line]) -> list[str]:
+def _engines(lines: Sequence[DeviceLine]) -> list[str]:
     """Which files have scores on this device that are not their own, a sentence a mark."""
     said = []
     for mark in ENGINE_MARKS:
@@ -70,7 +70,7 @@ def _engines(lines: Sequence[Line]) -> list[str]:
     return said
 
 
-def _doubtful(lines: Sequence[Line]) -> list[str]:
+def _doubtful(lines: Sequence[DeviceLine]) -> list[str]:
     """Which latencies are not to be believed, a sentence a reason."""
     why = {"noisy": "this machine was restless while it was measured", "throttled": "its clock was held down meanwhile"}
     said = []
@@ -124,7 +124,7 @@ def legend(evaluation: Evaluation) -> str:
     )
 
 
-def attacked_text(cell: Cell) -> str:
+def attacked_text(cell: BudgetCell) -> str:
     """``.312w``: the lowest AUC and where its attack was made; ``<=`` before it when a source is missing, ``!`` after
     it when a flag concerns it."""
     if cell.attacked is None or cell.made is None:
@@ -133,18 +133,18 @@ def attacked_text(cell: Cell) -> str:
     return f"{'' if cell.complete else '<='}{auc_text(cell.attacked)}{LETTERS[cell.made]}{flag}"
 
 
-def noise_text(cell: Cell) -> str:
+def noise_text(cell: BudgetCell) -> str:
     """``.880s``: the most harmful control and which it was."""
     return "-" if cell.noise is None else f"{auc_text(cell.control)}{NOISES.get(cell.noise, '')}"
 
 
-def loss_text(line: Line, number: Crossing) -> str:
+def loss_text(line: DeviceLine, number: Crossing) -> str:
     """``0.0123 [0.0101, > 0.05]`` in mV; ``^`` behind it where the file is held to another."""
     held = any(cell.counted is not None and cell.counted.held_to is not None for cell in line.cells.values())
     return number.text.replace(" mV", "") + ("^" if held and number.estimate is not None else "")
 
 
-def _notes(evaluation: Evaluation, lines: Sequence[Line]) -> list[str]:
+def _notes(evaluation: Evaluation, lines: Sequence[DeviceLine]) -> list[str]:
     """What is odd about an artifact, those far from their float parent first."""
     notes = {artifact.name: artifact.note for artifact in evaluation.head.artifacts}
     said: list[str] = []
@@ -186,7 +186,7 @@ def _classes(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def _sources(evaluation: Evaluation, lines: Sequence[Line]) -> list[str]:
+def _sources(evaluation: Evaluation, lines: Sequence[DeviceLine]) -> list[str]:
     """Which models were not attacked themselves, or by queries alone: that is no robustness."""
     attacks = [each for each in evaluation.head.signals if each.source is not None]
     met = {str(each.source).partition("/")[0] for each in attacks}
@@ -202,7 +202,7 @@ def _sources(evaluation: Evaluation, lines: Sequence[Line]) -> list[str]:
     return said
 
 
-def _through(lines: Sequence[Line], delta: float) -> list[str]:
+def _through(lines: Sequence[DeviceLine], delta: float) -> list[str]:
     """Which files were not attacked through their own graph, and for how much they count where that is lower than what
     was measured on them by at least ``delta``."""
     found: dict[Through, dict[str, list[float]]] = {}
@@ -229,7 +229,7 @@ def _through(lines: Sequence[Line], delta: float) -> list[str]:
     return said
 
 
-def _moved(lines: Sequence[Line]) -> list[str]:
+def _moved(lines: Sequence[DeviceLine]) -> list[str]:
     """Where noise of the budget's size disturbs by itself."""
     moved: dict[str, list[str]] = {}
     for line in lines:

@@ -21,7 +21,7 @@ from pulseproof.core.hints import command
 from pulseproof.core.markdown import markdown, markdown_table
 from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.evaluation import Evaluation
-from pulseproof.report.numbers.pivot import Line, by_device
+from pulseproof.report.numbers.pivot import DeviceLine, by_device
 from pulseproof.report.numbers.rows import Row, latency_marks
 from pulseproof.report.numbers.texts import auc_text, budget_text, csv_text, milliseconds, signed, size_text, span
 from pulseproof.report.tables.remarks import (
@@ -122,13 +122,13 @@ FIXED = ("model", "recipe", "size", "p50 ms", "p99 ms", "clean AUC", "int - floa
 LOSSES = ("-.05 at mV", ".5 at mV")
 
 
-def header(lines: Sequence[Line]) -> list[str]:
+def header(lines: Sequence[DeviceLine]) -> list[str]:
     """The columns: those of :data:`FIXED`, where there are attacks those of :data:`LOSSES`, then one a budget."""
     losses = LOSSES if _budgets(lines) else ()
     return [*FIXED, *losses, *(f"{budget_text(budget)}: attack/worst/noise" for budget in _budgets(lines))]
 
 
-def cells(line: Line, lines: Sequence[Line]) -> list[str]:
+def cells(line: DeviceLine, lines: Sequence[DeviceLine]) -> list[str]:
     """One line's texts, in the order of :func:`header`."""
     row, difference = line.clean, line.difference
     part = over(row.classes, len(row.class_aucs or {})) if row.auc is not None else ""
@@ -155,11 +155,11 @@ def cells(line: Line, lines: Sequence[Line]) -> list[str]:
     return found
 
 
-def _budgets(lines: Sequence[Line]) -> list[float]:
+def _budgets(lines: Sequence[DeviceLine]) -> list[float]:
     return sorted({budget for line in lines for budget in line.cells})
 
 
-def _parts(lines: Sequence[Line], console: Console) -> list[list[int]]:
+def _parts(lines: Sequence[DeviceLine], console: Console) -> list[list[int]]:
     """The columns of each table, as many as fit the terminal; model and recipe stand first in every one."""
     parts = [[0, 1]]
     for column in range(2, len(header(lines))):
@@ -175,7 +175,7 @@ def _width(table: Table, console: Console) -> int:
     return Measurement.get(console, console.options.update(max_width=1000), table).maximum
 
 
-def _rich_table(lines: Sequence[Line], columns: Sequence[int]) -> Table:
+def _rich_table(lines: Sequence[DeviceLine], columns: Sequence[int]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     names = [name.replace(": ", "\n", 1) for name in header(lines)]
     for column in columns:

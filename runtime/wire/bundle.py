@@ -64,7 +64,7 @@ class SignalSet:
     file: str
     source: str | None
     method: str
-    epsilon_mv: float
+    budget_mv: float
     sha256: str
     only: tuple[str, ...] | None = None
 
@@ -188,7 +188,7 @@ def open_bundle(folder: Path, hashed: bool = True) -> Bundle:
     return bundle
 
 
-class Recordings:
+class SetRecordings:
     """The recordings of one signal set, read from the file one by one.
 
     Not memory-mapped: the pages of a map would count as resident memory of the model's process.
@@ -281,7 +281,7 @@ def _signal_set(item: Fields, root: Path, files: dict[str, tuple[str, int]], sha
         file=file,
         source=item.take("source", str, type(None)),
         method=item.take("method", str),
-        epsilon_mv=item.number("epsilon_mv", 0, 1e6),
+        budget_mv=item.number("epsilon_mv" if "epsilon_mv" in item.value else "budget_mv", 0, 1e6),  # its older name
         sha256=sha256,
         only=only,
     )

@@ -24,7 +24,7 @@ MEASURED = ("scores", "auc_macro", *TIMED, "instructions", *STATE)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedResult:
     """One result that is asked for: where it goes (``json``), and its head, all that is known before measuring."""
 
     json: Path
@@ -54,7 +54,7 @@ def wanted(
     rules: RunRules,
     affinity: str = "auto",
     runner: str | None = None,
-) -> Wanted:
+) -> WantedResult:
     """Describe one result: ``device`` and ``engine`` as the result holds them, ``n`` recordings under ``rules``;
     ``runner`` is :func:`runtime.version.runner_sha256`."""
     head = {
@@ -72,7 +72,7 @@ def wanted(
             "name": signals.name,
             "source": signals.source,
             "method": signals.method,
-            "epsilon_mv": signals.epsilon_mv,
+            "budget_mv": signals.budget_mv,
             "sha256": signals.sha256,
         },
         "engine": engine,
@@ -87,10 +87,10 @@ def wanted(
         },
         "n": n,
     }
-    return Wanted(out / artifact.name.replace("/", "__") / f"{signals.name}.json", signals, head)
+    return WantedResult(out / artifact.name.replace("/", "__") / f"{signals.name}.json", signals, head)
 
 
-def read_good(one: Wanted) -> dict[str, Any] | None:
+def read_good(one: WantedResult) -> dict[str, Any] | None:
     """Return the result that is there if it is still good, else None: missing, damaged, failed or of something else."""
     try:
         result: dict[str, Any] = read_json(one.json)
@@ -108,7 +108,7 @@ def read_good(one: Wanted) -> dict[str, Any] | None:
 
 
 def write_ok(
-    one: Wanted, scores: np.ndarray, labels: np.ndarray, measured: dict[str, Any], times: np.ndarray | None = None
+    one: WantedResult, scores: np.ndarray, labels: np.ndarray, measured: dict[str, Any], times: np.ndarray | None = None
 ) -> None:
     """Write a result that was measured; ``measured`` has what TIMED and STATE name, as far as it is known, and
     ``times`` is int64 (count,) in ns."""
@@ -128,7 +128,7 @@ def write_ok(
     write_json(one.json, _ordered(one.head, filled))
 
 
-def write_failed(one: Wanted, reason: str) -> None:
+def write_failed(one: WantedResult, reason: str) -> None:
     """Write that a result could not be had, and why. Scores of an earlier run are removed."""
     for left in (one.json, one.scores, one.times):
         left.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ LEVELS = 8  # of folders in a name
 PIECE = 1 << 20
 
 
-class Source(Protocol):
+class StreamSource(Protocol):
     """What a stream is read from."""
 
     def readline(self, limit: int, /) -> bytes:
@@ -76,7 +76,7 @@ def send(folder: Path, files: dict[str, list[Any]], out: Sink) -> None:
 
 
 def receive(
-    source: Source, folder: Path, most: Callable[[str], int | None], limit_bytes: int = MAX_FILE_BYTES
+    source: StreamSource, folder: Path, most: Callable[[str], int | None], limit_bytes: int = MAX_FILE_BYTES
 ) -> Iterator[tuple[str, int]]:
     """Put the files of a stream into ``folder``; gives (name, size) of each that is in its place.
 
@@ -105,7 +105,7 @@ def receive(
         yield name, size
 
 
-def _head(source: Source, most: Callable[[str], int | None]) -> dict[str, tuple[int, str]]:
+def _head(source: StreamSource, most: Callable[[str], int | None]) -> dict[str, tuple[int, str]]:
     line = source.readline(MAX_HEAD_BYTES + 1)
     if not line.endswith(b"\n"):
         raise BundleError("the list of files ends too early, or is too long")
@@ -129,7 +129,7 @@ def _head(source: Source, most: Callable[[str], int | None]) -> dict[str, tuple[
     return entries
 
 
-def _pieces(source: Source, size: int, name: str) -> Iterator[bytes]:
+def _pieces(source: StreamSource, size: int, name: str) -> Iterator[bytes]:
     left = size
     while left:
         piece = source.read(min(PIECE, left))

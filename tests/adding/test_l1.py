@@ -101,13 +101,13 @@ from pulseproof.attacks.gradient import BudgetByBudget, evaluate
 class Sparse(BudgetByBudget):
     steps: int = 5
 {declared}
-    def one(self, module, victims, objective, epsilon_mv, generator, watch):
-        delta = L1.random(victims.signals, epsilon_mv, generator)
+    def one(self, module, victims, objective, budget_mv, generator, watch):
+        delta = L1.random(victims.signals, budget_mv, generator)
         for step in range(self.steps):
             seen = evaluate(module, victims, delta, objective, 0.0)
             if watch is not None:
                 watch(step / self.steps, seen.scores)
-            delta = L1.project(delta + epsilon_mv * L1.steepest(seen.gradient), epsilon_mv)
+            delta = L1.project(delta + budget_mv * L1.steepest(seen.gradient), budget_mv)
         return delta
 '''
 

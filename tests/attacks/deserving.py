@@ -61,12 +61,12 @@ def trained(seed: int, width: int = 24) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def scene(epsilon_mv: float, **settings: float) -> Scene:
+def scene(budget_mv: float, **settings: float) -> Scene:
     """What an attack on the small recordings may know."""
     asked = AttackSpec.model_validate({"steps": 20, "references": 64, "queries": 100} | settings)
     references = sides().references
     prevalence = references.labels.mean(dim=0)
-    return Scene(epsilon_mv, STEP_MV, 100.0, asked, references, prevalence, lambda count: sides().training)
+    return Scene(budget_mv, STEP_MV, 100.0, asked, references, prevalence, lambda count: sides().training)
 
 
 class Front(nn.Module):

@@ -69,14 +69,14 @@ def small_net(scale: float) -> nn.Module:
     return nn.Sequential(flat, first, relu, scaled).eval().requires_grad_(False)
 
 
-def attacked(model: nn.Module, judge: Scores, epsilon_mv: float) -> float:
+def attacked(model: nn.Module, judge: Scores, budget_mv: float) -> float:
     """The AUC that ``judge`` gives the recordings that the default attack made on ``model``."""
-    asked, victims = scene(epsilon_mv), sides().victims
+    asked, victims = scene(budget_mv), sides().victims
     method, generator = Aimed(Pgd(asked.settings.steps)), torch.Generator().manual_seed(2)
     prepared = method.prepare(model, asked, generator)
     delta = method.perturb(model, asked, prepared, victims, generator).delta
     steps = (victims.signals.numpy() / np.float32(STEP_MV)).round().astype(np.int16)
-    recorded = to_millivolts(RECORDER.record(steps, delta.numpy(), epsilon_mv), STEP_MV)
+    recorded = to_millivolts(RECORDER.record(steps, delta.numpy(), budget_mv), STEP_MV)
     return macro_auc(judge(recorded), victims.labels.numpy().astype(np.uint8))
 
 

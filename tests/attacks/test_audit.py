@@ -68,7 +68,7 @@ def kept(home: Path) -> dict[str, int]:
 def test_every_model_meets_every_set(home: Path, recordings: Recordings, trained: dict[str, Trained]) -> None:
     made = attack_study(study(), recordings, trained, home, workers=0)
     audit = audit_study(study(), recordings, trained, made, home)
-    sets = {(each.source, each.method, each.epsilon_mv) for each in made.sets}
+    sets = {(each.source, each.method, each.budget_mv) for each in made.sets}
     for target in trained:
         seen = [(cell.source, cell.method, cell.budget_mv) for cell in audit.cells if cell.target == target]
         assert len(seen) == len(sets)

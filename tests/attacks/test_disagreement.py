@@ -86,22 +86,22 @@ def test_a_margin_is_above_0_where_the_decision_holds(seed: int, exclusive: bool
 
 @settings(max_examples=15, deadline=None)
 @given(
-    epsilon_mv=st.floats(0.0005, 0.1),
+    budget_mv=st.floats(0.0005, 0.1),
     step_mv=st.sampled_from([0.001, 0.0024, 0.005]),
     exclusive=st.booleans(),
     steps=st.integers(1, 4),
 )
 def test_stays_in_the_ball_and_on_the_recorder_s_steps(
-    epsilon_mv: float, step_mv: float, exclusive: bool, steps: int
+    budget_mv: float, step_mv: float, exclusive: bool, steps: int
 ) -> None:
     parent = net()
     victims = recordings(5, parent, exclusive)
     (found,) = Disagreement(steps)(
-        parent, rounded(parent, 4), victims, decisions_of(parent, exclusive), [epsilon_mv], step_mv=step_mv
+        parent, rounded(parent, 4), victims, decisions_of(parent, exclusive), [budget_mv], step_mv=step_mv
     )
     moved = np.rint(found.delta.numpy() / np.float32(step_mv))
     np.testing.assert_array_equal(found.delta.numpy(), moved.astype(np.float32) * np.float32(step_mv))
-    assert np.abs(moved).max() <= np.floor(epsilon_mv / step_mv + 1e-6)
+    assert np.abs(moved).max() <= np.floor(budget_mv / step_mv + 1e-6)
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
@@ -174,7 +174,7 @@ def test_the_method_takes_its_thresholds_from_the_references(exclusive: bool) ->
     parent = net()
     twin, victims, references = rounded(parent, 6), recordings(40, parent, exclusive), recordings(80, parent, exclusive)
     scene = Scene(
-        epsilon_mv=0.05,
+        budget_mv=0.05,
         step_mv=STEP,
         fs_hz=100.0,
         settings=AttackSpec(steps=10),

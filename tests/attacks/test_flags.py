@@ -13,7 +13,7 @@ from torch import nn
 
 from pulseproof.attacks.aim.aimed import Aimed
 from pulseproof.attacks.audit.flags import Flag, find_flags
-from pulseproof.attacks.audit.measured import Again, Measured, Row, measure
+from pulseproof.attacks.audit.measured import Again, FlagSubject, MeasuredTarget, measure
 from pulseproof.attacks.audit.rechecks import RECHECKS, Recheck, run_again, scores_of
 from pulseproof.attacks.gradient import Pgd
 from pulseproof.attacks.square import SquareMethod
@@ -80,7 +80,9 @@ def signs(budget: float) -> NDArray[np.int16]:
     return RECORDER.record(clean(), (coin * budget).astype(np.float32), budget)
 
 
-def measured(target: nn.Module, row: Row, kind: str, steps: NDArray[np.int16], **more: object) -> Measured:
+def measured(
+    target: nn.Module, row: FlagSubject, kind: str, steps: NDArray[np.int16], **more: object
+) -> MeasuredTarget:
     scores = scores_of(target, steps, STEP_MV).numpy()
     return measure(row, kind, scores, labels(), resamples(), **more)  # type: ignore[arg-type]
 
@@ -91,23 +93,25 @@ def rows_of(
     budgets: tuple[float, ...] = BUDGETS,
     queries: bool = False,
     **settings: float,
-) -> list[Measured]:
+) -> list[MeasuredTarget]:
     """``target`` under the default attack on each of ``nets``, under random signs and, if asked, queries."""
     rows = []
     for budget in budgets:
-        rows.append(measured(nets[target], Row(target, None, "random-sign", budget), "control", signs(budget)))
+        rows.append(measured(nets[target], FlagSubject(target, None, "random-sign", budget), "control", signs(budget)))
         for source, net in nets.items():
             steps, facts = attacked(net, budget, **settings)
-            rows.append(measured(nets[target], Row(target, source, "pgd", budget), "gradient", steps, facts=facts))
+            rows.append(
+                measured(nets[target], FlagSubject(target, source, "pgd", budget), "gradient", steps, facts=facts)
+            )
         if queries:
-            row = Row(target, target, "square", budget)
+            row = FlagSubject(target, target, "square", budget)
             rows.append(measured(nets[target], row, "queries", queried(nets[target], budget)))
     return rows
 
 
 def rechecked(net: nn.Module, checks: tuple[Recheck, ...] = RECHECKS, **settings: float) -> list[Again]:
     steps, facts = attacked(net, MIDDLE, **settings)
-    before = measured(net, Row("net", "net", "pgd", MIDDLE), "gradient", steps, facts=facts)
+    before = measured(net, FlagSubject("net", "net", "pgd", MIDDLE), "gradient", steps, facts=facts)
     again = []
     for check in checks:
         scene, generator = deserving.scene(MIDDLE, **settings), torch.Generator().manual_seed(6)
@@ -154,7 +158,7 @@ def test_a_masked_gradient_is_flagged(net: nn.Module, queries: bool, expected: s
 def test_a_flag_names_the_row_in_doubt() -> None:
     flags = find_flags(rows_of({"net": Turned(plain()), "other": other()}, "net"))
     (transfer,) = [flag for flag in flags if flag.name == "transfer-stronger" and flag.row.budget_mv == MIDDLE]
-    assert transfer.row == Row("net", "net", "pgd", MIDDLE)
+    assert transfer.row == FlagSubject("net", "net", "pgd", MIDDLE)
     assert "pgd made on other" in transfer.sentence
     assert "0.05 mV" in transfer.sentence
 
@@ -162,7 +166,7 @@ def test_a_flag_names_the_row_in_doubt() -> None:
 def test_the_zero_gradient_is_said_once() -> None:
     flags = find_flags(rows_of({"net": Quantised(plain())}, "net"))
     (zero,) = [flag for flag in flags if flag.name == "zero-gradient"]
-    assert zero.row == Row("net", "net")
+    assert zero.row == FlagSubject("net", "net")
     assert "100%" in zero.sentence
 
 
@@ -194,7 +198,7 @@ def test_an_unmasked_twin_is_weaker_than_transfer(masked: bool) -> None:
     rows = []
     for budget in BUDGETS:
         for source, net in (("net", plain()), ("net/onnx-int8-static", twin)):
-            row = Row("net/onnx-int8-static", source, "pgd" if source == "net" else "twin", budget)
+            row = FlagSubject("net/onnx-int8-static", source, "pgd" if source == "net" else "twin", budget)
             rows.append(measured(file, row, "gradient", attacked(net, budget)[0]))
     assert np.array_equal(scores_of(twin, clean(), STEP_MV), scores_of(file, clean(), STEP_MV))
     found = names(find_flags(rows), "net/onnx-int8-static")
@@ -211,7 +215,7 @@ def test_a_twin_at_one_budget_stands_beside_its_parent_at_the_others() -> None:
     """The file collapses by transfer where its twin was not asked."""
     file = "net/onnx-int8-static"
     rows = [
-        measured(plain(), Row(file, source, method, budget), "gradient", attacked(plain(), budget)[0])
+        measured(plain(), FlagSubject(file, source, method, budget), "gradient", attacked(plain(), budget)[0])
         for source, method, budget in (("net", "pgd", 0.05), (file, "twin", 0.05), ("net", "pgd", 0.1))
     ]
     assert find_flags(rows) == []
@@ -222,7 +226,7 @@ def test_a_row_without_auc_is_passed_over() -> None:
     """Everybody has every label: nothing can be ranked."""
     scores = scores_of(plain(), clean(), STEP_MV).numpy()
     everyone = np.ones_like(labels())
-    rows = [measure(Row("net", "net", "pgd", 0.1), "gradient", scores, everyone, resamples())]
+    rows = [measure(FlagSubject("net", "net", "pgd", 0.1), "gradient", scores, everyone, resamples())]
     assert find_flags(rows) == []
 
 
@@ -237,5 +241,5 @@ def test_other_balls_are_not_compared() -> None:
     """An L2 set of another model's may exceed every L-infinity one: that says nothing about the white box."""
     rows = rows_of({"net": plain()}, "net")
     loud, _ = attacked(plain(), 0.2)
-    rows.append(measured(plain(), Row("net", "other", "pgd-l2", 0.02), "gradient", loud, norm="l2"))
+    rows.append(measured(plain(), FlagSubject("net", "other", "pgd-l2", 0.02), "gradient", loud, norm="l2"))
     assert find_flags(rows) == []

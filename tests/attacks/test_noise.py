@@ -25,9 +25,9 @@ def victims(n: int = 5, leads: int = 3, samples: int = 200) -> Victims:
     return Victims(torch.zeros(n, leads, samples), torch.zeros(n, 1))
 
 
-def scene(epsilon_mv: float, noise: Mapping[str, NDArray[np.float32]] | None = None) -> Scene:
+def scene(budget_mv: float, noise: Mapping[str, NDArray[np.float32]] | None = None) -> Scene:
     return Scene(
-        epsilon_mv=epsilon_mv,
+        budget_mv=budget_mv,
         step_mv=0.001,
         fs_hz=100.0,
         settings=AttackSpec(),
@@ -39,17 +39,17 @@ def scene(epsilon_mv: float, noise: Mapping[str, NDArray[np.float32]] | None = N
 
 
 @settings(max_examples=30, deadline=None)
-@given(epsilon_mv=st.floats(0.0005, 1.0), seed=st.integers(0, 100))
+@given(budget_mv=st.floats(0.0005, 1.0), seed=st.integers(0, 100))
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: type(control).__name__)
-def test_every_control_has_the_energy_of_the_budget(control: Method, epsilon_mv: float, seed: int) -> None:
-    asked = scene(epsilon_mv)
+def test_every_control_has_the_energy_of_the_budget(control: Method, budget_mv: float, seed: int) -> None:
+    asked = scene(budget_mv)
     prepared = control.prepare(None, asked, torch.Generator().manual_seed(seed))
     made, again = (
         control.perturb(None, asked, prepared, victims(), torch.Generator().manual_seed(seed)).delta for _ in range(2)
     )
     assert made.dtype == torch.float32 and made.shape == (5, 3, 200)
     rms = made.double().square().mean(dim=(1, 2)).sqrt()
-    torch.testing.assert_close(rms, torch.full_like(rms, epsilon_mv), rtol=1e-5, atol=0)
+    torch.testing.assert_close(rms, torch.full_like(rms, budget_mv), rtol=1e-5, atol=0)
     assert torch.equal(made, again)
     other = control.perturb(None, asked, prepared, victims(), torch.Generator().manual_seed(seed + 1)).delta
     assert not torch.equal(made, other)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pulseproof.attacks.aim import precision
 from pulseproof.attacks.aim.precision import choose, half_differs, is_faster, may_take_half
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.grid.study import Made, attack_study
+from pulseproof.attacks.grid.study import MadeSets, attack_study
 from pulseproof.attacks.method import Scene
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.study import AttackSpec, Study
@@ -143,11 +143,11 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return to
 
 
-def make(asked: Study, recordings: Recordings, home: Path) -> Made:
+def make(asked: Study, recordings: Recordings, home: Path) -> MadeSets:
     return attack_study(asked, recordings, train_study(asked, recordings, home), home, workers=0)
 
 
-def told(made: Made) -> dict[str, str | None]:
+def told(made: MadeSets) -> dict[str, str | None]:
     return {one.method: one.precision for one in made.sets}
 
 

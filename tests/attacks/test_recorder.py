@@ -23,12 +23,12 @@ from pulseproof.core.study import AttackSpec
 @given(
     clean=hnp.arrays(np.int16, (2, 3, 5), elements=st.integers(-1024, 1023)),
     delta=hnp.arrays(np.float32, (2, 3, 5), elements=st.floats(-1, 1, width=32)),
-    epsilon_mv=st.floats(0.0005, 0.2),
+    budget_mv=st.floats(0.0005, 0.2),
     step_mv=st.sampled_from([0.001, 0.005, 0.00488, 0.0024]),
 )
-def test_budget_step_and_range_hold(ball: Ball, clean, delta, epsilon_mv, step_mv) -> None:  # type: ignore[no-untyped-def]
+def test_budget_step_and_range_hold(ball: Ball, clean, delta, budget_mv, step_mv) -> None:  # type: ignore[no-untyped-def]
     recorder = Recorder(step_mv, -1024, 1023)
-    other = recorder.record(clean, delta, epsilon_mv, ball.norm)
+    other = recorder.record(clean, delta, budget_mv, ball.norm)
     assert other.dtype == np.int16
     assert other.min() >= -1024
     assert other.max() <= 1023
@@ -38,7 +38,7 @@ def test_budget_step_and_range_hold(ball: Ball, clean, delta, epsilon_mv, step_m
         "l2": np.sqrt((moved**2).mean(axis=(1, 2))).max(),
         "l1": np.abs(moved).mean(axis=(1, 2)).max(),
     }
-    assert sizes[ball.norm] <= epsilon_mv * (1 + 1e-6)
+    assert sizes[ball.norm] <= budget_mv * (1 + 1e-6)
 
 
 @settings(max_examples=100, deadline=None)
@@ -90,11 +90,11 @@ def test_noise_without_a_bound_is_only_rounded_and_clipped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epsilon_mv", "step_mv", "steps"),
+    ("budget_mv", "step_mv", "steps"),
     [(0.005, 0.005, 1), (0.01, 0.005, 2), (0.02, 0.005, 4), (0.0025, 0.001, 2), (0.001, 0.005, 0), (0.3, 0.1, 3)],
 )
-def test_a_budget_is_a_whole_number_of_steps_rounded_down(epsilon_mv: float, step_mv: float, steps: int) -> None:
-    assert Recorder(step_mv, -10, 10).budget_steps(epsilon_mv) == steps
+def test_a_budget_is_a_whole_number_of_steps_rounded_down(budget_mv: float, step_mv: float, steps: int) -> None:
+    assert Recorder(step_mv, -10, 10).budget_steps(budget_mv) == steps
 
 
 def test_distances_of_known_recordings() -> None:

@@ -34,10 +34,10 @@ def seeded(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def scene(epsilon_mv: float = BUDGET) -> Scene:
+def scene(budget_mv: float = BUDGET) -> Scene:
     known = sides()
     return Scene(
-        epsilon_mv=epsilon_mv,
+        budget_mv=budget_mv,
         step_mv=STEP_MV,
         fs_hz=FS_HZ,
         settings=AttackSpec(steps=10),
@@ -47,9 +47,9 @@ def scene(epsilon_mv: float = BUDGET) -> Scene:
     )
 
 
-def made(method: Method, seed: int = 1, epsilon_mv: float = BUDGET) -> Tensor:
+def made(method: Method, seed: int = 1, budget_mv: float = BUDGET) -> Tensor:
     """What a method makes of the victims on the plain net."""
-    net, here = trained(1), scene(epsilon_mv)
+    net, here = trained(1), scene(budget_mv)
     prepared = method.prepare(net, here, seeded(seed))
     return method.perturb(net, here, prepared, sides().victims, seeded(seed + 1)).delta
 

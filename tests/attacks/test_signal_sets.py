@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pulseproof.attacks.grid.study import Made, attack_study, reference_rows
+from pulseproof.attacks.grid.study import MadeSets, attack_study, reference_rows
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.ecg.recordings import Recordings
@@ -30,7 +30,7 @@ def recordings(tmp_path: Path) -> Recordings:
     return small_recordings(tmp_path / "recordings")
 
 
-def make(asked: Study, recordings: Recordings, home: Path) -> Made:
+def make(asked: Study, recordings: Recordings, home: Path) -> MadeSets:
     return attack_study(asked, recordings, train_study(asked, recordings, home), home, workers=0)
 
 
@@ -58,9 +58,9 @@ def test_every_set_is_a_recording_within_its_budget(recordings: Recordings, tmp_
         assert steps.dtype == np.int16
         assert sha256_file(path) == each.sha256
         largest = np.abs(steps.astype(int) - clean).max()
-        assert largest == round(each.epsilon_mv / 0.001)
-        assert each.linf_mv == pytest.approx(each.epsilon_mv)
-        assert each.rms_mv <= each.epsilon_mv * (1 + 1e-9)
+        assert largest == round(each.budget_mv / 0.001)
+        assert each.linf_mv == pytest.approx(each.budget_mv)
+        assert each.rms_mv <= each.budget_mv * (1 + 1e-9)
         assert each.l2_mv == pytest.approx(each.rms_mv * np.sqrt(clean[0].size), rel=1e-6)
         assert (each.source is None) == (each.method != "pgd")
 
@@ -88,7 +88,7 @@ def test_only_what_changed_is_made_again(recordings: Recordings, tmp_path: Path)
 
 def test_a_budget_is_called_what_can_be_recorded_of_it(recordings: Recordings, tmp_path: Path) -> None:
     sets = make(study(budgets_mv=[0.01, 0.0104, 0.0208]), recordings, tmp_path).sets
-    assert [each.epsilon_mv for each in sets] == [0.0, 0.01, 0.01, 0.02, 0.02]
+    assert [each.budget_mv for each in sets] == [0.0, 0.01, 0.01, 0.02, 0.02]
     assert [each.linf_mv for each in sets] == pytest.approx([0.0, 0.01, 0.01, 0.02, 0.02])
 
 

@@ -62,10 +62,10 @@ def auc_aim(predict: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Au
     return AucObjective(scores.unsqueeze(0), others.labels, scores.std(dim=0), 0.2)
 
 
-def attacked(attack: Square, victims: Victims, epsilon_mv: float, seed: int = 1) -> Tensor:
+def attacked(attack: Square, victims: Victims, budget_mv: float, seed: int = 1) -> Tensor:
     predict = Asked()
     (found,) = attack(
-        predict, victims, [auc_aim(Asked())], [epsilon_mv], torch.Generator().manual_seed(seed), step_mv=STEP, fs_hz=FS
+        predict, victims, [auc_aim(Asked())], [budget_mv], torch.Generator().manual_seed(seed), step_mv=STEP, fs_hz=FS
     )
     return found.delta
 
@@ -76,14 +76,14 @@ def auc_of(victims: Victims, delta: Tensor) -> float:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    epsilon_mv=st.floats(0.001, 0.2),
+    budget_mv=st.floats(0.001, 0.2),
     step_mv=st.sampled_from([0.001, 0.0024, 0.005]),
     queries=st.integers(1, 12),
     in_step=st.sampled_from([0.0, 0.5, 1.0]),
     seed=st.integers(0, 1000),
 )
 def test_asks_as_often_as_it_says_and_only_what_can_be_recorded(
-    epsilon_mv: float, step_mv: float, queries: int, in_step: float, seed: int
+    budget_mv: float, step_mv: float, queries: int, in_step: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     steps = rng.integers(-500, 500, (3, 2, 60))
@@ -101,12 +101,12 @@ def test_asks_as_often_as_it_says_and_only_what_can_be_recorded(
         predict,
         victims,
         [Linear(torch.ones(1))],
-        [epsilon_mv],
+        [budget_mv],
         torch.Generator().manual_seed(seed),
         step_mv=step_mv,
         fs_hz=100.0,
     )
-    most = int(np.floor(epsilon_mv / step_mv + 1e-6))
+    most = int(np.floor(budget_mv / step_mv + 1e-6))
     moved = np.rint(found.delta.numpy() / np.float32(step_mv)).astype(int)
     assert found.delta.dtype == torch.float32
     np.testing.assert_array_equal(found.delta.numpy(), moved.astype(np.float32) * np.float32(step_mv))
@@ -201,7 +201,7 @@ def test_finds_beats(places: list[int], fs_hz: float, samples: int) -> None:
 def test_the_method_spends_its_queries_as_the_study_asks() -> None:
     victims, references = heart(6, seed=5), heart(30, seed=6)
     scene = Scene(
-        epsilon_mv=0.05,
+        budget_mv=0.05,
         step_mv=STEP,
         fs_hz=FS,
         settings=AttackSpec(queries=20),

@@ -26,7 +26,7 @@ def scene() -> Scene:
     signals = torch.randn(400, 1, SAMPLES, generator=torch.Generator().manual_seed(3))
     references = Victims(signals[:100], (torch.arange(100) % 2).float().unsqueeze(1))
     return Scene(
-        epsilon_mv=BUDGET,
+        budget_mv=BUDGET,
         step_mv=0.001,
         fs_hz=100.0,
         settings=AttackSpec(steps=10),

@@ -9,7 +9,7 @@ import pytest
 import wfdb
 from numpy.typing import NDArray
 
-from pulseproof.attacks.grid.sets import SignalSet
+from pulseproof.attacks.grid.sets import MadeSet
 from pulseproof.attacks.grid.wfdb_out import read_set, write_set
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import About
@@ -24,13 +24,13 @@ def steps() -> NDArray[np.int16]:
 
 
 @pytest.fixture
-def one(steps: NDArray[np.int16], tmp_path: Path) -> SignalSet:
+def one(steps: NDArray[np.int16], tmp_path: Path) -> MadeSet:
     write_array(tmp_path / "set.npy", steps)
     sha256 = sha256_file(tmp_path / "set.npy")
-    return SignalSet("pgd-cnn-0.01mV", "cnn", "pgd", 0.01, 3, 0.01, 1.0, 0.01, 20.0, 0.1, 0.5, 0.5, {}, sha256)
+    return MadeSet("pgd-cnn-0.01mV", "cnn", "pgd", 0.01, 3, 0.01, 1.0, 0.01, 20.0, 0.1, 0.5, 0.5, {}, sha256)
 
 
-def test_a_set_is_read_back_equal(steps: NDArray[np.int16], one: SignalSet, tmp_path: Path) -> None:
+def test_a_set_is_read_back_equal(steps: NDArray[np.int16], one: MadeSet, tmp_path: Path) -> None:
     folder = write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path / "out")
     assert folder.name == one.name
     assert np.array_equal(read_set(folder), steps)
@@ -46,7 +46,7 @@ def test_a_set_is_read_back_equal(steps: NDArray[np.int16], one: SignalSet, tmp_
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "lost", "foreign", "empty", "strange"])
 def test_a_damaged_or_foreign_folder_is_refused(
-    damage: str, steps: NDArray[np.int16], one: SignalSet, tmp_path: Path
+    damage: str, steps: NDArray[np.int16], one: MadeSet, tmp_path: Path
 ) -> None:
     folder = write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
     signal, header, listed = folder / "00001.dat", folder / "00001.hea", folder / "RECORDS"
@@ -74,7 +74,7 @@ def test_a_damaged_or_foreign_folder_is_refused(
 )
 @pytest.mark.parametrize("among_ours", [False, True])
 def test_what_was_there_before_is_not_removed(
-    file: str, content: str, among_ours: bool, steps: NDArray[np.int16], one: SignalSet, tmp_path: Path
+    file: str, content: str, among_ours: bool, steps: NDArray[np.int16], one: MadeSet, tmp_path: Path
 ) -> None:
     if among_ours:
         write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
@@ -86,7 +86,7 @@ def test_what_was_there_before_is_not_removed(
     assert (tmp_path / one.name / file).read_text() == content
 
 
-def test_a_damaged_set_is_written_again(steps: NDArray[np.int16], one: SignalSet, tmp_path: Path) -> None:
+def test_a_damaged_set_is_written_again(steps: NDArray[np.int16], one: MadeSet, tmp_path: Path) -> None:
     folder = write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)
     (folder / "00001.hea").unlink()
     write_set(one, "demo", steps, ["a", "b", "c"], ABOUT, tmp_path)

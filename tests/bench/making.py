@@ -102,7 +102,7 @@ def _signal_set(method: str, source: str | None, budget: float) -> dict[str, Any
         "file": f"signals/{name}.npy",
         "source": source,
         "method": method,
-        "epsilon_mv": budget,
+        "budget_mv": budget,
         "only": [source.partition("/")[0]] if source and "/" in source else None,
         "linf_mv": budget if bounded else 4 * budget,
         "l2_mv": 2 * budget,
@@ -123,7 +123,7 @@ def make_scores(
     noise, rounding = rng.normal(size=labels.shape), rng.normal(size=labels.shape)
     source = signals["source"]
     power = 0 if source is None else 125 if source == artifact["name"] else 120 if source in artifact["name"] else 40
-    hurt = signals["epsilon_mv"] * power
+    hurt = signals["budget_mv"] * power
     step = 0.03 if "int8" in artifact["recipe"] else 0.0
     return (labels * (strength - hurt) + noise + step * rounding).astype(np.float32)
 
@@ -149,7 +149,7 @@ def write_result(
             "fingerprint": {"machine": "x86_64", "cpu": "Test CPU", "system": "Linux", "numpy": np.__version__},
         },
         "artifact": {key: artifact[key] for key in ("name", "model", "recipe")} | head["files"][artifact["file"]],
-        "signals": {key: signals[key] for key in ("name", "source", "method", "epsilon_mv")}
+        "signals": {key: signals[key] for key in ("name", "source", "method", "budget_mv")}
         | {"sha256": head["files"][signals["file"]]["sha256"]},
         "engine": {"name": "onnxruntime", "version": "1.31.1", "threads": 1},
         "status": "ok",

@@ -37,7 +37,7 @@ references = 16
 bootstrap = 100
 """
 KEYS = (
-    "device, evidence, model, recipe, source, method, epsilon_mv, n, auc, auc_low, auc_high, latency_p50_ms, "
+    "device, evidence, model, recipe, source, method, budget_mv, n, auc, auc_low, auc_high, latency_p50_ms, "
     "latency_p99_ms, load_ms, peak_rss_mb, size_bytes, runtime, not_applicable"
 )
 

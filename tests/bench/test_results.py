@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulseproof.bench.wire.results import Bundle, DeviceResults, read_bundle, read_device, read_results
+from pulseproof.bench.wire.results import DeviceResults, HostBundle, read_bundle, read_device, read_results
 from pulseproof.core.errors import InputError
 from tests.bench.making import change_json, entry, make_build, make_bundle, make_scores, write_result
 
@@ -40,7 +40,7 @@ class Made:
     def npy(self) -> Path:
         return self.json.with_suffix(".npy")
 
-    def bundle(self) -> Bundle:
+    def bundle(self) -> HostBundle:
         return read_bundle(self.build / "bundle")
 
     def read(self) -> DeviceResults:

@@ -26,7 +26,7 @@ from pulseproof.ecg import download as ecg_download
 from pulseproof.ecg import transfer
 from pulseproof.ecg.download import DATABASES, MEMO, SUMS, Summary, download
 from pulseproof.ecg.physionet import read_sums
-from pulseproof.ecg.transfer import CHUNK, Retry, Session, StoppedError, TransferError, partial_path
+from pulseproof.ecg.transfer import CHUNK, KeptSession, Retry, StoppedError, TransferError, partial_path
 from tests.ecg.http_making import (
     DAT,
     FAST,
@@ -416,7 +416,7 @@ def test_pauses_grow_and_follow_retry_after_within_bounds(tree: Tree, tmp_path: 
     tree.deeds[MIT + "100.hea"] = [status(503, **({"Retry_After": text} if text else {})) for text in asked]
     stop = Recorder()
     body = WANTED[MIT + "100.hea"]
-    with Session() as session:
+    with KeptSession() as session:
         transfer.fetch(
             session,
             f"{tree.address}{MIT}100.hea",
@@ -444,7 +444,7 @@ def test_a_stop_ends_the_transfer_and_keeps_what_arrived(tree: Tree, tmp_path: P
 
     tree.deeds[MIT + "100.dat"] = [stop_on_the_way]
     target = tmp_path / "100.dat"
-    with Session() as session, pytest.raises(StoppedError):
+    with KeptSession() as session, pytest.raises(StoppedError):
         transfer.fetch(session, f"{tree.address}{MIT}100.dat", target, A, Retry(), stop)
     assert not target.exists()
     assert WANTED[MIT + "100.dat"].startswith(partial_path(target).read_bytes())
@@ -455,7 +455,7 @@ def test_a_redirect_away_from_tls_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     answer.status_code = 302
     answer.raw = io.BytesIO()
     answer.headers["Location"] = "http://127.0.0.1/x"
-    with Session() as session:
+    with KeptSession() as session:
         monkeypatch.setattr(session, "get", lambda url, **_: answer)
         with pytest.raises(TransferError, match="refused: not https"):
             transfer._get(session, "https://127.0.0.1/x", {}, 1.0)

@@ -11,7 +11,7 @@ from torch import nn
 
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.export.job import Job
+from pulseproof.export.job import ExportJob
 from pulseproof.models.run import Trained, task_of
 
 NETS: dict[str, dict[str, Any]] = {
@@ -48,10 +48,10 @@ def as_trained(module: nn.Module, recordings: Recordings, name: str = "own") -> 
     return Trained(name, module, task_of(recordings), None, True, "0" * 64)
 
 
-def job_for(module: nn.Module, shape: tuple[int, int], out: Path, source: Path | None = None) -> Job:
+def job_for(module: nn.Module, shape: tuple[int, int], out: Path, source: Path | None = None) -> ExportJob:
     """A job without calibration recordings."""
     none: NDArray[np.float32] = np.zeros((0, *shape), np.float32)
-    return Job(module.eval(), shape, out, source or out, none, "minmax")
+    return ExportJob(module.eval(), shape, out, source or out, none, "minmax")
 
 
 def random_signals(n: int, shape: tuple[int, int], seed: int = 0) -> NDArray[np.float32]:

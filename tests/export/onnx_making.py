@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
 from pulseproof.export import tree_files
-from pulseproof.export.job import Job
+from pulseproof.export.job import ExportJob
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.quiet import quiet
 from pulseproof.models.classical import FeatureModel, head_of
@@ -101,7 +101,7 @@ def signals(count: int, seed: int) -> NDArray[np.float32]:
     return random_signals(count, SHAPE, seed)
 
 
-def float_job(name: str, folder: Path) -> Job:
+def float_job(name: str, folder: Path) -> ExportJob:
     """The float file of one of them, and a job to make a smaller one of it, with 24 calibration recordings."""
     module = make_classical(name) if name in ("tree", "logistic") else make_net(name)
     source = folder / f"{name}.onnx"

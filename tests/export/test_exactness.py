@@ -14,7 +14,7 @@ from pulseproof.core import engines
 from pulseproof.export.gate import parity
 from pulseproof.export.gate.bounds import bound_of
 from pulseproof.export.gate.saturation import LARGEST, saturating_layers
-from pulseproof.export.job import Job
+from pulseproof.export.job import ExportJob
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.export.onnx import int8 as onnx_int8
@@ -144,7 +144,7 @@ def test_a_brought_file_that_can_saturate_says_so_everywhere(tmp_path: Path) -> 
 
 
 def test_a_float_file_has_no_exactness(tmp_path: Path) -> None:
-    job: Job = float_job("cnn", tmp_path)
+    job: ExportJob = float_job("cnn", tmp_path)
     recordings = signals(20, 4)
     scores = engines.score(job.source, recordings, "onnxruntime")
     reference = replace(some_reference(), signals=recordings, scores=scores)

@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.job import ExportJob, MadeFile, RefusedError
 from pulseproof.export.tflite import flatbuffer
 from pulseproof.export.tflite import lstm as lstm_flatbuffer
 from pulseproof.models.nets import Lstm
@@ -90,7 +90,7 @@ def test_fp16_scores_are_those_of_weights_rounded_to_half(
     [(lstm_flatbuffer.write_fp16, 0.6, 2e-3), (lstm_flatbuffer.write_dynamic, 0.4, 2e-2)],
 )
 def test_smaller_weights_are_close_and_small(
-    write: Callable[[Job], Made], size: float, difference: float, tmp_path: Path
+    write: Callable[[ExportJob], MadeFile], size: float, difference: float, tmp_path: Path
 ) -> None:
     net, signals = make_net(hidden=64), random_signals(50, SHAPE)
     small, large = tmp_path / "small.tflite", tmp_path / "float.tflite"
@@ -121,7 +121,7 @@ def test_a_weight_beyond_half_floats_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("leads", [1, 2])
-def test_the_recurrence_is_one_operator(leads: int, write: Callable[[Job], Made], tmp_path: Path) -> None:
+def test_the_recurrence_is_one_operator(leads: int, write: Callable[[ExportJob], MadeFile], tmp_path: Path) -> None:
     shape = (leads, 160)
     write(job_for(make_net(shape=shape), shape, tmp_path / "lstm.tflite"))
     counts = flatbuffer.count_operators(tmp_path / "lstm.tflite")
@@ -131,7 +131,7 @@ def test_the_recurrence_is_one_operator(leads: int, write: Callable[[Job], Made]
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_no_state_is_carried_over(write: Callable[[Job], Made], tmp_path: Path) -> None:
+def test_no_state_is_carried_over(write: Callable[[ExportJob], MadeFile], tmp_path: Path) -> None:
     out = tmp_path / "lstm.tflite"
     write(job_for(make_net(), SHAPE, out))
     one, other = random_signals(2, SHAPE)

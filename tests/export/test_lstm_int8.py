@@ -22,7 +22,7 @@ from pulseproof.core import engines
 from pulseproof.core.study import load_study
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.job import ExportJob, MadeFile, RefusedError
 from pulseproof.export.tflite import flatbuffer, lstm_int8
 from pulseproof.export.tflite import lstm as lstm_flatbuffer
 from pulseproof.models.nets import Lstm
@@ -31,7 +31,7 @@ from tests.export.making import job_for, random_signals
 WRITERS = (lstm_int8.write_static, lstm_int8.write_full)
 ENGINES = ("ai_edge_litert", "tflite_runtime", "tflite_micro")
 STUDIES = Path(__file__).parents[2] / "studies"
-Write = Callable[[Job], Made]
+Write = Callable[[ExportJob], MadeFile]
 
 
 def make_net(shape: tuple[int, int], own_mean: bool = False, hidden: int = 12, patch: int = 7, pieces: int = 1) -> Lstm:
@@ -51,7 +51,7 @@ def signals_for(shape: tuple[int, int], n: int = 40, seed: int = 0) -> NDArray[n
     return random_signals(n, shape, seed) + baseline
 
 
-def write(writer: Write, net: Lstm, signals: NDArray[np.float32], out: Path, method: str = "minmax") -> Made:
+def write(writer: Write, net: Lstm, signals: NDArray[np.float32], out: Path, method: str = "minmax") -> MadeFile:
     return writer(replace(job_for(net, signals.shape[1:], out), calibration=signals, method=method))
 
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from pulseproof.export.job import Job, RefusedError
+from pulseproof.export.job import ExportJob, RefusedError
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.export.onnx import int8 as onnx_int8
@@ -34,11 +34,11 @@ PRODUCTS = [
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExportJob]:
     return {name: float_job(name, tmp_path_factory.mktemp("float")) for name in (*NETS, "tree", "logistic")}
 
 
-def made(write, job: Job, out: Path):
+def made(write, job: ExportJob, out: Path):
     job = replace(job, out=out)
     with quiet():
         said = write(job)
@@ -47,7 +47,7 @@ def made(write, job: Job, out: Path):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_float_scores_are_those_of_torch(name: str, jobs: dict[str, Job]) -> None:
+def test_float_scores_are_those_of_torch(name: str, jobs: dict[str, ExportJob]) -> None:
     job, recordings = jobs[name], signals(8, 2)
     with torch.inference_mode():
         expected = job.module(torch.from_numpy(recordings)).numpy()
@@ -55,7 +55,7 @@ def test_float_scores_are_those_of_torch(name: str, jobs: dict[str, Job]) -> Non
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_a_float_file_holds_nothing_but_what_it_computes(name: str, jobs: dict[str, Job]) -> None:
+def test_a_float_file_holds_nothing_but_what_it_computes(name: str, jobs: dict[str, ExportJob]) -> None:
     counts = onnx_files.count_operators(jobs[name].source)
     sums = {"Add": SUMS[name]} if SUMS[name] else {}
     relus = 5 if name == "cnn" else 17
@@ -65,7 +65,7 @@ def test_a_float_file_holds_nothing_but_what_it_computes(name: str, jobs: dict[s
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_static_file_runs_in_int8_from_the_signal_to_the_mean(
-    name: str, signed: bool, jobs: dict[str, Job], tmp_path: Path
+    name: str, signed: bool, jobs: dict[str, ExportJob], tmp_path: Path
 ) -> None:
     out = tmp_path / "int8.onnx"
     made(onnx_files.write_static_s8s8 if signed else onnx_files.write_static, jobs[name], out)
@@ -82,7 +82,7 @@ def test_a_static_file_runs_in_int8_from_the_signal_to_the_mean(
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_a_dynamic_file_runs_integer_convolutions(name: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_a_dynamic_file_runs_integer_convolutions(name: str, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     out = tmp_path / "int8.onnx"
     made(onnx_files.write_dynamic, jobs[name], out)
     counts = executed(out, tmp_path)
@@ -92,7 +92,9 @@ def test_a_dynamic_file_runs_integer_convolutions(name: str, jobs: dict[str, Job
 
 @pytest.mark.parametrize("name", ["cnn", "ecg-lens", "cnn in pieces", "transformer", "clipped"])
 @pytest.mark.parametrize("write", INT8)
-def test_int8_scores_are_near_and_the_file_is_smaller(write, name: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_int8_scores_are_near_and_the_file_is_smaller(
+    write, name: str, jobs: dict[str, ExportJob], tmp_path: Path
+) -> None:
     job, out, recordings = jobs[name], tmp_path / "int8.onnx", signals(20, 3)
     said = made(write, job, out)
     exact = run(job.source, recordings)
@@ -103,7 +105,9 @@ def test_int8_scores_are_near_and_the_file_is_smaller(write, name: str, jobs: di
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_signed_and_unsigned_activations_give_the_same_scores(name: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_signed_and_unsigned_activations_give_the_same_scores(
+    name: str, jobs: dict[str, ExportJob], tmp_path: Path
+) -> None:
     scores, steps = [], []
     for write in (onnx_files.write_static, onnx_files.write_static_s8s8):
         out = tmp_path / f"{write.__name__}.onnx"
@@ -121,7 +125,7 @@ def test_signed_and_unsigned_activations_give_the_same_scores(name: str, jobs: d
 
 
 @pytest.mark.parametrize("method", ["minmax", "percentile", pytest.param("entropy", marks=pytest.mark.slow)])
-def test_the_method_sets_the_ranges(method: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_the_method_sets_the_ranges(method: str, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     job, out = replace(jobs["cnn"], method=method), tmp_path / "int8.onnx"
     made(onnx_files.write_static, job, out)
     centred = job.calibration - float(job.module.normalise.mean)
@@ -136,7 +140,7 @@ def test_the_method_sets_the_ranges(method: str, jobs: dict[str, Job], tmp_path:
 
 @pytest.mark.parametrize("name", ["tree", "logistic"])
 @pytest.mark.parametrize("write", PRODUCTS)
-def test_only_the_products_are_int8(write, name: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_only_the_products_are_int8(write, name: str, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     job, out = jobs[name], tmp_path / "int8.onnx"
     said = made(write, job, out)
     assert said.note == onnx_int8.PRODUCTS
@@ -152,7 +156,7 @@ def test_only_the_products_are_int8(write, name: str, jobs: dict[str, Job], tmp_
 
 
 @pytest.mark.parametrize("write", PRODUCTS)
-def test_integer_products_keep_the_scores(write, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_integer_products_keep_the_scores(write, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     job, out, recordings = jobs["logistic"], tmp_path / "int8.onnx", signals(40, 3)
     made(write, job, out)
     exact, scores = run(job.source, recordings), run(out, recordings)
@@ -168,7 +172,7 @@ def test_integer_products_keep_the_scores(write, jobs: dict[str, Job], tmp_path:
         onnx_files.write_dynamic_last_layer,
     ],
 )
-def test_only_the_last_layer_is_int8(write, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_only_the_last_layer_is_int8(write, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     out = tmp_path / "int8.onnx"
     said = made(write, jobs["logistic"], out)
     share = onnx_files.int8_share(out)
@@ -181,7 +185,7 @@ def test_only_the_last_layer_is_int8(write, jobs: dict[str, Job], tmp_path: Path
     assert counts["MatMul"] == 4 and "Gemm" not in counts
 
 
-def test_what_has_no_products_is_refused(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_what_has_no_products_is_refused(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     path = tmp_path / "none.onnx"
     ends = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, 2, 3)) for name in ("signal", "scores")
@@ -196,14 +200,14 @@ def test_what_has_no_products_is_refused(jobs: dict[str, Job], tmp_path: Path) -
         assert not (tmp_path / "out.onnx").exists()
 
 
-def test_a_recurrent_layer_that_stays_float_is_said(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_a_recurrent_layer_that_stays_float_is_said(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     said = made(onnx_files.write_dynamic, jobs["gru"], tmp_path / "gru.onnx")
     assert "the others stay float" in said.note
     assert made(onnx_files.write_dynamic, jobs["lstm"], tmp_path / "lstm.onnx").note is None
     assert onnx_files.count_operators(tmp_path / "lstm.onnx")["DynamicQuantizeLSTM"] == 1
 
 
-def test_two_layers_with_one_matrix_are_transposed_once_each(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_two_layers_with_one_matrix_are_transposed_once_each(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     """The quantizer transposes the matrix of a Gemm in place; for the second one it would be the wrong way round."""
     rng = np.random.default_rng(0)
     weights = onnx.numpy_helper.from_array(rng.normal(size=(6, 6)).astype(np.float32), "weights")
@@ -226,7 +230,7 @@ def test_two_layers_with_one_matrix_are_transposed_once_each(jobs: dict[str, Job
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_old_operator_set_is_raised_for_int8(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_an_old_operator_set_is_raised_for_int8(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     job, one = replace(jobs["clipped"], source=tmp_path / "old.onnx"), torch.zeros(1, *SHAPE)
     names = {"input_names": ["signal"], "output_names": ["scores"]}
     torch.onnx.export(job.module, (one,), job.source, **names, opset_version=11, dynamo=False)
@@ -236,7 +240,7 @@ def test_an_old_operator_set_is_raised_for_int8(jobs: dict[str, Job], tmp_path: 
         assert np.abs(run(tmp_path / "out.onnx", signals(8, 3)) - exact).max() < 0.2 * exact.std()
 
 
-def test_no_operator_set_is_named_that_no_node_is_of(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_no_operator_set_is_named_that_no_node_is_of(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     made(onnx_files.write_static, jobs["cnn"], tmp_path / "out.onnx")
     assert [one.domain for one in onnx.load(tmp_path / "out.onnx").opset_import] == [""]
 
@@ -299,7 +303,7 @@ def test_what_counts_as_8_bit(kind, share: float, place: str, tmp_path: Path) ->
     assert (onnx_graph.share_note(tmp_path / "share.onnx") is None) == (share == 1)
 
 
-def test_thresholds_of_trees_are_weights_too(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_thresholds_of_trees_are_weights_too(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     made(onnx_files.write_dynamic_products, jobs["tree"], tmp_path / "out.onnx")
     model = onnx.load(tmp_path / "out.onnx")
     before = onnx_files.int8_share(tmp_path / "out.onnx")

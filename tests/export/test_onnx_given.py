@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from pulseproof.core.errors import InputError
-from pulseproof.export.job import Job
+from pulseproof.export.job import ExportJob
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.quiet import quiet
 from pulseproof.models.brought.files import FileModel
@@ -26,7 +26,7 @@ from tests.export.onnx_making import float_job, run, signals
 SHAPE = (2, 12)
 
 
-def given_job(path: Path, shape: tuple[int, int] = SHAPE, quantized: bool = False) -> Job:
+def given_job(path: Path, shape: tuple[int, int] = SHAPE, quantized: bool = False) -> ExportJob:
     return job_for(FileModel(path, shape, quantized), shape, path.with_name("given.onnx"))
 
 

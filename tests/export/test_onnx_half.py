@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pulseproof.export.job import Job, RefusedError
+from pulseproof.export.job import ExportJob, RefusedError
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.export.onnx import half as onnx_half
@@ -22,12 +22,12 @@ FLOATS = st.floats(width=32, allow_nan=False)
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExportJob]:
     return {name: float_job(name, tmp_path_factory.mktemp("float")) for name in (*NETS, "tree", "logistic")}
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_net_runs_in_half_floats(name: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_a_net_runs_in_half_floats(name: str, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     job, out, recordings = jobs[name], tmp_path / "half.onnx", signals(8, 2)
     onnx_files.write_fp16(replace(job, out=out))
     model = onnx.load(out)
@@ -47,7 +47,7 @@ def test_a_net_runs_in_half_floats(name: str, jobs: dict[str, Job], tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["cnn", "ecg-lens"])
-def test_operators_stay(name: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_operators_stay(name: str, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     onnx_files.write_fp16(replace(jobs[name], out=tmp_path / "half.onnx"))
     assert onnx_files.count_operators(tmp_path / "half.onnx") == {
         **onnx_files.count_operators(jobs[name].source),
@@ -56,7 +56,7 @@ def test_operators_stay(name: str, jobs: dict[str, Job], tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["tree", "logistic"])
-def test_only_the_weights_of_products_are_half_floats(name: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_only_the_weights_of_products_are_half_floats(name: str, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     job, out, recordings = jobs[name], tmp_path / "half.onnx", signals(40, 2)
     made = onnx_files.write_fp16_products(replace(job, out=out))
     assert "stay float32" in made.note
@@ -120,7 +120,7 @@ def test_what_half_floats_cannot_hold(values: list[float], used_by: set[str], ex
         assert np.array_equal(onnx_half.round_to_half(array, used_by, "x"), np.array(expected, np.float32))
 
 
-def test_a_weight_that_is_too_large_is_refused_and_leaves_no_file(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_a_weight_that_is_too_large_is_refused_and_leaves_no_file(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     model = onnx.load(jobs["cnn"].source)
     weights = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 3)
     values = onnx.numpy_helper.to_array(weights).copy()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pulseproof.core.errors import InputError
 from pulseproof.export import mixed
-from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.job import ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.export.quiet import quiet
@@ -21,21 +21,21 @@ from tests.export.onnx_making import executed, float_job, run, signals
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExportJob]:
     return {name: float_job(name, tmp_path_factory.mktemp("float")) for name in ("cnn", "ecg-lens", "clipped", "lstm")}
 
 
-def write(job: Job, out: Path, **changes) -> Made:
+def write(job: ExportJob, out: Path, **changes) -> MadeFile:
     with quiet():
         return onnx_files.write_mixed(replace(job, out=out, **changes))
 
 
-def layers_of(job: Job) -> list[str]:
+def layers_of(job: ExportJob) -> list[str]:
     return list(onnx_graph.layers(onnx.load(job.source).graph))
 
 
 @pytest.mark.parametrize("name", ["cnn", "ecg-lens", "clipped"])
-def test_the_most_sensitive_layers_stay_float(name: str, jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_the_most_sensitive_layers_stay_float(name: str, jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     job, out = jobs[name], tmp_path / "mixed.onnx"
     made = write(job, out, sensitive_layers=2)
     assert {layer.name for layer in made.layers} == set(layers_of(job))
@@ -48,7 +48,7 @@ def test_the_most_sensitive_layers_stay_float(name: str, jobs: dict[str, Job], t
     assert mixed.score_error(run(out, recordings), exact) > 0
 
 
-def test_all_but_one_layer(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_all_but_one_layer(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     """Each layer of the CNN alone in int8: as the kept ones say, and with the error that was measured for it."""
     job, out = jobs["cnn"], tmp_path / "mixed.onnx"
     names = layers_of(job)
@@ -67,7 +67,7 @@ def test_all_but_one_layer(jobs: dict[str, Job], tmp_path: Path) -> None:
         assert mixed.score_error(run(out, recordings), run(job.source, recordings)) == pytest.approx(measured, rel=1e-3)
 
 
-def test_bytes_are_those_of_the_file(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_bytes_are_those_of_the_file(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     job, name = jobs["cnn"], layers_of(jobs["cnn"])[2]
     with quiet():
         onnx_files.write_static(replace(job, out=tmp_path / "int8.onnx"))
@@ -77,7 +77,7 @@ def test_bytes_are_those_of_the_file(jobs: dict[str, Job], tmp_path: Path) -> No
     assert cost == pytest.approx(grown, abs=4)  # a length takes one byte more from 128 of its kind on
 
 
-def test_what_cannot_be_mixed(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_what_cannot_be_mixed(jobs: dict[str, ExportJob], tmp_path: Path) -> None:
     out, names = tmp_path / "mixed.onnx", layers_of(jobs["cnn"])
     with pytest.raises(InputError, match="no layer /nowhere") as caught:
         write(jobs["cnn"], out, keep_float=("/nowhere",))
@@ -100,7 +100,7 @@ def test_what_cannot_be_mixed(jobs: dict[str, Job], tmp_path: Path) -> None:
 def test_pick_keeps_what_is_asked_for(errors: dict[str, float], count: int, data: st.DataObject) -> None:
     nothing = np.zeros((0, 1, 1), np.float32)
     named = tuple(data.draw(st.lists(st.sampled_from(sorted(errors)), unique=True)))
-    job = Job(None, (1, 1), Path("out"), Path("out"), nothing, "minmax", named, count)  # type: ignore[arg-type]
+    job = ExportJob(None, (1, 1), Path("out"), Path("out"), nothing, "minmax", named, count)  # type: ignore[arg-type]
     wanted = len(named) or min(count, len(errors))
     if wanted == len(errors):
         with pytest.raises(RefusedError):

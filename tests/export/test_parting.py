@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.fold import for_export
 from pulseproof.export.gate.parting import first_parting, sqnr_db
-from pulseproof.export.job import Job
+from pulseproof.export.job import ExportJob
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.quiet import quiet
 from pulseproof.export.tflite import files as tflite_files
@@ -81,7 +81,7 @@ def tflite(
 def _jobs(module: nn.Module, folder: Path, name: str, suffix: str, calibration: NDArray[np.float32]) -> Any:
     source = folder / f"{name}-fp32.{suffix}"
 
-    def job(recipe: str) -> Job:
+    def job(recipe: str) -> ExportJob:
         made = job_for(module, SHAPE, folder / f"{name}-{recipe}.{suffix}", source)
         return replace(made, calibration=calibration)
 

@@ -16,7 +16,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from pulseproof.export.job import Job, Made, RefusedError
+from pulseproof.export.job import ExportJob, MadeFile, RefusedError
 from pulseproof.export.price import child, ethos, micro, price, tflite_graph
 from pulseproof.export.quiet import quiet
 from pulseproof.export.tflite import files as tflite_files
@@ -29,7 +29,7 @@ from tests.export.making import job_for, random_signals
 SHAPE = (2, 160)
 
 
-def lstm_file(write: Callable[[Job], Made], path: Path) -> Path:
+def lstm_file(write: Callable[[ExportJob], MadeFile], path: Path) -> Path:
     torch.manual_seed(0)
     job = job_for(Lstm(*SHAPE, 3, hidden=12), SHAPE, path)
     with torch.no_grad():

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export import recipes
-from pulseproof.export.job import Job, Made
-from pulseproof.export.manifest import Entry, load_manifest, manifest_path
+from pulseproof.export.job import ExportJob, MadeFile
+from pulseproof.export.manifest import ManifestEntry, load_manifest, manifest_path
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.run import export_study
 from pulseproof.export.table import manifest_table
@@ -31,7 +31,7 @@ from tests.export.making import as_trained, random_signals, small_study
 RECIPES = ["onnx-fp32", "onnx-int8-static"]
 
 
-def export(build: Path, recordings: Recordings, trained: Trained, **settings: object) -> dict[str, Entry]:
+def export(build: Path, recordings: Recordings, trained: Trained, **settings: object) -> dict[str, ManifestEntry]:
     manifest = export_study(small_study(**settings), recordings, {trained.name: trained}, build)
     return {entry.recipe: entry for entry in manifest.entries}
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(
     assert not list(tmp_path.rglob("*.onnx"))
 
     # It is remembered: the converter is not asked again.
-    def again(job: Job) -> Made:
+    def again(job: ExportJob) -> MadeFile:
         pytest.fail("tried again")
 
     again.__module__ = onnx_files.write_float.__module__  # the same code, as far as a step can tell
@@ -207,7 +207,7 @@ def test_a_refused_file_takes_the_older_one_away(
 ) -> None:
     entry = export(tmp_path, recordings, trained["cnn"], recipes=["onnx-fp32"])["onnx-fp32"]
 
-    def broken(job) -> Made:
+    def broken(job) -> MadeFile:
         onnx_files.write_float(job)
         model = onnx.load(job.out)
         model.graph.initializer[0].CopyFrom(
@@ -217,7 +217,7 @@ def test_a_refused_file_takes_the_older_one_away(
             )
         )
         onnx.save(model, job.out)
-        return Made()
+        return MadeFile()
 
     monkeypatch.setitem(recipes.TABLE["net"], "onnx-fp32", (broken,))
     refused = export(tmp_path, recordings, trained["cnn"], recipes=["onnx-fp32"], parity_records=50)["onnx-fp32"]

@@ -27,7 +27,7 @@ from pulseproof.core.engines import score
 from pulseproof.core.recipes import STANDARD
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.export.quiet import quiet
 from pulseproof.export.run import export_study
 from pulseproof.models.classical import probabilities
@@ -190,7 +190,7 @@ TREES = ("boosted", "sample-forest")
 MODELS = (*NETS, *TREES, "sample-logistic", "onnx-old", "onnx-new", "onnx-int8", "tflite")
 
 
-def entries(exported: tuple[Manifest, Path, Any], model: str) -> dict[str, Entry]:
+def entries(exported: tuple[Manifest, Path, Any], model: str) -> dict[str, ManifestEntry]:
     return {entry.recipe: entry for entry in exported[0].entries if entry.model == model}
 
 

@@ -10,7 +10,7 @@ import pytest
 from pulseproof.core.engines import engines_of
 from pulseproof.core.recipes import RECIPES, STANDARD
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.export.run import export_study
 from pulseproof.models.run import Trained
 from tests.export.making import CLASSICAL, NETS, small_study
@@ -38,7 +38,7 @@ def manifest(
     return export_study(small_study(recipes=ASKED), recordings, everything, build), build
 
 
-def entry_of(manifest: Manifest, name: str) -> Entry:
+def entry_of(manifest: Manifest, name: str) -> ManifestEntry:
     return next(entry for entry in manifest.entries if entry.name == name)
 
 

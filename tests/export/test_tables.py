@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pulseproof.core.recipes import RECIPES
-from pulseproof.export.manifest import Entry, Manifest
+from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.export.recipes import TABLE
 from pulseproof.export.table import COLUMNS, files_markdown, manifest_table, recipe_table, spreads
 
@@ -33,7 +33,7 @@ def parity(change: float, engine: str = "ai_edge_litert", reason: str | None = N
     }
 
 
-def made(recipe: str, change: float = -0.001, **more: Any) -> Entry:
+def made(recipe: str, change: float = -0.001, **more: Any) -> ManifestEntry:
     entry = {
         "name": f"cnn/{recipe}",
         "model": "cnn",
@@ -48,7 +48,7 @@ def made(recipe: str, change: float = -0.001, **more: Any) -> Entry:
         "price": {"parameters": 1000, "macs": 2_000_000, "activation_bytes": 64_000, **NO_PRICE},
         "libraries": {},
     }
-    return Entry.model_validate(entry | more)
+    return ManifestEntry.model_validate(entry | more)
 
 
 def test_no_cell_of_the_table_is_empty() -> None:
@@ -88,7 +88,7 @@ def test_a_row_says_what_the_entry_holds() -> None:
     both = [parity(-0.003), parity(-0.4, "tflite_runtime", "it loses 0.4 of AUC")]
     entries = (
         made("tflite-int8-full", price=price, parity=both, note="told"),
-        Entry(
+        ManifestEntry(
             name="cnn/tflite-fp16",
             model="cnn",
             recipe="tflite-fp16",

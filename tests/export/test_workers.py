@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export import workers
-from pulseproof.export.manifest import Entry
+from pulseproof.export.manifest import ManifestEntry
 from pulseproof.export.run import export_study
 from pulseproof.models.run import Trained
 from tests.export.making import as_trained, small_study
@@ -36,7 +36,7 @@ class Deadly(nn.Module):
         return self.inner(x)
 
 
-def by_name(build: Path, recordings: Recordings, trained: dict[str, Trained], jobs: int) -> dict[str, Entry]:
+def by_name(build: Path, recordings: Recordings, trained: dict[str, Trained], jobs: int) -> dict[str, ManifestEntry]:
     study = small_study(recipes=RECIPES)
     return {entry.name: entry for entry in export_study(study, recordings, trained, build, jobs).entries}
 

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from torch import nn
 
-from pulseproof.export.job import INPUT, Job
+from pulseproof.export.job import INPUT, ExportJob
 from pulseproof.export.quiet import quiet
 from pulseproof.export.tflite import files as tflite_files
 from pulseproof.export.tflite.flatbuffer import Graph
@@ -37,7 +37,7 @@ class FloatFile:
     scores: NDArray[np.float32]
     path: Path
 
-    def job(self, out: Path, **changes: Any) -> Job:
+    def job(self, out: Path, **changes: Any) -> ExportJob:
         """A job that makes ``out`` of the float file, calibrated on these recordings."""
         job = job_for(self.module, self.shape, out, self.path)
         return replace(job, calibration=self.signals, **changes)

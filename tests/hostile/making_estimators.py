@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
+
+from pulseproof.models.brought.estimator_files import save_estimator
+from pulseproof.runtime.wire import zipped
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(200, 5)), RNG.integers(0, 2, 200)
@@ -31,15 +35,18 @@ Members = dict[str, bytes]
 
 
 def members_of(kind: str) -> Members:
-    """{name: bytes} of the archive of a small estimator."""
-    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(KINDS[kind]()))) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    """{name: bytes} of the archive of a small estimator, the same each time: skops names them by where they lay in
+    memory, and a damage that is drawn from a seed would be another one in each process."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_estimator(KINDS[kind](), Path(folder, "x.skops"))
+        with zipfile.ZipFile(Path(folder, "x.skops")) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
 
 
 def pack(path: Path, members: Members, compression: int = zipfile.ZIP_DEFLATED) -> Path:
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name, zipped.TIME), content, compression)
     return path
 
 

@@ -369,7 +369,7 @@ BUNDLE_DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "thresholds of cnn/onnx-fp32: not one a class",
     ),
     "negative step": (lambda b: change_entry(b, "artifacts", input_step_mv=-1.0), "bundle.json", "input_step_mv"),
-    "negative budget": (lambda b: change_entry(b, "signals", epsilon_mv=-0.1), "bundle.json", "signals.0.epsilon_mv"),
+    "negative budget": (lambda b: change_entry(b, "signals", budget_mv=-0.1), "bundle.json", "signals.0.budget_mv"),
     "labels changed": (lambda b: append(b / "labels.npy", b"\0"), "labels.npy", "at most"),
     "labels other": (lambda b: np.save(b / "labels.npy", TWO), "labels.npy", "SHA-256 differs"),
     "labels gone": (lambda b: (b / "labels.npy").unlink(), "labels.npy", "missing"),

@@ -22,7 +22,7 @@ import pytest
 from pulseproof.core.errors import InputError
 from pulseproof.ecg import transfer
 from pulseproof.ecg.download import SUMS, Summary, download
-from pulseproof.ecg.transfer import CHUNK, Retry, Session, TransferError, fetch
+from pulseproof.ecg.transfer import CHUNK, KeptSession, Retry, TransferError, fetch
 from tests.ecg.http_making import (
     MIT,
     WANTED,
@@ -402,7 +402,7 @@ def test_thirty_random_answers(block: int, tree: Tree, tmp_path: Path, monkeypat
         tree.deeds[MIT + "100.atr"] = [raw(garbled(rng.choice(answers), rng)) for _ in range(100)]
         target = tmp_path / str(seed) / "100.atr"
         retry = Retry(attempts=2, timeout_s=0.3, backoff_s=0.001)
-        with bounded(), Session() as session:
+        with bounded(), KeptSession() as session:
             try:
                 address = f"{tree.address}{MIT}100.atr"
                 fetch(session, address, target, hashlib.sha256(body).hexdigest(), retry, threading.Event())

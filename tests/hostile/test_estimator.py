@@ -60,6 +60,14 @@ def with_bits(path: Path, at: int, value: int) -> Path:
     return path
 
 
+def other_name(path: Path) -> Path:
+    """A member of a very long name, which its own header does not have: zipfile repeats both, byte by byte."""
+    data = bytearray(pack(path, {**members_of("linear"), "\u00e9" * 30_000: b""}).read_bytes())
+    data[data.find("\u00e9".encode() * 9)] ^= 1
+    path.write_bytes(data)
+    return path
+
+
 def end_says(path: Path, size: int) -> Path:
     """An archive that says that the list of its members has so many bytes."""
     data = bytearray(pack(path, members_of("linear")).read_bytes())
@@ -113,6 +121,11 @@ WRONG: dict[str, tuple[Make, str]] = {
     "no array at all": (member("a.npy", b"\x80\x04K\x01."), "not a readable skops file"),
     "packed by LZMA": (member("b", bytes(99), compression=zipfile.ZIP_LZMA), "is packed as skops packs none"),
     "encrypted": (lambda f: with_bits(f, 6, 1), "is packed as skops packs none"),
+    "a name of 60,000 letters": (other_name, "differ"),
+    "a header of 2,000 fields": (
+        member("a.npy", npy(np.zeros(3, [(f"field{number}", "f8") for number in range(200)])[:0], shape=(7,))),
+        "its header says 15,",
+    ),
     "a list of members of 4 GB": (lambda f: end_says(f, 2**32 - 1), "its list of members has 4,294,967,295 bytes"),
     "a list of members of the long form": (of_long_form, "longer than any estimator's"),
     "cut short": (lambda f: f.write_bytes(pack(f, members_of("tree")).read_bytes()[:900]) and f, "cut short"),

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulseproof.runtime.job import Job, dump_job
-from pulseproof.runtime.wire.bundle import Bundle, Recordings, open_bundle
+from pulseproof.runtime.job import ChildJob, dump_job
+from pulseproof.runtime.wire.bundle import Bundle, SetRecordings, open_bundle
 from pulseproof.runtime.wire.results import wanted
 from pulseproof.runtime.wire.untrusted import BundleError
 from tests.runtime import tiny_bundle as tiny
@@ -81,11 +81,11 @@ def test_a_pipe_or_a_link_in_its_place(bundle: Bundle, name: str, tmp_path: Path
 
 def test_recordings_that_are_written_to_are_seen(bundle: Bundle) -> None:
     path = bundle.root / CLEAN
-    recordings = Recordings(path, tiny.STEP_MV)
+    recordings = SetRecordings(path, tiny.STEP_MV)
     assert not recordings.changed()
     swap(path, other(path))  # another file: the one that is read is as it was, but for its name
     recordings.close()
-    recordings = Recordings(path, tiny.STEP_MV)
+    recordings = SetRecordings(path, tiny.STEP_MV)
     write(path, other(path))
     assert recordings.changed()
     recordings.close()
@@ -95,7 +95,7 @@ def conversation(bundle: Bundle, out: Path, answers: Any) -> tuple[int, list[dic
     """The real process of an artifact, whose questions ``answers`` answers; its status and its reports."""
     artifact = bundle.artifacts[0]
     about: dict[str, Any] = {"device": {}, "engine": {}, "n": tiny.N, "rules": bundle.run}
-    job = Job(
+    job = ChildJob(
         root=bundle.root,
         artifact=bundle.root / artifact.file,
         engine="onnxruntime",

@@ -33,7 +33,7 @@ from pulseproof.attacks.grid.pools import Processes
 from pulseproof.core.console import Terminal, console, follow, put, run_app, say
 from pulseproof.core.errors import InputError, NotHeldError
 from pulseproof.core.markdown import code, markdown, markdown_table
-from pulseproof.export.manifest import Entry, Manifest, Parity, Price
+from pulseproof.export.manifest import Manifest, ManifestEntry, Parity, Price
 from pulseproof.export.table import files_markdown, manifest_table
 from pulseproof.main import app as bench_app
 from pulseproof.report.answers.questions import answers
@@ -433,8 +433,8 @@ def test_what_an_engine_says_of_a_file_stands_in_the_manifest(monkeypatch: pytes
     common: dict[str, Any] = {"model": "cnn", "recipe": "onnx-fp32", "format": "onnx", "libraries": {}}
     facts: dict[str, Any] = dict.fromkeys(Parity.model_fields) | {"engine": EVIL, "records": 1, "reason": EVIL}
     entries = (
-        Entry.model_construct(**common, name="cnn/onnx-fp32", status="refused", reason=EVIL),
-        Entry.model_construct(
+        ManifestEntry.model_construct(**common, name="cnn/onnx-fp32", status="refused", reason=EVIL),
+        ManifestEntry.model_construct(
             **common,
             name="cnn/onnx-fp16",
             status="ok",

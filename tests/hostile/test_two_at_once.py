@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulseproof.attacks.grid.sets import Wanted
+from pulseproof.attacks.grid.sets import WantedSet
 from pulseproof.attacks.grid.study import _Work, attack_study
-from pulseproof.attacks.grid.tasks import PREPARE, Job, run_task
+from pulseproof.attacks.grid.tasks import PREPARE, SetJob, run_task
 from pulseproof.core import locks
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold
@@ -275,7 +275,7 @@ def test_a_worker_that_a_killed_run_left_behind_spoils_no_set(tmp_path: Path, mo
     job = left_behind.job(left_behind.wanted[1])
     assemble = _Work.assemble
 
-    def late(work: _Work, want: Wanted, of: Job) -> list[Path]:
+    def late(work: _Work, want: WantedSet, of: SetJob) -> list[Path]:
         for part in (PREPARE, *job.shards):
             assert run_task(job, part) is None
         return assemble(work, want, of)

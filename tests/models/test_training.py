@@ -18,7 +18,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.study import AugmentSpec, Study
 from pulseproof.models.nets import Cnn
 from pulseproof.models.run import load_metrics, train_study
-from pulseproof.models.train import Plan, train_net
+from pulseproof.models.train import TrainingPlan, train_net
 from pulseproof.runtime.files import read_json, write_json
 from tests.models.making import small_recordings
 
@@ -110,8 +110,8 @@ def test_a_lost_or_older_metrics_file_is_measured_again_and_nothing_is_trained(
     assert stays() and (folder / "metrics.json").read_bytes() == metrics
 
 
-def plan(seed: int = 1) -> Plan:
-    return Plan(
+def plan(seed: int = 1) -> TrainingPlan:
+    return TrainingPlan(
         5,
         16,
         4e-3,

@@ -14,8 +14,8 @@ from perf.attacks import (
     OURS,
     REFEREES,
     SINGLE,
-    Claim,
-    Outcome,
+    AttackClaim,
+    AttackOutcome,
     Reached,
     Ring,
     _outcome,
@@ -58,7 +58,7 @@ def test_the_auc_is_held_against_the_strongest_referee(recordings: Recordings, b
         reached(recordings, "ART PGD", 0.5, (1.0,)),
         reached(recordings, "foolbox PGD", 1.0, (1.0,)),
     ]
-    outcome = _outcome(ring(recordings), Claim("auc", bound, 0.01), "own", everybody)
+    outcome = _outcome(ring(recordings), AttackClaim("auc", bound, 0.01), "own", everybody)
     assert outcome.against == "foolbox PGD"
     assert outcome.found.estimate == pytest.approx(everybody[0].auc - everybody[3].auc)
     assert outcome.found.low < outcome.found.estimate < outcome.found.high
@@ -72,7 +72,7 @@ def test_the_median_ratio_to_art_decides_the_time(recordings: Recordings, bound:
         reached(recordings, "ART PGD", 1.0, (2.0, 2.0, 6.0)),
         reached(recordings, "foolbox PGD", 1.0, (0.1, 0.1, 0.1)),
     ]
-    outcome = _outcome(ring(recordings), Claim("time", bound), "own", everybody)
+    outcome = _outcome(ring(recordings), AttackClaim("time", bound), "own", everybody)
     assert (outcome.against, outcome.found, outcome.held) == ("ART PGD", Interval(0.5, 0.5, 2.5), held)
 
 
@@ -85,7 +85,7 @@ def test_everybody_attacks_the_same_recordings(recordings: Recordings) -> None:
     assert [one.attack for one in found] == [*OURS, SINGLE, *REFEREES]
     clean = macro_auc(*scores_and_labels(trained.module, recordings, 20, study.seed))
     for one in found:
-        assert (one.model, one.epsilon_mv, one.scores.shape, len(one.seconds)) == ("own", 0.01, (20, 3), 2)
+        assert (one.model, one.budget_mv, one.scores.shape, len(one.seconds)) == ("own", 0.01, (20, 3), 2)
         assert one.auc < clean
     assert [outcome.claim.what for outcome in outcomes] == ["auc", "time", "float32"]
     assert attacks_table(found).row_count == 7 and claims_table(outcomes).row_count == 3
@@ -98,7 +98,7 @@ def test_a_model_without_gradient_is_no_net_to_compare_on(recordings: Recordings
 
 
 def test_what_is_drawn_says_whether_it_held() -> None:
-    outcome = Outcome(Claim("auc", -0.03, 0.01), "own", "ART PGD", Interval(-0.02, -0.03, -0.01))
+    outcome = AttackOutcome(AttackClaim("auc", -0.03, 0.01), "own", "ART PGD", Interval(-0.02, -0.03, -0.01))
     (held,) = list(claims_table([outcome]).columns)[-1].cells
     assert held == "NO"
 

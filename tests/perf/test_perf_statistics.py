@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from perf.statistics import DIFFERENCE, Outcome, Size, measure_statistics, statistics_table
+from perf.statistics import DIFFERENCE, Size, StatisticsOutcome, measure_statistics, statistics_table
 
 SMALL = Size(artifacts=2, sets=3, recordings=300, patients=200, classes=2, resamples=50, looped=10)
 
@@ -24,4 +24,4 @@ def test_the_three_claims_are_measured() -> None:
     ("value", "at_least", "held"), [(2.0, False, True), (2.1, False, False), (2.0, True, True), (1.9, True, False)]
 )
 def test_a_claim_is_held_up_to_its_bound(value: float, at_least: bool, held: bool) -> None:
-    assert Outcome("x", value, value, value, 2.0, at_least).held == held
+    assert StatisticsOutcome("x", value, value, value, 2.0, at_least).held == held

@@ -376,7 +376,7 @@ def test_an_unsuitable_file_is_refused_before_recordings_are_read(make, says: st
 def test_every_command_looks_at_the_file_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
-    from pulseproof.export.commands import app
+    from pulseproof.main import app
     from pulseproof.pipeline import bundle_study
 
     monkeypatch.delenv("PULSEPROOF_DATA", raising=False)
@@ -387,7 +387,7 @@ def test_every_command_looks_at_the_file_first(tmp_path: Path, monkeypatch: pyte
         'name = "s"\ntitle = "s"\n[data]\nsource = "ptb-xl"\npath = "nowhere"\nleads = ["I", "II"]\n'
         "window_s = [0, 0.6]\n[models.cnn]\nepochs = 1\n"
     )
-    asked = ["--study", str(toml), "--build", str(tmp_path / "build"), "--model"]
+    asked = ["export", "--study", str(toml), "--build", str(tmp_path / "build"), "--model"]
     for model, says in ((str(file), "expected one of each"), ("net.keras", "not a file of a trained model")):
         error = CliRunner().invoke(app, [*asked, model]).exception
         assert isinstance(error, InputError) and says in error.what

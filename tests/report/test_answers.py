@@ -397,7 +397,7 @@ TO_COLLAPSE = (0.02, 0.2)
 def _broken_at_last(artifact: dict[str, Any], signals: dict[str, Any]) -> float:
     if signals["source"] is None:
         return 2.0
-    return 1.2 if signals["epsilon_mv"] == TO_COLLAPSE[0] else -3.0
+    return 1.2 if signals["budget_mv"] == TO_COLLAPSE[0] else -3.0
 
 
 @pytest.mark.parametrize("word", CARD)
@@ -453,7 +453,7 @@ def test_among_files_below_chance_none_withstands_better(tmp_path: Path) -> None
 
 def test_the_budgets_at_which_auc_is_lost_are_said(tmp_path: Path) -> None:
     def strength(artifact: dict[str, Any], signals: dict[str, Any]) -> float:
-        return 2.0 if signals["source"] is None else {0.01: 1.8, 0.1: -1.0}[signals["epsilon_mv"]]
+        return 2.0 if signals["source"] is None else {0.01: 1.8, 0.1: -1.0}[signals["budget_mv"]]
 
     study(tmp_path, strength, recipes=("onnx-fp32",), budgets=(0.01, 0.1))
     found = answers(evaluated(tmp_path))

@@ -18,7 +18,7 @@ def row(evaluation: Evaluation, artifact: str, method: str, source: str | None, 
     (found,) = [
         each
         for each in evaluation.rows
-        if (each.artifact, each.method, each.source, each.epsilon_mv) == (artifact, method, source, budget)
+        if (each.artifact, each.method, each.source, each.budget_mv) == (artifact, method, source, budget)
     ]
     return found
 

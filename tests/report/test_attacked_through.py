@@ -27,7 +27,7 @@ def attack(recipe: str, method: str, source: str, auc: float | None = 0.6) -> Ro
         recipe=recipe,
         method=method,
         source=source,
-        epsilon_mv=0.02,
+        budget_mv=0.02,
         linf_mv=0.02,
         auc=auc,
         signals=f"{method}-{source}",
@@ -103,7 +103,7 @@ def test_each_budget_is_held_by_itself_and_the_loss_budgets_are_held_too(tmp_pat
                 give(tmp_path, head, name, method, float_auc if name == FP32 else own)
     (tmp_path / "results/host/cnn__onnx-int8-static/twin-cnn.onnx-int8-static-0.005mV.json").unlink()
     evaluation = evaluate(tmp_path, 200)
-    by_budget = {row.epsilon_mv: row for row in evaluation.rows if row.artifact == INT8 and row.method == "worst-case"}
+    by_budget = {row.budget_mv: row for row in evaluation.rows if row.artifact == INT8 and row.method == "worst-case"}
     assert {budget: row.attacked_through for budget, row in by_budget.items()} == {0.005: "parent", 0.02: "itself"}
     assert by_budget[0.02].auc_counted == by_budget[0.02].auc
     clean = {row.artifact: row for row in evaluation.rows if row.method == "clean"}

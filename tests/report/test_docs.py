@@ -11,7 +11,6 @@ import pytest
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import load_study
-from pulseproof.export.commands import SCHEMA, schema_text
 from pulseproof.export.table import bounds_table, recipe_table
 from pulseproof.models.layers import layer_table
 from pulseproof.report.docs import BLOCK, PAGES, fill, write_results
@@ -60,10 +59,6 @@ def test_the_layer_tables_are_those_of_the_code(system: str) -> None:
 def test_the_tables_of_recipes_and_bounds_are_those_of_the_code() -> None:
     assert Path("docs/results/recipes.md").read_text(encoding="utf-8") == recipe_table() + "\n"
     assert Path("docs/results/bounds.md").read_text(encoding="utf-8") == bounds_table() + "\n"
-
-
-def test_the_published_schema_is_that_of_the_code() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == schema_text()
 
 
 def test_a_block_whose_file_is_missing_is_an_error(tmp_path: Path) -> None:

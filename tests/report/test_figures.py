@@ -159,7 +159,7 @@ def test_the_points_stand_where_the_rows_say(tmp_path: Path, monkeypatch: pytest
     head = make_build(tmp_path, recipes=("onnx-fp32",), sources=("cnn", "lstm"), controls=controls)
     give(tmp_path, head, "cnn/onnx-fp32", "pgd-lstm-0.02mV", 0.1)  # stronger than what was made on the model
     evaluation = evaluate(tmp_path, 100)
-    by_method = {(row.method, row.source, row.epsilon_mv): row for row in evaluation.rows}
+    by_method = {(row.method, row.source, row.budget_mv): row for row in evaluation.rows}
     clean = by_method["clean", None, 0.0]
     with captured(monkeypatch) as figures:
         draw(evaluation, tmp_path / "pictures")

@@ -15,13 +15,13 @@ from pulseproof.core.errors import InputError
 from pulseproof.main import app
 from pulseproof.report.numbers.evaluation import evaluate
 from pulseproof.report.numbers.texts import auc_text, difference_text
-from pulseproof.report.tables.matrix import Target, as_csv, as_json, as_markdown, as_text, matrices, outside
+from pulseproof.report.tables.matrix import TargetLine, as_csv, as_json, as_markdown, as_text, matrices, outside
 from tests.bench.making import change_json, give, make_build
 
 TWIN, SQUARE = ("twin", "cnn/onnx-int8-static"), ("square", "cnn/onnx-int8-static")
 
 
-def target_of(build: Path, artifact: str, budget: float = 0.02) -> Target:
+def target_of(build: Path, artifact: str, budget: float = 0.02) -> TargetLine:
     (matrix,) = matrices(evaluate(build, 100), budget)
     (found,) = [each for each in matrix.targets if each.artifact == artifact]
     return found
@@ -40,7 +40,7 @@ def test_source_against_target(tmp_path: Path) -> None:
     assert lines[0].startswith("Macro AUC at 0.02 mV")
     assert "SYNTHETIC" in lines[1]
     assert lines[3].split() == ["host", "clean", "random-sign", "cnn", "lstm", "worst-case"]
-    worst = [auc_text(row.auc) for row in evaluation.rows if row.method == "worst-case" and row.epsilon_mv == 0.02]
+    worst = [auc_text(row.auc) for row in evaluation.rows if row.method == "worst-case" and row.budget_mv == 0.02]
     texts["cnn/onnx-fp32"][2] = f"[{texts['cnn/onnx-fp32'][2]}]*"
     texts["lstm/onnx-fp32"][3] = f"[{texts['lstm/onnx-fp32'][3]}]*"
     expected = [[name, *found, last] for (name, found), last in zip(texts.items(), worst, strict=True)]
@@ -72,7 +72,7 @@ def test_the_columns_of_a_target_are_those_of_its_own_files_and_of_all_others(tm
 def test_the_lowest_of_several_methods_stands_in_a_cell(tmp_path: Path) -> None:
     head = make_build(tmp_path, recipes=("onnx-fp32",), budgets=(0.01, 0.02))
     signals = [
-        each | ({"method": "smooth", "epsilon_mv": 0.02} if each["name"] == "pgd-cnn-0.01mV" else {})
+        each | ({"method": "smooth", "budget_mv": 0.02} if each["name"] == "pgd-cnn-0.01mV" else {})
         for each in head["signals"]
     ]
     change_json(tmp_path / "bundle" / "bundle.json", signals=signals)
@@ -210,7 +210,7 @@ bootstrap = 100
 
 @pytest.mark.parametrize(
     ("form", "begins"),
-    [("terminal", "Macro AUC at 0.02 mV"), ("csv", "device,target,epsilon_mv,"), ("json", "["), ("markdown", "**SYN")],
+    [("terminal", "Macro AUC at 0.02 mV"), ("csv", "device,target,budget_mv,"), ("json", "["), ("markdown", "**SYN")],
 )
 def test_the_command_prints_the_matrix_in_every_form(tmp_path: Path, form: str, begins: str) -> None:
     make_build(tmp_path / "made")

@@ -75,7 +75,7 @@ def test_those_are_chosen_that_change_most(tmp_path: Path) -> None:
     head = make_study(tmp_path)
     labels = np.load(tmp_path / "bundle" / "labels.npy")
     moved = [7, 3, 41, 20, 59]
-    attack = next(each for each in head["signals"] if each["method"] == "pgd" and each["epsilon_mv"] == 0.02)
+    attack = next(each for each in head["signals"] if each["method"] == "pgd" and each["budget_mv"] == 0.02)
     for artifact in head["artifacts"]:
         clean = make_scores(labels, artifact, head["signals"][0])
         for signals in head["signals"]:

@@ -27,7 +27,7 @@ from pulseproof.runtime.files import write_array
 from tests.bench.making import CLASSES, audit, change_json, entry, flag, make_build, make_scores, write_result
 
 KEYS = [  # tools outside read these: the names and their order stay
-    *("device", "evidence", "model", "recipe", "source", "method", "epsilon_mv"),
+    *("device", "evidence", "model", "recipe", "source", "method", "budget_mv"),
     *("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb"),
     *("size_bytes", "runtime", "not_applicable", "note", "signals", "linf_mv", "l2_mv", "rms_mv", "snr_db", "sigma"),
     *("outside_band", "second_difference", "queries", "input_step_uv", "disagreement", "sets", "unreliable", "flags"),
@@ -49,7 +49,7 @@ def row_of(evaluation: Evaluation, artifact: str, method: str | None, epsilon: f
     found = [
         row
         for row in evaluation.rows
-        if (row.artifact, row.method, row.epsilon_mv, row.device) == (artifact, method, epsilon, device)
+        if (row.artifact, row.method, row.budget_mv, row.device) == (artifact, method, epsilon, device)
     ]
     assert len(found) == 1
     return found[0]
@@ -123,7 +123,7 @@ def test_the_clean_row(tmp_path: Path) -> None:
         "recipe": "onnx-fp32",
         "source": None,
         "method": "clean",
-        "epsilon_mv": 0.0,
+        "budget_mv": 0.0,
         "n": 60,
         "auc": expected.estimate,
         "auc_low": expected.low,
@@ -531,7 +531,7 @@ def test_the_worst_case_of_one_attack_is_that_attack(tmp_path: Path) -> None:
     for row, budget in zip(worst_rows(evaluation, "cnn/onnx-fp32"), (0.005, 0.02), strict=True):
         alone = row_of(evaluation, "cnn/onnx-fp32", "pgd", budget, "host")
         assert (row.auc, row.auc_low, row.auc_high) == (alone.auc, alone.auc_low, alone.auc_high)
-        assert (row.epsilon_mv, row.source, row.sets, row.n) == (budget, None, 1, 60)
+        assert (row.budget_mv, row.source, row.sets, row.n) == (budget, None, 1, 60)
         assert (row.evidence, row.size_bytes, row.runtime) == (alone.evidence, alone.size_bytes, alone.runtime)
         assert row.latency_p50_ms is None  # nobody ran it
 
@@ -664,10 +664,10 @@ def test_a_flag_makes_the_rows_that_it_concerns_unreliable(tmp_path: Path, what:
     audit(tmp_path, raised)
     evaluation = evaluate(tmp_path, 100)
     rows = evaluation.rows
-    found = {(row.artifact, row.method, row.epsilon_mv) for row in rows if raised.name in (row.flags or "").split(", ")}
+    found = {(row.artifact, row.method, row.budget_mv) for row in rows if raised.name in (row.flags or "").split(", ")}
     others = [each for each in evaluation.flags.raised if each.name == raised.name and each != raised]
     assert found == expected | {  # what was measured raises the same of the model that nobody attacked
-        (row.artifact, row.method, row.epsilon_mv) for row in rows for each in others if concerned(each, row)
+        (row.artifact, row.method, row.budget_mv) for row in rows for each in others if concerned(each, row)
     }
     assert all((row.flags is not None) == bool(row.unreliable) for row in rows)
     for row in rows:  # clean recordings and noise are no attacks
@@ -676,7 +676,7 @@ def test_a_flag_makes_the_rows_that_it_concerns_unreliable(tmp_path: Path, what:
 
 def concerned(each: FlagEntry, row: Row) -> bool:
     attack = row.source is not None or row.method == "worst-case"
-    return attack and each.target in (row.model, row.artifact) and each.budget_mv in (None, row.epsilon_mv)
+    return attack and each.target in (row.model, row.artifact) and each.budget_mv in (None, row.budget_mv)
 
 
 def test_without_an_audit_nothing_is_called_reliable(tmp_path: Path) -> None:

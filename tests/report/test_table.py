@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pulseproof.report.numbers.evaluation import Evaluation, evaluate
 from pulseproof.report.numbers.flagged import NONE
-from pulseproof.report.numbers.pivot import Line, budgets, fullest_budget, lines_of, middle_budget
+from pulseproof.report.numbers.pivot import DeviceLine, budgets, fullest_budget, lines_of, middle_budget
 from pulseproof.report.numbers.rows import Row
 from pulseproof.report.numbers.texts import auc_text, signed, span
 from pulseproof.report.tables.remarks import attacked_text, noise_text, remarks
@@ -33,7 +33,7 @@ def terminal(evaluation: Evaluation, width: int = 200, live: bool = False) -> st
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def line_of(evaluation: Evaluation, artifact: str) -> Line:
+def line_of(evaluation: Evaluation, artifact: str) -> DeviceLine:
     (found,) = [line for line in lines_of(evaluation) if line.clean.artifact == artifact]
     return found
 
@@ -100,7 +100,7 @@ def test_the_mark_begins_above_a_hundredth(tmp_path: Path, estimate: float, mark
     line = line_of(evaluate(tmp_path, 100), "cnn/onnx-int8-static")
     assert line.difference is not None
     difference = type(line.difference)("host", "a/b", "a/c", estimate, None, None)
-    assert Line(line.device, line.clean, difference, line.cells).marked is marked
+    assert DeviceLine(line.device, line.clean, difference, line.cells).marked is marked
 
 
 def test_the_note_of_an_artifact_is_the_reason_of_its_star(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_worst_case_is_the_lowest_over_sources_and_says_where_it_was_made(tm
         give(tmp_path, head, artifact, "pgd-lstm-0.02mV", by_lstm)
         give(tmp_path, head, artifact, "random-sign-0.02mV", 0.7)
     evaluation = evaluate(tmp_path, 100)
-    there = [row for row in evaluation.rows if row.epsilon_mv == 0.02]
+    there = [row for row in evaluation.rows if row.budget_mv == 0.02]
     rows = {(row.artifact, row.source): row.auc for row in there if row.method != "worst-case"}
     worst = {row.artifact: row.auc for row in there if row.method == "worst-case"}
     for artifact, source, made, letter in (
@@ -301,7 +301,7 @@ def test_signal_sets_that_could_not_be_made_are_told_once_a_reason(tmp_path: Pat
 
 def test_the_fullest_budget_is_that_at_which_most_was_made() -> None:
     def rows(*made: tuple[str, float]) -> list[Row]:
-        return [Row(model="cnn", recipe="onnx-fp32", method=method, epsilon_mv=budget) for method, budget in made]
+        return [Row(model="cnn", recipe="onnx-fp32", method=method, budget_mv=budget) for method, budget in made]
 
     assert fullest_budget(rows(("clean", 0.0))) is None
     assert fullest_budget(rows(*(("pgd", budget) for budget in (0.01, 0.02, 0.05)))) == 0.02
@@ -357,7 +357,7 @@ def test_a_study_without_attacks_has_no_budget(tmp_path: Path) -> None:
     ("made", "middle"), [((0.01,), 0.01), ((0.02, 0.01), 0.01), ((0.05, 0.01, 0.02), 0.02), ((4, 3, 2, 1), 2)]
 )
 def test_the_middle_budget_is_the_lower_of_two(made: tuple[float, ...], middle: float) -> None:
-    rows = [Row(model="cnn", recipe="onnx-fp32", epsilon_mv=each) for each in (0.0, *made, *made)]
+    rows = [Row(model="cnn", recipe="onnx-fp32", budget_mv=each) for each in (0.0, *made, *made)]
     assert budgets(rows) == sorted(made)
     assert middle_budget(rows) == middle
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pulseproof.runtime.runner import main
-from pulseproof.runtime.wire.bundle import Recordings, open_bundle
+from pulseproof.runtime.wire.bundle import SetRecordings, open_bundle
 from tests.runtime import tiny_bundle as tiny
 
 
@@ -98,7 +98,7 @@ def test_a_set_may_be_for_some_artifacts_alone(bundle: Path, only: list[str] | N
 
 
 def test_recordings_are_read_as_the_host_reads_them(bundle: Path) -> None:
-    recordings = Recordings(bundle / "signals/clean.npy", tiny.STEP_MV)
+    recordings = SetRecordings(bundle / "signals/clean.npy", tiny.STEP_MV)
     expected = tiny.steps(0).astype(np.float32) * np.float32(tiny.STEP_MV)
     for index in (0, 7, tiny.N - 1):
         np.testing.assert_array_equal(recordings(index)[0], expected[index])

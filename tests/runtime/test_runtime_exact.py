@@ -205,9 +205,9 @@ def test_features_are_those_that_every_core_has(tmp_path: Path) -> None:
 
 
 def test_the_job_crosses_the_pipe(tmp_path: Path) -> None:
-    from pulseproof.runtime.job import Job, dump_job, load_job
+    from pulseproof.runtime.job import ChildJob, dump_job, load_job
     from pulseproof.runtime.wire.bundle import RunRules
 
-    job = Job(tmp_path, tmp_path / "a.onnx", "onnxruntime", SHAPE, 3, 0.005, 4, RunRules(1, 0.1, 1, 0.0), [])
+    job = ChildJob(tmp_path, tmp_path / "a.onnx", "onnxruntime", SHAPE, 3, 0.005, 4, RunRules(1, 0.1, 1, 0.0), [])
     asked = replace(job, hold=Exact("precise", 0.25), hold_on="signals/clean.npy", held={"mark": None})
     assert load_job(dump_job(asked)) == asked and load_job(dump_job(job)) == job

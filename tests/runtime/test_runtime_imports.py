@@ -54,7 +54,7 @@ def test_importing_the_runner_imports_no_engine() -> None:
 )
 def test_a_child_imports_one_engine_and_nothing_else(tmp_path: Path, name: str, engine: str) -> None:
     """The child itself, on a real job; what it had imported is printed after its last report."""
-    from pulseproof.runtime.job import Job, dump_job
+    from pulseproof.runtime.job import ChildJob, dump_job
     from pulseproof.runtime.wire.bundle import open_bundle
     from pulseproof.runtime.wire.results import wanted
 
@@ -62,7 +62,7 @@ def test_a_child_imports_one_engine_and_nothing_else(tmp_path: Path, name: str, 
     bundle = open_bundle(tiny.write_bundle(tmp_path / "bundle", {name: write}))
     artifact = bundle.artifacts[0]
     about = {"device": {}, "engine": {}, "n": 4, "rules": bundle.run}
-    job = Job(
+    job = ChildJob(
         root=bundle.root,
         artifact=bundle.root / artifact.file,
         engine=engine,

@@ -220,7 +220,7 @@ def write_bundle(root: Path, artifacts: dict[str, Any], sets: tuple[str, ...] = 
     for seed, name in enumerate(sets):
         np.save(root / "signals" / f"{name}.npy", steps(seed))
         about = {"name": name, "file": f"signals/{name}.npy", "source": None, "l2_mv": 0.0, "snr_db": None}
-        about.update(method=name.partition("-")[0], epsilon_mv=0.01 if seed else 0.0)
+        about.update(method=name.partition("-")[0], budget_mv=0.01 if seed else 0.0)
         manifest["signals"].append(about)
     for name, content in artifacts.items():
         model, _, recipe = name.partition("/")

@@ -15,7 +15,7 @@ from torch import nn
 from pulseproof.attacks.aim.objectives import Bce
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.audit.flags import Flag, find_flags
-from pulseproof.attacks.audit.measured import Row, measure
+from pulseproof.attacks.audit.measured import FlagSubject, measure
 from pulseproof.attacks.gradient import Pgd
 from pulseproof.core import engines
 from pulseproof.core.errors import InputError
@@ -92,7 +92,7 @@ def masked(
     over = draw_resamples(patients, 1000, 1)
     made = (("cnn/onnx-int8-static", "twin", through_twin), ("cnn", "pgd", transferred))
     rows = [
-        measure(Row("cnn/onnx-int8-static", source, method, EPSILON_MV), "gradient", scores, labels, over)
+        measure(FlagSubject("cnn/onnx-int8-static", source, method, EPSILON_MV), "gradient", scores, labels, over)
         for source, method, scores in made
     ]
     return [flag for flag in find_flags(rows) if flag.name == "twin-weaker-than-transfer"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pulseproof.core.errors import InputError
-from pulseproof.export.job import Job, Made
+from pulseproof.export.job import ExportJob, MadeFile
 from pulseproof.export.onnx import half as onnx_half
 from pulseproof.export.onnx import int8 as onnx_int8
 from pulseproof.export.tflite import files as tflite_files
@@ -27,7 +27,7 @@ from tests.export.making import job_for, random_signals
 from tests.export.onnx_making import SHAPE, float_job, make_classical, make_net
 
 LABELS = np.arange(60).reshape(20, 3) % 2
-Write = Callable[[Job], Made]
+Write = Callable[[ExportJob], MadeFile]
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn in pieces", "ecg-lens", "lstm", "logistic", "clipped"])

@@ -1,7 +1,7 @@
 """Whether an emulated system can be believed: three checks at preparation, none of which can be left out.
 
-In comes a :class:`~bench.devices.emulated.system.System`; it goes out again when all hold, else an InputError says
-which not: 1. What its ``/proc/cpuinfo`` claims is what the emulated core has, and every library is its own. 2. Its
+In comes a :class:`~bench.devices.emulated.system.PreparedSystem`; it goes out again when all hold, else an InputError
+says which not: 1. What its ``/proc/cpuinfo`` claims is what the emulated core has, and every library is its own. 2. Its
 engines give small float and int8 models the scores that arithmetic gives (:mod:`bench.devices.emulated.probes`); where
    the core is one whose 16-bit sums saturate, the saturated ones, so that a process that ran on this machine's own
    processor instead is found out.
@@ -21,7 +21,7 @@ from pulseproof.bench.devices.emulated.cores import Architecture
 from pulseproof.bench.devices.emulated.features import wrong_features
 from pulseproof.bench.devices.emulated.guest import ROUNDS
 from pulseproof.bench.devices.emulated.probes import Probe, signals, write_probes
-from pulseproof.bench.devices.emulated.system import System
+from pulseproof.bench.devices.emulated.system import PreparedSystem
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import digest
 from pulseproof.runtime.files import read_json, write_array, write_json
@@ -38,7 +38,7 @@ ENGINES: dict[Architecture, dict[str, str]] = {
 WARM = 4  # counts that are left out: the first inferences allocate
 
 
-def checked(system: System, say: Callable[[str], None]) -> System:
+def checked(system: PreparedSystem, say: Callable[[str], None]) -> PreparedSystem:
     """Check a system unless it was checked before. Raises InputError."""
     version = system.version()
     stamp, wanted = (
@@ -57,7 +57,7 @@ def checked(system: System, say: Callable[[str], None]) -> System:
     return system
 
 
-def _check(system: System, folder: Path) -> None:
+def _check(system: PreparedSystem, folder: Path) -> None:
     engines = ENGINES[system.core.architecture]
     for name, content in sources().items():
         (folder / "path" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -79,13 +79,13 @@ def _check(system: System, folder: Path) -> None:
         _check_counts(system, engines[probe.file.suffix[1:]], probe.file.name, counts[WARM:])
 
 
-def _check_features(system: System, words: dict[str, int]) -> None:
+def _check_features(system: PreparedSystem, words: dict[str, int]) -> None:
     wrong = wrong_features(system.core, words)
     if wrong:
         raise _not_held(system, f"its cpuinfo and the emulated core differ in {', '.join(wrong)}")
 
 
-def _check_libraries(system: System, libraries: list[str]) -> None:
+def _check_libraries(system: PreparedSystem, libraries: list[str]) -> None:
     """An x86 system on an x86 machine could load the machine's own."""
     base = Path(system.start[-1]).resolve().parents[3]  # of <base>/root/usr/bin/python3.11
     foreign = [each for each in libraries if base not in Path(each).resolve().parents]
@@ -93,14 +93,14 @@ def _check_libraries(system: System, libraries: list[str]) -> None:
         raise _not_held(system, f"it uses this machine's own {', '.join(foreign[:3])}")
 
 
-def _check_scores(system: System, probe: Probe) -> None:
+def _check_scores(system: PreparedSystem, probe: Probe) -> None:
     given = np.load(probe.file.with_name(f"{probe.file.name}.npy"), allow_pickle=False)
     largest = float(np.abs(given - probe.scores).max()) if given.shape == probe.scores.shape else np.inf
     if not largest <= probe.within:
         raise _not_held(system, f"{probe.file.name} of the known models is off by {largest:g}")
 
 
-def _counts(system: System, path: Path) -> np.ndarray:
+def _counts(system: PreparedSystem, path: Path) -> np.ndarray:
     """The counts that the plugin wrote."""
     try:
         return np.fromfile(path, "<u8").astype(np.int64)
@@ -108,14 +108,14 @@ def _counts(system: System, path: Path) -> np.ndarray:
         raise _not_held(system, "the plugin wrote no counts of instructions") from None
 
 
-def _check_counts(system: System, engine: str, name: str, counts: np.ndarray) -> None:
+def _check_counts(system: PreparedSystem, engine: str, name: str, counts: np.ndarray) -> None:
     """Compare the medians of two halves: one count in ten is higher, where Python or the engine tidies its memory."""
     first, second = (float(np.median(half)) for half in np.array_split(counts, 2))
     if counts.min() <= 0 or abs(first - second) > REPEATS[engine] * first:
         raise _not_held(system, f"the counts of {name} do not repeat ({first:,.0f}, then {second:,.0f})")
 
 
-def _not_held(system: System, what: str) -> InputError:
+def _not_held(system: PreparedSystem, what: str) -> InputError:
     return InputError(
         f"{system.core.name} under {system.version()}: {what}",
         f"nothing from it can be believed; delete {system.home.parents[1]} and try again with Debian's qemu-user 7.2",

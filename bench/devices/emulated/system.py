@@ -1,8 +1,8 @@
 """An emulated system: Python, numpy and the engines for another architecture, and the command that starts them.
 
-In comes a :class:`~bench.devices.emulated.cores.Core`; out comes a :class:`System` that was checked. It is made once,
-in less than two minutes, in the user's cache folder (``$XDG_CACHE_HOME/pulseproof``), under a name that holds a digest
-of all that it is made of: beside its place, then renamed, so that a killed preparation leaves nothing half-made.
+In comes a :class:`~bench.devices.emulated.cores.Core`; out comes a :class:`PreparedSystem` that was checked. It is made
+once, in less than two minutes, in the user's cache folder (``$XDG_CACHE_HOME/pulseproof``), under a name that holds a
+digest of all that it is made of: beside its place, then renamed, so that a killed preparation leaves nothing half-made.
 Needed: apt-get, dpkg-deb and gcc (Debian or Ubuntu), pip, and the network once. No root, no binfmt, no container.
 """
 
@@ -43,7 +43,7 @@ FORMATS: dict[Architecture, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class System:
+class PreparedSystem:
     """A prepared system. ``start`` is the command that starts Python in it, ``environment`` what Python needs there;
     ``home`` its root, ``formats`` the files that its engines open."""
 
@@ -87,7 +87,7 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
 
 
-def prepare(core: Core, say: Callable[[str], None], cache: Path | None = None) -> System:
+def prepare(core: Core, say: Callable[[str], None], cache: Path | None = None) -> PreparedSystem:
     """Make the system of a core, or take the one that is there; without its self-checks, which are
     :func:`bench.devices.emulated.checks.checked`. Raises InputError."""
     base = _base(core.architecture, say, cache or cache_folder())
@@ -105,7 +105,7 @@ def prepare(core: Core, say: Callable[[str], None], cache: Path | None = None) -
     # With an order of hashes drawn anew, Python would count differently in every process.
     settings = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1", "PYTHONHASHSEED": "0"}
     site = [str(base / "site"), str(base / "root" / "usr" / "lib" / "python3" / "dist-packages")]
-    return System(
+    return PreparedSystem(
         core=core,
         home=home,
         start=(*start, str(home / "usr" / "bin" / "python3.11")),

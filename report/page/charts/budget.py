@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pulseproof.report.numbers.pivot import Cell, Line
+from pulseproof.report.numbers.pivot import BudgetCell, DeviceLine
 from pulseproof.report.numbers.texts import auc_text, budget_text
 from pulseproof.report.page.charts.svg import (
+    AxisScale,
     Point,
-    Scale,
     area,
     color_class,
     legend,
@@ -40,7 +40,7 @@ CAPTION = (
 )
 
 
-def auc_against_budget(lines: Sequence[Line]) -> str:
+def auc_against_budget(lines: Sequence[DeviceLine]) -> str:
     """The figure of one device; empty when no budget or no AUC was measured."""
     budgets = sorted({budget for each in lines for budget in each.cells})
     if not budgets or all(each.clean.auc is None for each in lines):
@@ -59,10 +59,10 @@ def auc_against_budget(lines: Sequence[Line]) -> str:
     return figure(f'{key}<div class="panels">{panels}</div>', CAPTION)
 
 
-def _panel(model: str, lines: Sequence[Line], budgets: Sequence[float]) -> str:
+def _panel(model: str, lines: Sequence[DeviceLine], budgets: Sequence[float]) -> str:
     clean_at = budgets[0] / CLEAN_APART
-    across = Scale(clean_at / 1.25, budgets[-1] * 1.25, LEFT, RIGHT, log=True)
-    up = Scale(0, 1, BOTTOM, TOP)
+    across = AxisScale(clean_at / 1.25, budgets[-1] * 1.25, LEFT, RIGHT, log=True)
+    up = AxisScale(0, 1, BOTTOM, TOP)
     parts = _axes(across, up, clean_at, budgets)
     parts.append(_controls(lines, across, up, clean_at, budgets))
     for order, each in enumerate(lines):
@@ -73,7 +73,7 @@ def _panel(model: str, lines: Sequence[Line], budgets: Sequence[float]) -> str:
     return f'<div class="panel"><h4>{esc(model)}</h4>{drawn}<p>{esc(said)}</p></div>'
 
 
-def _axes(across: Scale, up: Scale, clean_at: float, budgets: Sequence[float]) -> list[str]:
+def _axes(across: AxisScale, up: AxisScale, clean_at: float, budgets: Sequence[float]) -> list[str]:
     parts = []
     for value in linear_ticks(0, 1, 5):
         parts.append(line((LEFT, up(value)), (RIGHT, up(value)), "grid"))
@@ -92,7 +92,9 @@ def _axes(across: Scale, up: Scale, clean_at: float, budgets: Sequence[float]) -
     return parts
 
 
-def _controls(lines: Sequence[Line], across: Scale, up: Scale, clean_at: float, budgets: Sequence[float]) -> str:
+def _controls(
+    lines: Sequence[DeviceLine], across: AxisScale, up: AxisScale, clean_at: float, budgets: Sequence[float]
+) -> str:
     """From the most to the least harmful control at each budget, over all artifacts of a model."""
     there = [(clean_at, [each.clean.auc for each in lines if each.clean.auc is not None])]
     for budget in budgets:
@@ -106,7 +108,9 @@ def _controls(lines: Sequence[Line], across: Scale, up: Scale, clean_at: float, 
     return area(upper, lower, "band")
 
 
-def _curve(each: Line, across: Scale, up: Scale, clean_at: float, budgets: Sequence[float], beside: float) -> list[str]:
+def _curve(
+    each: DeviceLine, across: AxisScale, up: AxisScale, clean_at: float, budgets: Sequence[float], beside: float
+) -> list[str]:
     """One artifact: its worst case, its lowest attack, its markers; all points moved by the factor ``beside``."""
     clean, color = each.clean, color_class(each.clean.recipe)
     if clean.auc is None:
@@ -126,13 +130,13 @@ def _curve(each: Line, across: Scale, up: Scale, clean_at: float, budgets: Seque
     return parts
 
 
-def _told(each: Line, budget: float, cell: Cell) -> str:
+def _told(each: DeviceLine, budget: float, cell: BudgetCell) -> str:
     made = " ".join(part for part in (cell.method, "from" if cell.source else None, cell.source) if part)
     worst = f"; worst case {auc_text(cell.worst)}" if cell.worst is not None else ""
     return f"{each.clean.artifact} at {budget_text(budget)}: {auc_text(cell.attacked)} ({made}){worst}"
 
 
-def _gist(lines: Sequence[Line], budgets: Sequence[float]) -> str:
+def _gist(lines: Sequence[DeviceLine], budgets: Sequence[float]) -> str:
     """``clean .89 to .90; worst case .31 to .35 at 0.01 mV, .05 to .06 at 0.1 mV``: the ends and the middle."""
     said = [f"clean {_range([each.clean.auc for each in lines])}"]
     asked = list(dict.fromkeys((budgets[0], budgets[(len(budgets) - 1) // 2], budgets[-1])))

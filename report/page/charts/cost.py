@@ -14,8 +14,8 @@ from pulseproof.report.numbers.attacked_through import WORDS
 from pulseproof.report.numbers.loss_budgets import Crossing
 from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, size_text
 from pulseproof.report.page.charts.svg import (
+    AxisScale,
     Point,
-    Scale,
     legend,
     legend_line,
     legend_mark,
@@ -27,7 +27,7 @@ from pulseproof.report.page.charts.svg import (
     svg,
     words,
 )
-from pulseproof.report.page.markup import Cell, breakable, esc, figure, table
+from pulseproof.report.page.markup import HtmlCell, breakable, esc, figure, table
 
 TOP, LEFT, UNDER = 14, 46, 44
 NAME_HEIGHT = 15
@@ -83,8 +83,8 @@ def _picture(recommendation: Recommendation, points: Sequence[FrontPoint], width
     aucs = [_height(each, recommendation) or 0.0 for each in points]
     room = max(0.02, 0.08 * (max(aucs) - min(aucs)))
     bottom, top = max(0.0, min(aucs) - room), min(1.0, max(aucs) + room)
-    across = Scale(min(costs) / 1.35, max(costs) * 1.35, LEFT, width - 10, log=True)
-    up = Scale(bottom, top, height - UNDER, TOP)
+    across = AxisScale(min(costs) / 1.35, max(costs) * 1.35, LEFT, width - 10, log=True)
+    up = AxisScale(bottom, top, height - UNDER, TOP)
     unit = 1.0 if recommendation.cost == "latency_p50_ms" else 1e6
     parts = []
     for value in linear_ticks(bottom, top):
@@ -168,12 +168,12 @@ def _front_table(recommendation: Recommendation) -> str:
         chosen = each.artifact == recommendation.artifact
         name = breakable(each.artifact) + (' <strong class="tag">recommended</strong>' if chosen else "")
         row = [
-            Cell(name, each.artifact),
-            Cell(esc(cost_text(each.cost, recommendation)), each.cost),
-            Cell(esc(size_text(each.size_bytes)), each.size_bytes),
-            Cell(auc_text(each.auc_clean), each.auc_clean),
-            Cell(f"{auc_text(each.auc_attacked)}<small>{esc(_through(each)[2:])}</small>", each.auc_attacked),
-            *(Cell(esc("-" if number is None else number.text)) for number in _losses(each)),
+            HtmlCell(name, each.artifact),
+            HtmlCell(esc(cost_text(each.cost, recommendation)), each.cost),
+            HtmlCell(esc(size_text(each.size_bytes)), each.size_bytes),
+            HtmlCell(auc_text(each.auc_clean), each.auc_clean),
+            HtmlCell(f"{auc_text(each.auc_attacked)}<small>{esc(_through(each)[2:])}</small>", each.auc_attacked),
+            *(HtmlCell(esc("-" if number is None else number.text)) for number in _losses(each)),
         ]
         rows.append(row[: len(heads)])
     caption = f"The files on the Pareto front ({recommendation.judged_on}), the cheapest first."

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from pulseproof.report.answers.types import Comparison, Verdict
 from pulseproof.report.numbers.texts import signed, span
-from pulseproof.report.page.charts.svg import Scale, line, linear_ticks, rectangle, words
-from pulseproof.report.page.markup import Cell, Section, breakable, details, esc, paragraph, table
+from pulseproof.report.page.charts.svg import AxisScale, line, linear_ticks, rectangle, words
+from pulseproof.report.page.markup import HtmlCell, Section, breakable, details, esc, paragraph, table
 
 WIDTH, HEIGHT, MARGIN = 240, 24, 12
 TITLES = {
@@ -31,10 +31,10 @@ WORDS = {"better": "better", "worse": "worse", "no-difference": "no difference",
 
 
 @dataclass(frozen=True)
-class Line:
+class ForestLine:
     """One difference: what is compared, in the cells before the picture, and the numbers."""
 
-    before: tuple[Cell, ...]
+    before: tuple[HtmlCell, ...]
     estimate: float
     low: float
     high: float
@@ -62,19 +62,21 @@ def forest_section(comparisons: Sequence[Comparison], delta: float) -> Section |
     return Section("differences", "Paired differences", body)
 
 
-def forest_table(lines: Sequence[Line], heads: Sequence[str], delta: float, label: str, caption: str, left: int) -> str:
+def forest_table(
+    lines: Sequence[ForestLine], heads: Sequence[str], delta: float, label: str, caption: str, left: int
+) -> str:
     """Differences as a table with pictures. ``heads`` (HTML) are those of the cells before the picture, of which the
     first ``left`` are texts."""
     low = min([-2 * delta, *(min(each.low, each.estimate) for each in lines)])
     high = max([2 * delta, *(max(each.high, each.estimate) for each in lines)])
-    scale = Scale(low, high, MARGIN, WIDTH - MARGIN)
+    scale = AxisScale(low, high, MARGIN, WIDTH - MARGIN)
     rows = [
         [
             *each.before,
-            Cell(_picture(each, scale, delta), each.estimate),
-            Cell(f"{signed(each.estimate)} {esc(span(each.low, each.high, sign=True))}", each.estimate),
-            Cell(_p(each.p), each.p),
-            Cell(f'<span class="verdict {each.verdict}">{WORDS[each.verdict]}</span>', each.verdict),
+            HtmlCell(_picture(each, scale, delta), each.estimate),
+            HtmlCell(f"{signed(each.estimate)} {esc(span(each.low, each.high, sign=True))}", each.estimate),
+            HtmlCell(_p(each.p), each.p),
+            HtmlCell(f'<span class="verdict {each.verdict}">{WORDS[each.verdict]}</span>', each.verdict),
         ]
         for each in lines
     ]
@@ -91,12 +93,12 @@ def _kind(comparisons: Sequence[Comparison], delta: float, title: str) -> str:
     many, alone = len(devices) > 1, len(seconds) == 1 and len(comparisons) > 1
     heads = ["first file", *([] if alone else ["second file"]), *(["device"] if many else []), "recordings"]
     lines = [
-        Line(
+        ForestLine(
             (
-                Cell(breakable(each.a), each.a),
-                *(() if alone else (Cell(esc(_short(each)), each.b),)),
-                *((Cell(esc(each.device), each.device),) if many else ()),
-                Cell(esc(each.signals), each.signals),
+                HtmlCell(breakable(each.a), each.a),
+                *(() if alone else (HtmlCell(esc(_short(each)), each.b),)),
+                *((HtmlCell(esc(each.device), each.device),) if many else ()),
+                HtmlCell(esc(each.signals), each.signals),
             ),
             each.estimate,
             each.low,
@@ -110,7 +112,7 @@ def _kind(comparisons: Sequence[Comparison], delta: float, title: str) -> str:
     return forest_table(lines, heads, delta, title, caption, len(heads))
 
 
-def _axis(scale: Scale) -> str:
+def _axis(scale: AxisScale) -> str:
     """The head of the column: the scale's own labels."""
     parts = [
         words((scale(value), 12), signed(value) if value else "0", "tick")
@@ -120,7 +122,7 @@ def _axis(scale: Scale) -> str:
     return f'<span class="unseen">picture</span>{drawn}{"".join(parts)}</svg>'
 
 
-def _picture(each: Line, scale: Scale, delta: float) -> str:
+def _picture(each: ForestLine, scale: AxisScale, delta: float) -> str:
     middle = HEIGHT / 2
     clear = each.low > 0 or each.high < 0
     at = scale(each.estimate)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.pivot import fullest_budget
 from pulseproof.report.numbers.texts import auc_text, budget_text
-from pulseproof.report.page.markup import Cell, Section, breakable, bullets, esc, table
-from pulseproof.report.tables.matrix import Matrix, Target, matrices, outside
+from pulseproof.report.page.markup import HtmlCell, Section, breakable, bullets, esc, table
+from pulseproof.report.tables.matrix import Matrix, TargetLine, matrices, outside
 
 SHADES = 11  # classes h0 (AUC 0) to h10 (AUC 1) of the style sheet
 
@@ -32,23 +32,23 @@ def _heat(matrix: Matrix) -> str:
     heads = ["target", *(f'<span class="tall">{esc(name)}</span>' for name in matrix.columns)]
     targets = [each for each in matrix.targets if each.rows]
     rows = [
-        [Cell(breakable(each.artifact), each.artifact), *(_cell(each, name) for name in matrix.columns)]
+        [HtmlCell(breakable(each.artifact), each.artifact), *(_cell(each, name) for name in matrix.columns)]
         for each in targets
     ]
     caption = (
-        f"Macro AUC on {matrix.device} at {budget_text(matrix.epsilon_mv)}: a line a target (the file that is run), a "
+        f"Macro AUC on {matrix.device} at {budget_text(matrix.budget_mv)}: a line a target (the file that is run), a "
         "column a source (what the attack was made on). Dark is a strong attack. Framed: made on this model or this "
         "very file; star: the strongest attack of the line."
     )
     return table(caption, heads, rows, label=f"Sources and targets on {matrix.device}", classes="heat sortable")
 
 
-def _cell(target: Target, name: str) -> Cell:
+def _cell(target: TargetLine, name: str) -> HtmlCell:
     row = target.rows.get(name)
     if row is None or row.auc is None:
-        return Cell('<span class="dim">-</span>')
+        return HtmlCell('<span class="dim">-</span>')
     shade = f"h{round(row.auc * (SHADES - 1))}"
     star = '<span class="star">*<span class="unseen"> strongest</span></span>' if name == target.strongest else ""
     frame = name in target.own
     told = '<span class="unseen"> made on it</span>' if frame else ""
-    return Cell(f"{auc_text(row.auc)}{star}{told}", row.auc, f"{shade} own" if frame else shade)
+    return HtmlCell(f"{auc_text(row.auc)}{star}{told}", row.auc, f"{shade} own" if frame else shade)

@@ -18,7 +18,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """From a value in [``low``, ``high``] to a place between ``start`` and ``end`` (px); logarithmic or not."""
 
     low: float

@@ -16,7 +16,7 @@ import pytest
 from pulseproof.attacks.grid.cluster import Cluster
 from pulseproof.attacks.grid.pools import Here, Processes, parts_left, run_jobs
 from pulseproof.attacks.grid.study import _Work
-from pulseproof.attacks.grid.tasks import PREPARE, Job
+from pulseproof.attacks.grid.tasks import PREPARE, SetJob
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold
 from pulseproof.ecg.recordings import Recordings
@@ -80,7 +80,7 @@ class Murderous(Processes):
         super().__init__(workers)
         self.every, self.given, self.killed = every, 0, 0
 
-    def submit(self, job: Job, part: str):  # type: ignore[no-untyped-def]
+    def submit(self, job: SetJob, part: str):  # type: ignore[no-untyped-def]
         future = super().submit(job, part)
         self.given += 1
         if self.given % self.every == 0:

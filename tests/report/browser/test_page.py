@@ -67,7 +67,7 @@ def test_all_rows_are_filtered_by_text_and_by_select(page_file: Path, open_page:
     assert page.locator("#rows tbody tr").count() == min(total, 200)
     page.select_option("#filters [name=model]", "lstm")
     page.select_option("#filters [name=method]", "pgd")
-    page.select_option("#filters [name=epsilon_mv]", "0.02")
+    page.select_option("#filters [name=budget_mv]", "0.02")
     assert set(column(page, "#rows", 1)) == {"lstm"}
     assert set(column(page, "#rows", 3)) == {"pgd"}
     assert set(column(page, "#rows", 5)) == {"0.02"}
@@ -84,7 +84,7 @@ def test_all_rows_are_filtered_by_text_and_by_select(page_file: Path, open_page:
 def test_the_filters_hold_for_the_artifacts_too(page_file: Path, open_page: Any) -> None:
     page = open_page(page_file)
     page.select_option("#filters [name=model]", "cnn")
-    page.select_option("#filters [name=epsilon_mv]", "0.005")
+    page.select_option("#filters [name=budget_mv]", "0.005")
     rows = page.locator("table.results tbody tr:visible")
     assert rows.count() > 0
     assert all("cnn" in rows.nth(at).inner_text() for at in range(rows.count()))

@@ -8,13 +8,13 @@ import pytest
 
 from pulseproof.bench.devices.emulated.checks import checked
 from pulseproof.bench.devices.emulated.cores import CORES
-from pulseproof.bench.devices.emulated.system import System, prepare
+from pulseproof.bench.devices.emulated.system import PreparedSystem, prepare
 from pulseproof.core.errors import InputError
 
 UNREACHABLE = ("cannot fetch", "cannot read the list")
 
 
-def prepared(core: str) -> System:
+def prepared(core: str) -> PreparedSystem:
     """The checked system of a core; the test is skipped where its parts cannot be had."""
     for program in ("apt-get", "dpkg-deb", "gcc"):
         if shutil.which(program) is None:
