@@ -113,7 +113,7 @@ table: setup
 report: setup
 	$(PULSEPROOF) report --study $(STUDY) --build $(BUILD) $(foreach folder,$(COMPARE),--compare $(folder))
 
-# The tables of README.md, docs/export.md and docs/attacks.md, from studies that were exported or run: make docs BUILD=build
+# The tables of README.md and of the pages of results in docs/, from studies that were exported or run: make docs BUILD=build
 docs: setup
 	$(PULSEPROOF) docs $(DOCS_STUDIES) --build $(BUILD)
 
