@@ -2,7 +2,8 @@
 
 In: the files of docs/, README.md, CHANGELOG.md, CONTRIBUTING.md and CITATION.cff. Out: one flat folder of pages. In
 the repository a link from README.md says ``docs/studies.md`` and one from docs/ ``../README.md``; on the site all pages
-are beside each other and README.md is the first.
+are beside each other and README.md is the first. The pages are opened as files too, so the index of the search is a
+script (site/site.js reads it), and the colours of code are two sheets.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from markdown.extensions.toc import slugify
 from mkdocs.structure.files import File, Files
+from pygments.formatters import HtmlFormatter
 
 ROOT = Path(__file__).parents[2]
 BESIDE = {
@@ -21,6 +24,22 @@ BESIDE = {
     "SECURITY.md": "SECURITY.md",
 }
 LINK = re.compile(r"(\]\()(?:\.\./|docs/)([^):]*\))")
+# The place of "## 1. The model": a name that begins with a figure is none that the theme's script can look up.
+NUMBERED = re.compile(r"(\]\([\w.-]*#)(?=\d)")
+BEFORE_A_FIGURE = "step-"
+COLOURS = {"site/code-light.css": "default", "site/code-dark.css": "github-dark"}
+WIDE = '<div class="wide" tabindex="0" role="group" aria-label="Table">'
+
+
+def on_config(config: Any) -> Any:
+    """Name the places of a page, by a function, which mkdocs.yml cannot."""
+    config.mdx_configs["toc"]["slugify"] = _place
+    return config
+
+
+def _place(title: str, separator: str) -> str:
+    name: str = slugify(title, separator)
+    return f"{BEFORE_A_FIGURE}{name}" if name[:1].isdigit() else name
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -29,10 +48,33 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, page, content=(ROOT / name).read_text("utf-8")))
     # GitHub shows a file without an end as text; a browser would save it.
     files.append(File.generated(config, "CITATION.txt", abs_src_path=str(ROOT / "CITATION.cff")))
+    for name, style in COLOURS.items():
+        colours: str = HtmlFormatter(style=style).get_style_defs(".codehilite")
+        files.append(File.generated(config, name, content=colours))
+    # That of the theme starts a worker, which a page that was opened as a file may not; site.js searches.
+    config.extra_javascript.remove("search/main.js")
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Turn the repository's links into the site's."""
     beside = LINK.sub(r"\1\2", markdown)
-    return beside.replace("](README.md", "](index.md").replace("](CITATION.cff)", "](CITATION.txt)")
+    numbered = NUMBERED.sub(rf"\1{BEFORE_A_FIGURE}", beside)
+    return numbered.replace("](README.md", "](index.md").replace("](CITATION.cff)", "](CITATION.txt)")
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """A wide table scrolls by itself, by the keyboard too."""
+    return html.replace("<table>", f"{WIDE}<table>").replace("</table>", "</table></div>")
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """The bar above is the page's banner: the theme does not say so, and a reader of screens would miss it."""
+    return output.replace('<div class="navbar fixed-top', '<div role="banner" class="navbar fixed-top', 1)
+
+
+def on_post_build(config: Any) -> None:
+    """Write the index of the search as a script beside the JSON."""
+    folder = Path(config.site_dir) / "search"
+    index = (folder / "search_index.json").read_text("utf-8")
+    (folder / "search_index.js").write_text(f"window.searchIndex = {index};\n", "utf-8")

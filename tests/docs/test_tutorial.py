@@ -16,8 +16,8 @@ NOT_OURS = ("PULSEPROOF_DATA", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "GITHUB_STEP_
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks(kind: str) -> list[str]:
-    return [text for found, text in FENCE.findall((ROOT / "docs" / "tutorial.md").read_text("utf-8")) if found == kind]
+def blocks(kind: str, page: str = "tutorial.md") -> list[str]:
+    return [text for found, text in FENCE.findall((ROOT / "docs" / page).read_text("utf-8")) if found == kind]
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,5 @@ def test_the_tutorial_works_as_it_stands(checkout: Path) -> None:
     assert "Which file should I ship?" in said[2] and "build/mine/report/index.html" in said[2]
     assert (checkout / "build" / "mine" / "report" / "index.html").stat().st_size > 100_000
     assert said[3].count("ok  ") == 2
+    gate = blocks("sh", "ci.md")[0]  # that page goes on with the tutorial's study
+    assert run(gate, checkout).count("ok  ") == 3

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+from tests.docs.conftest import ROOT
 
 
 class Addresses(HTMLParser):
@@ -60,5 +49,25 @@ def test_nothing_comes_from_a_network_and_every_link_leads_somewhere(site: Path)
             assert target.exists(), f"{page.name} links to {address}"
             if parts.fragment and target in pages:
                 assert parts.fragment in pages[target].places, f"{page.name} links to {address}"
+    linked = [address for found in pages.values() for address in found.linked if "#" in address]
+    assert len(linked) > 100
     for sheet in site.rglob("*.css"):
         assert "url(http" not in sheet.read_text("utf-8") and "@import" not in sheet.read_text("utf-8"), sheet
+
+
+def test_a_place_is_called_as_in_the_repository_but_where_it_begins_with_a_figure(site: Path) -> None:
+    """A link from outside finds it; and the theme's script looks up places by names that a style sheet could have."""
+    named = re.compile(r"[A-Za-z_][\w.-]*")
+    for path in set(site.glob("*.html")) - {site / "404.html"}:
+        places = Addresses(path).places
+        assert [each for each in places if each and not named.fullmatch(each)] == [], path.name
+    places = Addresses(site / "tutorial.html").places
+    assert {"step-1-the-model", "step-7-on-the-device", "your-recordings-your-weights"} <= places
+
+
+def test_the_index_of_the_search_has_every_page(site: Path) -> None:
+    text = (site / "search" / "search_index.js").read_text("utf-8")
+    found = json.loads(text.removeprefix("window.searchIndex = ").removesuffix(";\n"))["docs"]
+    pages = {path.name for path in site.glob("*.html")} - {"404.html"}
+    assert {each["location"].partition("#")[0] for each in found} == pages
+    assert any(each["location"] == "attacks.html#the-deployed-file-itself" for each in found)
