@@ -64,8 +64,9 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """A wide table scrolls by itself, by the keyboard too."""
-    return html.replace("<table>", f"{WIDE}<table>").replace("</table>", "</table></div>")
+    """What is wide scrolls by itself, by the keyboard too."""
+    tables = html.replace("<table>", f"{WIDE}<table>").replace("</table>", "</table></div>")
+    return tables.replace("<pre>", '<pre tabindex="0">')
 
 
 def on_post_page(output: str, **_: Any) -> str:

@@ -42,11 +42,12 @@
     return found.slice(0, 30).map((each) => pages.get(each.ref));
   };
 
-  const line = (page) => {
+  const line = (page, pages) => {
+    const whole = pages.get(page.location.split("#")[0]);
     const article = document.createElement("article");
     const [title, link, text] = ["h3", "a", "p"].map((name) => document.createElement(name));
     link.href = at(page.location);
-    link.textContent = page.title;
+    link.textContent = whole && whole !== page ? `${whole.title}: ${page.title}` : page.title;
     text.textContent = page.text.slice(0, 200);
     title.append(link);
     article.append(title, text);
@@ -59,9 +60,10 @@
   field.form.addEventListener("submit", (event) => event.preventDefault());
   field.addEventListener("input", async () => {
     const asked = field.value.trim();
-    const found = asked.length > 1 ? find(await index(), asked) : [];
+    const all = await index();
+    const found = asked.length > 1 ? find(all, asked) : [];
     if (asked !== field.value.trim()) return; // typed on meanwhile
-    results.replaceChildren(...found.map(line));
+    results.replaceChildren(...found.map((page) => line(page, all.pages)));
     if (!found.length && asked.length > 1) results.textContent = results.dataset.noResultsText;
   });
 

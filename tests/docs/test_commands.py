@@ -101,6 +101,15 @@ def test_every_path_in_a_page_is_there(page: str) -> None:
     assert [name for name in sorted(paths) if not (ROOT / name).exists()] == []
 
 
+def test_every_page_that_a_message_or_a_comment_names_is_there() -> None:
+    sources = [
+        path for room in (ROOT / "pulseproof").iterdir() if room.is_dir() for path in room.resolve().rglob("*.py")
+    ]
+    named = {name for path in sources for name in re.findall(r"docs/[\w-]+\.md", path.read_text(encoding="utf-8"))}
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def blocks(kind: str) -> Iterator[tuple[str, str]]:
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
