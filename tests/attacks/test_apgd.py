@@ -17,8 +17,9 @@ from pulseproof.attacks.aim.ball import L2, LINF, Ball
 from pulseproof.attacks.aim.objectives import AucObjective, Bce
 from pulseproof.attacks.aim.references import auc_objective, clean_scores
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.apgd import Apgd, Memory, Points, checkpoints
+from pulseproof.attacks.apgd import Apgd, checkpoints
 from pulseproof.attacks.gradient import NoGradientError
+from pulseproof.attacks.steps import Memory, Points
 
 
 @dataclass(frozen=True)
