@@ -21,6 +21,7 @@ from pulseproof.attacks.audit.scores import ScoreBook
 from pulseproof.attacks.code import ENSEMBLES, GRID, TABLE
 from pulseproof.attacks.grid.context import open_context
 from pulseproof.attacks.grid.sets import MadeSet
+from pulseproof.attacks.method import Precision
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
@@ -67,7 +68,7 @@ class OwnRuns:
         assert one.source is not None, f"{one.name} is made on no model"
         source, recordings, seed = self.trained[one.source], self.recordings, self.study.seed
         spec, about = self.study.attacks, recordings.about
-        precision = one.precision or "float32"  # as the set that it is held against
+        precision: Precision = one.precision or "float32"  # as the set that it is held against
         inputs: dict[str, object] = {
             "version": VERSION,
             "recheck": recheck.name,
