@@ -1,4 +1,4 @@
-"""A bundle as the runner reads it. Damaged ones: tests/hostile/test_bundle.py."""
+"""A bundle as the runner reads it. Damaged ones: tests/hostile/bundle/test_bundle.py."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from pulseproof.runtime.wire.bundle import open_bundle
 from pulseproof.runtime.wire.untrusted import BundleError, npy_header
 from tests.bench.making import change_json, entry, make_bundle
 from tests.bench.test_results import linked
+from tests.hostile.bundle.test_results_at_home import deep_value, header
 from tests.hostile.making import expect_sentence
-from tests.hostile.test_results_at_home import deep_value, header
 from tests.runtime import tiny_bundle as tiny
 from tests.runtime.tiny_bundle import edit, set_key
 
