@@ -95,9 +95,10 @@ def file_source(artifact: str, parent: Trained, file: Path, sha256: str) -> Sour
 
 @dataclass(frozen=True)
 class Opened:
-    """``model``: as a method asks for it. ``notes``: which copies did not hold, and what took their place."""
+    """``model``: as a method asks for it, None for one that asks for none. ``notes``: which copies did not hold, and
+    what took their place."""
 
-    model: nn.Module | Predict
+    model: nn.Module | Predict | None
     notes: tuple[str, ...] = ()
 
 

@@ -1,5 +1,5 @@
 """A bundle carried to a device as one file, and its results carried home as another: end to end with the real runner.
-Damaged ones of both: tests/hostile/test_archive.py and test_results.py."""
+Damaged ones of both: tests/hostile/bundle/test_archive.py and test_results.py."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pulseproof.runtime.wire.results import wanted
 from pulseproof.runtime.wire.untrusted import BundleError
 from tests.runtime import tiny_bundle as tiny
 
-HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[3]
 NAME = "artifacts/linear/onnx-fp32.onnx"
 CLEAN = "signals/clean.npy"
 

@@ -30,7 +30,7 @@ from tests.export.making import job_for, random_signals
 
 WRITERS = (lstm_int8.write_static, lstm_int8.write_full)
 ENGINES = ("ai_edge_litert", "tflite_runtime", "tflite_micro")
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = Path(__file__).parents[3] / "studies"
 Write = Callable[[ExportJob], MadeFile]
 
 

@@ -33,8 +33,8 @@ from pulseproof.core.errors import InputError
 from pulseproof.runtime.files import sha256_file
 from tests.bench.making import change_json
 from tests.bench.test_results import npy
+from tests.hostile.bundle.test_results_at_home import header
 from tests.hostile.making import copied, expect_sentence, make_home, make_results, packed, rewrite, tree
-from tests.hostile.test_results_at_home import header
 
 N, CLASSES = 24, 3
 ONE = "one__onnx-fp32/clean"

@@ -30,7 +30,7 @@ from tests.hostile import making_models as making
 from tests.hostile.making_models import CLASSES, HOT_MV, SHAPE, onnx_trap, tflite_trap
 from tests.models.making import small_recordings
 
-HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[3]
 CALM = making.signals(24, None)
 
 

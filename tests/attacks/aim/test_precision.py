@@ -185,7 +185,7 @@ def test_another_machine_makes_nothing_again(
 CHILD = """
 import torch
 from pulseproof.attacks.aim.precision import choose
-from tests.attacks.test_precision import references
+from tests.attacks.aim.test_precision import references
 from tests.export.test_fold import lived_in
 from pulseproof.models.nets import Cnn
 torch.set_num_threads(1)

@@ -44,9 +44,9 @@ def _of_onnx(path: Path) -> float | None:
 
 
 def _of_tflite(path: Path) -> float | None:
-    from pulseproof.export.tflite.flatbuffer import Graph
+    from pulseproof.twins.tflite_format import TfliteFile
 
-    graph = Graph.open(path)
+    graph = TfliteFile.open(path)
     made_by = {output: (name, inputs) for name, _, inputs, outputs in graph.steps() for output in outputs}
     tensor = int(graph.graph.outputs[0])
     while tensor in made_by and made_by[tensor][0] in (*MOVES, "DEQUANTIZE"):

@@ -23,27 +23,20 @@ from pulseproof.runtime.wire.bundle import open_bundle
 from pulseproof.runtime.wire.untrusted import BundleError, npy_header
 from tests.bench.making import change_json, entry, make_bundle
 from tests.bench.test_results import linked
+from tests.hostile.bundle.test_results_at_home import deep_value, header
 from tests.hostile.making import expect_sentence
-from tests.hostile.test_results_at_home import deep_value, header
 from tests.runtime import tiny_bundle as tiny
+from tests.runtime.tiny_bundle import edit, set_key
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("whole") / "bundle"
-    return tiny.write_bundle(root, {"cnn/onnx-fp32": tiny.onnx_linear, "cnn/tflite-fp32": tiny.tflite_linear})
+    return tiny.write_two(tmp_path_factory.mktemp("whole") / "bundle")
 
 
 @pytest.fixture
 def bundle(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "bundle"))
-
-
-def edit(root: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change ``bundle.json`` and leave the files alone."""
-    manifest = json.loads((root / "bundle.json").read_text())
-    change(manifest)
-    (root / "bundle.json").write_text(json.dumps(manifest))
 
 
 def put(root: Path, name: str, content: Any) -> None:
@@ -53,19 +46,6 @@ def put(root: Path, name: str, content: Any) -> None:
     else:
         (root / name).write_bytes(content)
     tiny.seal(root, json.loads((root / "bundle.json").read_text()))
-
-
-def set_key(*keys: Any) -> Callable[[Path], None]:
-    """Set manifest[keys[0]][keys[1]]... to the last one given."""
-
-    def change(manifest: dict[str, Any]) -> None:
-        *way, key, value = keys
-        inner: Any = manifest
-        for step in way:
-            inner = inner[step]
-        inner[key] = value
-
-    return lambda root: edit(root, change)
 
 
 def move_file(old: str, new: str) -> Callable[[Path], None]:

@@ -24,7 +24,7 @@ from tests.hostile.making_estimators import X, members_of, npy, pack, with_array
 from tests.models.making import small_recordings
 
 MEND = "write it again"
-HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[3]
 DAMAGES = 300
 Make = Callable[[Path], Path]
 
