@@ -1,4 +1,4 @@
-"""Names that no device may have, by whichever door it comes: those under which this machine's own results lie.
+"""Names that no device may have, by whichever door it comes: those under which other kinds' results lie.
 
 Results of a device lie in a folder of its name, and that of this machine is the one that others are compared with. A
 device called as it is (``pi@host``, a ``[host]`` table, a ``results.zip`` from one) would overwrite its rows with other
@@ -7,14 +7,12 @@ evidence.
 
 from __future__ import annotations
 
-HERE = "host"
-EMULATED = "emulated-"
+from pulseproof.bench.devices.kinds import KINDS
 
 
 def expect_free(name: str) -> str:
-    """The name itself. Raises ValueError, a sentence, for this machine's name or that of an emulated core."""
-    if name.casefold() == HERE:
-        raise ValueError(f"a device cannot be called {name!r}, as this machine is: give it another name")
-    if name.casefold().startswith(EMULATED):
-        raise ValueError(f"a device cannot be called {name!r}, as emulated cores are: give it another name")
+    """The name itself. Raises ValueError, a sentence, for a name that a kind of devices has for its own."""
+    for kind in KINDS:
+        if kind.took(name):
+            raise ValueError(f"a device cannot be called {name!r}, {kind.named}: give it another name")
     return name
