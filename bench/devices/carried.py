@@ -17,8 +17,8 @@ from typing import Any, Self
 from pulseproof.bench.bundle import add_runner
 from pulseproof.bench.devices.arrivals import MOST_BYTES, Arrived, accept, is_result, may_come, waiting_room
 from pulseproof.bench.devices.asked import Asked
-from pulseproof.bench.devices.device import Device
-from pulseproof.bench.devices.names import expect_free
+from pulseproof.bench.devices.device import AnyDevice
+from pulseproof.bench.devices.kinds import expect_free
 from pulseproof.bench.devices.part import make_part
 from pulseproof.bench.wire.results import HostBundle, read_bundle
 from pulseproof.bench.wire.schema import BundleHead
@@ -36,7 +36,7 @@ MEND = "carry it again, or run the device's file once more"
 
 
 @dataclass(frozen=True)
-class Carried(Device):
+class Carried(AnyDevice):
     """A device that nobody reaches: what it was asked for is in the file that was carried there, and its ``archive`` of
     results came home."""
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol, Self
 from pulseproof.bench.devices.asked import Asked
 
 
-class Device(Protocol):
+class AnyDevice(Protocol):
     """One device, and what is asked of it. A kind inherits from this, and says what is different.
 
     ``alone``: it computes on this machine, or writes here alone, so that such devices are taken one after the other;

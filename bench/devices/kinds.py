@@ -1,7 +1,7 @@
 """The kinds of devices: one line a kind says by which addresses it is known, where its class is and which names it has.
 
-In: an address as a user types it, or the name of a folder of results. Out: the :class:`~bench.devices.device.Device` of
-that address, whose module is imported no sooner, and whose name no other kind may take.
+In: an address as a user types it, or the name of a folder of results. Out: the device of that address
+(:class:`~bench.devices.device.AnyDevice`), whose module is imported no sooner; and which kind a name belongs to.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pkgutil
 from dataclasses import dataclass
 
 from pulseproof.bench.devices.asked import Asked
-from pulseproof.bench.devices.device import Device
+from pulseproof.bench.devices.device import AnyDevice
 
 HERE = "host"
 
@@ -38,9 +38,9 @@ class DeviceKind:
         name = name.casefold()
         return self.named is not None and (name == own or (self._several and name.startswith(own)))
 
-    def device(self, address: str, asked: Asked, python: str) -> Device:
+    def device(self, address: str, asked: Asked, python: str) -> AnyDevice:
         """The device of an address of this kind. Raises InputError."""
-        kind: type[Device] = pkgutil.resolve_name(self.where)
+        kind: type[AnyDevice] = pkgutil.resolve_name(self.where)
         return kind.at(address.removeprefix(self.address) if self._several else address, asked, python)
 
     @property
@@ -57,6 +57,19 @@ KINDS = (
 )
 
 
-def device_at(address: str, asked: Asked, python: str = "python3") -> Device:
+def device_at(address: str, asked: Asked, python: str = "python3") -> AnyDevice:
     """The device of an address as it is typed. Raises InputError."""
     return next(kind for kind in KINDS if kind.owns(address)).device(address, asked, python)
+
+
+def expect_free(name: str) -> str:
+    """The name itself. Raises ValueError, a sentence, for a name that a kind of devices has for its own.
+
+    Results of a device lie in a folder of its name, and those of this machine are what others are compared with. A
+    device called as it is, by whichever door it comes (``pi@host``, a ``[host]`` table, a ``results.zip`` from one),
+    would overwrite its rows with other evidence.
+    """
+    for kind in KINDS:
+        if kind.took(name):
+            raise ValueError(f"a device cannot be called {name!r}, {kind.named}: give it another name")
+    return name

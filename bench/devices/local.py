@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from pulseproof.bench.devices.asked import Asked
-from pulseproof.bench.devices.device import Device
+from pulseproof.bench.devices.device import AnyDevice
 from pulseproof.bench.devices.kinds import HERE
 from pulseproof.bench.devices.packed import refused, run_packed
 
@@ -21,7 +21,7 @@ DEVICE = HERE
 
 
 @dataclass(frozen=True)
-class Here(Device):
+class Here(AnyDevice):
     """``host``: this machine."""
 
     asked: Asked

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pulseproof.bench.devices.asked import Asked
-from pulseproof.bench.devices.device import Device
+from pulseproof.bench.devices.device import AnyDevice
 from pulseproof.bench.devices.kinds import HERE, device_at
 from pulseproof.bench.devices.spec import read_devices
 from pulseproof.bench.devices.ssh import OverSsh
@@ -21,7 +21,7 @@ from pulseproof.core.console import say
 from pulseproof.core.errors import InputError, NotHeldError
 
 
-def named_devices(names: Sequence[str], file: Path | None, asked: Asked, python: str = "python3") -> list[Device]:
+def named_devices(names: Sequence[str], file: Path | None, asked: Asked, python: str = "python3") -> list[AnyDevice]:
     """The devices that were named, and those of a file; this machine without any. Raises InputError."""
     found = [device_at(name, asked, python) for name in names]
     if file is not None:
@@ -29,13 +29,13 @@ def named_devices(names: Sequence[str], file: Path | None, asked: Asked, python:
     return found or [device_at(HERE, asked)]
 
 
-def forget_all(devices: Sequence[Device], bundle: Path) -> None:
+def forget_all(devices: Sequence[AnyDevice], bundle: Path) -> None:
     """Remove from the devices what was put there."""
     for each in devices:
         each.forget(bundle)
 
 
-def run_on_all(devices: Sequence[Device], bundle: Path, results: Path, setup: bool = False) -> None:
+def run_on_all(devices: Sequence[AnyDevice], bundle: Path, results: Path, setup: bool = False) -> None:
     """Run on several: those that take this machine one after the other, meanwhile the others all at once.
 
     What one of them cannot do stops no other; the first such error is raised at the end, the others are printed.
@@ -48,7 +48,7 @@ def run_on_all(devices: Sequence[Device], bundle: Path, results: Path, setup: bo
     failures: list[InputError | NotHeldError] = []
     stop = threading.Event()
 
-    def attempt(device: Device) -> None:
+    def attempt(device: AnyDevice) -> None:
         try:
             device.run(bundle, results, setup, stop)
         except (InputError, NotHeldError) as error:

@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.clean import forget
 from pulseproof.bench.devices.connection import Connection
-from pulseproof.bench.devices.device import Device
+from pulseproof.bench.devices.device import AnyDevice
 from pulseproof.bench.devices.run import run_on_device
 from pulseproof.bench.devices.spec import DeviceSpec, at_address
 from pulseproof.core.console import say
@@ -26,7 +26,7 @@ SSH = "PULSEPROOF_SSH"  # a JSON list: the ssh command for addresses on the comm
 
 
 @dataclass(frozen=True)
-class OverSsh(Device):
+class OverSsh(AnyDevice):
     """``pi@host``, or what a ``devices.toml`` says of one."""
 
     spec: DeviceSpec

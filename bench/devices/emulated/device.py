@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Self
 
 from pulseproof.bench.devices.asked import Asked
-from pulseproof.bench.devices.device import Device
+from pulseproof.bench.devices.device import AnyDevice
 from pulseproof.bench.devices.emulated.cores import PREFIX
 
 
 @dataclass(frozen=True)
-class Emulated(Device):
+class Emulated(AnyDevice):
     """A core by its name in :data:`~bench.devices.emulated.cores.CORES`."""
 
     core: str

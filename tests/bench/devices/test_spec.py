@@ -8,11 +8,10 @@ import pytest
 
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.carried import Carried
-from pulseproof.bench.devices.device import Device
+from pulseproof.bench.devices.device import AnyDevice
 from pulseproof.bench.devices.emulated.device import Emulated
-from pulseproof.bench.devices.kinds import KINDS, DeviceKind, device_at
+from pulseproof.bench.devices.kinds import KINDS, DeviceKind, device_at, expect_free
 from pulseproof.bench.devices.local import Here
-from pulseproof.bench.devices.names import expect_free
 from pulseproof.bench.devices.reach import named_devices, run_on_all
 from pulseproof.bench.devices.spec import DeviceSpec, at_address, read_devices
 from pulseproof.bench.devices.ssh import OverSsh
@@ -86,7 +85,7 @@ def test_what_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # {address: (its kind, its name)}; what only looks like a kind's is one for ssh.
-ADDRESSES: dict[str, tuple[type[Device], str]] = {
+ADDRESSES: dict[str, tuple[type[AnyDevice], str]] = {
     "host": (Here, "host"),
     "emulated:cortex-a53": (Emulated, "emulated-cortex-a53"),
     "emulated:": (Emulated, "emulated-"),
