@@ -48,7 +48,6 @@ class DeviceKind:
         return self.address.endswith(":")
 
 
-# The first that owns an address has it.
 KINDS = (
     DeviceKind(HERE, "pulseproof.bench.devices.local:Here", "as this machine is"),
     DeviceKind("emulated:", "pulseproof.bench.devices.emulated.device:Emulated", "as emulated cores are"),
@@ -58,8 +57,9 @@ KINDS = (
 
 
 def device_at(address: str, asked: Asked, python: str = "python3") -> AnyDevice:
-    """The device of an address as it is typed. Raises InputError."""
-    return next(kind for kind in KINDS if kind.owns(address)).device(address, asked, python)
+    """The device of an address as it is typed, of the kind that says most of it. Raises InputError."""
+    owners = [kind for kind in KINDS if kind.owns(address)]
+    return max(owners, key=lambda kind: len(kind.address)).device(address, asked, python)
 
 
 def expect_free(name: str) -> str:
