@@ -26,7 +26,8 @@ def read(path: Path) -> Any:
 
 
 def entries(build: Path) -> dict[str, Any]:
-    return {f"{each['model']}/{each['recipe']}": each for each in read(build / "artifacts" / "manifest.json")["entries"]}
+    listed = read(build / "artifacts" / "manifest.json")["entries"]
+    return {f"{each['model']}/{each['recipe']}": each for each in listed}
 
 
 def look_at_model(build: Path, said: str) -> None:
