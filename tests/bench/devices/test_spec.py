@@ -10,7 +10,7 @@ from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.carried import Carried
 from pulseproof.bench.devices.device import AnyDevice
 from pulseproof.bench.devices.emulated.device import Emulated
-from pulseproof.bench.devices.kinds import KINDS, DeviceKind, device_at, expect_free
+from pulseproof.bench.devices.kinds import HERE, KINDS, DeviceKind, device_at, expect_free
 from pulseproof.bench.devices.local import Here
 from pulseproof.bench.devices.reach import named_devices, run_on_all
 from pulseproof.bench.devices.spec import DeviceSpec, at_address, read_devices
@@ -104,8 +104,8 @@ def test_an_address_is_of_one_kind(address: str) -> None:
 
 
 def test_the_table_has_a_device_in_every_line_and_takes_every_address() -> None:
-    several = [kind.address for kind in KINDS if kind.address.endswith(":") or not kind.address]
-    kinds = {type(device_at(f"{each}x", Asked())) for each in (*several, "host")}
+    typed = [f"{kind.address}x" if kind.address != HERE else HERE for kind in KINDS]
+    kinds = {type(device_at(each, Asked())) for each in typed}
     assert len(kinds) == len(KINDS) and all(AnyDevice in kind.__mro__ for kind in kinds)
     assert len({kind.address for kind in KINDS}) == len(KINDS)
 
