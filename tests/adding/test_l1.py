@@ -1,5 +1,5 @@
-"""A method declares its norm and its bound: PGD in L1, added as docs/ADDING.md says, reaches what it reaches unclipped;
-what declares nothing, or something that is not so, is refused by its name."""
+"""A method declares its norm and its bound: steps in L1, added as docs/adding/attack.md says, reach what they reach
+unclipped; what declares nothing, or something that is not so, is refused by its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.adding.following import copied, follow, run
+from tests.adding.following import add, copied, run
 
 # Trains a small net, makes the sets of the methods named, and gives for each budget the AUC on the recordings as they
 # were recorded, and on the perturbations as the method made them.
@@ -73,10 +73,10 @@ def attacked(home: Path, folder: Path, method: str) -> dict[str, dict[str, float
 
 
 @pytest.mark.slow
-def test_pgd_in_l1_as_the_page_says_is_recorded_as_it_was_made(tmp_path: Path) -> None:
+def test_an_attack_in_l1_as_the_page_says_is_recorded_as_it_was_made(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
-    follow(home, "An attack")
-    found = attacked(home, tmp_path, "pgd-l1")
+    add(home, "attack")
+    found = attacked(home, tmp_path, "sparse")
     assert set(found) == {"0.001", "0.002", "0.005"}
     for budget, one in found.items():
         assert one["norm"] == "l1"
