@@ -1,8 +1,8 @@
 """What this attack does, and after whom it is called.  FILL what
 
 In: a differentiable module from millivolts (n, leads, samples) to scores (n, classes), recordings with their labels, an
-objective, a budget. Out: a perturbation in millivolts inside the ball of that budget. The steps are taken by the one loop
-of all attacks (:mod:`attacks.steps`).
+objective, a budget. Out: a perturbation in millivolts inside the ball of that budget. The steps are taken by the one
+loop of all attacks (:mod:`attacks.steps`).
 """
 
 from __future__ import annotations
