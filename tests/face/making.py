@@ -46,8 +46,8 @@ def recordings(seed: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.uint8
 
 def make() -> Made:
     torch.manual_seed(1)
-    training_mv, truth, _ = recordings(1, 300)
-    signals_mv, labels, patients = recordings(2, 120)
+    training_mv, truth, _ = recordings(1, 200)
+    signals_mv, labels, patients = recordings(2, 80)
     net = small_net()
     x, y = torch.from_numpy(training_mv), torch.from_numpy(truth).float()
     optimizer = torch.optim.AdamW(net.parameters(), 0.02)
