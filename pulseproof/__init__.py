@@ -17,13 +17,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors, type checkers and the docs
-    from pulseproof.core.errors import InputError
+    from pulseproof.core.errors import InputError, NotHeldError
     from pulseproof.face.calls import answers_of, attack_model, check_file, export_model, load_study, run_study
     from pulseproof.face.results import AttackedBudget, AttackResult, ExportedFile, FileReport, Latency
 
 # Where each name is, imported when it is first used.
 _PLACES = {
     "InputError": "pulseproof.core.errors",
+    "NotHeldError": "pulseproof.core.errors",
     "AttackResult": "pulseproof.face.results",
     "AttackedBudget": "pulseproof.face.results",
     "ExportedFile": "pulseproof.face.results",
@@ -43,6 +44,7 @@ __all__ = [
     "FileReport",
     "InputError",
     "Latency",
+    "NotHeldError",
     "answers_of",
     "attack_model",
     "check_file",

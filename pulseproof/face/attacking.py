@@ -39,8 +39,13 @@ from pulseproof.face.results import AttackedBudget, AttackResult, Way
 from pulseproof.runtime.auc import macro_auc
 
 CONTROL: Method = "random-sign"
-# What is made on one model alone; a universal perturbation is learnt from training recordings, which only a study has.
-ABLE = [name for name, one in METHODS.items() if one.made_on == "model" and "training_records" not in one.settings]
+# What is made on one model alone, in the one ball that a budget here means; a universal perturbation is learnt from
+# training recordings, which only a study has.
+ABLE = [
+    name
+    for name, one in METHODS.items()
+    if one.made_on == "model" and "training_records" not in one.settings and one.make(AttackSpec()).norm == "linf"
+]
 RESAMPLES = 1000
 
 

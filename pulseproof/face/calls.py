@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pulseproof.core.errors import InputError
 from pulseproof.face.results import AttackResult, ExportedFile, FileReport
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -52,7 +53,8 @@ def attack_model(
         patients: (n,) names or numbers; with them AUCs get 95 % intervals over patients.
         references: (signals_mv, labels) of other recordings, such as validation ones, which the attack plays against;
             default: the attacked recordings themselves.
-        methods: those of a study that are made on one model (``pgd``, ``apgd``, ``pgd-bce``, ``mi-fgsm``, ...).
+        methods: those of a study that are made on one model and change no sample by more than the budget (``pgd``,
+            ``apgd``, ``pgd-bce``, ``mi-fgsm``, ...).
         steps: gradient steps of each attack.
         classes: names of the columns of ``labels``, for sentences.
         seed: of all random numbers.
@@ -111,7 +113,7 @@ def check_file(
 
     Raises:
         InputError: when the file is missing, damaged, of another shape, or gives scores that are not finite; and for
-            signals, labels and budgets as :func:`pulseproof.attack_model`.
+            signals, labels and budgets as ``pulseproof.attack_model``.
     """
     from pulseproof.face.checking import check
 
@@ -135,7 +137,8 @@ def export_model(
     """Write a torch module as ONNX and TFLite files, float and quantized, and keep those that compute what it does.
 
     Every file is compared with the module on each engine installed here before it is put into the folder, as
-    ``<recipe>.onnx`` or ``<recipe>.tflite``, whole or not at all. The module is copied, and left as it is.
+    ``<recipe>.onnx`` or ``<recipe>.tflite``, whole or not at all. One of that name that lay there is replaced, and
+    removed where this one is refused. The module is copied, and left as it is.
 
     Args:
         module: takes float32 (k, leads, samples) in millivolts, gives float32 (k, classes). Normalisation belongs into
@@ -153,7 +156,7 @@ def export_model(
         seed: of the choice of recordings.
 
     Returns:
-        One :class:`pulseproof.ExportedFile` a recipe, in the order asked for: path, size and parity, or why there is
+        One ``pulseproof.ExportedFile`` a recipe, in the order asked for: path, size and parity, or why there is
             none.
 
     Raises:
@@ -191,7 +194,7 @@ def run_study(
     """Do what is left of a study, from training to measuring every file on this host, as ``pulseproof bench`` does.
 
     Args:
-        study: from :func:`load_study`, or the path of its file.
+        study: from ``load_study``, or the path of its file.
         data: the folder of recordings in PhysioNet's layout; default: ``PULSEPROOF_DATA``.
         build: where work goes.
         workers: processes that make signal sets; default: one a processor. A script that is run, and no notebook, needs
@@ -201,7 +204,7 @@ def run_study(
         The study's folder in ``build``.
 
     Raises:
-        InputError: for what is wrong with the study or its recordings.
+        InputError: for what is wrong with the study or its recordings, or when none of its files could be made.
         NotHeldError: when a file failed on this host.
     """
     from pulseproof.bench.devices.local import run_here
@@ -210,6 +213,9 @@ def run_study(
     loaded, where = _loaded(study), Path(build)
     root = os.environ.get("PULSEPROOF_DATA") if data is None else data
     with bundled(loaded, Path(root) if root else None, where, workers) as folder:
+        if not any((folder / "artifacts").rglob("*.*")):
+            manifest = where / loaded.name / "artifacts" / "manifest.json"
+            raise InputError(f"study {loaded.name}: no file could be made, so nothing is run", f"{manifest} says why")
         run_here(folder, where / loaded.name / "results")
     return where / loaded.name
 
@@ -218,7 +224,7 @@ def answers_of(study: Study | str | os.PathLike[str], *, build: str | os.PathLik
     """The answers of a study that was run: which file to ship, and what speaks against it. It prints as text.
 
     Args:
-        study: from :func:`load_study`, or the path of its file.
+        study: from ``load_study``, or the path of its file.
         build: where work went.
 
     Returns:

@@ -1,6 +1,6 @@
 """What the face gives back: frozen dataclasses that print as a table. Nothing is computed here.
 
-All AUCs are macro one-vs-rest (:func:`pulseproof.runtime.auc.macro_auc`), all signals float32 ``(n, leads, samples)``
+All AUCs are macro one-vs-rest (``pulseproof.runtime.auc.macro_auc``), all signals float32 ``(n, leads, samples)``
 in millivolts, in whole steps of the recorder.
 """
 
@@ -69,8 +69,8 @@ class AttackResult:
         clean_low: lower end of its 95 % interval over patients; None where no patients were given.
         clean_high: upper end.
         clean_scores: float32 (n, classes).
-        budgets: one :class:`AttackedBudget` a budget, rising.
-        flags: those of the audit that a single run can raise (:mod:`pulseproof.attacks.audit.flags`), each with its
+        budgets: one ``AttackedBudget`` a budget, rising.
+        flags: those of the audit that a single run can raise (``pulseproof.attacks.audit.flags``), each with its
             name and a sentence. Without ``patients`` each recording counts as a patient there.
         notes: what must be said beside the numbers.
         recordings: how many.
@@ -143,7 +143,7 @@ class FileReport:
         engine: which ran it: the one that decides about such files here.
         quantized: whether it holds integers or half floats.
         parity: its scores on each engine installed here beside those on ``engine``, one
-            :class:`pulseproof.export.manifest.Parity` an engine; one with a ``reason`` must not run it.
+            ``pulseproof.export.manifest.Parity`` an engine; one with a ``reason`` must not run it.
         latency: on this host.
         attack: clean and attacked AUC, attacked recordings, flags.
         notes: what must be said beside the numbers.
@@ -191,7 +191,7 @@ class ExportedFile:
         size_bytes: its size.
         sha256: of its bytes, hexadecimal.
         parity: its scores on each engine installed here beside the module's, one
-            :class:`pulseproof.export.manifest.Parity` an engine, the one that decides first.
+            ``pulseproof.export.manifest.Parity`` an engine, the one that decides first.
         reason: why there is no file, one sentence.
         note: what must be said beside its numbers.
     """

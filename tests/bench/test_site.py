@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -9,6 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+import pulseproof
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +47,8 @@ class Addresses(HTMLParser):
 
 
 def test_every_page_of_the_docs_is_on_it(site: Path) -> None:
-    expected = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "CHANGELOG", "CONTRIBUTING", "SECURITY"}
+    written = {path.stem for end in ("md", "ipynb") for path in (ROOT / "docs").glob(f"*.{end}")}
+    expected = written | {"index", "CHANGELOG", "CONTRIBUTING", "SECURITY"}
     assert {path.stem for path in site.glob("*.html")} - {"404"} == expected
 
 
@@ -62,3 +66,16 @@ def test_nothing_comes_from_a_network_and_every_link_leads_somewhere(site: Path)
                 assert parts.fragment in pages[target].places, f"{page.name} links to {address}"
     for sheet in site.rglob("*.css"):
         assert "url(http" not in sheet.read_text("utf-8") and "@import" not in sheet.read_text("utf-8"), sheet
+
+
+def test_the_functions_for_python_are_told_by_their_docstrings(site: Path) -> None:
+    page = Addresses(site / "python.html")
+    assert {f"pulseproof.{name}" for name in pulseproof.__all__} <= page.places
+    text = (site / "python.html").read_text("utf-8")
+    assert "float (n, leads, samples) in millivolts" in text and ":class:" not in text
+
+
+def test_a_notebook_is_a_page_with_what_its_cells_gave(site: Path) -> None:
+    text = (site / "notebook.html").read_text("utf-8")
+    assert "white box through the file's own graph" in html.unescape(text)
+    assert (site / "notebook-1.png").read_bytes().startswith(b"\x89PNG") and 'src="notebook-1.png"' in text

@@ -82,6 +82,19 @@ def test_equal_input_gives_equal_bytes_and_leaves_the_module_alone(made: Made) -
     assert one.patients is None and one.clean_low is None and one.budgets[0].auc_low is None
 
 
+@pytest.mark.parametrize("method", ["fgsm", "mi-fgsm", "smooth", "band", "diverse", "pgd-bce", "pgd-linear"])
+def test_other_methods_of_a_study_keep_inside_the_budget_too(made: Made, method: str) -> None:
+    asked = {"budgets_mv": [0.05], "fs_hz": 100, "steps": 3, "methods": [method]}
+    (one,) = pp.attack_model(made.module, made.signals_mv[:20], made.labels[:20], **asked).budgets
+    assert one.method == method and 0 < np.abs(one.signals_mv - made.signals_mv[:20]).max() <= 0.05 + 1e-6
+
+
+def test_a_single_class_needs_no_second_dimension(made: Made) -> None:
+    module = nn.Sequential(made.module, nn.Linear(2, 1, bias=False))
+    result = pp.attack_model(module, made.signals_mv, made.labels[:, 0], budgets_mv=[0.05], fs_hz=100, steps=2)
+    assert result.clean_scores.shape == (len(made.labels), 1) and len(result.budgets) == 1
+
+
 def test_opponents_may_be_other_recordings(made: Made) -> None:
     asked = {"budgets_mv": [0.05], "fs_hz": 100, "steps": 4, "methods": ["pgd"]}
     half = len(made.signals_mv) // 2

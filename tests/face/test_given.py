@@ -118,6 +118,8 @@ def test_a_module_that_is_no_model_is_refused(module: Any, what: str) -> None:
         ({"steps": 0}, "steps"),
         ({"methods": ["pdg"]}, "methods"),
         ({"methods": ["square"]}, "methods: square"),
+        ({"methods": ["pgd-l2"]}, "methods: pgd-l2"),
+        ({"methods": ["universal"]}, "methods: universal"),
         ({"methods": []}, "methods: none"),
         ({"references": SIGNALS}, "references is no pair"),
         ({"references": (SIGNALS[:, :, 1:], LABELS)}, "references are"),
