@@ -34,7 +34,7 @@ from pulseproof.core.scores import constant_classes
 from pulseproof.core.statistics import Resamples, draw_resamples, percentiles
 from pulseproof.core.study import AttackSpec, Method
 from pulseproof.ecg.recordings import Recordings, to_millivolts
-from pulseproof.face.given import TRIED, frozen_module, hushed, recordings_of
+from pulseproof.face.given import TRIED, expect_seed, frozen_module, hushed, listed, recordings_of
 from pulseproof.face.results import AttackedBudget, AttackResult, Way
 from pulseproof.runtime.auc import macro_auc
 
@@ -61,8 +61,9 @@ def attack(
     **more: Any,
 ) -> AttackResult:
     """See :func:`pulseproof.attack_model`; ``more``: of the recordings (:func:`face.given.recordings_of`)."""
+    expect_seed(seed)
     given = recordings_of(signals_mv, labels, **more)
-    settings = attack_settings(given, budgets_mv, methods=tuple(methods), steps=steps)
+    settings = attack_settings(given, budgets_mv, methods=listed(methods), steps=steps)
     strange = [name for name in settings.methods if name not in ABLE]
     if strange or not settings.methods:
         raise InputError(f"methods: {', '.join(strange) or 'none'}", f"those made on one model are {', '.join(ABLE)}")

@@ -28,7 +28,7 @@ from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.gate import parity
 from pulseproof.export.job import RefusedError
 from pulseproof.face.attacking import attack_settings, attacked, opponents_of
-from pulseproof.face.given import TRIED, hushed, recordings_of
+from pulseproof.face.given import TRIED, expect_seed, hushed, recordings_of
 from pulseproof.face.latency import latency_of
 from pulseproof.face.results import AttackResult, FileReport
 from pulseproof.models.brought.files import CONVERT, FileModel, Taken, take_file
@@ -54,6 +54,7 @@ def check(
     if file.suffix not in (".onnx", ".tflite"):
         mend = CONVERT.get(file.suffix.lower(), "give a file whose name ends in .onnx or .tflite")
         raise InputError(f"{what}: not a file that an engine here opens", mend)
+    expect_seed(seed)
     given = recordings_of(signals_mv, labels, **more)
     settings = attack_settings(given, budgets_mv, steps=steps, queries=queries)
     opponents = opponents_of(given, references)

@@ -21,14 +21,14 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.recipes import STANDARD, recipe_of
+from pulseproof.core.recipes import RECIPES, STANDARD
 from pulseproof.core.scores import constant_classes
 from pulseproof.core.study import ExportSpec, Study
 from pulseproof.ecg.recordings import SPLITS, Recordings, to_millivolts
 from pulseproof.export.job import RefusedError
 from pulseproof.export.manifest import ManifestEntry
 from pulseproof.export.model_files import ModelFiles
-from pulseproof.face.given import frozen_module, hushed, labels_of, recordings_of, steps_of
+from pulseproof.face.given import expect_seed, frozen_module, hushed, labels_of, listed, recordings_of, steps_of
 from pulseproof.face.results import ExportedFile
 from pulseproof.models.held import scores_of
 from pulseproof.models.modules import weights_digest
@@ -53,9 +53,14 @@ def export(
     seed: int,
 ) -> list[ExportedFile]:
     """See :func:`pulseproof.export_model`."""
-    asked = tuple(dict.fromkeys(STANDARD if recipes is None else recipes))
+    expect_seed(seed)
+    asked = listed(STANDARD if recipes is None else recipes)
+    if not asked:
+        raise InputError("recipes: none", f"there are {', '.join(STANDARD)}")
     for name in asked:
-        if recipe_of(name).given:
+        if name not in RECIPES:  # a study's files of further calibration seeds have names of their own
+            raise InputError(f"no recipe {name!r} here", f"there are {', '.join(RECIPES)}")
+        if RECIPES[name].given:
             raise InputError(
                 f"recipe {name!r} is for a model that came as a file", "check_file takes files as they are"
             )

@@ -49,8 +49,8 @@ def recordings_of(
     errors. Raises InputError.
     """
     steps = steps_of(signals_mv, adc_step_mv, name)
-    if not (np.isfinite(fs_hz) and fs_hz > 0):
-        raise InputError(f"fs_hz is {fs_hz}", "give the samples a second, such as fs_hz=100")
+    if not _is_positive(fs_hz):
+        raise InputError(f"fs_hz is {fs_hz!r}", "give the samples a second, such as fs_hz=100")
     truth = labels_of(labels, len(steps))
     names = tuple(classes) if classes is not None else tuple(f"class {at}" for at in range(truth.shape[1]))
     if len(names) != truth.shape[1]:
@@ -86,9 +86,9 @@ def steps_of(signals_mv: ArrayLike, adc_step_mv: float, name: str) -> NDArray[np
             f"{name} has the shape {signals.shape}: more leads than samples",
             f"(n, samples, leads) is turned round by {name}.transpose(0, 2, 1)",
         )
-    if not (np.isfinite(adc_step_mv) and adc_step_mv > 0):
+    if not _is_positive(adc_step_mv):
         raise InputError(
-            f"adc_step_mv is {adc_step_mv}", "give the millivolts of one step of the recorder, such as .001"
+            f"adc_step_mv is {adc_step_mv!r}", "give the millivolts of one step of the recorder, such as .001"
         )
     strange = not_finite(signals.reshape(len(signals), -1), [str(at) for at in range(len(signals))])
     if strange:
@@ -102,6 +102,21 @@ def steps_of(signals_mv: ArrayLike, adc_step_mv: float, name: str) -> NDArray[np
             "give the recorder's own adc_step_mv, or cut what no recorder gives",
         )
     return steps.astype(np.int16)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value)) and bool(value > 0)
+
+
+def expect_seed(seed: Any) -> None:
+    """Raises InputError unless it is a whole number that every generator of random numbers takes."""
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed!r}", "give a whole number from 0 to 4294967295")
+
+
+def listed(names: Sequence[Any]) -> tuple[Any, ...]:
+    """Names each once, in their order; one alone need not stand in a list."""
+    return tuple(dict.fromkeys([names] if isinstance(names, str) else names))
 
 
 def _expect_millivolts(signals: NDArray[Any], name: str) -> None:

@@ -63,6 +63,10 @@ def test_what_is_refused_leaves_no_file_not_even_an_older_one(made: Made, tmp_pa
     ("asked", "what"),
     [
         ({"recipes": ["onnx-int4"]}, "no recipe 'onnx-int4'"),
+        ({"recipes": "onnx-int4"}, "no recipe 'onnx-int4'"),
+        ({"recipes": []}, "recipes: none"),
+        ({"recipes": ["onnx-int8-static+seed2"]}, "no recipe 'onnx-int8-static.seed2' here"),
+        ({"seed": -1}, "seed is -1"),
         ({"recipes": ["onnx-as-given"]}, "for a model that came as a file"),
         ({"calibration": np.full((7, 2, 250), 0.5, np.float32)}, "flat"),
         ({"calibration": np.random.default_rng(1).normal(0, 0.3, (7, 2, 250))}, "calibration: 7 recordings"),

@@ -62,3 +62,10 @@ def test_a_study_is_run_and_answers(study: Path, tmp_path: Path) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in home.rglob("*.json")}
     pp.run_study(str(study), build=build, workers=0)  # nothing is left to do
     assert {path for path in stamps if path.stat().st_mtime_ns != stamps[path]} <= {home / "results/host/device.json"}
+
+
+@pytest.mark.slow
+def test_a_study_of_which_no_file_can_be_made_is_refused(study: Path, tmp_path: Path) -> None:
+    study.write_text(STUDY.replace('"onnx-fp32", "onnx-int8-dynamic"', '"onnx-int8-mixed"'))
+    with pytest.raises(pp.InputError, match=r"study tiny: no file could be made.*\n.*manifest\.json says why"):
+        pp.run_study(study, build=tmp_path / "build", workers=0)
