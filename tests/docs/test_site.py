@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pulseproof
 from tests.docs.conftest import ROOT
 
 
@@ -33,7 +35,8 @@ class Addresses(HTMLParser):
 
 
 def test_every_page_of_the_docs_is_on_it(site: Path) -> None:
-    expected = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "CHANGELOG", "CONTRIBUTING", "SECURITY"}
+    written = {path.stem for end in ("md", "ipynb") for path in (ROOT / "docs").glob(f"*.{end}")}
+    expected = written | {"index", "CHANGELOG", "CONTRIBUTING", "SECURITY"}
     assert {path.stem for path in site.glob("*.html")} - {"404"} == expected
 
 
@@ -71,3 +74,16 @@ def test_the_index_of_the_search_has_every_page(site: Path) -> None:
     pages = {path.name for path in site.glob("*.html")} - {"404.html"}
     assert {each["location"].partition("#")[0] for each in found} == pages
     assert any(each["location"] == "attacks.html#the-deployed-file-itself" for each in found)
+
+
+def test_the_functions_for_python_are_told_by_their_docstrings(site: Path) -> None:
+    page = Addresses(site / "python.html")
+    assert {f"pulseproof.{name}" for name in pulseproof.__all__} <= page.places
+    text = (site / "python.html").read_text("utf-8")
+    assert "float (n, leads, samples) in millivolts" in text and ":class:" not in text
+
+
+def test_a_notebook_is_a_page_with_what_its_cells_gave(site: Path) -> None:
+    text = (site / "notebook.html").read_text("utf-8")
+    assert "white box through the file's own graph" in html.unescape(text)
+    assert (site / "notebook-1.png").read_bytes().startswith(b"\x89PNG") and 'src="notebook-1.png"' in text
