@@ -24,7 +24,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.export.tflite.flatbuffer import TYPES, Graph
 from pulseproof.twins.errors import NotCoveredError
 from pulseproof.twins.program import GraphStep, Run, Twin, perform, try_out
-from pulseproof.twins.rounding import rounded
+from pulseproof.twins.rounding import rescaled, rounded
 
 KINDS = {code: dtype for dtype, code in TYPES.items()}
 LIMITS = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255), np.dtype(np.int16): (-32768, 32767)}
@@ -120,7 +120,7 @@ class Operator:
         if code == 3:
             high = min(high, round(6 / self.result.one))
         by, masked = factor / self.result.one, self.masked
-        return lambda y: rounded(y * by, low, high, masked)
+        return lambda y: rescaled(y, by, low, high, masked)
 
 
 @dataclass
