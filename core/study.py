@@ -49,6 +49,17 @@ class AugmentSpec(Strict):
     wavelet: float | None = Field(None, ge=0, lt=1)
 
 
+class DefenceSpec(Strict):
+    """How a net is trained so that a disturbance within ``budget_mv`` of every sample does it little harm
+    (:mod:`models.hardened.defence`). ``steps``: of the attack that an adversarial training makes of each batch;
+    ``weight``: of the worst case beside the clean loss."""
+
+    kind: Literal["adversarial", "certified", "gradient", "noise"]
+    budget_mv: float = Field(0.02, gt=0, le=1)
+    steps: int = Field(5, ge=1, le=100)
+    weight: float = Field(1.0, gt=0, le=1)
+
+
 class ModelSpec(Strict):
     """One system. ``system`` names a built-in one; ``factory`` or ``estimator`` (``package.module:name``) a user's own
     torch module or scikit-learn estimator, called with ``options``. With ``trained`` it is what the callable returns,
@@ -75,6 +86,7 @@ class ModelSpec(Strict):
     segments: int = Field(0, ge=0, le=200)
     seed: Seed | None = None
     recipes: tuple[RecipeName, ...] | None = None
+    defence: DefenceSpec | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
@@ -84,6 +96,8 @@ class ModelSpec(Strict):
             raise ValueError("trained = true goes with factory or estimator; a file is trained already")
         if self.weights and not (self.factory and self.trained):
             raise ValueError("weights go with factory and trained = true")
+        if self.defence and (self.trained or self.estimator or self.file):
+            raise ValueError("a defence is a way to train a net: it goes with a system that is one, or with factory")
         return self
 
     @property

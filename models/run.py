@@ -40,6 +40,7 @@ from pulseproof.models.brought.model import ESTIMATOR, KEPT, WEIGHTS, save_weigh
 from pulseproof.models.class_auc import class_aucs, class_warning
 from pulseproof.models.classical import FeatureModel, head_of
 from pulseproof.models.features import Features
+from pulseproof.models.hardened.defence import EPOCHS, SLOWER
 from pulseproof.models.metrics import best_thresholds, paper_row, specificity_thresholds
 from pulseproof.models.modules import build_net
 from pulseproof.models.systems import System, Task, resolve
@@ -145,12 +146,13 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
     spec = study.models[name]
     # What only a brought model has is left out for the others: theirs is the digest that they always had.
     of_brought = set() if spec.brought else {"file", "trained", "weights"}
+    undefended = set() if spec.defence else {"defence"}
     inputs = {
         "version": VERSION,
         "recordings": recordings.fingerprint,
         "leads": recordings.about.leads,
         "window": recordings.window,
-        "model": spec.model_dump(exclude={"recipes", "kind", *of_brought}, mode="json"),
+        "model": spec.model_dump(exclude={"recipes", "kind", *of_brought, *undefended}, mode="json"),
     }
     if spec.brought:
         inputs |= brought.inputs_of(name, spec, system, task_of(recordings))
@@ -236,15 +238,17 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         augment = spec.augment
         if augment.wavelet is None:
             augment = augment.model_copy(update={"wavelet": defaults.wavelet})
+        kind = "" if spec.defence is None else spec.defence.kind
         plan = TrainingPlan(
-            epochs=spec.epochs or defaults.epochs,
+            epochs=spec.epochs or EPOCHS.get(kind, defaults.epochs),
             batch_size=spec.batch_size or defaults.batch_size,
-            learning_rate=spec.learning_rate or defaults.learning_rate,
+            learning_rate=spec.learning_rate or defaults.learning_rate * SLOWER.get(kind, 1.0),
             weight_decay=defaults.weight_decay if spec.weight_decay is None else spec.weight_decay,
             augment=augment,
             epoch_records=spec.epoch_records,
             balanced=spec.balanced,
             seed=seed,
+            defence=spec.defence,
         )
         # The checkpoint's name carries the settings and the code: an unfinished training of others is not gone on with.
         checkpoint = folder / f"unfinished-{digest([step.digest, step.code])[:12]}.safetensors"
@@ -253,6 +257,10 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         save_weights(net, made)
         head["origin"] = "net"
     else:
+        if spec.defence is not None:
+            raise InputError(
+                f"[models.{name}.defence]: {name} is no net", "a defence is a way to train a net: leave it out here"
+            )
         features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
         estimator = fit_estimator(name, system, spec, recordings, features, seed)
         made = folder / ESTIMATOR

@@ -25,21 +25,24 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from pulseproof.core.console import follow
 from pulseproof.core.errors import InputError
 from pulseproof.core.scores import not_finite
-from pulseproof.core.study import AugmentSpec
+from pulseproof.core.study import AugmentSpec, DefenceSpec
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.augment import disturb
+from pulseproof.models.hardened.defence import Hardening, Plain
 from pulseproof.models.nets import Normalise
 from pulseproof.runtime.auc import macro_auc
 from pulseproof.runtime.files import replacing
 
 WARM_UP = 0.15  # share of all steps in which the learning rate rises
+HELD = 0.6  # share of a certified training with the whole learning rate
 NORMALISE_RECORDS = 2000
 VALIDATION_RECORDS = 4000  # more than these are not needed to choose an epoch
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """All that decides how a net is trained. ``epoch_records``: recordings an
+    """All that decides how a net is trained. With a ``defence`` the best epoch is the one that it protects best.
+    ``epoch_records``: recordings an
     epoch (None: all); ``balanced``: draw rare classes more often, see :func:`draw_weights`."""
 
     epochs: int
@@ -50,6 +53,7 @@ class TrainingPlan:
     epoch_records: int | None
     balanced: bool
     seed: int
+    defence: DefenceSpec | None = None
 
 
 def scores_of(
@@ -86,6 +90,8 @@ def train_net(
     optimizer = torch.optim.AdamW(net.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
     state = _Progress.resume(checkpoint, net, optimizer) if checkpoint.exists() else _Progress()
     plan = replace(plan, batch_size=min(plan.batch_size, len(rows)))
+    sample = torch.from_numpy(recordings.signals(rows[:4]))
+    objective = Plain() if plan.defence is None else Hardening(net, plan.defence, what, sample)
     per_epoch = max(1, (plan.epoch_records or len(rows)) // plan.batch_size)
     for epoch in follow(range(state.epoch, plan.epochs), what):
         generator = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
@@ -97,11 +103,11 @@ def train_net(
             chosen = rows[order[step * plan.batch_size : (step + 1) * plan.batch_size]]
             x = disturb(torch.from_numpy(recordings.signals(chosen)), plan.augment, generator)
             y = torch.from_numpy(recordings.labels[chosen]).float()
-            rate = _learning_rate(plan, (epoch * per_epoch + step) / (plan.epochs * per_epoch))
+            done = (epoch * per_epoch + step) / (plan.epochs * per_epoch)
+            rate = _learning_rate(plan, done)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            logits = net(x)
-            loss = binary_cross_entropy_with_logits(logits, y)
+            loss, logits = objective.loss(net, x, y, done, generator)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -112,6 +118,7 @@ def train_net(
         scores, labels = scores_of(net, recordings, validation), recordings.labels[validation]
         if not np.isfinite(scores).all():
             raise _not_finite(what, epoch, "validation", scores, recordings, validation)
+        scores = objective.judged(net, recordings, validation, scores)
         auc = macro_auc(scores, labels)
         known = math.isfinite(auc)
         state.history.append({"epoch": epoch, "loss": total / per_epoch, "validation_auc": auc if known else None})
@@ -146,10 +153,12 @@ def _not_finite(
 
 
 def _learning_rate(plan: TrainingPlan, done: float) -> float:
-    """Linear warm-up, then a cosine down to nothing; ``done`` is the share of all steps taken."""
+    """Linear warm-up, then a cosine down to nothing, which begins later where bounds have to grow first; ``done`` is
+    the share of all steps taken."""
     if done < WARM_UP:
         return plan.learning_rate * (0.05 + 0.95 * done / WARM_UP)
-    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
+    falls = HELD if plan.defence is not None and plan.defence.kind == "certified" else WARM_UP
+    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * max(0.0, done - falls) / (1 - falls)))
 
 
 def draw_weights(labels: NDArray[np.uint8]) -> NDArray[np.float64]:

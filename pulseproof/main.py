@@ -11,6 +11,7 @@ import typer
 
 from pulseproof import reading, running
 from pulseproof.attacks import commands as attacks
+from pulseproof.certify import commands as certify
 from pulseproof.core.console import put, run_app
 from pulseproof.core.errors import InputError
 from pulseproof.core.options import BuildOption
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "attack": attacks.attack,
     "audit": attacks.audit,
     "wfdb": attacks.wfdb,
+    "certify": certify.certify,
     "bundle": running.bundle,
     "bench": running.run,
     "take": running.take,

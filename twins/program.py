@@ -54,7 +54,7 @@ class Twin(nn.Module):
     def forward(self, signals: Tensor) -> Tensor:
         if signals.shape[1:] != self.shape:
             raise ValueError(f"the file takes recordings {self.shape}, not {tuple(signals.shape[1:])}")
-        scores: Tensor = torch.func.vmap(self._one)(signals)
+        scores: Tensor = torch.func.vmap(self.one)(signals)
         return scores
 
     def before_ends(self) -> tuple[Twin, tuple[str, ...]] | None:
@@ -66,7 +66,9 @@ class Twin(nn.Module):
         steps, scores, names = found
         return Twin(steps, self._constants, (self._entry, scores), self.shape, None), names
 
-    def _one(self, signal: Tensor) -> Tensor:
+    def one(self, signal: Tensor) -> Tensor:
+        """Scores (classes,) of one recording (leads, samples) mV; also of its bounds
+        (:mod:`models.hardened.interval`)."""
         values = {name: self.get_buffer(place) for name, place in self._places.items()}
         values[self._entry] = signal.unsqueeze(0)
         for step, over in zip(self._steps, self._over, strict=True):

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 class _Clipped(torch.autograd.Function):
@@ -64,5 +65,28 @@ def rounded(x: Tensor, low: float, high: float, masked: bool = True) -> Tensor:
 
     ``masked``: no gradient where ``x`` lies outside of them.
     """
+    if has_torch_function_unary(x):  # bounds pass through it by a rule of their own (:mod:`models.hardened.interval`)
+        return handle_torch_function(rounded, (x,), x, low, high, masked)
     result: Tensor = (_Clipped if masked else _Unmasked).apply(x, low, high)
     return result
+
+
+def rescaled(x: Tensor, by: Tensor | float, low: float, high: float, masked: bool = True) -> Tensor:
+    """A whole number ``x`` times the factor ``by``, rounded: what an integer kernel does by a factor in fixed point."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(rescaled, (x,), x, by, low, high, masked)
+    return rounded(x * by, low, high, masked)
+
+
+def looked_up(x: Tensor) -> Tensor:
+    """Whole numbers that an integer kernel takes from a table or computes in fixed point: they, or the step beside."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(looked_up, (x,), x)
+    return x
+
+
+def fixed_point(x: Tensor) -> Tensor:
+    """Whole numbers of which an integer kernel has an approximation that is some steps off."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(fixed_point, (x,), x)
+    return x

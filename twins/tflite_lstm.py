@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from pulseproof.twins.rounding import rounded
+from pulseproof.twins.rounding import fixed_point, rounded
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite_node import Operator
 
@@ -80,7 +80,7 @@ def _integer(operator: Operator) -> Run:
         for at in range(x.shape[1]):
             sums = word(gates[:, at] + rounded((h @ recurrent.T) * from_hidden, -(2.0**31), 2.0**31, masked)) / GATE
             i, forget, new, o = sums.chunk(4, dim=-1)
-            entry, kept = word(i.sigmoid() * SHARE), word(forget.sigmoid() * SHARE)
+            entry, kept = fixed_point(word(i.sigmoid() * SHARE)), word(forget.sigmoid() * SHARE)
             fresh = word(new.tanh() * SHARE)
             c = word(word(kept * c / SHARE) + word(entry * fresh / (SHARE * SHARE * of_cell)))
             squashed = word((c * of_cell).tanh() * SHARE)

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from pulseproof.twins.errors import NotCoveredError
-from pulseproof.twins.rounding import rounded
+from pulseproof.twins.rounding import rescaled, rounded
 from pulseproof.twins.tflite_format import TfliteFile
 
 LIMITS = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255), np.dtype(np.int16): (-32768, 32767)}
@@ -109,7 +109,7 @@ class Operator:
         if code == 3:
             high = min(high, round(6 / self.result.one))
         by, masked = factor / self.result.one, self.masked
-        return lambda y: rounded(y * by, low, high, masked)
+        return lambda y: rescaled(y, by, low, high, masked)
 
 
 @dataclass

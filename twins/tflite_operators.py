@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
+from pulseproof.twins.rounding import looked_up
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite_node import Meaning, Operator, to_steps
 
@@ -249,7 +250,7 @@ def _squeezed(operator: Operator, end: Run, beta: float = 1.0) -> Run:
 
     def given(x: Tensor) -> Tensor:
         y = _one_of(end(x * factor))
-        return y if after.scale is None else to_steps(after, masked, y)
+        return y if after.scale is None else looked_up(to_steps(after, masked, y))
 
     if not isinstance(end, End):
         return given

@@ -234,10 +234,11 @@ def answers_of(study: Study | str | os.PathLike[str], *, build: str | os.PathLik
     Raises:
         InputError: when it was not run, or its results are damaged.
     """
+    from pulseproof.face.printed import printed
     from pulseproof.reading import evaluation_of
     from pulseproof.report.answers.questions import answers
 
-    return answers(evaluation_of(_loaded(study), Path(build)))
+    return printed(answers(evaluation_of(_loaded(study), Path(build))))
 
 
 def _loaded(study: Study | str | os.PathLike[str]) -> Study:

@@ -1,0 +1,59 @@
+"""Bounds of a file's scores over every disturbance within a budget, through the file's own graph.
+
+In: a :class:`~twins.program.Twin` and recordings in millivolts. Out: the lowest and highest score that any signal
+within ``budget_mv`` of each sample (L-infinity) can get, for the very file, its int8 roundings included. Recorders
+write whole steps, so what can really be written is a lattice in that ball, and the bounds hold for it all the more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pulseproof.models.hardened.interval import UNIT, Interval, NoBoundsError
+from pulseproof.twins.program import Twin
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """``lower`` and ``upper``: float64 (n, classes), in the unit of the scores as the file gives them. Behind a sigmoid
+    that is sure, scores that differ before it are one: an AUC is proved of what the file gives, ties included."""
+
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+
+def ball(signals: NDArray[np.float32], budget_mv: float) -> tuple[Tensor, Tensor]:
+    """The ends (n, leads, samples), float64 mV, of every signal within ``budget_mv`` of ``signals``, those included
+    that the product of steps and the step's size rounds out of it."""
+    x = torch.from_numpy(np.ascontiguousarray(signals)).double()
+    slack = 4 * UNIT * (x.abs() + budget_mv)
+    return x - budget_mv - slack, x + budget_mv + slack
+
+
+def score_bounds(twin: Twin, signals: NDArray[np.float32], budget_mv: float, batch: int = BATCH) -> Bounds:
+    """Bounds of the scores of ``signals`` (n, leads, samples) mV within ``budget_mv``.
+
+    Raises NoBoundsError, which names the operator or function that has no rule.
+    """
+
+    def one(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        found: Any = twin.one(cast(Tensor, Interval(lower, upper)))
+        if not isinstance(found, Interval):
+            raise NoBoundsError("the scores do not depend on the signal")
+        return found.lower, found.upper
+
+    lows, highs = [], []
+    with torch.no_grad():
+        for first in range(0, len(signals), batch):
+            lower, upper = torch.func.vmap(one)(*ball(signals[first : first + batch], budget_mv))
+            lows.append(lower)
+            highs.append(upper)
+    return Bounds(torch.cat(lows).numpy(), torch.cat(highs).numpy())

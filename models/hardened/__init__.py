@@ -1,0 +1,1 @@
+"""Nets trained against disturbances: their losses, and the bounds that a proof is made of."""

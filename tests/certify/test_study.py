@@ -1,0 +1,67 @@
+"""``pulseproof certify`` over the files of a study: resumable, and no proof where the engine leaves the bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pulseproof.certify import study as certify
+from pulseproof.certify.commands import table
+from pulseproof.certify.file import certified_path, load_certified
+from pulseproof.core.console import Terminal
+from pulseproof.core.errors import InputError
+from pulseproof.export.run import export_study
+from pulseproof.models.run import train_study
+from tests.export.making import small_study
+from tests.models.making import small_recordings
+
+
+@pytest.mark.slow
+def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = small_recordings(tmp_path / "recordings" / "small", 300)
+    models = {
+        "cnn": {"options": {"width": 8}, "epochs": 4, "batch_size": 16},
+        "cnn-hard": {
+            "system": "cnn",
+            "options": {"width": 8},
+            "epochs": 12,
+            "batch_size": 16,
+            "defence": {"kind": "certified", "budget_mv": 0.02},
+        },
+        "random-forest": {"options": {"trees": 3}},
+    }
+    study = small_study(models, recipes=["onnx-fp32", "onnx-int8-static", "onnx-int8-dynamic"])
+    study = study.model_copy(update={"attacks": study.attacks.model_copy(update={"budgets_mv": (0.005, 0.02)})})
+    trained = train_study(study, recordings, tmp_path)
+    manifest = export_study(study, recordings, trained, tmp_path)
+    found = certify.certify_study(study, recordings, manifest, tmp_path)
+    assert load_certified(study, tmp_path) == found
+    proved = {(each.artifact, each.budget_mv): each.auc or 0.0 for each in found.proofs}
+    assert proved["cnn-hard/onnx-fp32", 0.02] > proved["cnn/onnx-fp32", 0.02] + 0.2
+    assert abs(proved["cnn-hard/onnx-int8-static", 0.02] - proved["cnn-hard/onnx-fp32", 0.02]) < 0.05
+    assert all(proved[name, 0.005] >= proved[name, 0.02] for name, _ in proved)
+    reasons = {each.artifact: each.reason for each in found.unproved}
+    assert "is not covered" in reasons["random-forest/onnx-fp32"]
+    assert any(name.endswith("int8-dynamic") for name in reasons)
+    Terminal().print(table(found))
+
+    def never(*args: object) -> None:
+        raise AssertionError("bounded before")
+
+    monkeypatch.setattr(certify, "score_bounds", never)
+    assert certify.certify_study(study, recordings, manifest, tmp_path) == found
+
+    # An engine that is off by more than the file's own arithmetic has no proof.
+    real = certify.score
+    monkeypatch.setattr(certify, "score", lambda *asked: real(*asked) + np.float32(5))
+    lost = certify.certify_study(study, recordings, manifest, tmp_path)
+    assert not lost.proofs and all(
+        "does not hold for this engine" in each.reason
+        for each in lost.unproved
+        if each.artifact.startswith("cnn/onnx-fp32")
+    )
+    certified_path(study, tmp_path).write_text("{")
+    with pytest.raises(InputError, match="proofs"):
+        load_certified(study, tmp_path)
