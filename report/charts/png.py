@@ -50,7 +50,7 @@ def width_of(text: str, size: float = 12, bold: bool = False) -> float:
     """How wide a text of ``size`` px is, in px."""
     font = get_font(findfont(f"{FONT}:bold" if bold else FONT))
     font.set_size(size, 72)
-    font.set_text(text, 0)
+    font.set_text(printable_lines(text), 0)
     return float(font.get_width_height()[0]) / 64
 
 
@@ -119,7 +119,7 @@ def _write(figure: Figure, part: Words, place: Transform) -> None:
         transform=place,
         family=FONT,
         fontsize=_px(drawn["font-size"]) * 72 / DPI,
-        fontweight=int(drawn["font-weight"]),
+        fontweight="bold" if int(drawn["font-weight"]) > 400 else "normal",
         color=drawn.get("color", drawn["fill"]),
         ha={"start": "left", "middle": "center", "end": "right"}[part.anchor],
         va="baseline",
