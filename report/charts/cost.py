@@ -6,7 +6,6 @@ the models where they cover nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -130,7 +129,8 @@ def drawn(picture: CostPicture, width: float, height: float) -> Drawing:
             parts.append(Disc(places[each.artifact], RING, "ring"))
         filling = "hollow" if each.hollow else ""
         parts.append(mark(places[each.artifact], each.artifact.partition("/")[2], each.says, filling))
-    parts += _names(places, width, height - UNDER)
+    ringed = {each.artifact for each in picture.points if each.ringed}
+    parts += _names(places, ringed, width, height - UNDER)
     return Drawing(width, height, tuple(parts), picture.label)
 
 
@@ -164,9 +164,10 @@ def through(point: FrontPoint) -> str:
     return f", {WORDS[point.through]}{own}"
 
 
-def _names(places: dict[str, Point], width: float, bottom: float) -> list[Part]:
+def _names(places: dict[str, Point], ringed: set[str], width: float, bottom: float) -> list[Part]:
     """Each model's name beside its cheapest or dearest point, where it covers no other name and no marker."""
-    taken: list[tuple[float, float, float, float]] = [(x - 6, y - 6, x + 6, y + 6) for x, y in places.values()]
+    reach = {artifact: RING + 0.5 if artifact in ringed else 6.0 for artifact in places}
+    taken = [(x - reach[name], y - reach[name], x + reach[name], y + reach[name]) for name, (x, y) in places.items()]
     models: dict[str, list[Point]] = {}
     for artifact, place in places.items():
         models.setdefault(artifact.partition("/")[0], []).append(place)
@@ -178,15 +179,13 @@ def _names(places: dict[str, Point], width: float, bottom: float) -> list[Part]:
             for dy in (-14, 22, -28, 36, -42, 50, -56, 64)
             for x, y, anchor in ((*max(own), "end"), (*min(own), "start"), (*min(own, key=lambda at: at[1]), "middle"))
         ]
-        best, least = None, math.inf
         for x, y, anchor in candidates:
             left = {"start": x - 4, "middle": x - long / 2, "end": x - long + 4}[anchor]
             left = min(max(left, LEFT + 2), width - 12 - long)
             box = (left, y - 11, left + long, y + 3)
-            covered = sum(not (box[2] < a or c < box[0] or box[3] < b or d < box[1]) for a, b, c, d in taken)
-            if y - 10 > TOP and y < bottom - 3 and covered < least:
-                best, least = (left, y, box), covered
-        if best is not None and least == 0:
-            taken.append(best[2])
-            parts.append(Words(best[:2], model, "name", "start"))
+            free = all(box[2] < a or c < box[0] or box[3] < b or d < box[1] for a, b, c, d in taken)
+            if free and y - 10 > TOP and y < bottom - 3:
+                taken.append(box)
+                parts.append(Words((left, y), model, "name", "start"))
+                break
     return parts
