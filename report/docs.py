@@ -27,9 +27,7 @@ from pulseproof.models.run import load_metrics
 from pulseproof.report.answers.questions import answers
 from pulseproof.report.answers.short import as_short_markdown
 from pulseproof.report.answers.text import as_markdown as answers_markdown
-from pulseproof.report.figures.charts import auc_against_budget
-from pulseproof.report.figures.forest import draw_forest
-from pulseproof.report.figures.heatmap import draw_matrix
+from pulseproof.report.charts.sheets import budget_sheet, forest_sheet, matrix_sheet, write_sheet
 from pulseproof.report.numbers import machines
 from pulseproof.report.numbers.evaluation import Evaluation, evaluate
 from pulseproof.report.numbers.pivot import by_device, fullest_budget
@@ -84,10 +82,10 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     rows = folder / f"{study.name}.csv.gz"
     write_bytes(rows, gzip.compress(as_csv(whole.rows).encode(), mtime=0))  # of equal rows, equal bytes
     for lines in by_device(evaluation).values():
-        auc_against_budget(evaluation, lines, folder / f"{study.name}-auc.png")
-    draw_forest(evaluation, found.comparisons, DEVICE, folder / f"{study.name}-forest.png")
+        write_sheet(budget_sheet(evaluation, lines), folder / f"{study.name}-auc.png")
+    write_sheet(forest_sheet(evaluation, found.comparisons, DEVICE), folder / f"{study.name}-forest.png")
     for each in matrix.matrices(evaluation, budget) if budget is not None else []:
-        draw_matrix(evaluation, each, folder / f"{study.name}-matrix.png")
+        write_sheet(matrix_sheet(evaluation, each), folder / f"{study.name}-matrix.png")
     return [rows, *(folder / name for name in written)]
 
 

@@ -8,9 +8,9 @@ comes a folder:
     class-aucs.csv       the AUC of each class, as `pulseproof table --classes` prints it
     *.png                the pictures by themselves, for a paper or a slide
 
-Each section of the page is a module: ``answered`` ``table`` ``classes`` ``budget_chart`` ``cost_chart`` ``heat``
-``forest`` ``latency`` ``viewer`` ``provenance``; ``markup`` and ``svg`` are what they are written with, ``page`` puts
-them together.
+Each section of the page is a module that says what stands in it, and a template that writes it: ``answered`` ``table``
+``classes`` ``budgets`` ``cost`` ``transfer`` ``differences`` ``latency`` ``recordings`` ``provenance``. ``markup`` is
+what they are made with, ``page`` puts them together; the charts come from :mod:`report.charts`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ from pathlib import Path
 
 from pulseproof.bench.wire.results import read_bundle, read_results
 from pulseproof.report.answers.types import Answers
+from pulseproof.report.charts.pictures import write_pictures
 from pulseproof.report.numbers.class_aucs import as_csv as class_csv
 from pulseproof.report.numbers.class_aucs import class_aucs
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.page.answered import answers_section
-from pulseproof.report.page.charts.budget import auc_against_budget
-from pulseproof.report.page.charts.cost import cost_against_auc
-from pulseproof.report.page.charts.forest import forest_section
-from pulseproof.report.page.charts.heat import heat_section
+from pulseproof.report.page.budgets import budgets_section
 from pulseproof.report.page.classes import classes_section
+from pulseproof.report.page.cost import cost_section
+from pulseproof.report.page.differences import differences_section
 from pulseproof.report.page.latency import latency_section, read_latencies
-from pulseproof.report.page.markup import Section, details, esc
 from pulseproof.report.page.page import page
-from pulseproof.report.page.pictures import write_pictures
 from pulseproof.report.page.provenance import audit_section, machines_section, missing_section, origin_section
 from pulseproof.report.page.recordings import recordings_section
-from pulseproof.report.page.table import results_section, rows_data, weighed
+from pulseproof.report.page.table import results_section, rows_data
+from pulseproof.report.page.transfer import transfer_section
 from pulseproof.report.page.viewer import viewer_data
 from pulseproof.report.tables.remarks import banner
 from pulseproof.report.tables.table import as_csv, as_json
@@ -59,12 +58,10 @@ def write_report(
         answers_section(answers) if answers else None,
         results_section(evaluation),
         classes_section(evaluation),
-        _budgets(evaluation),
-        Section("cost", "What robustness costs", chart)
-        if recommendation and (chart := cost_against_auc(recommendation))
-        else None,
-        heat_section(evaluation),
-        forest_section(answers.comparisons, evaluation.delta) if answers else None,
+        budgets_section(evaluation),
+        cost_section(recommendation) if recommendation else None,
+        transfer_section(evaluation),
+        differences_section(answers.comparisons, evaluation.delta) if answers else None,
         latency_section(timed),
         machines_section(evaluation, home) if home is not None else None,
         recordings_section(viewer) if viewer else None,
@@ -90,16 +87,3 @@ def _subtitle(evaluation: Evaluation) -> str:
     of = f"{evaluation.recordings:,} recordings of {evaluation.patients:,} patients" if evaluation.recordings else ""
     leads = f"{len(task.leads)} lead{'s' * (len(task.leads) != 1)}, {task.fs_hz:g} Hz, {task.samples / task.fs_hz:g} s"
     return "; ".join(part for part in (f"{counts}, {of}".rstrip(", "), leads, devices) if part) + "."
-
-
-def _budgets(evaluation: Evaluation) -> Section | None:
-    """A set of pictures a device; all but the first set folded away: they tell much the same."""
-    body = ""
-    lines = weighed(evaluation)
-    for name, own in lines.items():
-        drawn = auc_against_budget(own)
-        if not drawn or len(lines) == 1:
-            body += drawn
-        else:
-            body += details(f"On {name}", drawn) if body else f"<h3>On {esc(name)}</h3>{drawn}"
-    return Section("budgets", "How the AUC falls with the budget", body) if body else None

@@ -16,25 +16,11 @@ from numpy.typing import NDArray
 from pulseproof.bench.timings import SUSTAINED, Sustained, Window, read_sustained, read_times
 from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.bench.wire.schema import Latency
+from pulseproof.report.charts.drawing import line_key
+from pulseproof.report.charts.latency import FURTHEST, course_picture, latency_axis, latency_picture
 from pulseproof.report.numbers.rows import ENGINE_MARKS
 from pulseproof.report.numbers.texts import milliseconds
-from pulseproof.report.page.charts.svg import (
-    AxisScale,
-    area,
-    legend,
-    legend_line,
-    line,
-    linear_ticks,
-    polyline,
-    rectangle,
-    svg,
-    words,
-)
-from pulseproof.report.page.markup import HtmlCell, Section, breakable, esc, figure, paragraph, table
-
-NEAREST, FURTHEST, BINS = 0.5, 4.0, 70  # of the distribution's axis, in medians
-WIDTH, HEIGHT = 300, 34
-MOST_WINDOWS = 300  # drawn; of more, every second, third, ...
+from pulseproof.report.page.markup import HeadCell, HtmlCell, HtmlTable, Section, artifact_cell, section
 
 
 @dataclass(frozen=True)
@@ -78,39 +64,49 @@ def latency_section(timed: Sequence[Timed]) -> Section | None:
     if not timed:
         return None
     devices = list(dict.fromkeys(each.device for each in timed))
-    body = ""
-    for device in devices:
-        body += _distributions([each for each in timed if each.device == device], device)
-    kept = [each for each in timed if each.sustained is not None and len(each.sustained.windows) > 1]
-    if kept:
-        body += _over_time(kept)
-    else:
-        body += paragraph("Latency over minutes was not measured; pulseproof bench --minutes 10 does.", "dim")
-    return Section("latency", "How steady is the latency", body)
-
-
-def _distributions(timed: Sequence[Timed], device: str) -> str:
-    scale = AxisScale(NEAREST, FURTHEST, 8, WIDTH - 22, log=True)
-    ticks = "".join(words((scale(value), 12), f"{value:g} x", "tick") for value in (0.5, 1, 2, 4))
-    axis = (
-        f'<span class="unseen">picture</span><svg class="chart" viewBox="0 0 {WIDTH} 16" width="{WIDTH}" height="16" '
-        f'aria-hidden="true">{ticks}</svg>'
+    courses = []
+    for each in timed:
+        if each.sustained is not None and len(each.sustained.windows) > 1:
+            name, said = f"{each.artifact} on {each.device}", _course(each.sustained.windows)
+            drawn = course_picture(each.sustained.windows, f"Latency over time, {name}: {said}")
+            courses.append((name, drawn, said))
+    return section(
+        "latency",
+        "How steady is the latency",
+        tables=[_distributions([each for each in timed if each.device == device], device) for device in devices],
+        courses=courses,
+        keys=[line_key("curve", "p50"), line_key("curve dotted", "p90")],
+        unmeasured="Latency over minutes was not measured; pulseproof bench --minutes 10 does.",
     )
+
+
+def _distributions(timed: Sequence[Timed], device: str) -> HtmlTable:
     doubtful = any(each.marks for each in timed)
-    heads = ["artifact", "calls", "p50, ms", "p90", "p99", "p99 / p50", axis, *(["remarks"] if doubtful else [])]
+    picture = HeadCell(drawing=latency_axis())
+    heads: list[str | HeadCell] = [
+        "artifact",
+        "calls",
+        "p50, ms",
+        "p90",
+        "p99",
+        "p99 / p50",
+        picture,
+        *(["remarks"] if doubtful else []),
+    ]
     rows = []
     for each in timed:
         latency = each.latency
+        ratio = f"{latency.p99 / latency.p50:.2f}" if latency.p50 else "-"
         rows.append(
             [
-                HtmlCell(breakable(each.artifact), each.artifact),
+                artifact_cell(each.artifact),
                 HtmlCell(f"{latency.count:,}", latency.count),
                 HtmlCell(milliseconds(latency.p50), latency.p50),
                 HtmlCell(milliseconds(latency.p90), latency.p90),
                 HtmlCell(milliseconds(latency.p99), latency.p99),
-                HtmlCell(f"{latency.p99 / latency.p50:.2f}" if latency.p50 else "-", latency.p99 / (latency.p50 or 1)),
-                HtmlCell(_shape(each, scale)),
-                *([HtmlCell(esc(", ".join(f"{mark}: not to be believed" for mark in each.marks)))] if doubtful else []),
+                HtmlCell(ratio, latency.p99 / (latency.p50 or 1)),
+                HtmlCell(drawing=latency_picture(latency.p50, latency.p99, each.samples_ms)),
+                *([HtmlCell(", ".join(f"{mark}: not to be believed" for mark in each.marks))] if doubtful else []),
             ]
         )
     without = sum(each.samples_ms is None for each in timed)
@@ -122,65 +118,7 @@ def _distributions(timed: Sequence[Timed], device: str) -> str:
     if without:
         which = "any of them" if without == len(timed) else f"{without} of {len(timed)}"
         caption += f" The single calls were not kept of {which}: there a bar reaches from p50 to p99."
-    return table(caption, heads, rows, label=f"Latencies on {device}", classes="sortable")
-
-
-def _shape(timed: Timed, scale: AxisScale) -> str:
-    """The distribution of one artifact, or a bar where its calls were not kept."""
-    median, floor = timed.latency.p50, HEIGHT - 4
-    if not median:
-        return ""
-    high = scale(min(FURTHEST, timed.latency.p99 / median))
-    if timed.samples_ms is None:
-        parts = [rectangle(scale(1), HEIGHT / 2 - 3, high - scale(1), 6, "density")]
-    else:
-        shares = timed.samples_ms / median
-        edges = np.geomspace(NEAREST, FURTHEST, BINS + 1)
-        counts = np.histogram(np.clip(shares, NEAREST, None), edges)[0]
-        tall = max(int(counts.max()), 1)
-        # The square root: a tail of a few calls in a thousand is what a buyer of hardware looks for.
-        heights = np.sqrt(counts / tall) * (HEIGHT - 8)
-        centers = np.sqrt(edges[1:] * edges[:-1])
-        upper = [(scale(float(at)), floor - float(height)) for at, height in zip(centers, heights, strict=True)]
-        parts = [area(upper, [(upper[0][0], floor), (upper[-1][0], floor)], "density")]
-        beyond = int((shares > FURTHEST).sum())
-        if beyond:
-            parts.append(words((WIDTH - 2, HEIGHT / 2 + 4), f"+{beyond}", "tick", "end"))
-    parts.append(line((scale(1), 2), (scale(1), floor), "zero"))
-    parts.append(line((high, HEIGHT / 2 - 4), (high, floor), "zero"))
-    drawn = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" aria-hidden="true">'
-    return f"{drawn}{''.join(parts)}</svg>"
-
-
-def _over_time(timed: Sequence[Timed]) -> str:
-    panels = []
-    for each in timed:
-        assert each.sustained is not None
-        windows = each.sustained.windows
-        windows = windows[:: -(-len(windows) // MOST_WINDOWS)]
-        across = AxisScale(0, windows[-1].t_s, 44, 340)
-        up = AxisScale(0, 1.1 * max(max(one.p50, one.p90) for one in windows) or 1, 170, 10)
-        parts = []
-        for value in linear_ticks(0, up.high, 4):
-            parts.append(line((44, up(value)), (340, up(value)), "grid"))
-            parts.append(words((38, up(value) + 4), f"{value:g}", "tick", "end"))
-        minutes = windows[-1].t_s > 180
-        for value in linear_ticks(0, across.high / (60 if minutes else 1), 5):
-            parts.append(words((across(value * (60 if minutes else 1)), 186), f"{value:g}", "tick"))
-        parts.append(words((192, 203), "minutes" if minutes else "seconds", "axis-name"))
-        parts.append(polyline([(across(one.t_s), up(one.p90)) for one in windows], "curve dotted"))
-        parts.append(polyline([(across(one.t_s), up(one.p50)) for one in windows], "curve"))
-        said = _course(windows)
-        name = f"{each.artifact} on {each.device}"
-        panels.append(
-            f'<div class="panel"><h4>{esc(name)}</h4>{svg(350, 208, f"Latency over time, {name}: {said}", parts)}'
-            f"<p>{esc(said)}</p></div>"
-        )
-    key = legend([(legend_line("curve"), "p50"), (legend_line("curve dotted"), "p90")])
-    return "<h3>Over minutes</h3>" + figure(
-        f'{key}<div class="panels">{"".join(panels)}</div>',
-        "Latency (ms) of the inferences of each second, back to back.",
-    )
+    return HtmlTable(caption, heads, rows, f"Latencies on {device}", "sortable")
 
 
 def _course(windows: Sequence[Window]) -> str:

@@ -1,17 +1,23 @@
-"""The pieces that every section of the page is made of, as HTML text.
+"""What every section of the page is made of: its pieces as data, and the templates that write them.
 
-In come texts and numbers, many of them a stranger's; out comes HTML in which they are text and nothing else: all that
-is not written in this package goes through :func:`esc`, all data for the page's script through :func:`data_block`.
+In come texts, numbers and drawings, many of them a stranger's; out comes HTML in which they are text and nothing else.
+HTML is written in ``templates/`` alone, by Jinja2 with autoescape: what a template is given becomes text, without
+control, format and bidirectional characters, unless another template of this package wrote it. Data for the page's
+script goes through :func:`data_block`.
 """
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pulseproof.report.charts.drawing import Drawing, Path
 from pulseproof.runtime.words import printable, printable_lines
 
 
@@ -21,101 +27,105 @@ class Section:
 
     anchor: str
     title: str
-    body: str
+    body: Markup
 
 
 @dataclass(frozen=True)
 class HtmlCell:
-    """One cell of a table: its HTML, what it is sorted by (None: by its text, empty: last), and its classes."""
+    """One cell of a table. ``value``: what it is sorted by (None: by its text, empty: last); ``small``: lines below
+    its text; ``tag``: a word in a frame beside it; ``hint``: what is shown where the pointer rests; ``unseen``: what is
+    read aloud too. An artifact's name may be broken after its model, and nowhere else; of a verdict ``value`` is its
+    class."""
 
-    body: str
+    text: str = ""
     value: float | str | None = None
     classes: str = ""
+    kind: Literal["text", "artifact", "verdict", "code", "dim"] = "text"
+    small: tuple[str, ...] = ()
+    tag: str = ""
+    hint: str = ""
+    star: bool = False
+    unseen: str = ""
+    drawing: Drawing | None = None
 
 
-def esc(value: object) -> str:
-    """``value`` as text of HTML, inside attributes too, without control, format and bidirectional characters."""
-    return html.escape(printable_lines(str(value)))
+@dataclass(frozen=True)
+class HeadCell:
+    """The head of a column. ``budget``: that of the column, by which the script hides it; ``tall``: written upwards."""
+
+    text: str = ""
+    small: tuple[str, ...] = ()
+    budget: str = ""
+    tall: bool = False
+    drawing: Drawing | None = None
 
 
-def breakable(name: str) -> str:
-    """The name of an artifact, which may be broken after its model and nowhere else."""
-    model, slash, recipe = name.partition("/")
-    return f'<span class="part">{esc(model + slash)}</span><wbr><span class="part">{esc(recipe)}</span>'
+@dataclass(frozen=True)
+class HtmlTable:
+    """A table in a region called ``label`` that scrolls sideways. The first cell of a row is its header; the first
+    ``left`` columns stand left, the others, which are numbers, right. ``data``: the data attributes of each row."""
+
+    caption: str
+    heads: Sequence[str | HeadCell]
+    rows: Sequence[Sequence[HtmlCell]]
+    label: str
+    classes: str = ""
+    data: Sequence[Mapping[str, str]] = ()
+    left: int = 1
+
+    @property
+    def columns(self) -> list[HeadCell]:
+        """The heads, each as a cell."""
+        return [HeadCell(each) if isinstance(each, str) else each for each in self.heads]
 
 
-def paragraph(text: str, classes: str = "") -> str:
-    """A paragraph of plain ``text``."""
-    return f"<p{_class(classes)}>{esc(text)}</p>" if text else ""
+def artifact_cell(name: str, tag: str = "") -> HtmlCell:
+    """The name of a file, by which its row is sorted."""
+    return HtmlCell(name, name, kind="artifact", tag=tag)
 
 
-def bullets(texts: Iterable[str], classes: str = "") -> str:
-    """A list of plain texts; nothing for none."""
-    items = "".join(f"<li>{esc(text)}</li>" for text in texts)
-    return f"<ul{_class(classes)}>{items}</ul>" if items else ""
+def text_cell(text: str) -> HtmlCell:
+    """A text that is sorted by itself."""
+    return HtmlCell(text, text)
 
 
-def scrolling(label: str, body: str) -> str:
-    """``body`` in a region of its own that scrolls sideways, by keyboard too; the page itself never does."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{esc(label)}">{body}</div>'
+def render(template: str, /, **values: Any) -> Markup:
+    """The HTML of a template of this package, which alone may hold HTML."""
+    return Markup(_environment().get_template(template).render(**values))
 
 
-def table(
-    caption: str,
-    heads: Sequence[str],
-    rows: Iterable[Sequence[HtmlCell]],
-    *,
-    label: str,
-    classes: str = "",
-    attributes: Sequence[str] = (),
-    left: int = 1,
-) -> str:
-    """A table in a scrolling region called ``label``. ``heads`` and cells are HTML, ``caption`` is text. The first cell
-    of a row is its header; the first ``left`` columns stand left, the others, which are numbers, right. ``attributes``
-    are those of each row."""
-    top = "".join(
-        f'<th scope="col"{_class("left" if at < left else "")}>{head or _NO_HEAD}</th>' for at, head in enumerate(heads)
-    )
-    body = []
-    for at, row in enumerate(rows):
-        given = f" {attributes[at]}" if attributes else ""
-        cells = "".join(_cell(cell, head=column == 0, left=column < left) for column, cell in enumerate(row))
-        body.append(f"<tr{given}>{cells}</tr>")
-    return scrolling(
-        label,
-        f"<table{_class(classes)}><caption>{esc(caption)}</caption>\n<thead><tr>{top}</tr></thead>\n<tbody>\n"
-        + "\n".join(body)
-        + "\n</tbody></table>",
-    )
+def section(anchor: str, title: str, /, template: str = "", **values: Any) -> Section:
+    """The section that ``templates/<template>.html`` writes, the one called as its anchor unless another is named."""
+    return Section(anchor, title, render(f"{template or anchor}.html", **values))
 
 
-_NO_HEAD = '<span class="unseen">nothing</span>'  # a header cell without a text has no name for a screen reader
-
-
-def figure(body: str, caption: str, classes: str = "") -> str:
-    """A figure with its caption, which is text."""
-    return f"<figure{_class(classes)}>{body}<figcaption>{esc(caption)}</figcaption></figure>\n"
-
-
-def details(summary: str, body: str) -> str:
-    """What is folded away until it is asked for."""
-    return f"<details><summary>{esc(summary)}</summary>{body}</details>\n"
-
-
-def data_block(anchor: str, value: Any) -> str:
+def data_block(anchor: str, value: Any) -> Markup:
     """Data for the page's script: JSON that cannot end its element, whatever texts are in it."""
     text = printable(json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")))
     for sign, written in (("<", "\\u003c"), (">", "\\u003e")):
         text = text.replace(sign, written)
-    return f'<script type="application/json" id="{esc(anchor)}">{text}</script>\n'
+    return render("data.html", anchor=anchor, data=Markup(text))
 
 
-def _cell(cell: HtmlCell, *, head: bool, left: bool) -> str:
-    value = "" if cell.value is None else f' data-value="{esc(cell.value)}"'
-    kind = ("th", ' scope="row"') if head else ("td", "")
-    classes = " ".join(part for part in ("left" if left else "", cell.classes) if part)
-    return f"<{kind[0]}{kind[1]}{_class(classes)}{value}>{cell.body}</{kind[0]}>"
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pulseproof.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalized,
+    )
+    environment.filters |= {"px": lambda value: f"{value:.1f}", "g": lambda value: f"{value:g}", "path": _path}
+    return environment
 
 
-def _class(classes: str) -> str:
-    return f' class="{classes}"' if classes else ""
+def _finalized(value: Any) -> Any:
+    return value if isinstance(value, Markup) else printable_lines(str(value))
+
+
+def _path(part: Path) -> str:
+    """The ``d`` of an SVG path."""
+    points = "L".join(f"{x:.1f},{y:.1f}" for x, y in part.points)
+    return f"M{points}{'Z' if part.closed else ''}"

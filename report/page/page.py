@@ -9,10 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 
-from pulseproof.report.page.markup import Section, esc, paragraph
+from markupsafe import Markup
 
+from pulseproof.report.page.markup import Section, render
+
+STYLES = (("pulseproof.report.charts", "charts.css"), ("pulseproof.report.page", "style.css"))
 SCRIPTS = ("tables.js", "viewer.js")
 # The site's own mark, an ECG in a square, so that a browser does not ask for one.
 ICON = (
@@ -21,58 +25,37 @@ ICON = (
 )
 
 
+@dataclass(frozen=True)
+class InlineFile:
+    """A style or a script of this package inside the page: its text, and its name in the page's policy."""
+
+    text: Markup
+    source: Markup
+
+
 def page(
-    title: str, note: str, loud: bool, subtitle: str, sections: Sequence[Section], data: Sequence[str] = ()
+    title: str, note: str, loud: bool, subtitle: str, sections: Sequence[Section], data: Sequence[Markup] = ()
 ) -> str:
     """The whole file. ``note`` stands above everything (``loud`` for synthetic recordings); ``data`` are the blocks of
     :func:`report.page.markup.data_block`."""
-    style = _packaged("style.css")
-    scripts = [_packaged(name) for name in SCRIPTS]
-    allowed = " ".join(_hash(script) for script in scripts)
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {allowed}"
-    policy += "; base-uri 'none'; form-action 'none'"
-    contents = "".join(f'<li><a href="#{each.anchor}">{esc(each.title)}</a></li>' for each in sections)
-    body = "\n".join(
-        f'<section id="{each.anchor}" aria-labelledby="{each.anchor}-title">\n'
-        f'<h2 id="{each.anchor}-title">{esc(each.title)}</h2>\n{each.body}\n</section>'
-        for each in sections
+    return render(
+        "page.html",
+        title=title,
+        note=note,
+        loud=loud,
+        subtitle=subtitle,
+        sections=sections,
+        data=data,
+        icon=Markup(ICON),
+        style=_inline("".join(_packaged(*each) for each in STYLES)),
+        scripts=[_inline(_packaged("pulseproof.report.page", name)) for name in SCRIPTS],
     )
-    banner = f'<p class="note{" loud" if loud else ""}" role="note">{esc(note)}</p>' if note else ""
-    return f"""<!DOCTYPE html>
-<html lang="en" class="no-script">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Pulseproof: {esc(title)}</title>
-<link rel="icon" href="{ICON}">
-<style>{style}</style>
-</head>
-<body>
-<a class="skip" href="#main">Skip to the content</a>
-<header>
-<p class="brand">Pulseproof report</p>
-<h1>{esc(title)}</h1>
-{banner}
-{paragraph(subtitle, "dim")}
-</header>
-<div class="columns">
-<nav aria-label="Contents"><ol>{contents}</ol></nav>
-<main id="main" tabindex="-1">
-{body}
-</main>
-</div>
-<footer><p>Made by Pulseproof from result files alone. This page needs no network.</p></footer>
-{"".join(data)}{"".join(f"<script>{script}</script>" for script in scripts)}
-</body>
-</html>
-"""
 
 
-def _packaged(name: str) -> str:
-    return files("pulseproof.report.page").joinpath(name).read_text(encoding="utf-8")
+def _packaged(package: str, name: str) -> str:
+    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def _inline(text: str) -> InlineFile:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return InlineFile(Markup(text), Markup(f"'sha256-{digest}'"))

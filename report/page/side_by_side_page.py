@@ -18,8 +18,8 @@ from pulseproof.bench.wire.schema import plain
 from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
 from pulseproof.report.numbers.texts import auc_text, csv_text, milliseconds
-from pulseproof.report.page.charts.forest import ForestLine, forest_table
-from pulseproof.report.page.markup import HtmlCell, Section, breakable, bullets, esc, paragraph, table
+from pulseproof.report.page.differences import ForestLine, ForestTable, forest_table
+from pulseproof.report.page.markup import HtmlCell, HtmlTable, Section, artifact_cell, section, text_cell
 from pulseproof.report.page.page import page
 from pulseproof.report.page.provenance import SHOWN
 from pulseproof.report.page.side_by_side import Both, compared, read_runs
@@ -101,7 +101,7 @@ def _summary(both: Sequence[Both], names: tuple[str, str]) -> Section:
             f"Median latency on {names[1]} is {min(ratios):.2f} to {max(ratios):.2f} times that on {names[0]}, "
             f"{float(np.median(ratios)):.2f} times in the middle of {len(ratios)} artifacts."
         )
-    return Section("summary", "What differs", bullets(said, "measure"))
+    return section("summary", "What differs", template="said", said=said)
 
 
 def _latencies(both: Sequence[Both], names: tuple[str, str]) -> Section | None:
@@ -110,7 +110,7 @@ def _latencies(both: Sequence[Both], names: tuple[str, str]) -> Section | None:
         return None
     rows = [
         [
-            HtmlCell(breakable(each.artifact), each.artifact),
+            artifact_cell(each.artifact),
             HtmlCell(milliseconds(each.latency_first_ms), each.latency_first_ms),
             HtmlCell(milliseconds(each.latency_second_ms), each.latency_second_ms),
             HtmlCell(f"{each.latency_ratio:.2f}", each.latency_ratio),
@@ -118,20 +118,22 @@ def _latencies(both: Sequence[Both], names: tuple[str, str]) -> Section | None:
         for each in timed
     ]
     caption = f"Median latency of one inference, ms, and {names[1]} over {names[0]}: above 1 is slower."
-    heads = ["artifact", esc(names[0]), esc(names[1]), "ratio"]
-    return Section("latency", "Latency", table(caption, heads, rows, label="Latencies", classes="sortable"))
+    heads = ["artifact", *names, "ratio"]
+    table = HtmlTable(caption, heads, rows, "Latencies", "sortable")
+    return section("latency", "Latency", template="table", table=table)
 
 
 def _differences(both: Sequence[Both], names: tuple[str, str], delta: float) -> Section:
     apart = [each for each in both if not each.same_scores and each.verdict is not None]
     apart.sort(key=lambda each: -abs(each.difference or 0))
     if not apart:
-        return Section("differences", "Differences of AUC", paragraph("There is none: all scores are the same."))
+        none = ["There is none: all scores are the same."]
+        return section("differences", "Differences of AUC", template="said", said=none)
     lines = [
         ForestLine(
             (
-                HtmlCell(breakable(each.artifact), each.artifact),
-                HtmlCell(esc(each.signals), each.signals),
+                artifact_cell(each.artifact),
+                text_cell(each.signals),
                 HtmlCell(f"{each.n:,}", each.n),
                 HtmlCell(auc_text(each.auc_first), each.auc_first),
                 HtmlCell(auc_text(each.auc_second), each.auc_second),
@@ -150,9 +152,10 @@ def _differences(both: Sequence[Both], names: tuple[str, str], delta: float) -> 
     )
     if len(apart) > len(lines):
         said += f" The {len(lines)} largest of {len(apart):,}; comparison.csv holds all."
-    heads = ["artifact", "signal set", "n", f"AUC {esc(names[0])}", f"AUC {esc(names[1])}"]
-    drawn = forest_table(lines, heads, delta, "Differences of AUC", f"{names[1]} minus {names[0]}", 2)
-    return Section("differences", "Differences of AUC", paragraph(said, "dim measure") + drawn)
+    heads = ["artifact", "signal set", "n", f"AUC {names[0]}", f"AUC {names[1]}"]
+    title = "Differences of AUC"
+    table = forest_table(lines, heads, delta, title, f"{names[1]} minus {names[0]}", 2)
+    return section("differences", title, said=said, tables=[ForestTable(title, "plain", table)])
 
 
 def _origin(runs: tuple[DeviceResults, DeviceResults], names: tuple[str, str], bundle: HostBundle) -> Section:
@@ -165,9 +168,9 @@ def _origin(runs: tuple[DeviceResults, DeviceResults], names: tuple[str, str], b
         print_ = run.device.fingerprint if run.device else {}
         told = [plain(str(print_.get(key, "-"))) for key in ("machine", "cpu", "system", "python", "numpy")]
         evidence = run.device.evidence if run.device else "-"
-        rows.append([HtmlCell(esc(text), text) for text in (name, evidence, *told, ", ".join(engines))])
+        rows.append([text_cell(text) for text in (name, evidence, *told, ", ".join(engines))])
     heads = ["run", "evidence", "machine", "processor", "system", "Python", "numpy", "engines"]
-    drawn = table("What each run says of itself.", heads, rows, label="Both runs", left=len(heads))
+    table = HtmlTable("What each run says of itself.", heads, rows, "Both runs", left=len(heads))
     digest = sha256_file(bundle.folder / "bundle.json")
     said = f"Every result of both is of the bytes that one bundle lists (SHA-256 of its bundle.json: {digest[:SHOWN]})."
-    return Section("origin", "Where the numbers come from", drawn + paragraph(said))
+    return section("origin", "Where the numbers come from", template="runs", table=table, said=said)

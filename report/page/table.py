@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.compare import devices_by_weight
 from pulseproof.report.numbers.evaluation import Evaluation
@@ -17,17 +19,7 @@ from pulseproof.report.numbers.loss_budgets import ABOVE, Crossing
 from pulseproof.report.numbers.pivot import BudgetCell, DeviceLine, by_device
 from pulseproof.report.numbers.rows import Row, latency_marks
 from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, signed, size_text, span
-from pulseproof.report.page.markup import (
-    HtmlCell,
-    Section,
-    breakable,
-    bullets,
-    data_block,
-    esc,
-    paragraph,
-    scrolling,
-    table,
-)
+from pulseproof.report.page.markup import HeadCell, HtmlCell, HtmlTable, Section, artifact_cell, data_block, section
 from pulseproof.report.tables.remarks import attacked_text, legend, loss_text, noise_text, remarks
 from pulseproof.report.tables.table import NOTHING, describe_device
 
@@ -66,17 +58,25 @@ FILTERS = (
     ("model", "model"),
     ("recipe", "recipe"),
     ("method", "method"),
-    ("budget_mv", "budget"),
+    ("budget_mv", "budget, mV"),
 )
 
 
 def results_section(evaluation: Evaluation) -> Section:
     """The filters, a table a device with its remarks, and the place of all rows."""
-    tables = "".join(_device(evaluation, name, lines) for name, lines in weighed(evaluation).items())
-    if not tables:
-        return Section("results", "Results", paragraph(NOTHING))
-    body = _filters(evaluation.rows) + paragraph(legend(evaluation), "dim measure") + tables + _every(evaluation)
-    return Section("results", "Results", body)
+    devices = [
+        (name, _device(evaluation, name, lines), remarks(evaluation, name))
+        for name, lines in weighed(evaluation).items()
+    ]
+    return section(
+        "results",
+        "Results",
+        devices=devices,
+        nothing=NOTHING,
+        filters=_filters(evaluation.rows),
+        legend=legend(evaluation),
+        count=f"{sum(row.device is not None for row in evaluation.rows):,}",
+    )
 
 
 def weighed(evaluation: Evaluation) -> dict[str, list[DeviceLine]]:
@@ -86,7 +86,7 @@ def weighed(evaluation: Evaluation) -> dict[str, list[DeviceLine]]:
     return {name: [line for line in lines[name] if _ran(line)] or lines[name] for name in dict.fromkeys(order)}
 
 
-def rows_data(evaluation: Evaluation) -> str:
+def rows_data(evaluation: Evaluation) -> Markup:
     """Every row as a block of data, the weightiest device first: a list a column, where each text stands once and the
     rows hold its number."""
     order = {name: at for at, name in enumerate(weighed(evaluation))}
@@ -106,27 +106,21 @@ def rows_data(evaluation: Evaluation) -> str:
     return data_block("rows-data", {"count": len(rows), "show": used, "columns": columns, "failed": failed})
 
 
-def _device(evaluation: Evaluation, name: str, lines: Sequence[DeviceLine]) -> str:
+def _device(evaluation: Evaluation, name: str, lines: Sequence[DeviceLine]) -> HtmlTable:
     budgets = sorted({budget for line in lines for budget in line.cells})
     counted = any(row.instructions is not None for row in (line.clean for line in lines))
     cost = "M instructions" if counted else "p50, ms"
-    heads = ["artifact", "size", cost, "p99, ms", "clean AUC", "int - float"]
-    heads = [head for head in heads if not (counted and head == "p99, ms")]
-    heads += ["-.05 at, mV", ".5 at, mV"] if budgets else []
-    heads += [f'<span data-budget="{budget:g}">{esc(budget_text(budget))}</span>' for budget in budgets]
+    heads: list[str | HeadCell] = ["artifact", "size", cost, *([] if counted else ["p99, ms"])]
+    heads += ["clean AUC", "int - float", *(["-.05 at, mV", ".5 at, mV"] if budgets else [])]
+    heads += [HeadCell(budget_text(budget), budget=f"{budget:g}") for budget in budgets]
     rows = [_line(line, budgets, counted) for line in lines]
-    attributes = [
-        f'data-device="{esc(name)}" data-model="{esc(line.clean.model)}" data-recipe="{esc(line.clean.recipe)}"'
-        for line in lines
-    ]
+    data = [{"device": name, "model": line.clean.model, "recipe": line.clean.recipe} for line in lines]
     caption = (
         f"{describe_device(evaluation, name)}. Clean AUC with its 95 % interval; a column a budget: AUC under the "
         "lowest attack with the letter of where it was made; below it the worst case of each recording and the most "
         "harmful noise."
     )
-    said = bullets(remarks(evaluation, name), "dim measure")
-    drawn = table(caption, heads, rows, label=f"Artifacts on {name}", classes="sortable results", attributes=attributes)
-    return f"<h3>On {esc(name)}</h3>{drawn}{said}"
+    return HtmlTable(caption, heads, rows, f"Artifacts on {name}", "sortable results", data)
 
 
 def _ran(line: DeviceLine) -> bool:
@@ -139,18 +133,18 @@ def _line(line: DeviceLine, budgets: Sequence[float], counted: bool) -> list[Htm
     clean = "failed" if row.failed else auc_text(row.auc)
     part = over(row.classes, len(row.class_aucs or {})) if row.auc is not None else ""
     cost = row.instructions if counted else row.latency_p50_ms
-    told = milliseconds(cost / 1e6 if counted and cost else cost) + ("?" if latency_marks(row) else "")
+    priced = milliseconds(cost / 1e6 if counted and cost else cost) + ("?" if latency_marks(row) else "")
+    interval = " ".join(filter(None, (span(row.auc_low, row.auc_high), part)))
     delta = HtmlCell("")
     if difference is not None:
-        mark = " *" if line.marked else ""
-        interval = span(difference.low, difference.high, sign=True)
-        delta = HtmlCell(f"{signed(difference.estimate)}{mark}<small>{interval}</small>", difference.estimate)
+        told = f"{signed(difference.estimate)}{' *' if line.marked else ''}"
+        delta = HtmlCell(told, difference.estimate, small=(span(difference.low, difference.high, sign=True),))
     found = [
-        HtmlCell(breakable(row.artifact), row.artifact),
-        HtmlCell(esc(size_text(row.size_bytes)), row.size_bytes),
-        HtmlCell(esc(told), cost),
+        artifact_cell(row.artifact),
+        HtmlCell(size_text(row.size_bytes), row.size_bytes),
+        HtmlCell(priced, cost),
         *([] if counted else [HtmlCell(milliseconds(row.latency_p99_ms), row.latency_p99_ms)]),
-        HtmlCell(f"{clean}<small>{' '.join(filter(None, (span(row.auc_low, row.auc_high), part)))}</small>", row.auc),
+        HtmlCell(clean, row.auc, small=(interval,)),
         delta,
     ]
     found += _losses(line) if budgets else []
@@ -165,9 +159,8 @@ def _losses(line: DeviceLine) -> list[HtmlCell]:
     for number in (line.losses.lost, line.losses.chance):
         whole, _, interval = loss_text(line, number).partition(" [")
         held = whole if not interval or not interval.endswith("^") else f"{whole}^"
-        title = f' title="{esc(number.reason)}"' if number.reason else ""
-        shown = f"<small>[{esc(interval.rstrip('^'))}</small>" if interval else ""
-        found.append(HtmlCell(f"<span{title}>{esc(held)}</span>{shown}", _sortable(number)))
+        shown = f"[{interval.rstrip('^')}" if interval else ""
+        found.append(HtmlCell(held, _sortable(number), small=(shown,), hint=number.reason or ""))
     return found
 
 
@@ -180,47 +173,21 @@ def _budget(cell: BudgetCell | None) -> HtmlCell:
     if cell is None:
         return HtmlCell("-")
     made = " ".join(part for part in (cell.method, "from" if cell.source else "", cell.source) if part)
-    title = f' title="{esc(made)}"' if made else ""
-    return HtmlCell(
-        f"<span{title}>{esc(attacked_text(cell))}</span>"
-        f"<small>{auc_text(cell.worst)} · {esc(noise_text(cell))}</small>",
-        cell.attacked,
-    )
+    below = f"{auc_text(cell.worst)} · {noise_text(cell)}"
+    return HtmlCell(attacked_text(cell), cell.attacked, small=(below,), hint=made)
 
 
-def _filters(rows: Sequence[Row]) -> str:
-    """Selects with what there is, and a field for text; the script shows them, since without it they do nothing."""
+def _filters(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+    """Of each select its key, its name, and what there is to choose from."""
     fields = []
     for key, name in FILTERS:
         values = sorted({value for row in rows if row.device and (value := getattr(row, key)) is not None})
-        options = "".join(f'<option value="{esc(_value(value))}">{esc(_value(value))}</option>' for value in values)
-        unit = ", mV" if key == "budget_mv" else ""
-        fields.append(
-            f'<label>{name}{unit} <select name="{key}"><option value="">all</option>{options}</select></label>'
-        )
-    return (
-        '<form class="filters needs-script" id="filters" role="search" aria-label="Filter the results">'
-        '<label>text <input type="search" name="text" placeholder="cnn int8" autocomplete="off"></label>'
-        f'{"".join(fields)}<button type="reset">show all</button></form>'
-    )
+        fields.append((key, name, [_value(value) for value in values]))
+    return fields
 
 
 def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _every(evaluation: Evaluation) -> str:
-    count = sum(row.device is not None for row in evaluation.rows)
-    place = scrolling(
-        "All rows",
-        '<table class="rows" id="rows"><caption>Every row, one an artifact and signal set.</caption></table>',
-    )
-    return (
-        '<div class="every"><h3>All rows</h3>'
-        '<p class="without-script">Without a script: all rows are in results.csv beside this page.</p>'
-        f'<div class="needs-script"><p id="rows-count" role="status">{count:,} rows</p>{place}'
-        '<p><button type="button" id="rows-more">Show 100 more</button></p></div></div>'
-    )
 
 
 def _short(value: Any) -> Any:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pulseproof.bench.wire.results import REMAKE, DeviceResults, HostBundle
@@ -45,7 +46,7 @@ class ChosenRecordings:
 class Viewer:
     """The data block, and what the page says: which recordings, and how many signal sets had no room."""
 
-    data: str
+    data: Markup
     rule: str
     left_out: int
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np, onnx
 from pulseproof.report.answers.questions import answers
 from pulseproof.report.numbers.evaluation import evaluate
-from pulseproof.report.figures.charts import _style
+from pulseproof.report.charts.drawing import SHAPES, mark
 from pulseproof.report.numbers.pivot import lines_of, made_of
 from pulseproof.core.study import Study
 from pulseproof.export.run import export_study
@@ -51,7 +51,7 @@ print(json.dumps({
         for each in found.comparisons if each.kind == "quantized-minus-float"
     ],
     "made": sorted({made_of(row) for row in evaluation.rows if row.recipe == "onnx-bf16" and row.source == "cnn"}),
-    "style": _style("onnx-bf16"),
+    "marked": [mark((0, 0), "onnx-bf16").radius == SHAPES["."], mark((0, 0), "onnx-bf16").classes],
     "int - float": [str(line.difference) for line in lines_of(evaluation) if line.clean.recipe == "onnx-bf16"],
 }))
 """
@@ -68,7 +68,7 @@ def test_a_new_recipe_is_compared_with_its_float_file(tmp_path: Path) -> None:
         assert (a, b, has_p) == ("cnn/onnx-bf16", "cnn/onnx-fp32", True)
         assert verdict in ("better", "worse", "no-difference", "undecided")
     assert found["made"] == ["from its float parent"]
-    assert found["style"]["marker"] == "."
+    assert found["marked"] == [True, "mark onnx"]
     assert found["int - float"] != ["None"]
 
 

@@ -11,7 +11,8 @@ import pytest
 HOME = Path(__file__).parents[2]
 MOST = 20  # Python files in a folder
 # Each room may import from those before it. The face and the commands stand above all of them.
-ROOMS = ("runtime", "core", "ecg", "models", "twins", "export", "certify", "attacks", "bench", "report", "face")
+ROOMS = ("runtime", "core", "ecg", "models", "twins", "export", "certify", "attacks", "bench", "report")
+FRONT = "face"  # the front of the package itself, beside its commands: above all rooms
 PACKAGE = "pulseproof"
 
 
@@ -116,7 +117,7 @@ def test_no_circle_between_modules() -> None:
 def test_every_room_imports_from_those_below_alone() -> None:
     files = modules(HOME)
     rooms = {name.split(".")[1] for name, path in files.items() if name.count(".") >= 1 and path.parent.name != PACKAGE}
-    assert rooms == set(ROOMS)
+    assert rooms == {*ROOMS, FRONT}
     assert against(graph(files), ROOMS) == []
 
 

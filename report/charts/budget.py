@@ -1,32 +1,33 @@
 """AUC against the budget of the attack: one small picture a model, on a log axis of millivolts.
 
-In come the lines of one device (:mod:`report.numbers.pivot`); out comes the HTML of the pictures, their legend and
-their gist in words. What the lines mean is the same as in the PNG file
-(:func:`report.figures.charts.auc_against_budget`).
+In come the lines of one device (:mod:`report.numbers.pivot`); out come the pictures, their gist in words, and the keys
+of their legend.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pulseproof.report.numbers.pivot import BudgetCell, DeviceLine
-from pulseproof.report.numbers.texts import auc_text, budget_text
-from pulseproof.report.page.charts.svg import (
+from pulseproof.report.charts.drawing import (
     AxisScale,
+    Drawing,
+    Key,
+    Part,
     Point,
+    Words,
     area,
+    area_key,
     color_class,
-    legend,
-    legend_line,
-    legend_mark,
     line,
+    line_key,
     linear_ticks,
     mark,
+    mark_key,
     polyline,
-    svg,
-    words,
 )
-from pulseproof.report.page.markup import esc, figure
+from pulseproof.report.numbers.pivot import BudgetCell, DeviceLine
+from pulseproof.report.numbers.texts import auc_text, budget_text
 
 WIDTH, HEIGHT = 350, 250
 LEFT, RIGHT, TOP, BOTTOM = 34, 340, 10, 214
@@ -36,65 +37,86 @@ CAPTION = (
     "Macro AUC against the budget (largest change of any sample, mV, log axis), one picture a model; clean at the "
     "left, with its 95 % interval. Solid line: the lowest attack, its marker filled where it was made on the model or "
     "its file, hollow where it came from elsewhere. Dotted line: each recording as the attack that hurts most. Gray: "
-    "all controls of the same budget. The numbers stand in the table above."
+    "all controls of the same budget."
 )
 
 
-def auc_against_budget(lines: Sequence[DeviceLine]) -> str:
-    """The figure of one device; empty when no budget or no AUC was measured."""
+@dataclass(frozen=True)
+class ModelPanel:
+    """The picture of one model, what it shows in a sentence, and whether every attack came from other models."""
+
+    model: str
+    drawing: Drawing
+    gist: str
+    transfer_only: bool
+
+
+@dataclass(frozen=True)
+class BudgetCurves:
+    """The pictures of one device and their legend."""
+
+    panels: tuple[ModelPanel, ...]
+    keys: tuple[Key, ...]
+
+
+def budget_curves(lines: Sequence[DeviceLine]) -> BudgetCurves | None:
+    """A picture a model; None when no budget or no AUC was measured."""
     budgets = sorted({budget for each in lines for budget in each.cells})
     if not budgets or all(each.clean.auc is None for each in lines):
-        return ""
+        return None
     models = list(dict.fromkeys(each.clean.model for each in lines))
-    panels = "".join(_panel(model, [each for each in lines if each.clean.model == model], budgets) for model in models)
+    panels = [_panel(model, [each for each in lines if each.clean.model == model], budgets) for model in models]
     recipes = list(dict.fromkeys(each.clean.recipe for each in lines))
-    key = legend(
-        [
-            *((legend_mark(recipe), recipe) for recipe in recipes),
-            (legend_line("curve"), "lowest attack"),
-            (legend_line("curve dotted"), "worst case of each recording"),
-            (legend_line("band", filled=True), "controls"),
-        ]
-    )
-    return figure(f'{key}<div class="panels">{panels}</div>', CAPTION)
+    keys = [
+        *map(mark_key, recipes),
+        line_key("curve", "lowest attack"),
+        line_key("curve dotted", "worst case of each recording"),
+        area_key("band", "controls"),
+        line_key("chance", "chance"),
+    ]
+    return BudgetCurves(tuple(panels), tuple(keys))
 
 
-def _panel(model: str, lines: Sequence[DeviceLine], budgets: Sequence[float]) -> str:
+def scales(budgets: Sequence[float]) -> tuple[AxisScale, AxisScale, float]:
+    """Of millivolts and of AUC, and the budget at whose place clean stands."""
     clean_at = budgets[0] / CLEAN_APART
     across = AxisScale(clean_at / 1.25, budgets[-1] * 1.25, LEFT, RIGHT, log=True)
-    up = AxisScale(0, 1, BOTTOM, TOP)
-    parts = _axes(across, up, clean_at, budgets)
-    parts.append(_controls(lines, across, up, clean_at, budgets))
+    return across, AxisScale(0, 1, BOTTOM, TOP), clean_at
+
+
+def _panel(model: str, lines: Sequence[DeviceLine], budgets: Sequence[float]) -> ModelPanel:
+    across, up, clean_at = scales(budgets)
+    parts = _axes(across, up, clean_at, budgets) + _controls(lines, across, up, clean_at, budgets)
     for order, each in enumerate(lines):
         beside = 1.045 ** (order - (len(lines) - 1) / 2)  # equal curves lie side by side, not one over the other
         parts += _curve(each, across, up, clean_at, budgets, beside)
-    said = _gist(lines, budgets)
-    drawn = svg(WIDTH, HEIGHT, f"{model}: {said}", parts)
-    return f'<div class="panel"><h4>{esc(model)}</h4>{drawn}<p>{esc(said)}</p></div>'
+    made = [cell for each in lines for cell in each.cells.values() if cell.made]
+    alone = not any(cell.on_itself for cell in made)
+    said = _gist(lines, budgets) + ("; by transfer only" if alone else "")
+    return ModelPanel(model, Drawing(WIDTH, HEIGHT, tuple(parts), f"{model}: {said}"), said, alone and bool(made))
 
 
-def _axes(across: AxisScale, up: AxisScale, clean_at: float, budgets: Sequence[float]) -> list[str]:
-    parts = []
+def _axes(across: AxisScale, up: AxisScale, clean_at: float, budgets: Sequence[float]) -> list[Part]:
+    parts: list[Part] = []
     for value in linear_ticks(0, 1, 5):
         parts.append(line((LEFT, up(value)), (RIGHT, up(value)), "grid"))
-        parts.append(
-            words((LEFT - 6, up(value) + 4), auc_text(value) if 0 < value < 1 else f"{value:.0f}", "tick", "end")
-        )
+        told = auc_text(value) if 0 < value < 1 else f"{value:.0f}"
+        parts.append(Words((LEFT - 6, up(value) + 4), told, "tick", "end"))
     parts.append(line((LEFT, up(0.5)), (RIGHT, up(0.5)), "chance"))
-    parts.append(words((across(clean_at), BOTTOM + 17), "clean", "tick"))
+    parts.append(Words((across(clean_at), BOTTOM + 17), "clean", "tick"))
     last = across(clean_at)
     for budget in budgets:
         parts.append(line((across(budget), BOTTOM), (across(budget), BOTTOM + 4), "axis"))
         if across(budget) - last >= 28:  # else the labels touch
-            parts.append(words((across(budget), BOTTOM + 17), f"{budget:g}".removeprefix("0"), "tick"))
+            parts.append(Words((across(budget), BOTTOM + 17), f"{budget:g}".removeprefix("0"), "tick"))
             last = across(budget)
-    parts.append(words(((LEFT + RIGHT) / 2, HEIGHT - 3), "budget, mV", "axis-name"))
+    parts.append(Words(((LEFT + RIGHT) / 2, HEIGHT - 3), "budget, mV", "tick"))
     return parts
 
 
 def _controls(
     lines: Sequence[DeviceLine], across: AxisScale, up: AxisScale, clean_at: float, budgets: Sequence[float]
-) -> str:
+) -> list[Part]:
     """From the most to the least harmful control at each budget, over all artifacts of a model."""
     there = [(clean_at, [each.clean.auc for each in lines if each.clean.auc is not None])]
     for budget in budgets:
@@ -102,15 +124,15 @@ def _controls(
         there.append((budget, [auc for cell in cells for auc in cell.controls.values()]))
     there = [(at, values) for at, values in there if values]
     if len(there) < 2:
-        return ""
+        return []
     upper = [(across(at), up(max(values)) - 1) for at, values in there]
     lower = [(across(at), up(min(values)) + 1) for at, values in there]
-    return area(upper, lower, "band")
+    return [area(upper, lower, "band")]
 
 
 def _curve(
     each: DeviceLine, across: AxisScale, up: AxisScale, clean_at: float, budgets: Sequence[float], beside: float
-) -> list[str]:
+) -> list[Part]:
     """One artifact: its worst case, its lowest attack, its markers; all points moved by the factor ``beside``."""
     clean, color = each.clean, color_class(each.clean.recipe)
     if clean.auc is None:
@@ -119,7 +141,7 @@ def _curve(
     cells = [(budget, across(budget * beside), each.cells[budget]) for budget in budgets if budget in each.cells]
     worst = [start, *((at, up(cell.worst)) for _, at, cell in cells if cell.worst is not None)]
     attacked = [start, *((at, up(cell.attacked)) for _, at, cell in cells if cell.attacked is not None)]
-    parts = [polyline(worst, f"curve dotted {color}"), polyline(attacked, f"curve {color}")]
+    parts = polyline(worst, f"curve dotted {color}") + polyline(attacked, f"curve {color}")
     if clean.auc_low is not None and clean.auc_high is not None:
         parts.append(line((start[0], up(clean.auc_low)), (start[0], up(clean.auc_high)), f"curve {color}"))
     parts.append(mark(start, clean.recipe, f"{clean.artifact}, clean: {auc_text(clean.auc)}", size=SMALL))
@@ -147,8 +169,6 @@ def _gist(lines: Sequence[DeviceLine], budgets: Sequence[float]) -> str:
             found.append(f"{_range(values)} at {budget_text(budget)}")
     if found:
         said.append(f"worst case {', '.join(found)}")
-    if not any(cell.on_itself for each in lines for cell in each.cells.values()):
-        said.append("by transfer only")
     return "; ".join(said)
 
 

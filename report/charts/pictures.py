@@ -1,20 +1,17 @@
 """The pictures of a report as PNG files, for a paper or a slide.
 
 In come an :class:`~report.numbers.evaluation.Evaluation` and its comparisons; out come the files of
-:mod:`report.figures.charts`, :mod:`report.figures.heatmap` and :mod:`report.figures.forest`, a set a device. What was
-not measured has no picture, and one of an earlier run is removed.
+:mod:`report.charts.sheets`, a set a device. What was not measured has no picture, and one of an earlier run is removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from pulseproof.report.answers.types import Comparison
-from pulseproof.report.figures.charts import auc_against_budget, latency_against_auc
-from pulseproof.report.figures.forest import draw_forest
-from pulseproof.report.figures.heatmap import draw_matrix
+from pulseproof.report.charts.cost import device_picture
+from pulseproof.report.charts.sheets import budget_sheet, cost_sheet, forest_sheet, matrix_sheet, write_sheet
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.pivot import by_device, fullest_budget, middle_budget
 from pulseproof.report.tables.matrix import matrices
@@ -28,16 +25,15 @@ def write_pictures(evaluation: Evaluation, comparisons: Sequence[Comparison], fo
     drawn = []
     for name, lines in by_device(evaluation).items():
         budget = middle_budget([row for row in evaluation.rows if row.device == name])
-        pictures: dict[str, Callable[[Path], bool]] = {
-            "auc-vs-budget": partial(auc_against_budget, evaluation, lines),
-            "latency-vs-auc": partial(latency_against_auc, evaluation, lines, budget),
-            "quantized-minus-float": partial(draw_forest, evaluation, comparisons, name),
+        sheets = {
+            "auc-vs-budget": budget_sheet(evaluation, lines),
+            "latency-vs-auc": cost_sheet(evaluation, name, device_picture(lines, budget)),
+            "quantized-minus-float": forest_sheet(evaluation, comparisons, name),
+            "matrix": matrix_sheet(evaluation, found[name]) if name in found else None,
         }
-        if name in found:
-            pictures["matrix"] = partial(draw_matrix, evaluation, found[name])
-        for stem, draw in pictures.items():
+        for stem, sheet in sheets.items():
             path = folder / f"{stem}-{name}.png"
             path.unlink(missing_ok=True)
-            if draw(path):
+            if write_sheet(sheet, path):
                 drawn.append(path)
     return drawn
