@@ -49,7 +49,8 @@ class Source:
 SOURCES: dict[str, Source] = {
     "synthetic": Source("pulseproof.ecg.synthetic", ("leads", "window_s"), view=True, drawn=True),
     "ptb-xl": Source("pulseproof.ecg.ptbxl", ("path", "leads", "window_s", "missing"), view=True),
-    "beats": Source("pulseproof.ecg.beats"),
+    "beats": Source("pulseproof.ecg.marked.reading"),
+    "windows": Source("pulseproof.ecg.marked.reading"),
 }
 
 
@@ -71,7 +72,7 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
             build, data.source, source.module, inputs, lambda folder, key: reader.write(data, folder, key)
         )
     else:
-        found = reader.survey(data, _folder(data_root, getattr(data, "path", "")))
+        found = reader.survey(data, _folder(data_root, getattr(data, "home", getattr(data, "path", ""))))
         inputs |= {"source": found.fingerprint}
         recordings = _kept(
             build, found.name, source.module, inputs, lambda folder, key: _read(reader, found, folder, key)

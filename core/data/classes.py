@@ -18,12 +18,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainSerializer
 
 REST, DROP, OTHER = "*", "drop", "other"
 LEFT_OUT = -1  # the row of a label that belongs to no class
 LONGEST = 60  # characters of a class's name or a label
 Rules = dict[str, tuple[str, ...] | str]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+AS_IT_IS = PlainSerializer(_as_it_is, return_type=Any)  # a preset, a list or a table: its type says how it is written
 
 
 def _expect_label(text: str) -> str:

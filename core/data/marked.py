@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from pulseproof.core.data.base import Strict
-from pulseproof.core.data.classes import Label, Rules, class_map, rules_of
+from pulseproof.core.data.classes import AS_IT_IS, Label, Rules, class_map, rules_of
 
 Side = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
@@ -36,7 +36,7 @@ def _beat_classes(given: Any) -> str | tuple[str, ...] | Rules:
     )
 
 
-AnyRules = Annotated[str | tuple[str, ...] | Rules, PlainValidator(_beat_classes)]
+AnyRules = Annotated[str | tuple[str, ...] | Rules, PlainValidator(_beat_classes), AS_IT_IS]
 
 
 def _lead(given: Any) -> Any:
@@ -47,7 +47,9 @@ def _lead(given: Any) -> Any:
 def _expect_lead(text: str) -> str:
     for name in text.split("|"):
         if not name.strip() or (name.startswith("#") and not (name[1:].isdecimal() and int(name[1:]) > 0)):
-            raise ValueError(f'{text!r} names no lead: write "II", a number from 1 on, or "MLII|II" for the first there is')
+            raise ValueError(
+                f'{text!r} names no lead: write "II", a number from 1 on, or "MLII|II" for the first there is'
+            )
     return text
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator
 
 from pulseproof.core.data.base import Strict
-from pulseproof.core.data.classes import Rules, class_map, rules_of
+from pulseproof.core.data.classes import AS_IT_IS, Rules, class_map, rules_of
 
 TASKS = ("ptb-xl-superclass", "ptb-xl-subclass", "ptb-xl-form", "ptb-xl-rhythm")
 
@@ -39,7 +39,7 @@ class PtbXlData(Strict):
     source: Literal["ptb-xl"]
     path: str = "ptb-xl"
     fs_hz: Literal[100, 500] = 100
-    classes: Annotated[str | Rules, PlainValidator(_classes)] = "ptb-xl-superclass"
+    classes: Annotated[str | Rules, PlainValidator(_classes), AS_IT_IS] = "ptb-xl-superclass"
     likelihood: float = Field(0.0, ge=0, le=100)
     fewest: int | None = Field(None, ge=0, le=1_000_000)
     leads: tuple[str, ...] | None = None

@@ -1,11 +1,12 @@
 """What the marks of an annotation file are called in a study: AAMI's classes of beats, presets, maps of a user's own.
 
-In comes ``classes`` of a study or of one of its parts, out comes a :class:`~core.data.classes.ClassMap` with the study's
-classes in the study's order. :func:`is_label` says which marks need a rule: every beat, and what a map names.
+In comes ``classes`` of a study or of one of its parts, out comes a :class:`~core.data.classes.ClassMap` with the
+study's classes in the study's order. :func:`is_beat` says which marks need a rule: every beat, and what a map names.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from pulseproof.core.data.classes import LEFT_OUT, ClassMap, Rules, class_map
@@ -23,11 +24,12 @@ AAMI = {
     **dict.fromkeys("/fQ", "Q"),
 }
 # The rhythms of PhysioNet's databases (MIT-BIH, AFDB, LTAFDB, VFDB, CUDB): a map may name one that a record lacks.
-RHYTHMS = frozenset(
-    "(AB (AFIB (AFL (AF (ASYS (B (BI (BII (HGEA (IVR (J (N (NOD (NSR (NOISE (P (PM (PREX (SAB (SBR (SVTA (T (VER (VF"
-    " (VFIB (VFL (VT".split()
+RHYTHMS = re.findall(
+    r"\S+",
+    "(AB (AF (AFIB (AFL (ASYS (B (BI (BII (HGEA (IVR (J (N (NOD (NOISE (NSR (P (PM (PREX (SAB (SBR (SVTA (T (VER (VF"
+    " (VFIB (VFL (VT",
 )
-KNOWN = RHYTHMS | frozenset(SYMBOLS.values())
+KNOWN = {*RHYTHMS, *SYMBOLS.values()}
 
 
 def map_of(classes: str | tuple[str, ...] | Rules, names: tuple[str, ...]) -> ClassMap:

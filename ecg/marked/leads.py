@@ -17,7 +17,7 @@ class NoLeadError(InputError):
 
 def shown(asked: str) -> str:
     """What a lead is called in results: the first of its alternatives."""
-    return asked.split("|")[0].strip()
+    return asked.split("|", maxsplit=1)[0].strip()
 
 
 def found(header: Header, leads: Sequence[str], others: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

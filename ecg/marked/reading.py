@@ -206,12 +206,13 @@ def _check_rules(surveyed: MarkedSurvey, seen: list[RecordFacts]) -> None:
     counts = sum((each.without_rule for each in seen), Counter[str]())
     if counts:
         most = [
-            f"{label} ({count:,} in {len(records[label])} record{'s' * (len(records[label]) > 1)}, first {records[label][0]})"
+            f"{label} ({count:,} in {len(records[label])}, first {records[label][0]})"
             for label, count in counts.most_common(LISTED)
         ]
         more = f", and {len(counts) - LISTED} more" if len(counts) > LISTED else ""
         raise InputError(
-            f"data.classes: no line says what these labels of {surveyed.name} are: {', '.join(most)}{more}",
+            f"data.classes: no line says what these labels of {surveyed.name} are (how many, in how many"
+            f" records): {', '.join(most)}{more}",
             'name each under a class, or leave it out ("LABEL" = "drop"); rest = "*" is a class of all others, other ='
             ' "drop" leaves all others out',
         )

@@ -29,8 +29,8 @@ Groups = Sequence[Sequence[str]]
 @dataclass(frozen=True)
 class Part:
     """One database: its records are called by ``prefix`` (empty where there is one database) and their own name, and
-    lie in ``folder``. ``key``: where the study says so; ``sides``: names and patterns by side; ``groups``: who is who in
-    it, None where nobody knows."""
+    lie in ``folder``. ``key``: where the study says so; ``sides``: names and patterns by side; ``groups``: who is who
+    in it, None where nobody knows."""
 
     key: str
     prefix: str
@@ -66,9 +66,7 @@ def parts_of(spec: BeatData | WindowData, folder: Path) -> tuple[Part, ...]:
         sides = {side: getattr(spec, side) or () for side in SIDES}
         classes, gain = map_of(spec.classes, names), spec.default_gain
         groups = spec.same_patient
-        return (
-            Part("data", "", folder, spec.leads, spec.other_names, spec.annotator, gain, classes, sides, groups),
-        )
+        return (Part("data", "", folder, spec.leads, spec.other_names, spec.annotator, gain, classes, sides, groups),)
     absent = [part.path for part in spec.parts if not (folder / part.path).is_dir()]
     if absent:
         fetch = " ".join(path.split("/")[0] for path in dict.fromkeys(absent))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import load_study
 from pulseproof.core.study_data import BeatData
-from pulseproof.ecg.beats import AAMI
+from pulseproof.ecg.marked.labels import AAMI
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.ecg.wfdb.header import read_header
@@ -68,7 +68,9 @@ def test_beats_whose_window_leaves_the_record_are_left_out(
 
 
 def test_every_beat_code_of_wfdb_is_decided() -> None:
-    beat_codes = set("NLRBAaJSVrFejnE/fQ")  # WFDB's annotation table: beats; the rest are not, see ecg.beats.AAMI
+    beat_codes = set(
+        "NLRBAaJSVrFejnE/fQ"
+    )  # WFDB's annotation table: beats; the rest are not, see ecg.marked.labels.AAMI
     assert set(AAMI) == beat_codes
     assert Counter(AAMI.values()) == {"N": 7, "S": 4, "V": 3, "F": 1, "Q": 3}
 
@@ -216,7 +218,7 @@ DAMAGE: list[tuple[str, dict[str, Any], Callable[[Path], None] | None, str]] = [
     ("rates", {"leads": ["MLII", "V1"]}, _text("300.hea", ".dat 212 ", ".dat 212x4 "), "MLII 800 Hz, V1 200 Hz"),
     ("two formats", {}, _text("300.hea", ".dat 212 ", ".dat 16 "), "300.dat is said to have several formats"),
     ("rate 0", {}, _text("300.hea", "300 2 200", "300 2 0"), "300.hea: damaged header, its sampling rate is 0"),
-    ("odd rate", {}, _text("300.hea", "300 2 200", "300 2 200.00017"), "cannot be resampled to 100 Hz"),
+    ("odd rate", {}, _text("300.hea", "300 2 200", "300 2 200.0000000017"), "cannot be resampled to 100 Hz"),
     ("dat short", {}, _bytes("300.dat", lambda data: data[:-3]), "300.dat: too short, 7,197 bytes where"),
     ("dat damaged", {}, _bytes("300.dat", lambda data: b"\x00" + data[1:]), "300.dat: damaged, the samples of lead"),
     ("atr empty", {}, _bytes("300.atr", lambda _: b""), "300.atr: damaged annotations"),

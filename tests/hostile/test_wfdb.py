@@ -21,7 +21,7 @@ import pytest
 import soundfile
 
 from pulseproof.core.errors import InputError
-from pulseproof.ecg.beats import survey as beats_survey
+from pulseproof.ecg.marked.reading import survey as beats_survey
 from pulseproof.ecg.ptbxl import microvolts
 from pulseproof.ecg.ptbxl_tables import rows_in, superclasses_in
 from pulseproof.ecg.wfdb.files import Record, read_record
@@ -57,7 +57,7 @@ def make(folder: Path, fmt: str = "16") -> Path:
 
 
 def load(stem: Path) -> tuple[Record, Marks]:
-    """What :mod:`ecg.beats` and :mod:`ecg.ptbxl` read of a record, and use of it."""
+    """What :mod:`ecg.marked` and :mod:`ecg.ptbxl` read of a record, and use of it."""
     header = read_header(stem)
     record = read_record(stem, header.leads, header, default_gain=200.0)
     marks = read_marks(stem, "atr", record.digital.shape[1], record.fs_hz, record.frame)

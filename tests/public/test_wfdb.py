@@ -14,7 +14,7 @@ import pytest
 import wfdb
 
 from pulseproof.core.errors import InputError
-from pulseproof.ecg.beats import AAMI
+from pulseproof.ecg.marked.labels import AAMI
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings
 from tests.ecg.making import study_of
