@@ -1,8 +1,8 @@
 """``source = "beats"`` and ``source = "windows"``: WFDB records with annotations, of one database or of several.
 
-In comes ``[data]`` of a study, out comes a :class:`BeatData` or a :class:`WindowData`: which records stand on which side,
-which leads are read, and which classes the marks of an annotation file become. ``[[data.parts]]`` are databases read
-into one study; what a part does not say is as ``[data]`` says it. Read by :mod:`ecg.marked`.
+In comes ``[data]`` of a study, out comes a :class:`BeatData` or a :class:`WindowData`: which records stand on which
+side, which leads are read, and which classes the marks of an annotation file become. ``[[data.parts]]`` are databases
+read into one study; what a part does not say is as ``[data]`` says it. Read by :mod:`ecg.marked`.
 """
 
 from __future__ import annotations

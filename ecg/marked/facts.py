@@ -176,7 +176,9 @@ def facts(
     if isinstance(spec, WindowData):
         for split in SPLITS:
             listed = [
-                f"{label} {count:,} of {of} people" for side, label, count, of in people(classes, seen) if side == split
+                f"{label} {count:,} of {of} {'person' if of == 1 else 'people'}"
+                for side, label, count, of in people(classes, seen)
+                if side == split
             ]
             said.append(f"Windows on the {split} side: {', '.join(listed)}.")
         several, none = sum(each.several for each in seen), sum(each.other_class for each in seen)
