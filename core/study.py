@@ -9,16 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.recipes import STANDARD, expect_name
+from pulseproof.core.study_data import SOURCE_NAMES, Count, Data, Seed, Strict
 from pulseproof.core.toml_files import read_toml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-# Bounds on numbers are far above what anybody means; they tell a slip of the keyboard before an hour's work does.
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn's generators take
-Count = Annotated[int, Field(ge=1, le=10**9)]
 MOST_MV = 10_000.0
 
 
@@ -31,77 +29,6 @@ def _expect_printable(text: str) -> str:
 Title = Annotated[str, AfterValidator(_expect_printable)]
 RecipeName = Annotated[str, AfterValidator(expect_name)]
 Kind = Literal["deep", "classical"]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class SyntheticData(Strict):
-    """Recordings drawn by :mod:`ecg.synthetic`: 12 leads, 100 Hz, five superclasses. Never a result about patients."""
-
-    source: Literal["synthetic"]
-    records: int = Field(1500, ge=50, le=100_000)
-    seed: Seed = 1
-    label_noise: float = Field(0.05, ge=0, lt=0.5)
-    leads: tuple[str, ...] | None = None
-    window_s: tuple[float, float] | None = None
-
-
-class PtbXlData(Strict):
-    """PTB-XL's 100 Hz part, or other recordings in its layout, under ``DATA/path``.
-
-    ``missing = "skip"`` says that the folder is known to hold only some of the records its csv lists, ``bad_records =
-    "skip"`` leaves out those that cannot be read, counted and named. ``default_gain``: ADC units a millivolt of leads
-    whose header says gain 0 (None: such a record cannot be read).
-    """
-
-    source: Literal["ptb-xl"]
-    path: str = "ptb-xl"
-    leads: tuple[str, ...] | None = None
-    window_s: tuple[float, float] | None = None
-    missing: Literal["error", "skip"] = "error"
-    bad_records: Literal["error", "skip"] = "error"
-    default_gain: float | None = Field(None, gt=0)
-
-
-class BeatData(Strict):
-    """Annotated beats of any WFDB database under ``DATA/path``, one recording a beat.
-
-    A recording is ``before_s`` to ``after_s`` seconds around the annotated beat, resampled to ``fs_hz``. Records are
-    named for each side; those that share a patient (``same_patient``) with the test or the validation side are left
-    out of training; None, unlike an empty list, says that nobody knows who is who. ``other_names``: what a lead may be
-    called where a record has none of its name; ``default_gain``: ADC units a millivolt of leads whose header says gain
-    0; ``bad_records = "skip"`` leaves out records that cannot be read, counted and named.
-    """
-
-    source: Literal["beats"]
-    path: str = "mitdb"
-    leads: tuple[str, ...] = ("MLII",)
-    annotator: str = "atr"
-    fs_hz: float = Field(100.0, gt=0)
-    before_s: float = Field(2.4, gt=0)
-    after_s: float = Field(1.6, gt=0)
-    classes: tuple[Literal["N", "S", "V", "F", "Q"], ...] = ("N", "S", "V", "F")
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
-    same_patient: tuple[tuple[str, ...], ...] | None = None
-    other_names: dict[str, tuple[str, ...]] = {}
-    default_gain: float | None = Field(None, gt=0)
-    bad_records: Literal["error", "skip"] = "error"
-
-    @model_validator(mode="after")
-    def _sides_differ(self) -> BeatData:
-        sides = {"train": self.train, "validation": self.validation, "test": self.test}
-        for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-            shared = sorted(set(sides[one]) & set(sides[other]))
-            if shared:
-                raise ValueError(f"records {', '.join(shared)} are named under both {one} and {other}")
-        strange = sorted(set(self.other_names) - set(self.leads))
-        if strange:
-            raise ValueError(f"other_names: {', '.join(strange)} is not among leads")
-        return self
 
 
 class AugmentSpec(Strict):
@@ -135,7 +62,7 @@ class ModelSpec(Strict):
     kind: Kind | None = None
     trained: bool = False
     weights: str | None = Field(None, pattern=r"\.safetensors$")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     epochs: Count | None = None
     batch_size: Count | None = None
     learning_rate: float | None = Field(None, gt=0)
@@ -299,7 +226,7 @@ class Study(Strict):
     title: Title
     seed: Seed = 1
     test_records: Count | None = Field(None, ge=16)
-    data: Annotated[SyntheticData | PtbXlData | BeatData, Field(discriminator="source")]
+    data: Data
     models: dict[Name, ModelSpec] = Field(min_length=1)
     export: ExportSpec = ExportSpec()
     attacks: AttackSpec = AttackSpec()
@@ -333,7 +260,9 @@ def load_study(path: Path) -> Study:
 
 def _explain(problem: Any) -> str:
     """One pydantic problem in words, with the key as the file spells it."""
-    where = ".".join(str(part) for part in problem["loc"] if part not in ("synthetic", "ptb-xl", "beats"))
+    at = problem["loc"]
+    tags = [place > 0 and at[place - 1] == "data" and part in SOURCE_NAMES for place, part in enumerate(at)]
+    where = ".".join(str(part) for part, tag in zip(at, tags, strict=True) if not tag)
     if problem["type"] == "extra_forbidden":
         return f"unknown key {where!r}"
     if problem["type"] == "missing":

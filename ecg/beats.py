@@ -25,7 +25,7 @@ from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
 from pulseproof.core.steps import digest
-from pulseproof.core.study import BeatData
+from pulseproof.core.study_data import BeatData
 from pulseproof.ecg.beats_facts import RecordFacts, doubts, facts, note_on, side_lines
 from pulseproof.ecg.beats_scale import RecorderScale, bridged, common, ratio, resampled, scale_of, touched
 from pulseproof.ecg.origin import Bad, database_names, refuse, without
@@ -67,6 +67,10 @@ class BeatsSurvey:
     left_out: tuple[str, ...]
     bad: tuple[Bad, ...]
     fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return self.database
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pulseproof.core.study import BeatData
+from pulseproof.core.study_data import BeatData
 from pulseproof.ecg.recordings import SPLITS, Split
 from pulseproof.ecg.wfdb.marks import Marks
 

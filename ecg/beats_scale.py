@@ -14,14 +14,13 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
+from pulseproof.ecg.resample import REACH, resample
 from pulseproof.ecg.wfdb.files import Record
 
 LIMIT = 32767  # of a step in int16
-REACH = 10  # of resample_poly's filter: so many samples of the lower of the two rates to each side
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,8 @@ def touched(record: Record, fs_hz: float, first: NDArray[np.int64], last: NDArra
 def resampled(record: Record, fs_hz: float, scale: RecorderScale) -> NDArray[np.int16]:
     """int16 (leads, samples at ``fs_hz``): the whole record in steps of ``scale``, clipped to its range."""
     steps = (record.digital - record.baselines) * (scale.gain / record.gains)
-    up, down = ratio(fs_hz, record)
-    if up != down:
-        steps = resample_poly(steps, up, down, axis=1, padtype="edge")
+    ratio(fs_hz, record)
+    steps = resample(steps, record.fs_hz, fs_hz)
     return np.clip(np.rint(steps), scale.low, scale.high).astype(np.int16)
 
 

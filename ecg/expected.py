@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pulseproof.core.study import BeatData, PtbXlData, Study, SyntheticData
+from pulseproof.core.study import Study
+from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData
 
 RATE_HZ, SECONDS, LEADS, CLASSES = 100.0, 10.0, 12, 5  # of PTB-XL's 100 Hz part, and of synthetic recordings
 

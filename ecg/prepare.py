@@ -9,9 +9,10 @@ PTB-XL and synthetic recordings are kept whole; a study's leads and window are o
 from __future__ import annotations
 
 import contextlib
+import importlib
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,35 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
 from pulseproof.core.locks import hold
 from pulseproof.core.steps import Step, digest
-from pulseproof.core.study import BeatData, PtbXlData, Study, SyntheticData
-from pulseproof.ecg import beats, ptbxl
+from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import FORMAT, Recordings, open_recordings
 
 # Raise it when a reader makes other arrays of the same files for a reason that no digest of its code sees.
 READERS = 2
+
+
+@dataclass(frozen=True)
+class Source:
+    """How one kind of ``[data]`` is read: by ``survey(spec, folder)`` of ``module``, which looks at what is in
+    ``DATA/path`` and gives what has a ``name``, ``spec``, ``folder`` and ``fingerprint``, and by ``read(found, folder,
+    key)``, which fills a folder of recordings and returns its files.
+
+    ``beside``: keys of the study that change nothing of what is kept. ``view``: the study's leads and window select
+    from it. ``drawn``: there is nothing to look at, and ``write(spec, folder, key)`` makes it.
+    """
+
+    module: str
+    beside: tuple[str, ...] = ("path",)
+    view: bool = False
+    drawn: bool = False
+
+
+# By the name that a study gives its source. A module is imported when a study asks for it.
+SOURCES: dict[str, Source] = {
+    "synthetic": Source("pulseproof.ecg.synthetic", ("leads", "window_s"), view=True, drawn=True),
+    "ptb-xl": Source("pulseproof.ecg.ptbxl", ("path", "leads", "window_s", "missing"), view=True),
+    "beats": Source("pulseproof.ecg.beats"),
+}
 
 
 def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
@@ -39,40 +63,21 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
     Raises InputError for a missing or damaged source; nothing half-read is left behind.
     """
     data = study.data
-    leads: tuple[str, ...] | None = None
-    window_s: tuple[float, float] | None = None
-    if isinstance(data, SyntheticData):
-        recordings = _kept(build, "synthetic", "pulseproof.ecg.synthetic", *_synthetic(data))
-        leads, window_s = data.leads, data.window_s
-    elif isinstance(data, PtbXlData):
-        source = ptbxl.survey(data, _folder(data_root, data.path))
-        inputs = data.model_dump(mode="json", exclude={"path", "leads", "window_s", "missing"})
+    source = SOURCES[data.source]
+    inputs = data.model_dump(mode="json", exclude=set(source.beside))
+    reader = importlib.import_module(source.module)
+    if source.drawn:
         recordings = _kept(
-            build,
-            source.name,
-            "pulseproof.ecg.ptbxl",
-            inputs | {"source": source.fingerprint},
-            lambda folder, key: _read(ptbxl, source, folder, key),
+            build, data.source, source.module, inputs, lambda folder, key: reader.write(data, folder, key)
         )
-        leads, window_s = data.leads, data.window_s
     else:
-        recordings = _beats(data, data_root, build)
+        found = reader.survey(data, _folder(data_root, getattr(data, "path", "")))
+        inputs |= {"source": found.fingerprint}
+        recordings = _kept(
+            build, found.name, source.module, inputs, lambda folder, key: _read(reader, found, folder, key)
+        )
+    leads, window_s = (data.leads, getattr(data, "window_s", None)) if source.view else (None, None)
     return recordings.select(leads, window_s, f"study {study.name}")
-
-
-def _synthetic(data: SyntheticData) -> tuple[dict[str, Any], Callable[[Path, str], list[Path]]]:
-    from pulseproof.ecg import synthetic
-
-    inputs = data.model_dump(mode="json", exclude={"leads", "window_s"})
-    return inputs, lambda folder, key: synthetic.write(data, folder, key)
-
-
-def _beats(data: BeatData, data_root: Path | None, build: Path) -> Recordings:
-    source = beats.survey(data, _folder(data_root, data.path))
-    inputs = data.model_dump(mode="json", exclude={"path"}) | {"source": source.fingerprint}
-    return _kept(
-        build, source.database, "pulseproof.ecg.beats", inputs, lambda folder, key: _read(beats, source, folder, key)
-    )
 
 
 def _read(reader: Any, source: Any, folder: Path, key: str) -> list[Path]:

@@ -22,7 +22,7 @@ from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
 from pulseproof.core.steps import digest
-from pulseproof.core.study import PtbXlData
+from pulseproof.core.study_data import PtbXlData
 from pulseproof.ecg.origin import Bad, database_names, refuse, without
 from pulseproof.ecg.ptbxl_known import known_signal, mostly
 from pulseproof.ecg.ptbxl_tables import CLASSES, FETCH, RecordRow, rows_in, superclasses_in

@@ -12,16 +12,14 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.study import (
     AttackSpec,
     AugmentSpec,
-    BeatData,
     BenchSpec,
     ExportSpec,
     ModelSpec,
     PartSpec,
-    PtbXlData,
     Study,
-    SyntheticData,
     load_study,
 )
+from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData
 
 GOOD = """
 name = "small"
