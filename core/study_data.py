@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-# Bounds on numbers are far above what anybody means; they tell a slip of the keyboard before an hour's work does.
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn's generators take
-Count = Annotated[int, Field(ge=1, le=10**9)]
+from pulseproof.core.data.base import Count, Seed, Strict
+from pulseproof.core.data.table import ArrayData, TableData
 
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+__all__ = [
+    "SOURCE_NAMES",
+    "ArrayData",
+    "BeatData",
+    "Count",
+    "Data",
+    "PtbXlData",
+    "Seed",
+    "Strict",
+    "SyntheticData",
+    "TableData",
+]
 
 
 class SyntheticData(Strict):
@@ -69,7 +77,7 @@ class BeatData(Strict):
     validation: tuple[str, ...]
     test: tuple[str, ...]
     same_patient: tuple[tuple[str, ...], ...] | None = None
-    other_names: dict[str, tuple[str, ...]] = {}
+    other_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     default_gain: float | None = Field(None, gt=0)
     bad_records: Literal["error", "skip"] = "error"
 
@@ -86,7 +94,7 @@ class BeatData(Strict):
         return self
 
 
-Data = Annotated[SyntheticData | PtbXlData | BeatData, Field(discriminator="source")]
+Data = Annotated[SyntheticData | PtbXlData | BeatData | TableData | ArrayData, Field(discriminator="source")]
 SOURCE_NAMES: tuple[str, ...] = tuple(
     get_args(each.model_fields["source"].annotation)[0] for each in get_args(get_args(Data)[0])
 )

@@ -50,6 +50,7 @@ SOURCES: dict[str, Source] = {
     "synthetic": Source("pulseproof.ecg.synthetic", ("leads", "window_s"), view=True, drawn=True),
     "ptb-xl": Source("pulseproof.ecg.ptbxl", ("path", "leads", "window_s", "missing"), view=True),
     "beats": Source("pulseproof.ecg.beats"),
+    "table": Source("pulseproof.ecg.tables.reader"),
 }
 
 
