@@ -13,8 +13,21 @@ from pydantic import Field
 from pulseproof.core.data.base import Count, Seed, Strict
 from pulseproof.core.data.marked import BeatData, WindowData
 from pulseproof.core.data.ptbxl import PtbXlData
+from pulseproof.core.data.table import ArrayData, TableData
 
-__all__ = ["SOURCE_NAMES", "BeatData", "Count", "Data", "PtbXlData", "Seed", "Strict", "SyntheticData", "WindowData"]
+__all__ = [
+    "SOURCE_NAMES",
+    "ArrayData",
+    "BeatData",
+    "Count",
+    "Data",
+    "PtbXlData",
+    "Seed",
+    "Strict",
+    "SyntheticData",
+    "TableData",
+    "WindowData",
+]
 
 
 class SyntheticData(Strict):
@@ -28,7 +41,9 @@ class SyntheticData(Strict):
     window_s: tuple[float, float] | None = None
 
 
-Data = Annotated[SyntheticData | PtbXlData | BeatData | WindowData, Field(discriminator="source")]
+Data = Annotated[
+    SyntheticData | PtbXlData | BeatData | WindowData | TableData | ArrayData, Field(discriminator="source")
+]
 SOURCE_NAMES: tuple[str, ...] = tuple(
     get_args(each.model_fields["source"].annotation)[0] for each in get_args(get_args(Data)[0])
 )

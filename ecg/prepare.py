@@ -51,6 +51,7 @@ SOURCES: dict[str, Source] = {
     "ptb-xl": Source("pulseproof.ecg.ptbxl", ("path", "leads", "window_s", "missing"), view=True),
     "beats": Source("pulseproof.ecg.marked.reading"),
     "windows": Source("pulseproof.ecg.marked.reading"),
+    "table": Source("pulseproof.ecg.tables.reader"),
 }
 
 

@@ -38,16 +38,13 @@ def test_a_simple_ratio_is_scipys(from_hz: float, to_hz: float, up: int, down: i
     assert made.shape[1] == resampled_length(3001, from_hz, to_hz)
 
 
-@pytest.mark.parametrize(("from_hz", "to_hz"), [(333.333, 100), (100, 333.333), (499.9999, 250)])
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(333.333, 100), (100, 333.333), (62.5001, 100)])
 def test_a_ratio_of_large_numbers_is_what_scipy_makes_of_it(from_hz: float, to_hz: float) -> None:
     signals, found = ecg_like(2000), ratio(from_hz, to_hz)
     assert max(found.numerator, found.denominator) > under_test.LARGEST
     made = resample(signals, from_hz, to_hz)
-    if max(found.numerator, found.denominator) < 10**6:
-        scipys = resample_poly(signals, found.numerator, found.denominator, axis=1, padtype="edge")
-        assert made.shape == scipys.shape and np.abs(made - scipys).max() < 1e-3 * STEP
-    near = resample(signals, round(from_hz), round(to_hz))  # a rate almost the same makes almost the same signal
-    assert np.abs(made[:, :400] - near[:, :400]).max() < 15 * STEP
+    scipys = resample_poly(signals, found.numerator, found.denominator, axis=1, padtype="edge")
+    assert made.shape == scipys.shape and np.abs(made - scipys).max() < 1e-3 * STEP
 
 
 @pytest.mark.parametrize(("from_hz", "to_hz"), [(360, 100), (250, 333), (100, 250), (500, 360)])
@@ -65,11 +62,11 @@ def test_a_constant_and_one_rate_stay() -> None:
     assert resample(np.empty((2, 0)), 360, 100).shape == (2, 0)
 
 
-def test_a_tone_below_both_nyquist_rates_stays_where_it_is() -> None:
-    time = np.arange(3333) / 333.333
-    made = resample(np.sin(2 * np.pi * 5 * time)[None], 333.333, 100)
-    wanted = np.sin(2 * np.pi * 5 * np.arange(made.shape[1]) / 100)
-    assert np.abs(made[0, 20:-20] - wanted[20:-20]).max() < 2e-3
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(333.333, 100), (499.9999, 250), (1000 / 3, 128)])
+def test_a_tone_below_both_nyquist_rates_stays_where_it_is(from_hz: float, to_hz: float) -> None:
+    made = resample(np.sin(2 * np.pi * 5 * np.arange(3333) / from_hz)[None], from_hz, to_hz)
+    wanted = np.sin(2 * np.pi * 5 * np.arange(made.shape[1]) / to_hz)
+    assert np.abs(made[0, 30:-30] - wanted[30:-30]).max() < 2e-3
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 1e9])
