@@ -7,6 +7,7 @@ read into one study; what a part does not say is as ``[data]`` says it. Read by 
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
@@ -209,7 +210,7 @@ def names_of(classes: str | tuple[str, ...] | Rules) -> tuple[str, ...]:
 
 def _check_sides(data: MarkedData | RecordsPart) -> None:
     sides = {side: getattr(data, side) or () for side in SIDES}
-    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+    for one, other in combinations(SIDES, 2):
         shared = sorted(set(sides[one]) & set(sides[other]))
         if shared:
             raise ValueError(f"records {', '.join(shared)} are named under both {one} and {other}")
