@@ -43,13 +43,14 @@ WHOLE = 21_799  # records of PTB-XL 1.0.3
 @dataclass(frozen=True)
 class PtbxlSurvey:
     """What a folder in PTB-XL's layout holds. ``own``: its table is PTB-XL's; ``name``: what it is called; ``bad``:
-    records of which one file is not there; ``few``: how many records of each side have a class that too few have.
-    ``fingerprint`` changes when a table or any record file does."""
+    records of which one file is not there; ``few``: how many records of each side have a class that too few have;
+    ``classless``: records without a class. ``fingerprint`` changes when a table or any record file does."""
 
     folder: Path
     spec: PtbXlData
     task: Task
     few: dict[str, tuple[int, ...]]
+    classless: int
     rows: tuple[RecordRow, ...]
     bad: tuple[Bad, ...]
     listed: int
@@ -94,14 +95,18 @@ def survey(spec: PtbXlData, folder: Path) -> PtbxlSurvey:
             "without them",
         )
     present = [row for row, files in seen if files]
-    task, few, rows = _enough(spec, task, [row for row in present if any(row.labels)])
+    having = [row for row in present if any(row.labels)]
+    task, few, rows = _enough(spec, task, having)
     _check_split(tables[0], rows)
     looked = [file for _, found in seen for file in found]
     # The order of the classes is the study's, and an inputs' digest does not see the order of a table.
     asked = {"classes": list(task.classes)}
     fingerprint = digest({"tables": [sha256_file(table) for table in tables], "files": looked, **asked})
     own = mostly([row.known for row in listed])
-    return PtbxlSurvey(folder, spec, task, few, rows, tuple(bad), len(listed), len(present), own, fingerprint)
+    classless = len(present) - len(having)
+    return PtbxlSurvey(
+        folder, spec, task, few, classless, rows, tuple(bad), len(listed), len(present), own, fingerprint
+    )
 
 
 def read(found: PtbxlSurvey, target: Path, fingerprint: str) -> list[Path]:
@@ -161,14 +166,13 @@ def _told(found: PtbxlSurvey, about: About, added: list[RecordRow], bad: list[Ba
         )
     if found.present < found.listed:
         facts.append(f"Listed, not there and left out: {found.listed - found.present:,} of {found.listed:,} records.")
-    without_class = found.present - len(found.rows)
-    if without_class:
-        facts.append(f"Without a {found.task.what} and left out: {without_class:,} of {found.present:,} records.")
+    if found.classless:
+        facts.append(f"Without a {found.task.what} and left out: {found.classless:,} of {found.present:,} records.")
     if found.few:
         listed = "; ".join(f"{name} {', '.join(map(str, counts))}" for name, counts in found.few.items())
         facts.append(
             f"Classes of fewer than {_fewest(found.spec)} records on one of the sides (train, validation, test), left"
-            f" out: {listed}."
+            f" out: {listed}; and {found.present - found.classless - len(found.rows):,} records that have no other."
         )
     likelihood = f"diagnostic statements under {found.spec.likelihood:g} % left out" if found.spec.likelihood else ""
     if nobody:

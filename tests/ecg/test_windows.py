@@ -84,7 +84,7 @@ def spelled(labels: np.ndarray, total: int, mixed: str, names: list[str]) -> int
     return next((row for row, count in counts.items() if count == total > 0), -1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     starts=st.lists(st.integers(0, 400), max_size=12, unique=True).map(sorted),
     seed=st.integers(0, 2**32 - 1),
@@ -106,7 +106,7 @@ def test_stretches_are_counted_and_decided_as_sample_by_sample(starts: list[int]
         assert found[place] == spelled(inside, len(inside), mixed, ["A", "B", "C"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     marks=st.lists(st.tuples(st.integers(0, 900), st.sampled_from(RHYTHMS), st.booleans()), max_size=10),
     record_hz=st.sampled_from([128.0, 360.0, 257.0, 333.333, 100.0]),
