@@ -93,7 +93,8 @@ def _read(reader: Any, source: Any, folder: Path, key: str) -> list[Path]:
 def _folder(data_root: Path | None, path: str) -> Path:
     mend = f"DATA=dir (--data dir) names the folder of recordings; `{command('data')}` fetches them"
     if data_root is None:
-        raise InputError(f"this study needs real recordings ({path}), and no folder of recordings was named", mend)
+        of = f" ({path})" if path else ""  # several databases: DATA itself
+        raise InputError(f"this study needs real recordings{of}, and no folder of recordings was named", mend)
     folder = data_root / path
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of recordings", mend)
