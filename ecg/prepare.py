@@ -51,6 +51,7 @@ SOURCES: dict[str, Source] = {
     "ptb-xl": Source("pulseproof.ecg.ptbxl", ("path", "leads", "window_s", "missing"), view=True),
     "beats": Source("pulseproof.ecg.beats"),
     "table": Source("pulseproof.ecg.tables.reader"),
+    "arrays": Source("pulseproof.ecg.arrays", ("path", "leads", "window_s"), view=True),
 }
 
 
