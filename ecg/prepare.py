@@ -52,6 +52,7 @@ SOURCES: dict[str, Source] = {
     "beats": Source("pulseproof.ecg.marked.reading"),
     "windows": Source("pulseproof.ecg.marked.reading"),
     "table": Source("pulseproof.ecg.tables.reader"),
+    "arrays": Source("pulseproof.ecg.arrays", ("path", "leads", "window_s"), view=True),
 }
 
 

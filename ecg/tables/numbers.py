@@ -56,6 +56,8 @@ def read_text(path: Path, known: Sequence[str] | None) -> Numbers:
     columns = [place for place, name in enumerate(names or first) if names is None or name.lower() not in TIMES]
     if text.count("\n") * len(first) > MOST_SAMPLES:
         raise ValueError(f"more than {MOST_SAMPLES:,} numbers: cut it into parts")
+    if names is not None and "\n" not in text.strip():  # the row of names alone
+        raise ValueError("it holds no samples")
     try:
         values = np.loadtxt(
             io.StringIO(text),
@@ -138,11 +140,11 @@ def _npz(path: Path, known: Sequence[str] | None) -> Numbers:
 
 def _array(file: IO[bytes], name: str) -> NDArray[Any]:
     """The array of an open .npy file: no objects, and no more than is read."""
-    version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"{name}: version {version} of .npy is not read")
-    shape, columns_first, kind = read(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        shape, columns_first, kind = readers[np.lib.format.read_magic(file)](file)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"not a readable array ({one_line(error, 160)})") from None
     if kind.hasobject or kind.kind not in "iufU":
         raise ValueError(f"{name} holds {kind}, not numbers")
     count = math.prod(shape)
@@ -175,18 +177,19 @@ def _leads_first(values: NDArray[Any], known: Sequence[str] | None) -> NDArray[A
 def read_parquet(path: Path, known: Sequence[str] | None) -> Numbers:
     """A column a lead. Raises ValueError, in words, and InputError where pyarrow is not installed."""
     parquet = pyarrow_parquet(path)
+    import pyarrow as pa
+
     try:
         size_of_plain(path)
         file = parquet.ParquetFile(path)
         names = tuple(str(name) for name in file.schema_arrow.names)
         if len(names) > MOST_LEADS or len(names) * file.metadata.num_rows > MOST_SAMPLES:
             raise ValueError(f"more than {MOST_LEADS:,} columns or {MOST_SAMPLES:,} numbers: cut it into parts")
-        from pyarrow import types
 
         leads = [
             place
             for place, each in enumerate(file.schema_arrow)
-            if (types.is_integer(each.type) or types.is_floating(each.type)) and names[place].lower() not in TIMES
+            if (pa.types.is_integer(each.type) or pa.types.is_floating(each.type)) and names[place].lower() not in TIMES
         ]
         blocks: list[NDArray[np.float64]] = []
         left = MOST_SAMPLES
@@ -195,9 +198,11 @@ def read_parquet(path: Path, known: Sequence[str] | None) -> Numbers:
             if left < 0:
                 raise ValueError(f"more than {MOST_SAMPLES:,} numbers: cut it into parts")
             blocks.append(np.stack([_column(column) for column in batch.columns]))
+    except pa.ArrowException as error:
+        raise ValueError(f"not a readable Parquet file ({one_line(error, 160)})") from None
     except (ValueError, InputError):
         raise
-    except Exception as error:  # whatever pyarrow makes of a damaged file
+    except Exception as error:  # whatever else pyarrow makes of a damaged file
         raise ValueError(f"not a readable Parquet file ({one_line(error, 160)})") from None
     if not blocks:
         raise ValueError("it has no columns of numbers, or no rows")

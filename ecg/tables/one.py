@@ -101,7 +101,7 @@ def _made(task: Task, goal: Goal, signal: Signal) -> Made:
         if goal.length is None and abs(have - samples) > 1:
             raise ValueError(f'lasts {have / fs_hz:g} s and not {samples / fs_hz:g} s (length = "cut" or "pad")')
         if goal.length == "cut" and not long and samples - have > 1:
-            raise ValueError(f'lasts {have / fs_hz:g} s, shorter than {samples / fs_hz:g} s (length = "pad" fills it)')
+            raise ValueError(f'lasts {have / fs_hz:g} s, less than {samples / fs_hz:g} s (length = "pad" fills it)')
         steps = steps[:, :samples] if long else np.pad(steps, ((0, 0), (0, samples - have)), mode="edge")
     peak = float(np.abs(steps).max())
     if peak > LIMIT:

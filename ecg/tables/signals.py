@@ -1,7 +1,7 @@
 """One recording in, from any file that is read: its leads in millivolts, and what is known of its recorder.
 
 In come a file's path and a :class:`Wanted`, out comes a :class:`Signal`. A file that knows its unit, rate or lead names
-is believed; what it does not know comes from the study. :func:`step_of` reads no sample. All problems are ValueErrors in
+is believed; what it does not know comes from the study. :func:`step_of` reads no sample. Problems are ValueErrors in
 words, or InputErrors of the WFDB reader.
 """
 
