@@ -181,6 +181,11 @@ def _told(found: PtbxlSurvey, about: About, added: list[RecordRow], bad: list[Ba
     gain = f"{found.spec.default_gain or 0:g} ADC units a mV assumed"
     if assumed:
         doubts.append(f"Not calibrated (gain 0), {gain}: {assumed:,} of {len(added):,} records.")
+    for place, name in enumerate(about.classes):
+        lacking = [split for split in SPLITS if not any(row.labels[place] for row in added if row.split == split)]
+        doubts += [
+            f"No record of class {name} on the {split} side: nothing can be said of it there." for split in lacking
+        ]
     part = "; ".join(each for each in (found.part(own), bad_note) if each)
     said = [
         "" if own else f"recordings of {found.folder.name} in PTB-XL's layout, not PTB-XL",

@@ -90,6 +90,12 @@ def test_the_four_label_sets(root: Path, tmp_path: Path, kind: str) -> None:
     recordings = prepare(asked(classes=f"ptb-xl-{kind}", fewest=0), root, tmp_path / "build")
     assert classes_of(recordings) == spelled(kind)
     assert not recordings.about.exclusive
+    lacking = [each for each in recordings.about.doubts if each.startswith("No record of class")]
+    if kind == "rhythm":
+        assert lacking == [
+            f"No record of class AFLT on the {side} side: nothing can be said of it there."
+            for side in ("validation", "test")
+        ]
     order = {
         "superclass": ("NORM", "MI", "STTC", "CD", "HYP"),
         "subclass": ("NORM", "IMI", "AMI", "NST_"),
