@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pulseproof.core.data.marked import names_of
 from pulseproof.core.study import Study
 from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData, WindowData
+from pulseproof.ecg.marked.sources import leads_of
 
 RATE_HZ, SECONDS, LEADS, CLASSES = 100.0, 10.0, 12, 5  # of PTB-XL's 100 Hz part, and of synthetic recordings
 
@@ -28,9 +29,9 @@ def expected(study: Study) -> Expected | None:
     data = study.data
     if isinstance(data, BeatData):
         samples = round(data.before_s * data.fs_hz) + round(data.after_s * data.fs_hz)
-        return Expected((len(data.leads), samples), len(names_of(data.classes)))
+        return Expected((len(leads_of(data)), samples), len(names_of(data.classes)))
     if isinstance(data, WindowData):
-        return Expected((len(data.leads), round(data.window.length_s * data.fs_hz)), len(names_of(data.classes)))
+        return Expected((len(leads_of(data)), round(data.window.length_s * data.fs_hz)), len(names_of(data.classes)))
     if isinstance(data, PtbXlData) and (data.classes != "ptb-xl-superclass" or data.fewest):
         return None  # which classes enough records have, the records say
     if isinstance(data, (PtbXlData, SyntheticData)):

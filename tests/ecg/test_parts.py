@@ -12,6 +12,7 @@ import wfdb
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import load_study
 from pulseproof.core.study_data import BeatData
+from pulseproof.ecg.expected import Expected, expected
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings
 from tests.ecg.making import beat_digital, leftovers, study_of, write_beats, write_mitbih
@@ -96,6 +97,14 @@ def test_two_parts_of_one_folder(root: Path, tmp_path: Path) -> None:
     parts[1]["test"] = ["3*", "102"]
     with pytest.raises(InputError, match="first/102 and second/102 are one record"):
         prepare(changed(parts=parts), root, tmp_path / "build")
+
+
+def test_what_will_be_read_is_known_before(root: Path, tmp_path: Path) -> None:
+    two = [HERE | {"leads": ["MLII", "V1"]}, OTHERS | {"leads": ["#1", "#2"]}]
+    study = study_of({key: value for key, value in PARTS.items() if key != "leads"} | {"parts": two})
+    recordings, told = prepare(study, root, tmp_path / "build"), expected(study)
+    assert recordings.about.leads == ("MLII", "V1")
+    assert told == Expected(recordings.shape, len(recordings.about.classes))
 
 
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [

@@ -17,6 +17,7 @@ from scipy.signal import resample_poly
 from pulseproof.core.data.marked import WindowData
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import load_study
+from pulseproof.ecg.expected import Expected, expected
 from pulseproof.ecg.marked.intervals import counts_in, decided
 from pulseproof.ecg.marked.sources import parts_of, sources_of
 from pulseproof.ecg.marked.windows import cut
@@ -173,6 +174,7 @@ def test_windows_lie_where_they_say_and_hold_one_rhythm(root: Path, tmp_path: Pa
     )
     assert by_name(recordings, "301") == starts
     assert by_name(recordings, "300") == dict.fromkeys(range(200, 2001, 200), "rest")
+    assert expected(changed(fs_hz=200.0)) == Expected((1, 400), 2)
     row = list(recordings.ids).index("301:1200")
     assert np.array_equal(recordings.steps[row, 0], beat_digital("301")[1200:1600, 0] - 1024)
 
