@@ -50,6 +50,7 @@ class Listing:
         self._real = root.resolve()
         self._folders: dict[str, dict[str, os.DirEntry[str]]] = {}
         self._stems: dict[str, dict[str, list[str]]] = {}
+        self._gone: dict[str, str] = {}
 
     def find(self, cell: str) -> Found:
         """The recording that a cell names: by its path, with or without suffix. Raises ValueError, in words."""
@@ -89,6 +90,8 @@ class Listing:
         return sorted(found)
 
     def _listed(self, folder: str) -> dict[str, os.DirEntry[str]]:
+        if folder in self._gone:
+            raise ValueError(self._gone[folder])
         if folder not in self._folders:
             here = self.root / folder
             try:
@@ -97,7 +100,8 @@ class Listing:
                 with os.scandir(here) as entries:
                     there = {entry.name: entry for entry in entries}
             except OSError as error:
-                raise ValueError(f"no folder {folder!r} ({error.strerror})") from None
+                self._gone[folder] = f"no folder {folder!r} ({error.strerror})"
+                raise ValueError(self._gone[folder]) from None
             self._folders[folder] = there
             stems = self._stems[folder] = {}
             for name in sorted(there):
