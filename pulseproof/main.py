@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pulseproof import reading, running
+from pulseproof import looking, reading, running
 from pulseproof.attacks import commands as attacks
 from pulseproof.core.console import put, run_app
 from pulseproof.core.errors import InputError
@@ -22,6 +22,7 @@ DEMO = Path(__file__).parent / "studies" / "demo.toml"
 COMMANDS: dict[str, Callable[..., None]] = {
     "data": ecg.download,
     "prepare": ecg.prepare,
+    "look": looking.look,
     "systems": models.list_systems,
     "layers": models.layers,
     "train": models.train,

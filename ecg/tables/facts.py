@@ -32,6 +32,7 @@ class Seen:
     cut: list[str] = field(default_factory=list)
     flat: list[str] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
+    twins: list[str] = field(default_factory=list)
     total: int = 0
 
     def add(self, made: Made, name: str, labels: NDArray[np.uint8], side: Split) -> None:
@@ -69,6 +70,8 @@ def told(found: TableSurvey, seen: Seen, bad: Problems, step_mv: float) -> tuple
     for what, names in ((f"Cut to {spec.window_s or 0:g} s", seen.cut), ("Of a lead that never moves", seen.flat)):
         if names:
             facts.append(f"{what}: {_some(names, seen.total)}.")
+    if seen.twins:
+        facts.append(f"Holding the very samples of another recording, and left out: {_some(seen.twins, found.total)}.")
     if seen.padded:
         doubts.append(
             f"Shorter than {spec.window_s or 0:g} s, filled with the last sample: {_some(seen.padded, seen.total)}."

@@ -50,12 +50,13 @@ class Listing:
         self._real = root.resolve()
         self._folders: dict[str, dict[str, os.DirEntry[str]]] = {}
         self._stems: dict[str, dict[str, list[str]]] = {}
+        self._gone: dict[str, str] = {}
 
     def find(self, cell: str) -> Found:
         """The recording that a cell names: by its path, with or without suffix. Raises ValueError, in words."""
         path = relative(cell)
-        there = self._listed(str(path.parent))
-        name = path.name
+        folder, name = str(path.parent), path.name
+        there = self._listed(folder)
         if name in there:
             suffix = path.suffix.lower()
             if suffix in HEADED:
@@ -73,11 +74,12 @@ class Listing:
             name = fitting[0]
         if name not in there:
             raise ValueError(f"{cell!r} has no header {name} beside it")
-        kind = KINDS[PurePosixPath(name).suffix.lower()]
-        stem = name[: name.rindex(".")]
-        parts = self._stems[str(path.parent)][stem] if kind == WFDB else [name]
-        whole = path.parent / name
-        return Found(str(whole), str(path.parent / stem), kind, tuple(self._stat(path.parent, part) for part in parts))
+        stem, _, suffix = name.rpartition(".")
+        kind = KINDS[f".{suffix.lower()}"]
+        parts = self._stems[folder][stem] if kind == WFDB else [name]
+        before = "" if folder == "." else f"{folder}/"
+        files = tuple(self._stat(folder, before, part) for part in parts)
+        return Found(f"{before}{name}", f"{before}{stem}", kind, files)
 
     def headers(self) -> list[str]:
         """Every WFDB header of the folder, by its path, in the order of their names."""
@@ -89,6 +91,8 @@ class Listing:
         return sorted(found)
 
     def _listed(self, folder: str) -> dict[str, os.DirEntry[str]]:
+        if folder in self._gone:
+            raise ValueError(self._gone[folder])
         if folder not in self._folders:
             here = self.root / folder
             try:
@@ -97,24 +101,25 @@ class Listing:
                 with os.scandir(here) as entries:
                     there = {entry.name: entry for entry in entries}
             except OSError as error:
-                raise ValueError(f"no folder {folder!r} ({error.strerror})") from None
+                self._gone[folder] = f"no folder {folder!r} ({error.strerror})"
+                raise ValueError(self._gone[folder]) from None
             self._folders[folder] = there
             stems = self._stems[folder] = {}
             for name in sorted(there):
                 stems.setdefault(name.rpartition(".")[0], []).append(name)
         return self._folders[folder]
 
-    def _stat(self, folder: PurePosixPath, name: str) -> Stat:
-        entry = self._folders[str(folder)][name]
+    def _stat(self, folder: str, before: str, name: str) -> Stat:
+        entry = self._folders[folder][name]
         try:
             if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(self._real):
-                raise ValueError(f"{folder / name} is a link that leads out of the study's path")
+                raise ValueError(f"{before}{name} is a link that leads out of the study's path")
             status = entry.stat()
         except OSError as error:
-            raise ValueError(f"{folder / name} cannot be read ({error.strerror})") from None
+            raise ValueError(f"{before}{name} cannot be read ({error.strerror})") from None
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{folder / name} is not a plain file")
-        return str(folder / name), status.st_size, status.st_mtime_ns
+            raise ValueError(f"{before}{name} is not a plain file")
+        return f"{before}{name}", status.st_size, status.st_mtime_ns
 
 
 def relative(cell: str) -> PurePosixPath:

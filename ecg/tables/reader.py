@@ -19,7 +19,7 @@ from pulseproof.ecg.recordings import About, RecordingsWriter
 from pulseproof.ecg.tables.challenge import codes_in
 from pulseproof.ecg.tables.facts import Seen, note_on, told
 from pulseproof.ecg.tables.listing import KNOW_UNITS, WFDB
-from pulseproof.ecg.tables.one import LIMIT, Goal, Made, Task, make
+from pulseproof.ecg.tables.one import LIMIT, Goal, Task, make
 from pulseproof.ecg.tables.plan import check_lacking, plan
 from pulseproof.ecg.tables.pool import in_order
 from pulseproof.ecg.tables.problems import Problems
@@ -62,14 +62,17 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
     )
     seen = Seen(planned.classes)
     with RecordingsWriter(target, about, len(tasks), goal.samples or 0) as writer:
-        twins: dict[bytes, int] = {}
+        twins: dict[bytes, str] = {}
         results = follow(in_order(partial(make, goal=goal), tasks), name, total=len(tasks))
         for task, made in zip(tasks, results, strict=True):
             row = found.rows[task.row]
-            if problem := _problem(made, row, twins):
-                bad.add(row.number, "file", *problem)
+            if isinstance(made, str):
+                bad.add(row.number, "file", made if row.found.file in made else f"{row.found.file}: {made}")
                 continue
-            assert isinstance(made, Made)
+            twin = twins.setdefault(made.digest, row.found.name)
+            if twin != row.found.name:  # public databases have some, under other names and on other sides
+                seen.twins.append(f"{row.found.name} = {twin}")
+                continue
             labels, side = planned.rows[row.number], planned.sides[row.number]
             writer.add(made.steps, labels, _patient(row), side, row.found.name)
             seen.add(made, row.found.name, labels, side)
@@ -159,17 +162,6 @@ def _goal(found: TableSurvey, tasks: Sequence[Task], wanted: Wanted, step_mv: fl
 
 def _task(found: TableSurvey, row: Row) -> Task:
     return Task(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz)
-
-
-def _problem(made: Made | str, row: Row, twins: dict[bytes, int]) -> tuple[str, str] | None:
-    """(what, mend) of what was made of a row, where it cannot be used."""
-    if isinstance(made, str):
-        named = "" if made.startswith(row.found.name) else f"{row.found.file}: "
-        return f"{named}{made}", ""
-    twin = twins.setdefault(made.digest, row.number)
-    if twin != row.number:
-        return f"{row.found.file} holds the samples of row {twin}", "keep one of two recordings that are the same"
-    return None
 
 
 def _patient(row: Row) -> int:

@@ -22,10 +22,16 @@ ICON = (
 
 
 def page(
-    title: str, note: str, loud: bool, subtitle: str, sections: Sequence[Section], data: Sequence[str] = ()
+    title: str,
+    note: str,
+    loud: bool,
+    subtitle: str,
+    sections: Sequence[Section],
+    data: Sequence[str] = (),
+    made_from: str = "result files alone",
 ) -> str:
     """The whole file. ``note`` stands above everything (``loud`` for synthetic recordings); ``data`` are the blocks of
-    :func:`report.page.markup.data_block`."""
+    :func:`report.page.markup.data_block`, ``made_from`` says what all of it is made of."""
     style = _packaged("style.css")
     scripts = [_packaged(name) for name in SCRIPTS]
     allowed = " ".join(_hash(script) for script in scripts)
@@ -63,7 +69,7 @@ def page(
 {body}
 </main>
 </div>
-<footer><p>Made by Pulseproof from result files alone. This page needs no network.</p></footer>
+<footer><p>Made by Pulseproof from {esc(made_from)}. This page needs no network.</p></footer>
 {"".join(data)}{"".join(f"<script>{script}</script>" for script in scripts)}
 </body>
 </html>
