@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 
 from pulseproof.core.data.base import Strict
 from pulseproof.core.data.classes import AS_IT_IS, Label, Rules, class_map, rules_of
+from pulseproof.core.data.table import Split
 
 Side = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
@@ -93,7 +94,8 @@ class MarkedData(Strict):
     ``train``, ``validation`` and ``test`` name the records of each side, or patterns (``2*``); a record that is named
     is on that side whatever pattern it matches. Those that share a patient (``same_patient``, names or patterns) with
     the test or the validation side are left out of training; None, unlike an empty list, says that nobody knows who is
-    who. ``leads``: by name, by number, or by alternatives (``MLII|II``); ``other_names``: what a lead may be called
+    who. With ``split`` the ``records`` (names or patterns) are dealt to the sides by shares of their people instead.
+    ``leads``: by name, by number, or by alternatives (``MLII|II``); ``other_names``: what a lead may be called
     where a record has none of its name; ``without_lead = "skip"`` leaves out records that have none of them, counted
     and named. ``default_gain``: ADC units a millivolt of leads whose header says gain 0; ``bad_records = "skip"``
     leaves out records that cannot be read.
@@ -107,6 +109,8 @@ class MarkedData(Strict):
     train: tuple[str, ...] | None = None
     validation: tuple[str, ...] | None = None
     test: tuple[str, ...] | None = None
+    split: Split | None = None
+    records: tuple[str, ...] = ("*",)
     same_patient: tuple[tuple[str, ...], ...] | None = None
     other_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     default_gain: float | None = Field(None, gt=0)
@@ -116,12 +120,22 @@ class MarkedData(Strict):
     @model_validator(mode="after")
     def _sides(self) -> MarkedData:
         if self.parts:
-            beside = [key for key in ("path", *SIDES) if key in self.model_fields_set]
+            beside = [key for key in ("path", *SIDES, "split", "records") if key in self.model_fields_set]
             if beside:
                 raise ValueError(f"{', '.join(beside)} beside parts: each part has its own")
             if not all(any(getattr(part, side) for part in self.parts) for side in SIDES):
                 empty = next(side for side in SIDES if not any(getattr(part, side) for part in self.parts))
                 raise ValueError(f"no part has records on the {empty} side: give one of them {empty} = [...]")
+        elif self.split is not None:
+            if not self.split.drawn:
+                raise ValueError(
+                    'split takes shares (0.7) here; names and patterns are written as train = ["1*"] and so on'
+                )
+            named = [side for side in SIDES if getattr(self, side) is not None]
+            if named:
+                raise ValueError(f"{', '.join(named)} beside split: name the sides, or deal records to them by shares")
+        elif "records" in self.model_fields_set:
+            raise ValueError("records are what split deals to the sides: write split, or train, validation and test")
         else:
             missing = [side for side in SIDES if getattr(self, side) is None]
             if missing:

@@ -12,13 +12,14 @@ too good.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pulseproof.core.console import follow, say
 from pulseproof.core.data.marked import SIDES, BeatData, WindowData, names_of
+from pulseproof.core.data.table import Split
 from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
 from pulseproof.core.steps import digest
@@ -31,6 +32,7 @@ from pulseproof.ecg.marked.scale import RecorderScale, bridged, common, resample
 from pulseproof.ecg.marked.sources import Part, SourceRecord, database_of, leads_of, parts_of, sources_of
 from pulseproof.ecg.origin import Bad, refuse, without
 from pulseproof.ecg.recordings import About, RecordingsWriter
+from pulseproof.ecg.tables.sides import Person, drawn_sides
 from pulseproof.ecg.wfdb.files import Record, read_record
 from pulseproof.ecg.wfdb.header import is_beside, read_header
 
@@ -125,6 +127,8 @@ def read(surveyed: MarkedSurvey, target: Path, fingerprint: str) -> list[Path]:
     if left and (spec.bad_records == "error" or not good):
         raise refuse(name, left, total)
     _check_rules(surveyed, seen)
+    if spec.split is not None:
+        good, seen = _dealt(spec.split, good, seen)
     _check_sides(surveyed, good)
     scale = common(scales, name)
     for line in side_lines(spec, surveyed.classes, seen):
@@ -139,6 +143,18 @@ def read(surveyed: MarkedSurvey, target: Path, fingerprint: str) -> list[Path]:
                 cut = steps[:, first : first + samples]
                 writer.add(cut, one_hot[kind], source.patient, source.split, f"{source.name}:{at}")
         return writer.close(fingerprint)
+
+
+def _dealt(
+    split: Split, good: list[tuple[SourceRecord, Cuts]], seen: list[RecordFacts]
+) -> tuple[list[tuple[SourceRecord, Cuts]], list[RecordFacts]]:
+    """The records with the sides to which their people are dealt, by what each has of every class."""
+    people = {row: Person(str(each.patient), each.name) for row, each in enumerate(seen)}
+    sides = drawn_sides(people, {row: np.array(each.counts, np.int64) for row, each in enumerate(seen)}, split)
+    return (
+        [(replace(source, split=sides[row]), cuts) for row, (source, cuts) in enumerate(good)],
+        [replace(each, split=sides[row]) for row, each in enumerate(seen)],
+    )
 
 
 def length_of(spec: Marked) -> int:

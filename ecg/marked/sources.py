@@ -64,6 +64,8 @@ def parts_of(spec: BeatData | WindowData, folder: Path) -> tuple[Part, ...]:
     names = names_of(spec.classes)
     if not spec.parts:
         sides = {side: getattr(spec, side) or () for side in SIDES}
+        if spec.split is not None:  # dealt to the sides when their classes are known
+            sides = {"train": spec.records}
         classes, gain = map_of(spec.classes, names), spec.default_gain
         groups = spec.same_patient
         return (Part("data", "", folder, spec.leads, spec.other_names, spec.annotator, gain, classes, sides, groups),)
@@ -130,6 +132,9 @@ def sources_of(spec: BeatData | WindowData, parts: Sequence[Part]) -> tuple[list
     named = [_named(part) for part in parts]
     _check_once(parts, named)
     group_of = _groups(spec, parts, named)
+    if spec.split is not None:
+        every = [(name, part) for part, records in zip(parts, named, strict=True) for name in records["train"]]
+        return [SourceRecord(name, part, "train", _patient(group_of.get(name, name))) for name, part in every], []
     sources, left_out = [], []
     for place, side in enumerate(SIDES):
         later = {
@@ -167,14 +172,15 @@ def _check_once(parts: Sequence[Part], named: Sequence[Mapping[Side, Sequence[st
 def _named(part: Part) -> dict[Side, list[str]]:
     """The records of each side, called as the study calls them: what is named, then what a pattern finds."""
     problems, there = [], None
-    named = {side: [name for name in part.sides[side] if not _is_pattern(name)] for side in SIDES}
+    asked = {side: part.sides.get(side, ()) for side in SIDES}
+    named = {side: [name for name in asked[side] if not _is_pattern(name)] for side in SIDES}
     matched: dict[str, tuple[Side, str]] = {}
     literal = {name for names in named.values() for name in names}
     for side in SIDES:
-        given = part.sides[side]
+        given = asked[side]
         twice = sorted(name for name, times in Counter(given).items() if times > 1)
         unfit = [name for name in named[side] if not RECORD_NAME.fullmatch(name)]
-        if not given and not part.prefix:
+        if not given and not part.prefix and side in part.sides:
             problems.append(f"{part.key}.{side}: names no record")
         if twice:
             problems.append(f"{part.key}.{side}: {', '.join(twice)} is there twice")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +67,9 @@ def named_sides(people: Mapping[int, Person], split: SplitSpec | None, column: b
 
 
 def drawn_sides(
-    people: Mapping[int, Person], labels: Mapping[int, NDArray[np.uint8]], split: SplitSpec
+    people: Mapping[int, Person], labels: Mapping[int, NDArray[np.integer[Any]]], split: SplitSpec
 ) -> dict[int, Split]:
-    """The side of each row by shares of the patients."""
+    """The side of each row by shares of the patients. ``labels``: of each row 0 or 1 a class, or how many it has."""
     names = sorted({person.patient for person in people.values()})
     place = {name: index for index, name in enumerate(names)}
     classes = len(next(iter(labels.values()), ()))

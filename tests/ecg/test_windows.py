@@ -258,6 +258,31 @@ def test_other_rates_with_large_ratios(tmp_path: Path) -> None:
         assert np.abs(got - made[0, 100 * first : 100 * first + 100]).max() <= recordings.about.adc_step_mv / 2 + 1e-5
 
 
+def test_records_are_dealt_by_shares_of_their_people(root: Path, tmp_path: Path) -> None:
+    asked = {key: value for key, value in WINDOWS.items() if key not in ("train", "validation", "test")}
+    asked |= {"split": {"train": 0.4, "validation": 0.3, "test": 0.3}, "same_patient": [["100", "102"]]}
+    recordings = prepare(study_of(asked), root, tmp_path / "build")
+    names = [set() for _ in range(3)]
+    for row, each in enumerate(recordings.ids):
+        names[recordings.splits[row]].add(each.split(":")[0])
+    assert set.union(*names) == {"100", "101", "102", "200", "300", "301"}
+    assert sum(map(len, names)) == 6 and any({"100", "102"} <= side for side in names)
+    for side in range(3):  # three people have fibrillation: one on each side
+        assert recordings.labels[recordings.splits == side].sum(0)[0] == 3
+    again = prepare(study_of(asked), root, tmp_path / "other")
+    assert np.array_equal(again.splits, recordings.splits)
+    some = prepare(study_of(asked | {"records": ["[13]*", "200"]}), root, tmp_path / "build")
+    assert len(some) == len(recordings)
+    with pytest.raises(ValueError, match="train beside split"):
+        study_of(asked | {"train": ["100"]})
+    with pytest.raises(ValueError, match="records are what split deals"):
+        changed(records=["1*"])
+    with pytest.raises(ValueError, match="split takes shares"):
+        study_of(asked | {"split": {"train": "1*", "validation": "2*", "test": "3*"}})
+    with pytest.raises(InputError, match=r"no record is left on the (train|validation|test) side"):
+        prepare(study_of(asked | {"records": ["100", "101"]}), root, tmp_path / "build")
+
+
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("unknown rhythm", {"classes": {"AF": ["(AFIBB"], "rest": "*"}}, "no record of mitdb has (AFIBB"),
     ("no rule", {"classes": {"AF": ["(AFIB"], "L": ["(AFL"]}}, "(how many, in how many records): (N (9 in 6, first 1"),
