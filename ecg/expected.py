@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pulseproof.core.data.classes import class_map
 from pulseproof.core.study import Study
-from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData
+from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData, TableData
 
 RATE_HZ, SECONDS, LEADS, CLASSES = 100.0, 10.0, 12, 5  # of PTB-XL's 100 Hz part, and of synthetic recordings
 
@@ -32,4 +33,7 @@ def expected(study: Study) -> Expected | None:
         first, last = data.window_s or (0.0, SECONDS)
         leads = LEADS if data.leads is None else len(data.leads)
         return Expected((leads, round(last * RATE_HZ) - round(first * RATE_HZ)), CLASSES)
+    if isinstance(data, TableData) and data.leads and data.fs_hz and data.window_s and isinstance(data.classes, dict):
+        if not data.fewest:  # else a class may be left out
+            return Expected((len(data.leads), round(data.window_s * data.fs_hz)), len(class_map(data.classes).names))
     return None
