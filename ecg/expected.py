@@ -33,7 +33,11 @@ def expected(study: Study) -> Expected | None:
         first, last = data.window_s or (0.0, SECONDS)
         leads = LEADS if data.leads is None else len(data.leads)
         return Expected((leads, round(last * RATE_HZ) - round(first * RATE_HZ)), CLASSES)
-    if isinstance(data, TableData) and data.leads and data.fs_hz and data.window_s and isinstance(data.classes, dict):
-        if not data.fewest:  # else a class may be left out
-            return Expected((len(data.leads), round(data.window_s * data.fs_hz)), len(class_map(data.classes).names))
-    return None
+    return _of_table(data) if isinstance(data, TableData) else None
+
+
+def _of_table(data: TableData) -> Expected | None:
+    """Of a table whose study says leads, rate, length and classes; with ``fewest`` a class may be left out."""
+    if not (data.leads and data.fs_hz and data.window_s) or data.fewest or not isinstance(data.classes, dict):
+        return None
+    return Expected((len(data.leads), round(data.window_s * data.fs_hz)), len(class_map(data.classes).names))
