@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pulseproof.core.data.classes import class_map
 from pulseproof.core.data.marked import names_of
 from pulseproof.core.study import Study
-from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData, WindowData
+from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData, TableData, WindowData
 from pulseproof.ecg.marked.sources import leads_of
 
 RATE_HZ, SECONDS, LEADS, CLASSES = 100.0, 10.0, 12, 5  # of PTB-XL's 100 Hz part, and of synthetic recordings
@@ -39,4 +40,11 @@ def expected(study: Study) -> Expected | None:
         leads = LEADS if data.leads is None else len(data.leads)
         rate_hz = data.fs_hz if isinstance(data, PtbXlData) else RATE_HZ
         return Expected((leads, round(last * rate_hz) - round(first * rate_hz)), CLASSES)
-    return None
+    return _of_table(data) if isinstance(data, TableData) else None
+
+
+def _of_table(data: TableData) -> Expected | None:
+    """Of a table whose study says leads, rate, length and classes; with ``fewest`` a class may be left out."""
+    if not (data.leads and data.fs_hz and data.window_s) or data.fewest or not isinstance(data.classes, dict):
+        return None
+    return Expected((len(data.leads), round(data.window_s * data.fs_hz)), len(class_map(data.classes).names))

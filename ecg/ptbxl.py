@@ -181,11 +181,10 @@ def _told(found: PtbxlSurvey, about: About, added: list[RecordRow], bad: list[Ba
     gain = f"{found.spec.default_gain or 0:g} ADC units a mV assumed"
     if assumed:
         doubts.append(f"Not calibrated (gain 0), {gain}: {assumed:,} of {len(added):,} records.")
-    for place, name in enumerate(about.classes):
-        lacking = [split for split in SPLITS if not any(row.labels[place] for row in added if row.split == split)]
-        doubts += [
-            f"No record of class {name} on the {split} side: nothing can be said of it there." for split in lacking
-        ]
+    for split in SPLITS:
+        there = np.array([row.labels for row in added if row.split == split]).any(axis=0)
+        if gone := [name for name, has in zip(about.classes, there, strict=True) if not has]:
+            doubts.append(f"No record of class {', '.join(gone)} on the {split} side: nothing can be said of it there.")
     part = "; ".join(each for each in (found.part(own), bad_note) if each)
     said = [
         "" if own else f"recordings of {found.folder.name} in PTB-XL's layout, not PTB-XL",

@@ -35,9 +35,7 @@ def look(study: StudyOption, data: DataOption = None, build: BuildOption = None)
     for row in found.amplitude_rows():
         amplitudes.add_row(*row)
     terminal.print(amplitudes)
-    terminal.print(
-        f"{found.several:,} recordings have several classes, {found.without:,} none of them.", soft_wrap=True
-    )
+    terminal.print(f"Recordings of several classes: {found.several:,}; of none: {found.without:,}.", soft_wrap=True)
     for sentence in (*about.doubts, *about.facts):
         terminal.print(sentence, soft_wrap=True)
     page = where / loaded.name / "look" / "index.html"

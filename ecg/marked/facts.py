@@ -92,11 +92,13 @@ def people(classes: Sequence[str], seen: Sequence[RecordFacts]) -> list[tuple[Si
 
 
 def lacking(spec: BeatData | WindowData, classes: Sequence[str], seen: Sequence[RecordFacts]) -> tuple[str, ...]:
-    """A sentence on each class that a side lacks."""
+    """A sentence on each side that lacks classes."""
+    counted = people(classes, seen)
+    gone = {side: [label for split, label, count, _ in counted if split == side and not count] for side in SPLITS}
     return tuple(
-        f"No {_one(spec)} of class {label} on the {split} side: nothing can be said of it there."
-        for split, label, count, _ in people(classes, seen)
-        if not count
+        f"No {_one(spec)} of class {', '.join(labels)} on the {side} side: nothing can be said of it there."
+        for side, labels in gone.items()
+        if labels
     )
 
 

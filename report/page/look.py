@@ -47,7 +47,7 @@ def _counts(found: Look) -> str:
         for side in found.sides
     ]
     heads = ["side", "recordings", "people", *map(esc, found.about.classes)]
-    several = f"{found.several:,} recordings have several classes, {found.without:,} none of them."
+    several = f"Recordings of several classes: {found.several:,}; of none: {found.without:,}."
     return table("Recordings of each class, by side.", heads, rows, label="Recordings and people") + paragraph(several)
 
 
