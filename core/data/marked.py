@@ -7,6 +7,7 @@ read into one study; what a part does not say is as ``[data]`` says it. Read by 
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
@@ -55,6 +56,14 @@ def _expect_lead(text: str) -> str:
     return text
 
 
+def _expect_pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression ({error})") from None
+    return text
+
+
 Lead = Annotated[str, BeforeValidator(_lead), AfterValidator(_expect_lead)]
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
@@ -94,11 +103,12 @@ class MarkedData(Strict):
     ``train``, ``validation`` and ``test`` name the records of each side, or patterns (``2*``); a record that is named
     is on that side whatever pattern it matches. Those that share a patient (``same_patient``, names or patterns) with
     the test or the validation side are left out of training; None, unlike an empty list, says that nobody knows who is
-    who. With ``split`` the ``records`` (names or patterns) are dealt to the sides by shares of their people instead.
-    ``leads``: by name, by number, or by alternatives (``MLII|II``); ``other_names``: what a lead may be called
-    where a record has none of its name; ``without_lead = "skip"`` leaves out records that have none of them, counted
-    and named. ``default_gain``: ADC units a millivolt of leads whose header says gain 0; ``bad_records = "skip"``
-    leaves out records that cannot be read.
+    who. ``person`` is a regular expression that finds the person in a record's name: its first group, or all that it
+    matches; records in which it finds the same are of one person. With ``split`` the ``records`` (names or patterns)
+    are dealt to the sides by shares of their people instead. ``leads``: by name, by number, or by alternatives
+    (``MLII|II``); ``other_names``: what a lead may be called where a record has none of its name; ``without_lead =
+    "skip"`` leaves out records that have none of them, counted and named. ``default_gain``: ADC units a millivolt of
+    leads whose header says gain 0; ``bad_records = "skip"`` leaves out records that cannot be read.
     """
 
     path: str = "mitdb"
@@ -112,6 +122,7 @@ class MarkedData(Strict):
     split: Split | None = None
     records: tuple[str, ...] = ("*",)
     same_patient: tuple[tuple[str, ...], ...] | None = None
+    person: Annotated[str, AfterValidator(_expect_pattern)] | None = None
     other_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     default_gain: float | None = Field(None, gt=0)
     bad_records: Literal["error", "skip"] = "error"

@@ -160,7 +160,7 @@ def _of_nobody_known(
     parts: Sequence[Part], spec: BeatData | WindowData, seen: Sequence[RecordFacts]
 ) -> list[RecordFacts]:
     """Records of databases of which the study does not say who is who."""
-    if spec.same_patient is not None:
+    if spec.same_patient is not None or spec.person is not None:
         return []
     known = [part.prefix for part in parts if part.groups is not None]
     return [each for each in seen if not any(each.name.startswith(prefix) for prefix in known)]

@@ -8,6 +8,7 @@ sides: a record whose person is on a later side (train < validation < test) is l
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -230,7 +231,17 @@ def _groups(
     for name, many in times.items():
         if many > 1:
             raise InputError(f"data.same_patient: record {name} is in {many} groups", "one group a patient: join them")
-    return {name: group[0] for group in found for name in group}
+    by_person: dict[str, list[str]] = {}
+    for name in sorted(every) if spec.person is not None else ():
+        match = re.search(spec.person or "", name)
+        if match and (said := match[1] if match.re.groups else match[0]):
+            by_person.setdefault(said, []).append(name)
+    first: dict[str, str] = {}
+    for group in (*found, *by_person.values()):
+        joined = {first.get(name, name) for name in group}
+        members = {*group, *(name for name, head in first.items() if head in joined)}
+        first |= dict.fromkeys(members, min(members, default=""))
+    return first
 
 
 def _matching(wanted: str, every: Iterable[str]) -> list[str]:

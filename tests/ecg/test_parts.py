@@ -86,6 +86,22 @@ def test_a_person_of_two_databases_is_on_one_side(root: Path, tmp_path: Path) ->
     assert half.about.note == "each of 4 records taken as its own patient"
 
 
+def test_a_pattern_finds_the_person_in_a_name(root: Path, tmp_path: Path) -> None:
+    asked = changed(
+        person=r"/\d*?(\d)$", same_patient=[["mitdb/300", "sv/800"]]
+    )  # 800, 200, 300 are one; 801, 101, 301
+    with pytest.raises(InputError, match=r"data\.train: no record is left"):
+        prepare(asked, root, tmp_path / "build")
+    recordings = prepare(changed(person=r"^sv/(\d\d)"), root, tmp_path / "build")
+    people = {each.split(":")[0]: int(who) for each, who in zip(recordings.ids, recordings.patients, strict=True)}
+    assert people["sv/800"] == people["sv/801"] and len(set(people.values())) == 5
+    assert recordings.about.note == ""
+    joined = prepare(changed(person=r"^sv/(\d\d)", same_patient=[["sv/801", "mitdb/101"]]), root, tmp_path / "build")
+    assert len(set(joined.patients[joined.splits == 0].tolist())) == 1
+    with pytest.raises(ValueError, match="is no regular expression"):
+        changed(person="(")
+
+
 def test_two_parts_of_one_folder(root: Path, tmp_path: Path) -> None:
     parts = [
         {"path": "mitdb", "name": "first", "train": ["1*"]},
