@@ -182,8 +182,8 @@ def _told(found: PtbxlSurvey, about: About, added: list[RecordRow], bad: list[Ba
     if assumed:
         doubts.append(f"Not calibrated (gain 0), {gain}: {assumed:,} of {len(added):,} records.")
     for split in SPLITS:
-        there = np.array([row.labels for row in added if row.split == split]).any(axis=0)
-        if gone := [name for name, has in zip(about.classes, there, strict=True) if not has]:
+        there = {place for row in added if row.split == split for place, has in enumerate(row.labels) if has}
+        if gone := [name for place, name in enumerate(about.classes) if place not in there]:
             doubts.append(f"No record of class {', '.join(gone)} on the {split} side: nothing can be said of it there.")
     part = "; ".join(each for each in (found.part(own), bad_note) if each)
     said = [
