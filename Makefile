@@ -35,11 +35,11 @@ OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help setup demo data train export attack audit bundle take bench report table docs dependencies site picture perf test check clean
+.PHONY: help setup demo data train export attack audit bundle take bench report table docs notebook dependencies site picture perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack audit bundle take bench report table docs dependencies site picture perf test check clean"
+	@echo "targets: setup demo data train export attack audit bundle take bench report table docs notebook dependencies site picture perf test check clean"
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
@@ -113,13 +113,17 @@ table: setup
 report: setup
 	$(PULSEPROOF) report --study $(STUDY) --build $(BUILD) $(foreach folder,$(COMPARE),--compare $(folder))
 
-# The tables of README.md, docs/export.md and docs/attacks.md, from studies that were exported or run: make docs BUILD=build
+# The tables of README.md and of the pages of results in docs/, from studies that were exported or run: make docs BUILD=build
 docs: setup
 	$(PULSEPROOF) docs $(DOCS_STUDIES) --build $(BUILD)
 
 # The docs as a site, build/site/index.html: every link checked, nothing from a network
 site: setup
 	$(RUN) mkdocs build --strict --quiet --site-dir $(abspath $(BUILD))/site
+
+# The notebook of the docs, executed: its outputs are kept in it. With DATA=recordings on real ones
+notebook: setup
+	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(VENV)/bin/python docs/site/execute.py docs/notebook.ipynb
 
 # The table of licences and the bill of materials, docs/dependencies.md, from the lock files and what is installed by them
 dependencies: setup

@@ -1,10 +1,10 @@
 """An attack confined to the band of the heart: what a monitor's filter would let through.
 
-In and out: see :class:`attacks.gradient.Attack`. The perturbation holds no frequency outside ``low_hz`` to ``high_hz``
-and stays inside the L-infinity ball. Both sets are convex: after each step it is projected on the one and on the other
-in turn (von Neumann 1950, Boyle and Dykstra 1986), and what still exceeds the ball at the end is scaled into it, which
-leaves the band alone. Rounding to the recorder's steps adds white noise of a step over the root of twelve; the signal
-set's description says how much energy is outside the band in the end.
+A region (:mod:`attacks.aim.region`): the perturbation holds no frequency outside ``low_hz`` to ``high_hz`` and stays
+inside the L-infinity ball. Both sets are convex: after each step it is projected on the one and on the other in turn
+(von Neumann 1950, Boyle and Dykstra 1986), and what still exceeds the ball at the end is scaled into it, which leaves
+the band alone. Rounding to the recorder's steps adds white noise of a step over the root of twelve; the signal set's
+description says how much energy is outside the band in the end.
 """
 
 from __future__ import annotations
@@ -12,62 +12,41 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pulseproof.attacks.aim.ball import LINF, TINY, Norm
-from pulseproof.attacks.aim.objectives import Objective, Watch
+from pulseproof.attacks.aim.ball import LINF, TINY
 from pulseproof.attacks.aim.plausibility import HIGH_HZ, LOW_HZ
-from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
+from pulseproof.attacks.aim.region import InLinf
 
 
 @dataclass(frozen=True)
-class Band(BudgetByBudget):
-    """``low_hz`` to ``high_hz`` of recordings with ``fs_hz`` samples a second; ``rounds`` of projections after each of
-    ``steps``, of falling length, from a random start."""
+class Band(InLinf):
+    """``low_hz`` to ``high_hz`` of recordings with ``fs_hz`` samples a second; ``rounds`` of projections after each
+    step."""
 
-    steps: int = 20
     low_hz: float = LOW_HZ
     high_hz: float = HIGH_HZ
     fs_hz: float = 100.0
     rounds: int = 8
-    batch_size: int = BATCH
-
-    @property
-    def norm(self) -> Norm:
-        """That of its ball."""
-        return "linf"
 
     def at_rate(self, fs_hz: float) -> Band:
         """The same band at another rate."""
         return replace(self, fs_hz=fs_hz)
 
-    def one(
-        self,
-        module: nn.Module,
-        victims: Victims,
-        objective: Objective,
-        budget_mv: float,
-        generator: torch.Generator,
-        watch: Watch | None,
-    ) -> Tensor:
-        delta = self.into_both(LINF.random(victims.signals, budget_mv, generator), budget_mv)
-        for step in range(self.steps):
-            progress = step / max(1, self.steps - 1)
-            anneal(module, progress)
-            seen = evaluate(module, victims, delta, objective, progress, batch_size=self.batch_size)
-            if watch is not None:
-                watch(progress, seen.scores)
-            length = budget_mv * (1 - step / self.steps)
-            delta = self.into_both(delta + length * self.in_band(seen.gradient).sign(), budget_mv)
-        return delta
+    def random(self, like: Tensor, budget_mv: float, generator: torch.Generator) -> Tensor:
+        """What of a random point of the ball is in the band."""
+        return self.project(super().random(like, budget_mv, generator), budget_mv)
 
-    def into_both(self, delta: Tensor, budget_mv: float) -> Tensor:
+    def project(self, delta: Tensor, budget_mv: float) -> Tensor:
         """A perturbation (n, leads, samples) near ``delta`` that is inside the band and inside the ball."""
         for _ in range(self.rounds):
             delta = LINF.project(self.in_band(delta), budget_mv)
         delta = self.in_band(delta)
         return delta * (budget_mv / LINF.size(delta).clamp_min(max(budget_mv, TINY))).reshape(-1, 1, 1)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """The signs of what of the gradient is in the band."""
+        return self.in_band(gradient).sign()
 
     def in_band(self, values: Tensor) -> Tensor:
         """The orthogonal projection on the signals of the band, lead by lead."""

@@ -47,6 +47,10 @@ def code_of_set(method: Method, source: Source | None, *, through_twin: bool, no
 
 def _modules(part: Any) -> Iterator[str]:
     """Where the classes of a method, and of all that it is made of, are defined."""
+    if isinstance(part, tuple):
+        for each in part:
+            yield from _modules(each)
+        return
     yield module_of(type(part))
     if is_dataclass(part):
         for field in fields(part):

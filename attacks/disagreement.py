@@ -13,25 +13,25 @@ and each step mends whichever of the two is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from pulseproof.attacks.aim.ball import LINF, Norm
 from pulseproof.attacks.aim.ends import alike
-from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.attacks.aim.recorder import INT16, Recorder
 from pulseproof.attacks.aim.references import clean_scores, spread_of
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import BATCH, NoGradientError
-from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.attacks.gradient import BATCH, evaluate
+from pulseproof.attacks.method import Model, Perturbed, Prepared, Scene
+from pulseproof.attacks.steps import Best, Evaluated, walk
 from pulseproof.core.study import AttackSpec
 from pulseproof.models.metrics import best_thresholds
-
-INT16 = (-32768, 32767)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Disagreement:
             # Within the ball that the recorder can reach, so that rounding never leads out of it.
             budget_mv = recorder.budget_steps(budget) * step_mv
             parts = [
-                self._batch(parent, twin, some.signals, decisions, budget_mv, step_mv)
+                self._batch(parent, twin, some, decisions, budget_mv, recorder)
                 for _, some in victims.batches(self.batch_size)
             ]
             deltas, margins = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -101,35 +101,42 @@ class Disagreement:
         self,
         parent: nn.Module,
         twin: nn.Module,
-        signals: Tensor,
+        some: Victims,
         decisions: Decisions,
         budget_mv: float,
-        step_mv: float,
+        recorder: Recorder,
     ) -> tuple[Tensor, Tensor]:
+        signals, nowhere = some.signals, torch.zeros_like(some.signals)
         with torch.no_grad():
-            decided = decisions.of(parent(signals))
-        clean = torch.round(signals / step_mv)
-        delta = torch.zeros_like(signals)
-        best, best_margin = delta, torch.full((len(signals),), -torch.inf)
-        for step in range(self.steps):
-            steps = torch.round(delta / step_mv)
-            # The product that makes millivolts of recorded steps everywhere (ecg.recordings.to_millivolts).
-            place = ((clean + steps) * step_mv).requires_grad_(True)
-            kept = decisions.margins(parent(place), decided)
-            turned = -decisions.margins(twin(place), decided)
-            # A label counts as much as the smaller of its margins, a recording as much as its best label.
-            smaller = torch.minimum(kept, turned)
-            margin = smaller.detach().amax(dim=1)
-            worth = self.softness * torch.logsumexp(smaller / self.softness, dim=1)
-            if not worth.requires_grad:
-                raise NoGradientError("no gradient reaches the signal: neither model is differentiable")
-            (gradient,) = torch.autograd.grad(worth.sum(), place)
-            better = margin > best_margin
-            best = torch.where(better.reshape(-1, 1, 1), steps * step_mv, best)
-            best_margin = torch.where(better, margin, best_margin)
-            length = budget_mv * (1 - step / self.steps) ** self.fall
-            delta = LINF.project(delta + length * LINF.steepest(gradient), budget_mv)
-        return best, best_margin
+            margins = _Smaller(parent, twin, decisions, decisions.of(parent(signals)))
+
+        def look(delta: Tensor, progress: float) -> Evaluated:
+            there = Victims(recorder.shown(signals, delta, budget_mv, "linf"), some.labels)
+            return evaluate(margins, there, nowhere, self._worth, progress, batch_size=len(some))
+
+        # A label counts as much as the smaller of its margins, a recording as much as its best label.
+        best = Best(self.steps, budget_mv, fall=self.fall, last=None, value=lambda smaller, _: smaller.amax(dim=1))
+        project = partial(LINF.project, budget_mv=budget_mv)
+        delta = walk(nowhere, best, look, LINF.steepest, project)
+        return torch.round(delta / recorder.step_mv) * recorder.step_mv, best.memory.best.scores.amax(dim=1)
+
+    def _worth(self, scores: Tensor, labels: Tensor, progress: float) -> Tensor:
+        """The soft maximum over labels of the smaller margins (n, classes)."""
+        del labels, progress
+        return self.softness * torch.logsumexp(scores / self.softness, dim=1)
+
+
+class _Smaller(nn.Module):
+    """The smaller of two margins of each label: the parent's to what it ``decided``, and the twin's to the other side;
+    (n, classes) or, of an exclusive task, (n, 1)."""
+
+    def __init__(self, parent: nn.Module, twin: nn.Module, decisions: Decisions, decided: Tensor) -> None:
+        super().__init__()
+        self.parent, self.twin, self.decisions, self.decided = parent, twin, decisions, decided
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = self.decisions.margins(self.parent(x), self.decided)
+        return torch.minimum(kept, -self.decisions.margins(self.twin(x), self.decided))
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ class DisagreementMethod:
         """As a study asks for it."""
         return cls(Disagreement(asked.steps))
 
-    def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
+    def prepare(self, model: Model, scene: Scene, generator: Generator) -> dict[str, Tensor]:
         """``spread`` (classes,) and ``thresholds`` (classes,), which an exclusive task has none of."""
         del generator
         assert isinstance(model, nn.Module) and scene.parent is not None, "disagreement needs the float parent"
@@ -157,18 +164,11 @@ class DisagreementMethod:
             prepared["thresholds"] = torch.from_numpy(best_thresholds(labels.numpy().astype(np.uint8), scores.numpy()))
         return prepared
 
-    def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
-    ) -> Perturbed:
+    def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
         """The attack on one shard."""
         del generator
         assert isinstance(model, nn.Module) and scene.parent is not None
-        decisions = Decisions(prepared.get("thresholds"), prepared["spread"])
+        decisions = Decisions(made.get("thresholds"), made["spread"])
         parent, file = alike(scene.parent, model)
         (found,) = self.attack(parent, file, victims, decisions, [scene.budget_mv], step_mv=scene.step_mv)
         return found

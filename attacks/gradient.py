@@ -1,23 +1,29 @@
-"""Gradient attacks of a fixed number of steps: FGSM, PGD, momentum and Nesterov, in any
-:class:`~attacks.aim.ball.Ball`.
+"""Gradient attacks of a fixed number of steps: FGSM, PGD, momentum and Nesterov, in any region: a ball, a band of
+frequencies, what is smooth (:mod:`attacks.aim.region`).
 
 In: a differentiable module from millivolts ``(n, leads, samples)`` to scores ``(n, classes)``, recordings with their
-labels, an objective a budget. Out: perturbations in millivolts, one tensor a budget. A module that stands for one
-without gradient (:mod:`attacks.soft_trees`) is sharpened from step to step.
+labels, an objective a budget. Out: perturbations in millivolts, one tensor a budget. The loop itself is
+:func:`attacks.steps.walk`; here it is given a module to look at. A module that stands for one without gradient
+(:mod:`attacks.soft_trees`) is sharpened from step to step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, TINY, Ball, Norm
+from pulseproof.attacks.aim.ball import LINF, Norm
 from pulseproof.attacks.aim.objectives import Objective, Watch
+from pulseproof.attacks.aim.references import clean_scores
+from pulseproof.attacks.aim.region import Region
 from pulseproof.attacks.aim.victims import Victims
+from pulseproof.attacks.steps import Best, Course, Evaluated, Scores, StepSize, Value, walk
 
 BATCH = 64
 
@@ -52,16 +58,6 @@ class Attack(Protocol):
     ) -> list[Tensor]: ...
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """One evaluation of all recordings: ``scores`` (n, classes), ``worth`` (n,) of the objective, and its ``gradient``
-    (n, leads, samples)."""
-
-    scores: Tensor
-    worth: Tensor
-    gradient: Tensor
-
-
 def evaluate(
     module: nn.Module,
     victims: Victims,
@@ -85,11 +81,16 @@ def evaluate(
             scores = module(place)
         scores = scores.float() if half else scores
         worth = objective(scores, some.labels, progress)
-        if not worth.requires_grad:
-            raise NoGradientError("no gradient reaches the signal: the model is not differentiable")
-        (gradient,) = torch.autograd.grad(worth.sum(), place)
-        seen.append((scores.detach(), worth.detach(), gradient))
+        seen.append((scores.detach(), worth.detach(), gradient_at(place, worth)))
     return Evaluated(*(torch.cat(parts) for parts in zip(*seen, strict=True)))
+
+
+def gradient_at(place: Tensor, worth: Tensor) -> Tensor:
+    """The gradient of all ``worth`` (n,) together at a ``place``. Raises NoGradientError where there is none."""
+    if not worth.requires_grad:
+        raise NoGradientError("no gradient reaches the signal: the model is not differentiable")
+    (gradient,) = torch.autograd.grad(worth.sum(), place)
+    return gradient
 
 
 def anneal(module: nn.Module, progress: float) -> None:
@@ -137,30 +138,76 @@ class BudgetByBudget:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Pgd(BudgetByBudget):
-    """Projected gradient descent (Madry et al. 2018), and its relatives by their settings.
+class Sight(Protocol):
+    """How an attack looks at the model from a point of its way.
 
-    ``size``: the length of a step, ``"falling"``: ``epsilon * (1 - k / steps)``, large steps find the region and small
-    ones settle in it; ``"equal"``: ``epsilon / steps``. ``momentum``: the gradient of a step is the running sum of all
-    so far, each divided by its mean absolute value and the sum by this factor at each step (MI-FGSM, Dong et al. 2018);
-    ``nesterov``: taken where that momentum leads (NI-FGSM, Lin et al. 2020). ``start``: ``"random"`` in the ball or at
-    ``"zero"``. ``half``: steps in bfloat16.
+    ``place``: the recordings (n, leads, samples) mV that the model is shown for a perturbation of ``signals`` in a
+    region of this ``norm``. ``sharpen``: what is done with the model before each look. ``ready``: a context for all
+    looks at one budget.
+    """
+
+    def place(self, signals: Tensor, delta: Tensor, norm: Norm, budget_mv: float) -> Tensor: ...
+
+    def sharpen(self, module: nn.Module, progress: float) -> None: ...
+
+    def ready(self, module: nn.Module, budget_mv: float) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class Plain:
+    """At the recording and the perturbation together, as float32 has them. ``sharpens``: a stand-in for a model without
+    gradient comes closer from step to step; else it stays as it is."""
+
+    sharpens: bool = True
+
+    def place(self, signals: Tensor, delta: Tensor, norm: Norm, budget_mv: float) -> Tensor:
+        """See :class:`Sight`."""
+        del norm, budget_mv
+        return signals + delta
+
+    def sharpen(self, module: nn.Module, progress: float) -> None:
+        """See :class:`Sight`."""
+        if self.sharpens:
+            anneal(module, progress)
+
+    def ready(self, module: nn.Module, budget_mv: float) -> AbstractContextManager[None]:
+        """See :class:`Sight`."""
+        del module, budget_mv
+        return nullcontext()
+
+
+STILL = Plain(sharpens=False)
+
+
+@dataclass(frozen=True)
+class Stepping(BudgetByBudget):
+    """What all attacks share that step along the gradient of an objective: the region ``ball``, the starts of their
+    runs, the ``sight`` of the model. Each says its :meth:`course`, and :func:`attacks.steps.walk` is the loop.
+
+    ``restarts``: so many runs side by side, each from a start of its own. ``start``: ``"random"`` in the ball, or the
+    first run at ``"zero"``. ``half``: steps in bfloat16.
     """
 
     steps: int = 20
-    ball: Ball = LINF
-    size: Literal["falling", "equal"] = "falling"
-    momentum: float = 0.0
-    nesterov: bool = False
+    ball: Region = LINF
+    restarts: int = 1
     start: Literal["random", "zero"] = "random"
     half: bool = False
     batch_size: int = BATCH
+    sight: Sight = Plain()
 
     @property
     def norm(self) -> Norm:
         """That of its ball."""
         return self.ball.norm
+
+    def at_rate(self, fs_hz: float) -> Self:
+        """The same attack in the same region at another rate."""
+        return replace(self, ball=self.ball.at_rate(fs_hz))
+
+    def course(self, budget_mv: float, value: Value, last: Scores) -> Course:
+        """How it goes at one budget: ``value`` of scores, and the ``last`` scores, where an attack ends."""
+        raise NotImplementedError
 
     def one(
         self,
@@ -171,36 +218,71 @@ class Pgd(BudgetByBudget):
         generator: torch.Generator,
         watch: Watch | None,
     ) -> Tensor:
-        delta = torch.zeros_like(victims.signals)
-        if self.start == "random":
-            delta = self.ball.random(delta, budget_mv, generator)
-        total = torch.zeros_like(delta)
-        for step in range(self.steps):
-            progress = step / max(1, self.steps - 1)
-            anneal(module, progress)
-            length = budget_mv * (1 - step / self.steps) if self.size == "falling" else budget_mv / self.steps
-            ahead = delta + length * self.momentum * total if self.nesterov else delta
-            seen = evaluate(module, victims, ahead, objective, progress, batch_size=self.batch_size, half=self.half)
-            if watch is not None:
-                watch(progress, seen.scores)
-            gradient = seen.gradient
-            if self.momentum:
-                mean = gradient.abs().mean(dim=(1, 2), keepdim=True).clamp_min(TINY)
-                gradient = total = self.momentum * total + gradient / mean
-            delta = self.ball.project(delta + length * self.ball.steepest(gradient), budget_mv)
-        return delta
+        """See :class:`BudgetByBudget`."""
+        signals, labels = victims.signals.repeat(self.restarts, 1, 1), victims.labels.repeat(self.restarts, 1)
+        nowhere = torch.zeros_like(signals)
+
+        def shown(delta: Tensor) -> Victims:
+            return Victims(self.sight.place(signals, self.ball.shaped(delta), self.norm, budget_mv), labels)
+
+        def look(delta: Tensor, progress: float) -> Evaluated:
+            self.sight.sharpen(module, progress)
+            return evaluate(
+                module, shown(delta), nowhere, objective, progress, batch_size=self.batch_size, half=self.half
+            )
+
+        course = self.course(
+            budget_mv,
+            lambda scores, progress: objective(scores, labels, progress),
+            lambda delta: clean_scores(module, shown(delta), self.batch_size),
+        )
+        project = partial(self.ball.project, budget_mv=budget_mv)
+        with self.sight.ready(module, budget_mv):
+            start = self._starts(victims.signals, budget_mv, generator)
+            return self.ball.shaped(walk(start, course, look, self.ball.steepest, project, watch))
+
+    def _starts(self, signals: Tensor, budget_mv: float, generator: torch.Generator) -> Tensor:
+        """Where the runs begin. Each draws by itself, so that the first ones are the same however many there are."""
+        nowhere = torch.zeros_like(signals)
+        from_nowhere = int(self.start == "zero")
+        starts = [self.ball.random(signals, budget_mv, generator) for _ in range(self.restarts)]
+        return torch.cat([nowhere] * from_nowhere + starts[from_nowhere:])
 
 
-def fgsm(ball: Ball = LINF) -> Pgd:
+@dataclass(frozen=True)
+class Pgd(Stepping):
+    """Projected gradient descent (Madry et al. 2018), and its relatives by their settings and their region.
+
+    ``size``, ``momentum``, ``nesterov``: see :class:`attacks.steps.Course`. ``keep``: the ``"last"`` point, or the
+    ``"best"`` of each recording's way, by the objective: a run then takes ``steps`` gradients and one look at where the
+    last step led.
+    """
+
+    size: StepSize = "falling"
+    momentum: float = 0.0
+    nesterov: bool = False
+    keep: Literal["last", "best"] = "last"
+
+    def __post_init__(self) -> None:
+        if self.restarts > 1 and self.keep == "last":
+            raise ValueError(f"of {self.restarts} runs only the best can be kept")
+
+    def course(self, budget_mv: float, value: Value, last: Scores) -> Course:
+        """See :class:`Stepping`."""
+        how = self.steps, budget_mv, self.size, self.momentum, self.nesterov
+        return Best(*how, value=value, last=last, runs=self.restarts) if self.keep == "best" else Course(*how)
+
+
+def fgsm(ball: Region = LINF) -> Pgd:
     """One step of the whole budget (Goodfellow et al. 2015)."""
     return Pgd(steps=1, ball=ball, start="zero")
 
 
-def mi_fgsm(steps: int = 10, ball: Ball = LINF) -> Pgd:
+def mi_fgsm(steps: int = 10, ball: Region = LINF) -> Pgd:
     """Momentum with factor 1 from the clean recording (Dong et al. 2018), for transfer."""
     return Pgd(steps=steps, ball=ball, size="equal", momentum=1.0, start="zero")
 
 
-def ni_fgsm(steps: int = 10, ball: Ball = LINF) -> Pgd:
+def ni_fgsm(steps: int = 10, ball: Region = LINF) -> Pgd:
     """Nesterov's momentum with factor 1 from the clean recording (Lin et al. 2020), for transfer."""
     return Pgd(steps=steps, ball=ball, size="equal", momentum=1.0, nesterov=True, start="zero")

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from pulseproof.attacks.aim.ball import BALLS, NORMS, Norm
 from pulseproof.attacks.aim.victims import Victims
@@ -23,6 +23,9 @@ from pulseproof.core.study import AttackSpec
 
 # Scores float32 (n, classes) of signals float32 (n, leads, samples) mV, by whatever runs the file; one at a time.
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+# What an attack is made on: a module that gives gradients, a ``predict``, or nothing (a control).
+Model = nn.Module | Predict | None
+Prepared = Mapping[str, Tensor]  # what a method has prepared for every shard
 ROUNDING = 1e-3  # of a budget: what float32 may leave a projected perturbation beyond it
 # In which steps are taken; everything else is float32 (attacks.precision).
 Precision = Literal["float32", "bfloat16"]
@@ -57,7 +60,7 @@ class Perturbed:
 
 
 class Method(Protocol):
-    """``model`` is the source: a module that gives gradients, a :data:`Predict`, or None for a control.
+    """``model`` is the source.
 
     ``norm``: in which norm the budget is meant (:mod:`attacks.aim.ball` says how each is measured), or ``"none"``.
     ``bounded``: whether what it makes keeps within the budget in that norm. Both are declared by every method; what
@@ -74,17 +77,10 @@ class Method(Protocol):
     @property
     def bounded(self) -> bool: ...
 
-    def prepare(
-        self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator
-    ) -> dict[str, Tensor]: ...
+    def prepare(self, model: Model, scene: Scene, generator: Generator) -> dict[str, Tensor]: ...
 
     def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
+        self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator
     ) -> Perturbed: ...
 
 

@@ -1,6 +1,6 @@
 """The table of all methods: what each is made on, what it asks of its source, and the class that does it.
 
-A new method is a file of its own and a line here (and its name in ``core.study.Method``).
+A new method is a file of its own and a line here; studies name it by its key (:mod:`core.method_names`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal
 
 from pulseproof.attacks.aim.aimed import Aimed
 from pulseproof.attacks.aim.ball import L2
+from pulseproof.attacks.aim.needs import DESCENT, HALF
 from pulseproof.attacks.aim.sources import Way
 from pulseproof.attacks.apgd import Apgd
 from pulseproof.attacks.band import Band
@@ -59,26 +60,34 @@ def _recorded(says: str, kind: str) -> MethodEntry:
     return MethodEntry(says, "nothing", None, ("noise_path",), lambda asked: RecordedNoise(kind), noise=kind)
 
 
+def _diverse(asked: AttackSpec) -> DiverseMethod:
+    return DiverseMethod(Aimed(Pgd(asked.steps, momentum=1.0, start="zero"), needs=HALF))
+
+
 METHODS: dict[Name, MethodEntry] = {
-    "pgd": _model("PGD on the AUC objective", lambda asked: Aimed(Pgd(asked.steps))),
-    "pgd-l2": _model("PGD on the AUC objective, L2 ball of equal energy", lambda asked: Aimed(Pgd(asked.steps, L2))),
-    "pgd-bce": _model("PGD on cross-entropy", lambda asked: Aimed(Pgd(asked.steps), "bce")),
-    "pgd-linear": _model("PGD on signed scores", lambda asked: Aimed(Pgd(asked.steps), "linear")),
-    "fgsm": _model("one step of the whole budget", lambda asked: Aimed(fgsm())),
-    "apgd": _model("APGD on the AUC objective", lambda asked: Aimed(Apgd(asked.steps))),
-    "mi-fgsm": _model("momentum, for transfer", lambda asked: Aimed(mi_fgsm(asked.steps))),
-    "ni-fgsm": _model("Nesterov's momentum, for transfer", lambda asked: Aimed(ni_fgsm(asked.steps))),
-    "diverse": _model("momentum over shifted, scaled, drifting inputs, for transfer", DiverseMethod.of),
-    "ensemble": MethodEntry(
-        "the other models together, over inputs that vary", "others", "gradient", AIMED, DiverseMethod.of
+    "pgd": _model("PGD on the AUC objective", lambda asked: Aimed(Pgd(asked.steps), needs=DESCENT)),
+    "pgd-l2": _model(
+        "PGD on the AUC objective, L2 ball of equal energy", lambda asked: Aimed(Pgd(asked.steps, L2), needs=DESCENT)
     ),
-    "smooth": _model("smooth adversarial perturbation (SAP)", lambda asked: Aimed(Smooth(steps=asked.steps))),
-    "band": _model("confined to 0.5 to 40 Hz", lambda asked: Aimed(Band(steps=asked.steps))),
+    "pgd-bce": _model("PGD on cross-entropy", lambda asked: Aimed(Pgd(asked.steps), "bce", DESCENT)),
+    "pgd-linear": _model("PGD on signed scores", lambda asked: Aimed(Pgd(asked.steps), "linear", DESCENT)),
+    "fgsm": _model("one step of the whole budget", lambda asked: Aimed(fgsm(), needs=HALF)),
+    "apgd": _model("APGD on the AUC objective", lambda asked: Aimed(Apgd(asked.steps))),
+    "mi-fgsm": _model("momentum, for transfer", lambda asked: Aimed(mi_fgsm(asked.steps), needs=HALF)),
+    "ni-fgsm": _model("Nesterov's momentum, for transfer", lambda asked: Aimed(ni_fgsm(asked.steps), needs=HALF)),
+    "diverse": _model("momentum over shifted, scaled, drifting inputs, for transfer", _diverse),
+    "ensemble": MethodEntry("the other models together, over inputs that vary", "others", "gradient", AIMED, _diverse),
+    "smooth": _model("smooth adversarial perturbation (SAP)", lambda asked: Aimed(Pgd(asked.steps, Smooth()))),
+    "band": _model("confined to 0.5 to 40 Hz", lambda asked: Aimed(Pgd(asked.steps, Band()))),
     "universal": _model(
         "one perturbation for all recordings, at any time shift", UniversalMethod.of, (*AIMED, "training_records")
     ),
     "twin": MethodEntry(
-        "PGD through the deployed file's own graph", "file", "twin", AIMED, lambda asked: Aimed(Pgd(asked.steps))
+        "PGD through the deployed file's own graph",
+        "file",
+        "twin",
+        AIMED,
+        lambda asked: Aimed(Pgd(asked.steps), needs=DESCENT),
     ),
     "square": MethodEntry(
         "Square, by queries of the deployed file alone", "file", "queries", ("queries", "references"), SquareMethod.of

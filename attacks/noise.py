@@ -8,18 +8,17 @@ budget; that is no help to an attack that has to beat them, and the description 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Generator, Tensor
 
 from pulseproof.attacks.aim.ball import L2, Norm
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.attacks.method import Model, Perturbed, Prepared, Scene
 from pulseproof.core.errors import InputError
 
 
@@ -52,7 +51,7 @@ class Control:
     """What all controls share: nothing is prepared. Each says its norm, and whether the budget bounds it; where it does
     not, a recorder rounds and clips to its range alone."""
 
-    def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
+    def prepare(self, model: Model, scene: Scene, generator: Generator) -> dict[str, Tensor]:
         """Nothing."""
         del model, scene, generator
         return {}
@@ -65,16 +64,9 @@ class RandomSign(Control):
     norm: ClassVar[Norm] = "linf"
     bounded: ClassVar[bool] = True
 
-    def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
-    ) -> Perturbed:
+    def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
         """The noise of one shard."""
-        del model, prepared
+        del model, made
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         return Perturbed(torch.from_numpy(random_sign(tuple(victims.signals.shape), scene.budget_mv, rng)))
 
@@ -86,16 +78,9 @@ class Gaussian(Control):
     norm: ClassVar[Norm] = "l2"
     bounded: ClassVar[bool] = False
 
-    def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
-    ) -> Perturbed:
+    def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
         """The noise of one shard."""
-        del model, prepared
+        del model, made
         return Perturbed(L2.random(victims.signals, scene.budget_mv, generator))
 
 
@@ -107,16 +92,9 @@ class RecordedNoise(Control):
     norm: ClassVar[Norm] = "l2"
     bounded: ClassVar[bool] = False
 
-    def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
-    ) -> Perturbed:
+    def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
         """The noise of one shard. Raises InputError where that noise is missing or shorter than a recording."""
-        del model, prepared
+        del model, made
         mend = "fetch the MIT-BIH noise stress records, or leave this method out of the study"
         if self.kind not in scene.noise:
             raise InputError(f"there is no recorded noise {self.kind!r}", mend)

@@ -1,10 +1,10 @@
 """The smooth adversarial perturbation (SAP): smooth by construction, not by a penalty.
 
 Han, Hu, Foschini, Chinitz, Jankelson and Ranganath, "Deep learning models for electrocardiograms are susceptible to
-adversarial attack", Nature Medicine 2020. In and out: see :class:`attacks.gradient.Attack`. The perturbation is a
-parameter convolved with the mean of Gaussians of several widths, and the steps are taken on the parameter. Every kernel
-is nonnegative and sums to one, so a parameter inside the L-infinity ball gives a perturbation inside it. Sizes and
-widths are the paper's, in samples; it has 300 Hz, so that at 100 Hz ours is smoother in time than theirs.
+adversarial attack", Nature Medicine 2020. A region (:mod:`attacks.aim.region`): the perturbation is a parameter
+convolved with the mean of Gaussians of several widths, and the steps are taken on the parameter. Every kernel is
+nonnegative and sums to one, so a parameter inside the L-infinity ball gives a perturbation inside it. Sizes and widths
+are the paper's, in samples; it has 300 Hz, so that at 100 Hz ours is smoother in time than theirs.
 """
 
 from __future__ import annotations
@@ -14,50 +14,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, Norm
-from pulseproof.attacks.aim.objectives import Objective, Watch
-from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
+from pulseproof.attacks.aim.region import InLinf
 
 SIZES = (5, 7, 11, 15, 19)
 SIGMAS = (1.0, 3.0, 5.0, 7.0, 10.0)
 
 
 @dataclass(frozen=True)
-class Smooth(BudgetByBudget):
-    """``sizes`` (odd) and ``sigmas`` of the Gaussians, in samples; ``steps`` of falling length, from a random start."""
+class Smooth(InLinf):
+    """``sizes`` (odd) and ``sigmas`` of the Gaussians, in samples."""
 
-    steps: int = 20
     sizes: tuple[int, ...] = SIZES
     sigmas: tuple[float, ...] = SIGMAS
-    batch_size: int = BATCH
 
-    @property
-    def norm(self) -> Norm:
-        """That of its ball."""
-        return "linf"
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Smoothing is symmetric, so it is its own adjoint: the gradient of the parameter is the smoothed gradient."""
+        return self.smoothed(gradient).sign()
 
-    def one(
-        self,
-        module: nn.Module,
-        victims: Victims,
-        objective: Objective,
-        budget_mv: float,
-        generator: torch.Generator,
-        watch: Watch | None,
-    ) -> Tensor:
-        parameter = LINF.random(victims.signals, budget_mv, generator)
-        for step in range(self.steps):
-            progress = step / max(1, self.steps - 1)
-            anneal(module, progress)
-            delta = self.smoothed(parameter)
-            seen = evaluate(module, victims, delta, objective, progress, batch_size=self.batch_size)
-            if watch is not None:
-                watch(progress, seen.scores)
-            # Smoothing is symmetric, so it is its own adjoint: the gradient of the parameter is the smoothed gradient.
-            length = budget_mv * (1 - step / self.steps)
-            parameter = LINF.project(parameter + length * self.smoothed(seen.gradient).sign(), budget_mv)
-        return self.smoothed(parameter)
+    def shaped(self, delta: Tensor) -> Tensor:
+        """The perturbation of a parameter."""
+        return self.smoothed(delta)
 
     def smoothed(self, values: Tensor) -> Tensor:
         """``values`` (n, leads, samples) convolved with the kernel, zeros beyond both ends."""

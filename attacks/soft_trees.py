@@ -16,30 +16,27 @@ attack begins with wide ones and narrows them (:func:`attacks.gradient.anneal`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, Ball, Norm
-from pulseproof.attacks.aim.objectives import Objective, Watch
-from pulseproof.attacks.aim.recorder import Recorder
-from pulseproof.attacks.aim.references import clean_scores
-from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import BATCH, BudgetByBudget, anneal, evaluate
+from pulseproof.attacks.aim.ball import LINF, Norm
+from pulseproof.attacks.aim.recorder import INT16, Recorder
+from pulseproof.attacks.aim.region import Region
+from pulseproof.attacks.gradient import BATCH, Pgd, anneal
 from pulseproof.models.classical import FeatureModel
 from pulseproof.models.held import Held, hold, same_scores
 from pulseproof.models.trees import TreeArrays, TreeWalk
 
-FIRST_MV, LAST_MV = 0.02, 0.0004  # for who does not know the budget; TreeAttack sets them by it
+FIRST_MV, LAST_MV = 0.02, 0.0004  # for who does not know the budget; TreeSight sets them by it
 SENSED = 16  # recordings whose gradients say how far a feature moves
 AT_ONCE = 16  # features whose gradients are taken together
 NEVER_MOVES = 1e-12
 # At its sharpest a soft forest is the forest: with nodes a hundredth of a recorder's step wide, the correlation of its
 # scores with the forest's own is .99999 (the demo's tree and forest; .9970 at LAST_MV, .8409 at FIRST_MV).
 SHARPEST_MV, CORRELATION = 1e-5, 0.99
-INT16 = (-32768, 32767)
 
 
 @dataclass(frozen=True)
@@ -153,7 +150,7 @@ def _blunt(soft: nn.Module, signals: Tensor, theirs: Tensor) -> str | None:
 
 
 def has_soft_trees(module: nn.Module) -> bool:
-    """Whether a part of the module is a softened forest: then :class:`TreeAttack` is the attack on it."""
+    """Whether a part of the module is a softened forest: then :func:`tree_attack` is the attack on it."""
     return any(isinstance(part, SoftTrees) for part in module.modules())
 
 
@@ -171,91 +168,37 @@ def per_millivolt(features: nn.Module, signals: Tensor, used: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class TreeAttack(BudgetByBudget):
-    """Projected gradient descent on softened trees that keeps what the true ones say is best.
+class TreeSight:
+    """Every look is at the recording as the recorder would write it (``step_mv``; 0 for none), so that each costs one
+    gradient and shows the true scores of a recording that could be shipped. ``first``, ``last``: the nodes' width in
+    budgets at the first and the last step."""
 
-    Every step is evaluated at the recording as the recorder would write it (``step_mv``; 0 for none), so that each
-    costs one gradient and shows the true scores of a recording that could be shipped. Of all points of its way a
-    recording keeps the one with the largest objective on those scores, and of all ``restarts`` (other random starts,
-    side by side) the best. A restart takes ``steps`` gradients and one look at where the last step led.
-
-    ``first``, ``last``: the nodes' width in budgets at the first and the last step.
-    """
-
-    steps: int = 20
     step_mv: float = 0.0
-    restarts: int = 1
     first: float = 1.0
     last: float = 0.02
-    ball: Ball = LINF
-    batch_size: int = BATCH
 
-    @property
-    def norm(self) -> Norm:
-        """That of its ball."""
-        return self.ball.norm
+    def place(self, signals: Tensor, delta: Tensor, norm: Norm, budget_mv: float) -> Tensor:
+        """See :class:`attacks.gradient.Sight`. What an attack returns is not rounded yet; what the recorder makes of it
+        is what was judged."""
+        return (
+            signals + delta
+            if self.step_mv == 0
+            else Recorder(self.step_mv, *INT16).shown(signals, delta, budget_mv, norm)
+        )
 
-    def one(
-        self,
-        module: nn.Module,
-        victims: Victims,
-        objective: Objective,
-        budget_mv: float,
-        generator: torch.Generator,
-        watch: Watch | None,
-    ) -> Tensor:
-        """See :class:`attacks.gradient.Attack`. ``watch`` sees the scores of each recording's best point so far. What
-        is returned is not rounded yet; what the recorder makes of it is what was judged."""
-        with node_widths(module, self.first * budget_mv, self.last * budget_mv):
-            return self._walk(module, victims, objective, budget_mv, generator, watch)
+    def sharpen(self, module: nn.Module, progress: float) -> None:
+        """See :class:`attacks.gradient.Sight`."""
+        anneal(module, progress)
 
-    def _walk(
-        self,
-        module: nn.Module,
-        victims: Victims,
-        objective: Objective,
-        budget_mv: float,
-        generator: torch.Generator,
-        watch: Watch | None,
-    ) -> Tensor:
-        signals, labels = victims.signals.repeat(self.restarts, 1, 1), victims.labels.repeat(self.restarts, 1)
-        delta = self.ball.random(signals, budget_mv, generator)
-        nowhere = torch.zeros_like(delta)
-        best, scores = delta, None
-        for step in range(self.steps):
-            progress = step / max(1, self.steps - 1)
-            anneal(module, progress)
-            there = Victims(self.recorded(signals, delta, budget_mv), labels)
-            seen = evaluate(module, there, nowhere, objective, progress, batch_size=self.batch_size)
-            # The opponents move: the best point so far is valued anew, against those of this moment.
-            before = seen.worth - 1 if scores is None else objective(scores, labels, progress)
-            best = _where(seen.worth > before, delta, best)
-            scores = seen.scores if scores is None else _where(seen.worth > before, seen.scores, scores)
-            if watch is not None:
-                watch(progress, self._of_best_run(scores, objective(scores, labels, progress)))
-            length = budget_mv * (1 - step / self.steps)
-            delta = self.ball.project(delta + length * self.ball.steepest(seen.gradient), budget_mv)
-        assert scores is not None, "an attack takes at least one step"
-        there = Victims(self.recorded(signals, delta, budget_mv), labels)
-        worth = objective(scores, labels, 1.0)
-        at_end = objective(clean_scores(module, there, self.batch_size), labels, 1.0)
-        return self._of_best_run(_where(at_end > worth, delta, best), torch.maximum(at_end, worth))
+    def ready(self, module: nn.Module, budget_mv: float) -> AbstractContextManager[None]:
+        """See :class:`attacks.gradient.Sight`."""
+        return node_widths(module, self.first * budget_mv, self.last * budget_mv)
 
-    def recorded(self, signals: Tensor, delta: Tensor, budget_mv: float) -> Tensor:
-        """The recordings in mV as they are judged: to the bit what :class:`attacks.aim.recorder.Recorder` makes of
-        them, where no sample leaves its range."""
-        if self.step_mv == 0:
-            return signals + delta
-        steps = torch.round(delta / self.step_mv)
-        if self.ball.norm == "linf":
-            most = Recorder(self.step_mv, *INT16).budget_steps(budget_mv)
-            steps = steps.clamp(-most, most)
-        return (torch.round(signals / self.step_mv) + steps) * self.step_mv
 
-    def _of_best_run(self, values: Tensor, worth: Tensor) -> Tensor:
-        """Of ``values`` of all runs those of each recording's best one."""
-        best = worth.reshape(self.restarts, -1).argmax(dim=0)
-        return values.reshape(self.restarts, -1, *values.shape[1:])[best, torch.arange(len(best))]
+def tree_attack(steps: int = 20, step_mv: float = 0.0, restarts: int = 1, ball: Region = LINF) -> Pgd:
+    """Projected gradient descent on softened trees that keeps what the true ones say is best: of all points of its way,
+    and of all ``restarts``, a recording keeps the one with the largest objective on the true scores."""
+    return Pgd(steps, ball, restarts, sight=TreeSight(step_mv), keep="best")
 
 
 @contextmanager
@@ -271,7 +214,3 @@ def node_widths(module: nn.Module, first_mv: float, last_mv: float) -> Iterator[
     finally:
         for part, kept in zip(parts, before, strict=True):
             part.first_mv, part.last_mv, part.width_mv = kept
-
-
-def _where(rows: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return torch.where(rows.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)

@@ -16,7 +16,7 @@ It is an alarm (if it beats the white box, the white box is broken), not a measu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,18 +24,17 @@ import numpy as np
 import torch
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from pulseproof.attacks.aim.ball import Norm
 from pulseproof.attacks.aim.objectives import AucObjective, Objective, Watch
-from pulseproof.attacks.aim.recorder import Recorder
+from pulseproof.attacks.aim.recorder import INT16, Recorder
 from pulseproof.attacks.aim.references import TEMPERATURE, spread_of
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.attacks.method import Model, Perturbed, Predict, Prepared, Scene
 from pulseproof.core.study import AttackSpec
 
 QRS_S, REFRACTORY_S = 0.05, 0.25
-INT16 = (-32768, 32767)
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ class SquareMethod:
         """As a study asks for it: a fifth of the queries for a reference."""
         return cls(Square(asked.queries), max(1, asked.queries // 5))
 
-    def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
+    def prepare(self, model: Model, scene: Scene, generator: Generator) -> dict[str, Tensor]:
         """``scores`` (1, m, classes) of the attacked references, their ``labels``, ``spread`` and ``prevalence``."""
         predict = _predict(model)
         references = scene.references
@@ -209,16 +208,9 @@ class SquareMethod:
             "prevalence": scene.prevalence,
         }
 
-    def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
-    ) -> Perturbed:
+    def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
         """The attack on one shard."""
-        scores, labels, spread, prevalence = (prepared[key] for key in ("scores", "labels", "spread", "prevalence"))
+        scores, labels, spread, prevalence = (made[key] for key in ("scores", "labels", "spread", "prevalence"))
         objective = AucObjective(scores, labels, spread, TEMPERATURE, prevalence)
         (found,) = self.attack(
             _predict(model),
@@ -232,6 +224,6 @@ class SquareMethod:
         return found
 
 
-def _predict(model: nn.Module | Predict | None) -> Predict:
+def _predict(model: Model) -> Predict:
     assert model is not None and not isinstance(model, nn.Module), "Square asks a predict, not a module"
     return model

@@ -4,24 +4,22 @@ In: modules from millivolts to scores. Out: a module in their place. :class:`Ens
 Chen, Liu and Song 2017, "Delving into transferable adversarial examples"); :class:`Diverse` shows the model each
 recording a little shifted, scaled and drifting, so that the gradient does not lean on one alignment (Xie et al. 2019,
 "Improving transferability of adversarial examples with input diversity", made for images; here the changes that a
-recorder makes). :class:`DiverseMethod` combines it with momentum (:func:`attacks.gradient.mi_fgsm`).
+recorder makes). :class:`DiverseMethod` makes any attack so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from pulseproof.attacks.aim.aimed import Aimed
 from pulseproof.attacks.aim.ball import Norm
+from pulseproof.attacks.aim.needs import Need
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import Pgd
-from pulseproof.attacks.method import Perturbed, Predict, Scene
-from pulseproof.core.study import AttackSpec
+from pulseproof.attacks.method import Model, Perturbed, Prepared, Scene
 
 
 class Ensemble(nn.Module):
@@ -81,40 +79,38 @@ def shifted(x: Tensor, shifts: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DiverseMethod:
-    """Momentum over :class:`Diverse` inputs on the AUC objective, for transfer."""
+    """An attack on :class:`Diverse` inputs, for transfer. Falling steps with momentum reach further than equal ones on
+    the source, and as far elsewhere."""
 
-    attack: Pgd
+    aimed: Aimed
     shift: float = 0.05
     scale: float = 0.1
     drift_mv: float = 0.2
-    bounded: ClassVar[bool] = True
 
     @property
     def norm(self) -> Norm:
         """That of the attack's ball."""
-        return self.attack.norm
+        return self.aimed.norm
 
-    @classmethod
-    def of(cls, asked: AttackSpec) -> DiverseMethod:
-        """As a study asks for it. Falling steps reach further than equal ones on the source, and as far elsewhere."""
-        return cls(Pgd(asked.steps, momentum=1.0, start="zero"))
+    @property
+    def bounded(self) -> bool:
+        """As the attack is."""
+        return self.aimed.bounded
 
-    def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """Those of the attack."""
+        return self.aimed.needs
+
+    def prepare(self, model: Model, scene: Scene, generator: Generator) -> dict[str, Tensor]:
         """As :class:`~attacks.aim.aimed.Aimed`, on the varied model."""
-        return Aimed(self.attack).prepare(self._varied(model, generator), scene, generator)
+        return self.aimed.prepare(self._varied(model, generator), scene, generator)
 
-    def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
-    ) -> Perturbed:
+    def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
         """The attack on one shard."""
-        return Aimed(self.attack).perturb(self._varied(model, generator), scene, prepared, victims, generator)
+        return self.aimed.perturb(self._varied(model, generator), scene, made, victims, generator)
 
-    def _varied(self, model: nn.Module | Predict | None, generator: torch.Generator) -> Diverse:
+    def _varied(self, model: Model, generator: Generator) -> Diverse:
         assert isinstance(model, nn.Module)
         seed = int(torch.randint(2**62, (), generator=generator))
         return Diverse(model, seed, self.shift, self.scale, self.drift_mv)

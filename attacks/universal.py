@@ -9,19 +9,19 @@ through what it meets in them, expect little; what it reaches needs nothing of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, TINY, Norm
+from pulseproof.attacks.aim.ball import LINF, Norm
 from pulseproof.attacks.aim.objectives import AucObjective, Objective
 from pulseproof.attacks.aim.references import clean_scores, spread_of
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import BATCH, NoGradientError, anneal
-from pulseproof.attacks.method import Perturbed, Predict, Scene
+from pulseproof.attacks.gradient import BATCH, anneal, gradient_at
+from pulseproof.attacks.method import Model, Perturbed, Prepared, Scene
+from pulseproof.attacks.steps import Course, Evaluated, walk
 from pulseproof.attacks.transfer import shifted
 from pulseproof.core.study import AttackSpec
 
@@ -44,60 +44,54 @@ class UniversalMethod:
         """As a study asks for it."""
         return cls(asked.steps, asked.training_records)
 
-    def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
+    def prepare(self, model: Model, scene: Scene, generator: Generator) -> dict[str, Tensor]:
         """``delta`` (leads, samples) mV. Raises NoGradientError when no gradient reaches the signal."""
         assert isinstance(model, nn.Module)
         return {"delta": self.learn(model, scene.training(self.records), scene, generator)}
 
-    def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
-    ) -> Perturbed:
+    def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
         """The one perturbation, at a random shift for each recording."""
         del model, scene
-        return Perturbed(at_shifts(prepared["delta"], _shifts(victims, generator)))
+        return Perturbed(at_shifts(made["delta"], _shifts(victims, generator)))
 
-    def learn(self, model: nn.Module, training: Victims, scene: Scene, generator: torch.Generator) -> Tensor:
+    def learn(self, model: nn.Module, training: Victims, scene: Scene, generator: Generator) -> Tensor:
         """The perturbation (leads, samples) mV. The opponents of each step are the references, disturbed by what is
         learned so far."""
-        references = scene.references
+        references, leads = scene.references, training.signals.shape[1]
         spread = spread_of(clean_scores(model, references))
-        delta = LINF.random(training.signals[:1], scene.budget_mv, generator)[0]
-        keep = torch.ones(len(delta), 1)
+        keep = torch.ones(leads, 1)
         if self.lead is not None:
-            keep = torch.zeros(len(delta), 1)
+            keep = torch.zeros(leads, 1)
             keep[self.lead] = 1
-        delta = delta * keep
-        total = torch.zeros_like(delta)
-        for step in range(self.steps):
-            anneal(model, step / max(1, self.steps - 1))
-            moved = references.signals + at_shifts(delta, _shifts(references, generator))
+
+        def look(delta: Tensor, progress: float) -> Evaluated:
+            anneal(model, progress)
+            moved = references.signals + at_shifts(delta[0], _shifts(references, generator))
             there = clean_scores(model, Victims(moved, references.labels)).unsqueeze(0)
             objective = AucObjective(there, references.labels, spread, scene.settings.temperature, scene.prevalence)
-            gradient = self._gradient(model, training, delta, objective, generator)
-            total = self.momentum * total + gradient / gradient.abs().mean().clamp_min(TINY)
-            length = scene.budget_mv * (1 - step / self.steps)
-            delta = keep * LINF.project(delta + length * total.sign(), scene.budget_mv)
-        return delta
+            return self._evaluate(model, training, delta[0], objective, generator)
 
-    def _gradient(
-        self, model: nn.Module, training: Victims, delta: Tensor, objective: Objective, generator: torch.Generator
-    ) -> Tensor:
-        """The gradient of the mean objective over the training recordings, each at a shift of its own."""
-        total = torch.zeros_like(delta)
+        def project(delta: Tensor) -> Tensor:
+            return keep * LINF.project(delta, scene.budget_mv)
+
+        start = keep * LINF.random(training.signals[:1], scene.budget_mv, generator)
+        course = Course(self.steps, scene.budget_mv, momentum=self.momentum)
+        return walk(start, course, look, LINF.steepest, project)[0]
+
+    def _evaluate(
+        self, model: nn.Module, training: Victims, delta: Tensor, objective: Objective, generator: Generator
+    ) -> Evaluated:
+        """All training recordings, each at a shift of its own; the gradient (1, leads, samples) is that of their sum in
+        the one perturbation."""
+        total, seen = torch.zeros_like(delta), []
         for _, some in training.batches(self.batch_size):
             place = delta.clone().requires_grad_(True)
             scores = model(some.signals + at_shifts(place, _shifts(some, generator)))
-            worth = objective(scores, some.labels, 1.0).sum()
-            if not worth.requires_grad:
-                raise NoGradientError("no gradient reaches the signal: the model is not differentiable")
-            (gradient,) = torch.autograd.grad(worth, place)
-            total += gradient
-        return total
+            worth = objective(scores, some.labels, 1.0)
+            total += gradient_at(place, worth)
+            seen.append((scores.detach(), worth.detach()))
+        scores, worth = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        return Evaluated(scores, worth, total.unsqueeze(0))
 
 
 def at_shifts(delta: Tensor, shifts: Tensor) -> Tensor:
@@ -105,5 +99,5 @@ def at_shifts(delta: Tensor, shifts: Tensor) -> Tensor:
     return shifted(delta.unsqueeze(0).expand(len(shifts), -1, -1), shifts)
 
 
-def _shifts(victims: Victims, generator: torch.Generator) -> Tensor:
+def _shifts(victims: Victims, generator: Generator) -> Tensor:
     return torch.randint(victims.signals.shape[2], (len(victims), 1), generator=generator)

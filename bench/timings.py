@@ -7,7 +7,6 @@ as ``docs/formats.md`` says; out come an array and a model, None where there is 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseproof.bench.wire.results import MAX_HEAD_BYTES, REMEASURE, array_at, parsed, read_file
+from pulseproof.bench.wire.reading import parsed, read_file, read_hashed
+from pulseproof.bench.wire.results import MAX_HEAD_BYTES, REMEASURE
 from pulseproof.bench.wire.schema import ArtifactTag, Positive, Result, Wire
 from pulseproof.core.errors import InputError
 
@@ -45,10 +45,8 @@ def read_times(result: Result, place: Path) -> NDArray[np.float64] | None:
         return None
     path = place / result.times.file
     count = result.latency_ms.count if result.latency_ms else 0
-    data = read_file(path, min(8 * count + 4096, MOST_TIMES_BYTES), REMEASURE)
-    if hashlib.sha256(data).hexdigest() != result.times.sha256:
-        raise InputError(f"{path}: not the bytes that its result names (SHA-256 differs)", REMEASURE)
-    times = array_at(data, path, REMEASURE)
+    most = min(8 * count + 4096, MOST_TIMES_BYTES)
+    times = read_hashed(path, most, result.times.sha256, "its result names", REMEASURE)
     if times.dtype != np.int64 or times.shape != (count,) or (times < 0).any():
         raise InputError(f"{path}: {times.dtype} {times.shape}, not the int64 ({count},) of its result", REMEASURE)
     return np.asarray(times / 1e6)

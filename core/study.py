@@ -7,11 +7,12 @@ range is an :class:`~core.errors.InputError` that names the file, the key and wh
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.method_names import expect_method
 from pulseproof.core.recipes import STANDARD, expect_name
 from pulseproof.core.study_data import SOURCE_NAMES, Count, Data, Seed, Strict
 from pulseproof.core.toml_files import read_toml
@@ -28,6 +29,7 @@ def _expect_printable(text: str) -> str:
 
 Title = Annotated[str, AfterValidator(_expect_printable)]
 RecipeName = Annotated[str, AfterValidator(expect_name)]
+Method = Annotated[str, AfterValidator(expect_method)]
 Kind = Literal["deep", "classical"]
 
 
@@ -105,32 +107,6 @@ class ExportSpec(Strict):
     parity_records: Count = Field(300, ge=16)
     keep_float: tuple[str, ...] = ()
     sensitive_layers: Count = 2
-
-
-Method = Literal[
-    "pgd",
-    "pgd-l2",
-    "pgd-bce",
-    "pgd-linear",
-    "fgsm",
-    "apgd",
-    "mi-fgsm",
-    "ni-fgsm",
-    "diverse",
-    "ensemble",
-    "smooth",
-    "band",
-    "universal",
-    "twin",
-    "square",
-    "disagree",
-    "random-sign",
-    "gaussian",
-    "noise-bw",
-    "noise-em",
-    "noise-ma",
-]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class AttackSpec(Strict):

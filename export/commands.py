@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from pulseproof.core.hints import command
 from pulseproof.core.locks import hold_build
 from pulseproof.core.options import BuildOption, DataOption, load
 from pulseproof.core.study import ModelSpec, Study
+from pulseproof.core.toml_files import toml_value
 from pulseproof.runtime.files import write_text
 
 
@@ -104,7 +104,7 @@ def _keep(path: Path, name: str, spec: ModelSpec, keep: bool) -> None:
     """Put the model into the study file, or say how."""
     text = path.read_text(encoding="utf-8")
     asked = {key: value for key, value in spec.model_dump(exclude_defaults=True).items() if value is not None}
-    table = "\n".join([f"[models.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in asked.items())])
+    table = "\n".join([f"[models.{name}]", *(f"{key} = {toml_value(value)}" for key, value in asked.items())])
     if f"[models.{name}]" in text:
         return
     if keep:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # imported late where it is used: it brings scipy
 DeviceOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="'host', 'emulated:cortex-a72' or an address as ssh takes it; several are run at once. [default: host]"
+        help="'host', 'emulated:cortex-a72', 'carried:results.zip' or an address as ssh takes it; several are run at "
+        "once. [default: host]"
     ),
 ]
 DevicesOption = Annotated[Path | None, typer.Option(help="A file of devices, as docs/raspberry-pi.md shows.")]
@@ -66,15 +67,13 @@ def take(
 
     Example: `pulseproof take results.zip --study studies/ptb-xl.toml`
     """
-    from pulseproof.bench.devices.carried import take
+    from pulseproof.bench.devices.carried import Carried
+    from pulseproof.bench.devices.reach import run_on_all
 
     loaded, _, where = load(study, None, build)
     home = home_of(loaded, where)
     with hold_build(loaded, where):
-        device, arrived = take(home / "bundle", archive, home / "results")
-    for line in arrived.lines():
-        say(line)
-    say(f"{len(arrived.results)} results of {device} are in {home / 'results' / device}")
+        run_on_all([Carried(archive)], home / "bundle", home / "results")
     print_rows(loaded, where, "terminal")
 
 
@@ -114,7 +113,7 @@ def run(
     loaded, root, where = load(study, data, build)
     with bundled(loaded, root, where, workers, scheduler) as folder:
         if any((folder / "artifacts").rglob("*.*")):
-            run_on_all(reached, folder, where / loaded.name / "results", asked, setup)
+            run_on_all(reached, folder, where / loaded.name / "results", setup)
             if clean:
                 forget_all(reached, folder)
         else:

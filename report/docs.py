@@ -38,7 +38,15 @@ from pulseproof.report.tables.attacks import controls_markdown, methods_markdown
 from pulseproof.report.tables.table import as_csv, as_markdown
 from pulseproof.runtime.files import write_bytes, write_text
 
-PAGES = ("README.md", "docs/ptb-xl.md", "docs/mit-bih.md", "docs/export.md", "docs/attacks.md", "docs/emulation.md")
+PAGES = (
+    "README.md",
+    "docs/ptb-xl.md",
+    "docs/mit-bih.md",
+    "docs/export.md",
+    "docs/export-results.md",
+    "docs/attacks-results.md",
+    "docs/emulation.md",
+)
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -3,7 +3,8 @@
 In comes a :class:`~runtime.job.ChildJob` as one line of JSON on standard input, which the runner keeps open for as long
 as it lives: at its end this process ends too, so that no orphan goes on measuring beside the next run. Out go the
 results, and one line of JSON a report on standard output: where it is (``at``), how far (``done`` recordings of this
-set), what was written (``written``), or why it stopped (``failed``).
+set), what was written (``written``), or why it stopped (``failed``; ``full`` where a disk had no room: no matter of the
+artifact, so the runner looks at the disk itself).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pulseproof.runtime.condition import affinity, noise, sustained
 from pulseproof.runtime.condition.meters import energy, find_meter
 from pulseproof.runtime.condition.probe import condition, was_throttled
 from pulseproof.runtime.engines import Engine, EngineError, import_engine, open_engine
-from pulseproof.runtime.files import state_of
+from pulseproof.runtime.files import FULL, state_of
 from pulseproof.runtime.job import ChildJob, load_job
 from pulseproof.runtime.wire.bundle import SetRecordings
 from pulseproof.runtime.wire.results import WantedResult, write_failed, write_ok
@@ -79,7 +80,8 @@ def main() -> int:
         reporter.send(failed="out of memory")
         return 1
     except (OSError, ValueError, BundleError) as error:
-        reporter.send(failed=one_line(f"{job.name}: {error}".replace(f"{job.root}{os.sep}", "")))
+        said = one_line(f"{job.name}: {error}".replace(f"{job.root}{os.sep}", ""))
+        reporter.send(failed=said, full=isinstance(error, OSError) and error.errno in FULL)
         return 1
     return 0
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from pulseproof.runtime.words import one_line
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 ROOM = 1 << 20  # bytes: a disk with less is full for whoever failed to write there
 
 
@@ -65,27 +66,28 @@ def is_partial(name: str) -> bool:
     return name.startswith(".") and ".partial" in name
 
 
+def is_full(folder: Path) -> bool:
+    """Whether the disk of a folder has no room for a file."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < ROOM or (found.f_files > 0 and found.f_favail == 0)
+
+
 def _named(error: Exception, path: Path, others: Path) -> Exception:
     """The error of a write as one that names ``path``, or the folder of temporary files ``others`` where that is full.
     A library may say of a full disk no file, or nothing but that it failed."""
     said = error if isinstance(error, OSError) and error.errno is not None else None
     if said and said.filename is not None and not is_partial(os.path.basename(said.filename)):
         return said
-    if said is None or said.errno in (errno.ENOSPC, errno.EDQUOT):
-        full = path if _is_full(path.parent) else others if _is_full(others) else None
+    if said is None or said.errno in FULL:
+        full = path if is_full(path.parent) else others if is_full(others) else None
         if full is not None:
             return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(full))
     if said:
         said.filename = str(path)
     return error
-
-
-def _is_full(folder: Path) -> bool:
-    try:
-        found = os.statvfs(folder)
-    except OSError:
-        return False
-    return found.f_bavail * found.f_frsize < ROOM or (found.f_files > 0 and found.f_favail == 0)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -6,7 +6,9 @@ output folder is locked meanwhile. A killed run leaves whole results only, and t
 
 from __future__ import annotations
 
+import errno
 import fnmatch
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from pulseproof.runtime.condition.processor import features
 from pulseproof.runtime.emulation import EVIDENCE as EMULATED
 from pulseproof.runtime.engines import ENGINES, available_engines
 from pulseproof.runtime.exact import Exact
-from pulseproof.runtime.files import read_json
+from pulseproof.runtime.files import is_full, read_json
 from pulseproof.runtime.job import ChildJob
 from pulseproof.runtime.progress import Progress
 from pulseproof.runtime.supervise import run_child
@@ -177,10 +179,11 @@ def _run_artifact(
     bundle, (engine, version) = plan.bundle, _engine_for(artifact)
     begun = time.monotonic()
     written: dict[str, bool] = {}
-    sustained_s = 0.0
+    sustained_s, full = 0.0, False
 
     def on_report(report: dict[str, Any]) -> tuple[int, ...] | None:
-        nonlocal sustained_s
+        nonlocal sustained_s, full
+        full = full or report.get("full", False)
         if "needs" in report:
             return bundle.hashed(report["needs"])
         if "sustained_s" in report:
@@ -214,6 +217,8 @@ def _run_artifact(
         if missing and artifact.exact is not None:
             job = replace(job, held=_held(plan, job, artifact.exact, progress, lock))
         reason = run_child(job, plan.out, plan.options.time_limit_s, on_report, lock)
+    if full and is_full(plan.out):  # then no artifact is to blame, and the next would fare no better
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(plan.out))
     # Not by the reports alone: a child may be killed between writing a result and saying so.
     lost = [one for one in missing if one.signals.name not in written and read_good(one) is None]
     for one in lost:

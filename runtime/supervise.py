@@ -1,7 +1,9 @@
 """Start the process of one artifact, watch it, and say what became of it.
 
 In comes a :class:`~runtime.job.ChildJob`; out come its reports, one by one, and at the end the reason why it failed, or
-None. A crash, a hang and a kill by the system are all ordinary endings here: the next artifact goes on.
+None. A crash, a hang and a kill by the system are all ordinary endings here: the next artifact goes on. So is a process
+that an artifact has taken over: what it reports is bounded in its length and its number, and has the shape of a report,
+or it is killed.
 """
 
 from __future__ import annotations
@@ -21,8 +23,21 @@ from pulseproof.runtime.condition.probe import oom_kills
 from pulseproof.runtime.emulation import python_command
 from pulseproof.runtime.job import ChildJob, dump_job
 from pulseproof.runtime.version import home
-from pulseproof.runtime.words import one_line
+from pulseproof.runtime.words import one_line, printable, shortened
 
+MOST_BYTES = 1 << 16  # of a report
+MOST_WORDS = 1000  # characters of what it says
+# Ours are some ten an artifact, three a signal set and five a second (child.REPORT_S).
+MOST_REPORTS, MOST_A_SECOND = 1000, 50
+MOST_S = 1e6  # of a run over time
+# What may stand in a report.
+FIELDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("at", "needs", "written", "failed"), (str,)),
+    **dict.fromkeys(("ok", "full"), (bool,)),
+    "done": (int,),
+    "sustained_s": (int, float),
+    "exact": (dict,),
+}
 # Every library that could start threads beside the engine's own.
 THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
@@ -83,8 +98,9 @@ def _watch(
     with contextlib.suppress(BrokenPipeError):  # it died at once; its status will tell
         process.stdin.write(dump_job(job).encode() + b"\n")
         process.stdin.flush()
-    at, failed, rest = "starting", None, b""
-    deadline = time.monotonic() + time_limit_s
+    at, failed, rest, count = "starting", None, b"", 0
+    begun = time.monotonic()
+    deadline = begun + time_limit_s
     while True:
         ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
@@ -95,8 +111,15 @@ def _watch(
             break
         deadline = time.monotonic() + time_limit_s
         *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            report = json.loads(line)
+        count += len(lines)
+        if count > MOST_REPORTS + MOST_A_SECOND * (time.monotonic() - begun):
+            process.kill()
+            return f"{job.name}: its process reports without end ({at}), killed"
+        for line in lines if len(rest) <= MOST_BYTES else [rest]:
+            report = _report(line, job)
+            if report is None:
+                process.kill()
+                return f"{job.name}: its process reports what is no report ({at}), killed"
             at, failed = report.get("at", at), report.get("failed", failed)
             answer = on_report(report)
             if "needs" in report:  # it waits for this
@@ -109,6 +132,29 @@ def _watch(
         process.kill()
         return f"{job.name}: it did not end for {time_limit_s:g} s, killed"
     return failed
+
+
+def _report(line: bytes, job: ChildJob) -> dict[str, Any] | None:
+    """A line as the report that it is; None where it is none, or asks for a file that is none of the job's."""
+    try:
+        report = json.loads(line) if len(line) <= MOST_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(report, dict) or not all(type(value) in FIELDS.get(key, ()) for key, value in report.items()):
+        return None
+    files = {job.name, "labels.npy", job.hold_on, (job.sustained or {}).get("signals")}
+    if report.get("needs", job.name) not in files | {one.signals.file for one in job.wanted}:
+        return None
+    if "written" in report and (
+        "ok" not in report or report["written"] not in {one.signals.name for one in job.wanted}
+    ):
+        return None
+    if not (report.get("done", 0) >= 0 and 0 <= report.get("sustained_s", 0.0) <= MOST_S):
+        return None
+    for key in ("at", "failed"):
+        if key in report:
+            report[key] = shortened(printable(report[key]), MOST_WORDS)
+    return report
 
 
 def _how_it_ended(status: int, errors: IO[bytes], kills_before: int | None) -> str:

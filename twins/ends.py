@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pulseproof.twins.program import GraphStep, Run
+from pulseproof.twins.steps import GraphStep, Run
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from pulseproof.core import engines
 from pulseproof.core.errors import InputError
-from pulseproof.export.gate.output_step import output_step
 from pulseproof.runtime.engines import EngineError
 from pulseproof.runtime.exact import DIFFERS, SATURATES
 from pulseproof.twins.errors import NotCoveredError
 from pulseproof.twins.opening import open_twin
-from pulseproof.twins.program import Twin
+from pulseproof.twins.output_step import output_step
+from pulseproof.twins.program import Twin, scores_of
 
 Floats = NDArray[np.float32]
 Mode = Literal["unoptimized", "precise", "reference"]
@@ -79,8 +79,6 @@ def compare(path: Path, signals: Floats, scores: Floats, engine: str, twin: Twin
 
     ``twin``: that of the file, where it is open already.
     """
-    from pulseproof.twins.gate import scores_of  # which imports this module
-
     try:
         step = output_step(path)
         twin = twin or open_twin(path)

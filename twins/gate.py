@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pulseproof.core import engines
@@ -24,11 +23,10 @@ from pulseproof.runtime.auc import macro_auc
 from pulseproof.runtime.engines import EngineError
 from pulseproof.runtime.words import one_line
 from pulseproof.twins.exact import FLOAT_STEP, SLACK, STEPS, Exactness, apart, beyond, compare, unit_of
-from pulseproof.twins.program import Twin
+from pulseproof.twins.program import Twin, scores_of
 
 Floats = NDArray[np.float32]
 AUC = 0.001
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -122,14 +120,6 @@ def _exact(twin: Twin, path: Path, signals: Floats, scores: Floats, engine: str)
     """The engine beside the file's exact arithmetic; None where the scores are not even numbers, or nothing exact is to
     be had."""
     return compare(path, signals, scores, engine, twin) if np.isfinite(scores).all() else None
-
-
-def scores_of(twin: Twin, signals: Floats, batch_size: int = BATCH) -> Floats:
-    """A twin's scores float32 (k, classes)."""
-    with torch.no_grad():
-        parts = [twin(torch.from_numpy(signals[at : at + batch_size])) for at in range(0, len(signals), batch_size)]
-    scores: Floats = torch.cat(parts).numpy()
-    return scores
 
 
 def _auc(scores: Floats, labels: NDArray[Any]) -> float:

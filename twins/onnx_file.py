@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pulseproof.core.errors import InputError
-from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.twins.errors import NotCoveredError
+from pulseproof.twins.onnx_format import constants as constants_of
+from pulseproof.twins.onnx_format import load_plain
 from pulseproof.twins.onnx_node import Node
 from pulseproof.twins.onnx_operators import OPERATORS
-from pulseproof.twins.program import GraphStep, Twin, try_out
+from pulseproof.twins.program import Twin
+from pulseproof.twins.steps import GraphStep, try_out
 
 if TYPE_CHECKING:
     import onnx
@@ -34,8 +36,8 @@ _MEND = "export it again"
 def read(path: Path, masked: bool = True) -> Twin:
     """See :func:`twins.opening.open_twin`."""
     try:
-        model = onnx_graph.load_plain(path)
-        constants = {name: _tensor(name, array) for name, array in onnx_graph.constants(model.graph).items()}
+        model = load_plain(path)
+        constants = {name: _tensor(name, array) for name, array in constants_of(model.graph).items()}
     except NotCoveredError:
         raise
     except Exception as error:  # protobuf's own types, and what onnx raises for an external file that is missing

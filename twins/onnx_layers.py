@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from pulseproof.twins.onnx_node import Node
-from pulseproof.twins.program import Run
+from pulseproof.twins.steps import Run
 
 
 def conv(node: Node) -> Run:

@@ -17,8 +17,8 @@ from torch.nn import functional as f
 from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
 from pulseproof.twins.onnx_layers import batch_norm, conv, for_torch, gemm, global_mean, lstm
 from pulseproof.twins.onnx_node import Node
-from pulseproof.twins.program import Run
 from pulseproof.twins.rounding import rounded
+from pulseproof.twins.steps import Run
 
 LIMITS = {
     torch.uint8: (0, 255),

@@ -8,42 +8,17 @@ its axes is the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pulseproof.twins.errors import NotCoveredError
+from pulseproof.twins.ends import before_ends
+from pulseproof.twins.steps import GraphStep, perform
 
-MOST = 2**24  # numbers that one operator gives for one recording: times a batch, they lie in this process
-Run = Callable[..., Tensor | tuple[Tensor, ...]]
-
-
-@dataclass(frozen=True)
-class GraphStep:
-    """``run`` takes the tensors named by ``inputs`` (None where one is left out) and gives those of ``outputs``.
-    ``kind``: the operator's name in its format."""
-
-    run: Run
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    kind: str = ""
-
-
-def perform(step: GraphStep, values: dict[str, Tensor]) -> None:
-    """Run one step: its results are put among the values."""
-    results = step.run(*(values[name] if name else None for name in step.inputs))
-    results = results if isinstance(results, tuple) else (results,)
-    values.update((name, result) for name, result in zip(step.outputs, results, strict=False) if name)
-
-
-def try_out(step: GraphStep, values: dict[str, Tensor]) -> None:
-    """Run one step while its file is read. Raises NotCoveredError where it gives more than an attack has room for."""
-    perform(step, values)
-    large = max((values[name].numel() for name in step.outputs if name in values), default=0)
-    if large > MOST:
-        raise NotCoveredError(f"operator {step.kind} gives {large:,} numbers a recording, at most {MOST:,} are covered")
+BATCH = 64
 
 
 class Twin(nn.Module):
@@ -85,8 +60,6 @@ class Twin(nn.Module):
     def before_ends(self) -> tuple[Twin, tuple[str, ...]] | None:
         """What gives this file's scores before a final sigmoid or softmax (:mod:`twins.ends`), in the same order, and
         the names of what was left out; None where it ends in none."""
-        from pulseproof.twins.ends import before_ends
-
         found = before_ends(self._steps, self._constants, self._exit)
         if found is None:
             return None
@@ -101,6 +74,14 @@ class Twin(nn.Module):
             for name in over:  # without gradients nothing else holds it: memory stays that of a few layers
                 del values[name]
         return values[self._exit].squeeze(0)
+
+
+def scores_of(twin: Twin, signals: NDArray[np.float32], batch_size: int = BATCH) -> NDArray[np.float32]:
+    """A twin's scores float32 (k, classes)."""
+    with torch.no_grad():
+        parts = [twin(torch.from_numpy(signals[at : at + batch_size])) for at in range(0, len(signals), batch_size)]
+    scores: NDArray[np.float32] = torch.cat(parts).numpy()
+    return scores
 
 
 def _needed(steps: Sequence[GraphStep], end: str) -> list[GraphStep]:

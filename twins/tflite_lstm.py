@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from pulseproof.twins.program import Run
 from pulseproof.twins.rounding import rounded
-from pulseproof.twins.tflite_file import Operator
+from pulseproof.twins.steps import Run
+from pulseproof.twins.tflite_node import Operator
 
 # input; 4 input weights, 4 recurrent weights (input, forget, cell, output gate); 3 peepholes; 4 biases; 2 of the
 # projection; hidden state and cell; 4 of layer norm.

@@ -1,6 +1,6 @@
 """TFLite operators in torch, float32 and with fixed quantization.
 
-In: an :class:`~twins.tflite_file.Operator`. Out: a function of its inputs. Quantized tensors are whole numbers less
+In: an :class:`~twins.tflite_node.Operator`. Out: a function of its inputs. Quantized tensors are whole numbers less
 their zero point, so a product of two is in units of the product of their scales and is brought to the output's by one
 factor, as the kernels do (Jacob et al. 2018, arXiv 1712.05877, section 2.2;
 https://ai.google.dev/edge/litert/models/quantization_spec). Kernels rescale with a fixed-point factor of 31 bits or in
@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
-from pulseproof.twins.program import Run
-from pulseproof.twins.tflite_file import Meaning, Operator, to_steps
+from pulseproof.twins.steps import Run
+from pulseproof.twins.tflite_node import Meaning, Operator, to_steps
 
 SAME, VALID = 0, 1
 

@@ -6,21 +6,19 @@ budget): the references' walk is handed to every shard as arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from pulseproof.attacks.aim.ball import Norm
+from pulseproof.attacks.aim.needs import Need, fitted
 from pulseproof.attacks.aim.objectives import AucObjective, Bce, Linear, Objective
 from pulseproof.attacks.aim.references import auc_objective, clean_scores, spread_of
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import Attack, Pgd, evaluate
-from pulseproof.attacks.method import Perturbed, Predict, Scene
-from pulseproof.attacks.soft_trees import TreeAttack, has_soft_trees
-from pulseproof.models.classical import FeatureModel
+from pulseproof.attacks.gradient import Attack, evaluate
+from pulseproof.attacks.method import Model, Perturbed, Prepared, Scene
 
 Aim = Literal["auc", "bce", "linear"]
 # A gradient is none when the steepest change of 1 mV RMS would move the signed scores by less of their spread than
@@ -30,13 +28,11 @@ NO_GRADIENT = 1e-6
 
 @dataclass(frozen=True)
 class Aimed:
-    """``attack`` on ``aim``. Where the model is a softened forest, the attack that judges on the true one takes the
-    place of plain PGD, in the same ball. Features bend more than nets do and cost a fraction of their time, so on them
-    plain PGD takes ``feature_effort`` times the steps (PTB-XL's forest at 0.02 mV: .407 after 20, .392 after 40)."""
+    """``attack`` on ``aim``, changed as the kind of the model ``needs`` it (:mod:`attacks.aim.needs`)."""
 
     attack: Attack
     aim: Aim = "auc"
-    feature_effort: int = 2
+    needs: tuple[Need, ...] = ()
 
     @property
     def norm(self) -> Norm:
@@ -48,14 +44,14 @@ class Aimed:
         """Every attack keeps inside its ball."""
         return True
 
-    def prepare(self, model: nn.Module | Predict | None, scene: Scene, generator: torch.Generator) -> dict[str, Tensor]:
+    def prepare(self, model: Model, scene: Scene, generator: Generator) -> dict[str, Tensor]:
         """The spread of the scores, the share of references without gradient and, for the AUC, the references' walk."""
         assert isinstance(model, nn.Module)
         spread = spread_of(clean_scores(model, scene.references))
         prepared = {"spread": spread, "no_gradient": share_without_gradient(model, scene.references, spread)}
         if self.aim == "auc":
             walked = auc_objective(
-                _in_half_the_steps(self._attack(model, scene)),
+                _in_half_the_steps(fitted(self.attack, self.needs, model, scene)),
                 model,
                 scene.references,
                 scene.budget_mv,
@@ -66,30 +62,13 @@ class Aimed:
             prepared |= {"scores": walked.scores, "labels": walked.labels, "prevalence": scene.prevalence}
         return prepared
 
-    def perturb(
-        self,
-        model: nn.Module | Predict | None,
-        scene: Scene,
-        prepared: Mapping[str, Tensor],
-        victims: Victims,
-        generator: torch.Generator,
-    ) -> Perturbed:
+    def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
         """The attack on one shard."""
         assert isinstance(model, nn.Module)
-        objective = objective_of(self.aim, prepared, scene.settings.temperature)
-        attack = self._attack(model, scene)
+        objective = objective_of(self.aim, made, scene.settings.temperature)
+        attack = fitted(self.attack, self.needs, model, scene)
         (delta,) = attack(model, victims, [objective], [scene.budget_mv], generator)
-        return Perturbed(delta, {"no_gradient": prepared["no_gradient"].expand(len(victims))})
-
-    def _attack(self, model: nn.Module, scene: Scene) -> Attack:
-        if not isinstance(self.attack, Pgd):
-            return self.attack.at_rate(scene.fs_hz)
-        if isinstance(model, FeatureModel) and self.attack.start == "random" and not self.attack.momentum:
-            steps = self.feature_effort * self.attack.steps
-            if has_soft_trees(model):
-                return TreeAttack(steps=steps, step_mv=scene.step_mv, ball=self.attack.ball)
-            return replace(self.attack, steps=steps)
-        return replace(self.attack, half=scene.precision == "bfloat16")
+        return Perturbed(delta, {"no_gradient": made["no_gradient"].expand(len(victims))})
 
 
 def _in_half_the_steps(attack: Attack) -> Attack:
@@ -99,7 +78,7 @@ def _in_half_the_steps(attack: Attack) -> Attack:
     return cast(Attack, replace(cast(Any, attack), steps=max(1, steps // 2))) if steps > 1 else attack
 
 
-def objective_of(aim: Aim, prepared: Mapping[str, Tensor], temperature: float) -> Objective:
+def objective_of(aim: Aim, prepared: Prepared, temperature: float) -> Objective:
     """The objective from the arrays of :meth:`Aimed.prepare`."""
     if aim == "bce":
         return Bce()

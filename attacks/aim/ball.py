@@ -73,6 +73,15 @@ class Ball:
         height = torch.empty_like(drawn).exponential_(generator=generator)
         return budget_mv * drawn.sign() * height / height.mean(dim=(1, 2), keepdim=True)
 
+    def shaped(self, delta: Tensor) -> Tensor:
+        """The perturbation that a point stands for: itself."""
+        return delta
+
+    def at_rate(self, fs_hz: float) -> Ball:
+        """The ball itself, which knows no frequencies."""
+        del fs_hz
+        return self
+
 
 LINF, L2, L1 = Ball("linf"), Ball("l2"), Ball("l1")
 BALLS: dict[BallNorm, Ball] = {"linf": LINF, "l2": L2, "l1": L1}

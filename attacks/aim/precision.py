@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from pulseproof.attacks.aim.aimed import Aimed
+from pulseproof.attacks.aim.needs import InHalf
 from pulseproof.attacks.aim.objectives import Linear
 from pulseproof.attacks.aim.references import clean_scores, spread_of
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import Pgd, evaluate
+from pulseproof.attacks.gradient import evaluate
 from pulseproof.attacks.method import Method, Precision
 from pulseproof.attacks.transfer import DiverseMethod
 from pulseproof.models.classical import FeatureModel
@@ -53,8 +54,8 @@ class ChosenPrecision:
 
 
 def may_take_half(method: Method) -> bool:
-    """Whether the method's steps can be taken in half precision at all: those of projected gradient descent."""
-    return isinstance(method, Aimed | DiverseMethod) and isinstance(method.attack, Pgd)
+    """Whether the method's steps can be taken in half precision at all: its line in the table says so."""
+    return isinstance(method, Aimed | DiverseMethod) and any(isinstance(need, InHalf) for need in method.needs)
 
 
 def is_convolutional(module: nn.Module) -> bool:

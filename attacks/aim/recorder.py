@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pulseproof.attacks.aim.ball import NORMS, Norm
 
 Steps = NDArray[np.int16]
+INT16 = (-32768, 32767)  # the range of steps where a recorder's own is not known
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,16 @@ class Recorder:
     def budget_steps(self, budget_mv: float) -> int:
         """The largest whole number of steps within ``budget_mv``; 0 means that the budget cannot be recorded."""
         return int(np.floor(budget_mv / self.step_mv * (1 + 1e-9) + 1e-9))
+
+    def shown(self, signals: Tensor, delta: Tensor, budget_mv: float, norm: Norm) -> Tensor:
+        """The recordings (n, leads, samples) in mV as a model will be shown them: to the bit what :meth:`record` makes
+        of them, where no sample leaves the range and, in another norm than L-infinity, rounding leaves them inside."""
+        steps = torch.round(delta / self.step_mv)
+        if norm == "linf":
+            most = self.budget_steps(budget_mv)
+            steps = steps.clamp(-most, most)
+        # The product that makes millivolts of recorded steps everywhere (ecg.recordings.to_millivolts).
+        return (torch.round(signals / self.step_mv) + steps) * self.step_mv
 
     def record(
         self,

@@ -7,12 +7,16 @@ other's scores of the step before.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from pulseproof.attacks.aim.objectives import SMALLEST_SPREAD, AucObjective
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import Attack
+
+if TYPE_CHECKING:
+    from pulseproof.attacks.gradient import Attack
 
 TEMPERATURE = 0.2
 

@@ -95,9 +95,10 @@ def file_source(artifact: str, parent: Trained, file: Path, sha256: str) -> Sour
 
 @dataclass(frozen=True)
 class Opened:
-    """``model``: as a method asks for it. ``notes``: which copies did not hold, and what took their place."""
+    """``model``: as a method asks for it, None for one that asks for none. ``notes``: which copies did not hold, and
+    what took their place."""
 
-    model: nn.Module | Predict
+    model: nn.Module | Predict | None
     notes: tuple[str, ...] = ()
 
 
@@ -115,7 +116,7 @@ def open_source(source: Source, way: Way, references: Victims) -> Opened:
     if way == "twin":
         assert source.file is not None, f"{source.name} is no file"
         return _before(source.name, _twin(source.file, references), references, ())
-    opened = [_differentiable(place.name, open_place(place).module, references) for place in source.models]
+    opened = [open_module(place.name, open_place(place).module, references) for place in source.models]
     if not source.name.startswith(WITHOUT):
         return opened[0]
     modules = [_module(one) for one in opened]
@@ -156,7 +157,7 @@ class EnginePredict:
             raise EngineError(f"{self.file}: {error}") from None
 
 
-def _differentiable(name: str, module: nn.Module, references: Victims) -> Opened:
+def open_module(name: str, module: nn.Module, references: Victims) -> Opened:
     """The module itself, or what stands for it where it has no gradient of its own."""
     if isinstance(module, FileModel):
         return _before(name, _twin(module.path, references), references, ())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pulseproof.attacks.aim.aimed import Aim, Aimed, objective_of
+from pulseproof.attacks.aim.needs import DESCENT
 from pulseproof.attacks.aim.recorder import Recorder
 from pulseproof.attacks.aim.references import clean_scores
 from pulseproof.attacks.aim.victims import Victims
@@ -62,7 +63,7 @@ def run_again(
     """
     settings = scene.settings.model_copy(update={"steps": recheck.effort * scene.settings.steps})
     scene = replace(scene, settings=settings)
-    method = Aimed(Pgd(settings.steps), recheck.aim)
+    method = Aimed(Pgd(settings.steps), recheck.aim, DESCENT)
     truth = torch.from_numpy(labels).float()
     victims = Victims(torch.from_numpy(to_millivolts(clean, recorder.step_mv)), truth)
     prepared = method.prepare(model, scene, generator)

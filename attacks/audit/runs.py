@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from pulseproof.attacks.aim.recorder import Recorder
-from pulseproof.attacks.aim.sources import model_source, open_source
+from pulseproof.attacks.aim.sources import model_source
 from pulseproof.attacks.audit.rechecks import RECHECKS, Recheck, run_again
 from pulseproof.attacks.audit.scores import ScoreBook
 from pulseproof.attacks.code import ENSEMBLES, GRID, TABLE
+from pulseproof.attacks.grid.context import open_context
 from pulseproof.attacks.grid.sets import MadeSet
-from pulseproof.attacks.grid.tasks import make_scene, reference_rows, victims_of
+from pulseproof.attacks.method import Precision
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
@@ -67,7 +68,7 @@ class OwnRuns:
         assert one.source is not None, f"{one.name} is made on no model"
         source, recordings, seed = self.trained[one.source], self.recordings, self.study.seed
         spec, about = self.study.attacks, recordings.about
-        precision = one.precision or "float32"  # as the set that it is held against
+        precision: Precision = one.precision or "float32"  # as the set that it is held against
         inputs: dict[str, object] = {
             "version": VERSION,
             "recheck": recheck.name,
@@ -84,14 +85,13 @@ class OwnRuns:
         }
 
         def compute() -> NDArray[np.float32]:
-            references = victims_of(recordings, reference_rows(recordings, spec.references, seed))
-            scene = make_scene(recordings, spec, seed, one.budget_mv, references, precision=precision)
-            model = open_source(model_source(source), "gradient", references).model
-            assert isinstance(model, torch.nn.Module)
+            made_on = model_source(source)
+            context = open_context(recordings, spec, seed, one.budget_mv, made_on, "gradient", precision=precision)
+            assert isinstance(context.model, torch.nn.Module)
             recorder = Recorder(about.adc_step_mv, *about.adc_range)
             clean, labels = recordings.adc(self.rows), recordings.labels[self.rows]
             generator = torch.Generator().manual_seed(_seed(seed, f"{one.source}/{recheck.name}/{one.budget_mv:g}"))
-            return run_again(recheck, model, source.module, scene, recorder, clean, labels, generator)
+            return run_again(recheck, context.model, source.module, context.scene, recorder, clean, labels, generator)
 
         path = self.book.folder / "again" / source.name / f"{recheck.name}-{one.budget_mv:g}mV.npy"
         own = code_of(("pulseproof.attacks.audit.rechecks", GRID), without=(TABLE, ENSEMBLES))

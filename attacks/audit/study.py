@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,7 @@ from pulseproof.core.console import Terminal, follow, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
 from pulseproof.core.statistics import Resamples, draw_resamples
-from pulseproof.core.study import Method, Study
+from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.models.run import Trained
@@ -219,7 +218,7 @@ def _kind(study: Study, method: str) -> tuple[Kind, BallNorm | None]:
     """What a method knows of its source, and the ball that bounds it."""
     if method == "clean":
         return "control", "linf"
-    entry = METHODS[cast(Method, method)]
+    entry = METHODS[method]
     made = entry.make(study.attacks)
     kind: Kind = "control" if entry.control else "queries" if entry.way == "queries" else "gradient"
     return kind, made.norm if made.bounded and made.norm != "none" else None

@@ -7,17 +7,15 @@ done again, and since every part makes the same bytes wherever it runs, nothing 
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from pulseproof.attacks.grid.cluster import Cluster
 from pulseproof.attacks.grid.tasks import PREPARE, SetJob, failed, run_task, shards_left
-from pulseproof.core.locks import Heirs, begin_worker
+from pulseproof.core.pool import Call
+from pulseproof.core.pool import Pool as Workers
 from pulseproof.core.processors import usable
 
 TRIES = 3  # of a task whose process dies
@@ -35,7 +33,7 @@ class Pool(Protocol):
         """The futures that have ended, at least one."""
 
     def lost(self, future: Any) -> bool:
-        """Whether the task was lost with its process. Then the pool is ready for others again."""
+        """Whether the task was lost with its process."""
 
     def result(self, future: Any) -> str | None:
         """What the task of a future that has ended returned; raises what it raised."""
@@ -119,39 +117,30 @@ class Here:
 
 
 class Processes:
-    """Local worker processes. They are spawned, not forked: torch's threads do not survive a fork."""
+    """Local worker processes (:mod:`core.pool`)."""
 
     def __init__(self, workers: int) -> None:
         self.size = workers
-        self._executor = self._start()
+        self.pool = Workers(workers)
 
-    def _start(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.size, context, initializer=begin_worker, initargs=(Heirs(),))
+    def submit(self, job: SetJob, part: str) -> Call:
+        return self.pool.submit(run_task, job, part)
 
-    def submit(self, job: SetJob, part: str) -> Future[str | None]:
-        try:
-            return self._executor.submit(run_task, job, part)
-        except BrokenProcessPool:  # one died just now, and a future that ran there will say so
-            self._executor = self._start()
-            return self._executor.submit(run_task, job, part)
+    def wait(self, futures: Sequence[Call]) -> list[Call]:
+        ended: list[Call] = []
+        while not ended:
+            ended = [call for call in self.pool.wait() if call.ended]
+        return ended
 
-    def wait(self, futures: Sequence[Future[str | None]]) -> list[Future[str | None]]:
-        return list(concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done)
+    def lost(self, future: Call) -> bool:
+        return future.died is not None
 
-    def lost(self, future: Future[str | None]) -> bool:
-        return isinstance(future.exception(), BrokenProcessPool)
-
-    def result(self, future: Future[str | None]) -> str | None:
-        return future.result()
+    def result(self, future: Call) -> str | None:
+        reason: str | None = future.result()
+        return reason
 
     def close(self) -> None:
-        processes = list((self._executor._processes or {}).values())
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        self.pool.close()
 
 
 def open_pool(jobs: Sequence[SetJob], workers: int | None, scheduler: str | None) -> Pool:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pulseproof.attacks.aim.plausibility import plausibility
 from pulseproof.attacks.aim.recorder import Recorder, Steps, distances
 from pulseproof.attacks.aim.sources import Source, file_source, model_source, others_source
+from pulseproof.attacks.method import Precision
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.study import Method, Study
 from pulseproof.ecg.recordings import Recordings
@@ -53,7 +54,7 @@ class MadeSet:
     settings: dict[str, Any]
     sha256: str
     facts: dict[str, float] = field(default_factory=dict)
-    precision: str | None = None
+    precision: Precision | None = None
     notes: tuple[str, ...] = ()
 
 

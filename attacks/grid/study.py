@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from pulseproof.attacks.aim.precision import PRECISIONS, ChosenPrecision, choose, is_convolutional, may_take_half
 from pulseproof.attacks.aim.recorder import Recorder
-from pulseproof.attacks.aim.sources import Source, open_source
+from pulseproof.attacks.aim.sources import Source
 from pulseproof.attacks.code import code_of_clean, code_of_set
+from pulseproof.attacks.grid.context import opened_of, reference_rows, references_of
 from pulseproof.attacks.grid.pools import open_pool, parts_left, run_jobs
 from pulseproof.attacks.grid.sets import CHUNK, MadeSet, NotApplicable, WantedSet, measured, read_set, wanted_sets
-from pulseproof.attacks.grid.tasks import PREPARE, SetJob, one_thread, reference_rows, victims_of
+from pulseproof.attacks.grid.tasks import PREPARE, SetJob, one_thread
 from pulseproof.attacks.method import Precision, expect_declared
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
@@ -197,10 +198,10 @@ class _Work:
         if source.name not in self._chosen:
             chosen = ChosenPrecision("float32")
             if all(is_convolutional(self.trained[place.name].module) for place in source.models):
-                rows = reference_rows(self.recordings, self.study.attacks.references, self.study.seed)
-                references = victims_of(self.recordings, rows)
+                asked = self.recordings, self.study.attacks, self.study.seed
+                references = references_of(*asked)
                 with one_thread():
-                    model = open_source(source, "gradient", references).model
+                    model = opened_of(*asked, source, "gradient").model
                     assert isinstance(model, torch.nn.Module)
                     chosen = choose(model, references, pinned=self.study.attacks.precision == "bfloat16")
             if chosen.reason is not None:

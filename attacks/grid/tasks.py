@@ -2,49 +2,46 @@
 
 In: a :class:`SetJob`, plain data that any process can be handed, and which part of it is to be done. Out: files under
 ``shards/<set>/``, written whole, each with the stamp of what it depends on. A task computes on one thread, draws its
-random numbers from a seed of its own, and opens what it needs itself: models, recordings (mapped from the disk), noise.
-What it has opened it keeps for the next task. A process does one task at a time, whatever its threads.
+random numbers from a seed of its own, and opens what it needs itself, once (:mod:`attacks.grid.context`): models,
+recordings (mapped from the disk), noise. A process does one task at a time, whatever its threads.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from threadpoolctl import threadpool_limits
-from torch import Tensor, nn
+from torch import Tensor
 
 from pulseproof.attacks.aim.recorder import Recorder
-from pulseproof.attacks.aim.sources import Opened, Source, open_source, parent_module
-from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.gradient import NoGradientError, anneal
-from pulseproof.attacks.method import Precision, Predict, Scene, expect_inside
+from pulseproof.attacks.aim.sources import Source
+from pulseproof.attacks.gradient import NoGradientError
+from pulseproof.attacks.grid.context import Context, open_context, victims_of
+from pulseproof.attacks.method import Precision, expect_inside
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import Step
 from pulseproof.core.study import AttackSpec, Method
-from pulseproof.ecg.noise_records import read_noise_records
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.runtime.engines import EngineError
 from pulseproof.runtime.files import read_json, replacing, write_array, write_json
 
 PREPARE = "prepare"
 NOTES = "notes.json"
-KEPT = 12  # opened models and the like that a process keeps
 # Tasks of one process share what it has opened, and a soft forest is sharpened while it is attacked; the number of
 # torch's threads is one for the whole process, too. A Dask worker has several threads unless it is told otherwise.
 _one_at_a_time = threading.Lock()
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -122,20 +119,34 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _context(job: SetJob) -> Context:
+    entry = METHODS[job.method]
+    return open_context(
+        job.recordings,
+        job.settings,
+        job.seed,
+        job.budget_mv,
+        job.source,
+        entry.way,
+        noise=job.noise,
+        with_parent=(entry.made_on, entry.way) == ("file", "twin"),
+        precision=job.precision,
+    )
+
+
 def _prepare(job: SetJob) -> list[Path]:
-    model = _model(job)
-    prepared = METHODS[job.method].make(job.settings).prepare(model, _scene(job), job.generator(PREPARE))
+    context, method = _context(job), METHODS[job.method].make(job.settings)
+    prepared = method.prepare(context.model, context.scene, job.generator(PREPARE))
     notes = job.folder / NOTES
-    opened = _source(job)
-    write_json(notes, [] if opened is None else list(opened.notes))
+    write_json(notes, list(context.notes))
     return [_write_tensors(job.folder / f"{PREPARE}.safetensors", prepared), notes]
 
 
 def _shard(job: SetJob, shard: str) -> list[Path]:
-    model, method, rows = _model(job), METHODS[job.method].make(job.settings), job.rows_of(shard)
+    context, method, rows = _context(job), METHODS[job.method].make(job.settings), job.rows_of(shard)
     prepared = load_file(job.folder / f"{PREPARE}.safetensors")
     victims = victims_of(job.recordings, rows)
-    made = method.perturb(model, _scene(job), prepared, victims, job.generator(shard))
+    made = method.perturb(context.model, context.scene, prepared, victims, job.generator(shard))
     about = job.recordings.about
     recorder = Recorder(about.adc_step_mv, *about.adc_range)
     expect_inside(job.method, method, made.delta, job.budget_mv, [str(job.recordings.ids[row]) for row in rows])
@@ -143,107 +154,6 @@ def _shard(job: SetJob, shard: str) -> list[Path]:
     array = job.folder / f"{shard}.npy"
     write_array(array, steps)
     return [array, _write_tensors(job.folder / f"{shard}.safetensors", dict(made.facts))]
-
-
-def victims_of(recordings: Recordings, rows: NDArray[np.intp]) -> Victims:
-    """Recordings as attacks get them."""
-    labels = torch.from_numpy(recordings.labels[rows].astype(np.float32))
-    return Victims(torch.from_numpy(recordings.signals(rows)), labels)
-
-
-def reference_rows(recordings: Recordings, count: int, seed: int) -> NDArray[np.intp]:
-    """Validation recordings that serve as opponents: at most ``count``, half of them shared out evenly among the
-    classes, so that a rare class (fusion beats) has opponents as well, the rest drawn at random."""
-    rows = recordings.indices("validation")
-    if len(rows) <= count:
-        return rows
-    rng = np.random.default_rng(seed)
-    labels = recordings.labels[rows]
-    chosen: set[int] = set()
-    each = count // (2 * labels.shape[1])
-    for column in range(labels.shape[1]):
-        positive = np.flatnonzero(labels[:, column])
-        chosen.update(rng.choice(positive, min(each, len(positive)), replace=False).tolist())
-    rest = np.setdiff1d(np.arange(len(rows)), list(chosen))
-    chosen.update(rng.choice(rest, count - len(chosen), replace=False).tolist())
-    return np.sort(rows[list(chosen)])
-
-
-def make_scene(
-    recordings: Recordings, settings: AttackSpec, seed: int, budget_mv: float, references: Victims, **more: Any
-) -> Scene:
-    """The scene of one budget; ``more``: the noise and the parent, where there are any, and the precision."""
-    validation = recordings.labels[recordings.indices("validation")]
-    return Scene(
-        budget_mv=budget_mv,
-        step_mv=recordings.about.adc_step_mv,
-        fs_hz=recordings.about.fs_hz,
-        settings=settings,
-        references=references,
-        prevalence=torch.from_numpy(validation.mean(axis=0, dtype=np.float64).astype(np.float32)),
-        training=lambda count: victims_of(recordings, recordings.sample("train", count, seed)),
-        **more,
-    )
-
-
-def _scene(job: SetJob) -> Scene:
-    more: dict[str, Any] = {}
-    if job.noise is not None:
-        more["noise"] = _kept(("noise", job.noise), lambda: _noise(job))
-    if METHODS[job.method].made_on == "file" and METHODS[job.method].way == "twin":
-        source = job.source
-        assert source is not None
-        references = _references(job)
-        more["parent"] = _kept(("parent", source.digest, _view(job)), lambda: parent_module(source, references))
-    more["precision"] = job.precision
-    return make_scene(job.recordings, job.settings, job.seed, job.budget_mv, _references(job), **more)
-
-
-def _noise(job: SetJob) -> dict[str, NDArray[np.float32]]:
-    assert job.noise is not None
-    return read_noise_records(job.noise, job.recordings.about.fs_hz)
-
-
-def _view(job: SetJob) -> tuple[Hashable, ...]:
-    recordings = job.recordings
-    return recordings.fingerprint, recordings.lead_rows, recordings.window, job.settings.references, job.seed
-
-
-def _references(job: SetJob) -> Victims:
-    def read() -> Victims:
-        return victims_of(job.recordings, reference_rows(job.recordings, job.settings.references, job.seed))
-
-    return _kept(("references", _view(job)), read)
-
-
-def _source(job: SetJob) -> Opened | None:
-    source, way = job.source, METHODS[job.method].way
-    if source is None or way is None:
-        return None
-    return _kept((source.digest, way, _view(job)), lambda: open_source(source, way, _references(job)))
-
-
-def _model(job: SetJob) -> nn.Module | Predict | None:
-    opened = _source(job)
-    if opened is None:
-        return None
-    if isinstance(opened.model, nn.Module):
-        anneal(opened.model, 0.0)  # as it was opened, whatever was done with it before
-    return opened.model
-
-
-_opened: dict[Hashable, Any] = {}
-
-
-def _kept(key: Hashable, make: Callable[[], T]) -> T:
-    """What ``make`` gives, kept for the next task of this process; the oldest goes when there are too many."""
-    if key not in _opened:
-        made = make()
-        while len(_opened) >= KEPT:
-            _opened.pop(next(iter(_opened)))
-        _opened[key] = made
-    value: T = _opened[key]
-    return value
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> Path:

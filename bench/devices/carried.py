@@ -2,23 +2,27 @@
 
 In come a study's bundle and what is asked for; out comes ``<study>-bundle.pyz``, which Python runs there
 (:mod:`runtime.wire.carried`). In comes ``results.zip``, a stranger's; out come the results of a device in their place,
-after every check that those over ssh pass.
+after every check that those over ssh pass. To whom runs devices, such an archive is one (``carried:results.zip``).
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pulseproof.bench.bundle import add_runner
 from pulseproof.bench.devices.arrivals import MOST_BYTES, Arrived, accept, is_result, may_come, waiting_room
 from pulseproof.bench.devices.asked import Asked
-from pulseproof.bench.devices.names import expect_free
+from pulseproof.bench.devices.device import AnyDevice
+from pulseproof.bench.devices.kinds import expect_free
 from pulseproof.bench.devices.part import make_part
 from pulseproof.bench.wire.results import HostBundle, read_bundle
 from pulseproof.bench.wire.schema import BundleHead
+from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
 from pulseproof.runtime.files import replacing, sha256_file
 from pulseproof.runtime.wire import stream, zipped
@@ -29,6 +33,32 @@ from pulseproof.runtime.wire.untrusted import BundleError, read_fields
 SHEBANG = b"#!/usr/bin/env python3\n"
 FILES = ".files"  # while they are unpacked; no device is called so
 MEND = "carry it again, or run the device's file once more"
+
+
+@dataclass(frozen=True)
+class Carried(AnyDevice):
+    """A device that nobody reaches: what it was asked for is in the file that was carried there, and its ``archive`` of
+    results came home."""
+
+    archive: Path
+
+    @property
+    def name(self) -> str:
+        """The archive's: what the device calls itself, and its folder of results, is in there."""
+        return self.archive.name
+
+    @classmethod
+    def at(cls, address: str, asked: Asked, python: str) -> Self:
+        del asked, python
+        return cls(Path(address))
+
+    def run(self, bundle: Path, results: Path, setup: bool, stop: threading.Event) -> None:
+        """Put the results in the archive in their place, and say of which device they are."""
+        del setup, stop  # it ran already
+        device, arrived = take(bundle, self.archive, results)
+        for line in arrived.lines():
+            say(line)
+        say(f"{len(arrived.results)} results of {device} are in {results / device}")
 
 
 def carried_part(bundle: Path, asked: Asked) -> tuple[Path, BundleHead]:

@@ -26,7 +26,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pulseproof.bench.devices.asked import Asked
-from pulseproof.bench.devices.names import expect_free
+from pulseproof.bench.devices.kinds import expect_free
 from pulseproof.bench.wire.schema import plain
 from pulseproof.core.errors import InputError
 from pulseproof.core.toml_files import read_toml

@@ -10,7 +10,6 @@ followed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import Counter
@@ -18,23 +17,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from pulseproof.bench.wire.schema import BundleHead, Device, Result, Wire, plain
+from pulseproof.bench.wire.fields import plain
+from pulseproof.bench.wire.head import BundleHead
+from pulseproof.bench.wire.reading import parsed, read_file, read_hashed
+from pulseproof.bench.wire.result import Device, Result
 from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
-from pulseproof.runtime.wire.untrusted import (
-    MAX_JSON_BYTES,
-    MAX_JSON_PARTS,
-    BundleError,
-    array_of,
-    expect_small,
-    read_plain,
-)
+from pulseproof.runtime.wire.untrusted import MAX_JSON_BYTES, BundleError, read_plain
 
 MAX_HEAD_BYTES = MAX_JSON_BYTES
 MAX_RESULT_BYTES = 1 << 20
@@ -43,8 +37,6 @@ LOOKS = 5  # at a result that is being replaced
 GONE = "no longer in the bundle"  # the study asked for it once
 REMAKE = f"make it again: {command('bundle')}"
 REMEASURE = f"delete it; {command('bench')} measures it again"
-
-W = TypeVar("W", bound=Wire)
 
 
 @dataclass(frozen=True)
@@ -248,10 +240,7 @@ def _with_scores(bundle: HostBundle, result: Result, path: Path) -> MeasuredResu
     if result.scores.file != file.name:
         raise InputError(f"{path}: names the scores {result.scores.file}, not {file.name}", REMEASURE)
     shape = (result.n or 0, bundle.labels.shape[1])
-    data = read_file(file, shape[0] * shape[1] * 8 + 4096, REMEASURE)
-    if hashlib.sha256(data).hexdigest() != result.scores.sha256:
-        raise InputError(f"{file}: not the bytes that {path.name} names (SHA-256 differs)", REMEASURE)
-    scores = array_at(data, file, REMEASURE)
+    scores = read_hashed(file, shape[0] * shape[1] * 8 + 4096, result.scores.sha256, f"{path.name} names", REMEASURE)
     if scores.shape != shape or scores.dtype.kind != "f":
         raise InputError(f"{file}: {scores.dtype} {scores.shape}, not float {shape}", REMEASURE)
     wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
@@ -266,41 +255,7 @@ def _with_scores(bundle: HostBundle, result: Result, path: Path) -> MeasuredResu
 def _bundle_array(folder: Path, head: BundleHead, name: str, dtype: type[np.generic]) -> NDArray[Any]:
     """One ``.npy`` of the bundle, with the size, the hash and the type that the head states."""
     path, listed = folder / name, head.files[name]
-    data = read_file(path, listed.size_bytes, REMAKE)
-    if len(data) != listed.size_bytes or hashlib.sha256(data).hexdigest() != listed.sha256:
-        raise InputError(f"{path}: not the bytes that bundle.json lists (size or SHA-256 differs)", REMAKE)
-    array = array_at(data, path, REMAKE)
+    array = read_hashed(path, listed.size_bytes, listed.sha256, "bundle.json lists", REMAKE, listed.size_bytes)
     if array.dtype != dtype:
         raise InputError(f"{path}: holds {array.dtype}, not {np.dtype(dtype)}", REMAKE)
     return array
-
-
-def array_at(data: bytes, path: Path, mend: str) -> NDArray[Any]:
-    """The array of the bytes that were read from ``path``. Raises InputError."""
-    try:
-        return array_of(data, path)
-    except BundleError as error:
-        raise InputError(str(error), mend) from None
-
-
-def read_file(path: Path, limit: int, mend: str) -> bytes:
-    """The bytes of a plain file of at most ``limit`` bytes; a link could name any file of this machine."""
-    try:
-        return read_plain(path, limit)
-    except BundleError as error:
-        raise InputError(str(error), mend) from None
-
-
-def parsed(model: type[W], data: bytes, path: Path, mend: str, parts: int = MAX_JSON_PARTS) -> W:
-    """What JSON of at most ``parts`` values says. Raises InputError that names the first things that are wrong."""
-    try:
-        expect_small(data, parts)
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors()[:3]
-        ]
-        raise InputError(f"{path}: {plain('; '.join(problems))}", mend) from None
-    except ValueError as error:
-        raise InputError(f"{path}: not readable as JSON: {error}", mend) from None

@@ -43,7 +43,7 @@ class Seen:
         for happened, names in (
             (made.padded, self.padded),
             (made.cut, self.cut),
-            (bool(made.flat), self.flat),
+            (made.flat, self.flat),
             (made.assumed, self.assumed),
         ):
             if happened:

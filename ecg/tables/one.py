@@ -47,15 +47,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Made:
-    """``steps``: int16 (leads, samples). ``fs_hz`` and ``seconds``: of the file; ``flat``: leads that never move;
+    """``steps``: int16 (leads, samples). ``fs_hz`` and ``seconds``: of the file; ``flat``: one of its leads never
+    moves;
     ``padded``, ``cut``: what was done to its length; ``digest``: by which twins are known."""
 
     row: int
     steps: NDArray[np.int16]
-    leads: tuple[str, ...]
     fs_hz: float
     seconds: float
-    flat: tuple[str, ...]
+    flat: bool
     assumed: bool
     padded: bool
     cut: bool
@@ -113,10 +113,9 @@ def _made(task: Task, goal: Goal, signal: Signal) -> Made:
     return Made(
         row=task.row,
         steps=made,
-        leads=signal.leads,
         fs_hz=signal.fs_hz,
         seconds=seconds,
-        flat=flat,
+        flat=bool(flat),
         assumed=bool(signal.assumed),
         padded=have < samples - 1,
         cut=have > samples + 1,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from pulseproof.core.console import follow, say
@@ -63,7 +62,7 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
     seen = Seen(planned.classes)
     with RecordingsWriter(target, about, len(tasks), goal.samples or 0) as writer:
         twins: dict[bytes, str] = {}
-        results = follow(in_order(partial(make, goal=goal), tasks), name, total=len(tasks))
+        results = follow(in_order(tasks, goal), name, total=len(tasks))
         for task, made in zip(tasks, results, strict=True):
             row = found.rows[task.row]
             if isinstance(made, str):

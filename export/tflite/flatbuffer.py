@@ -7,7 +7,6 @@ format: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/schema/schema.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,26 +16,13 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from pulseproof.core.errors import InputError
 from pulseproof.export.job import INPUT, OUTPUT
+from pulseproof.twins.tflite_format import EIGHT_BIT, FLOATS, TYPES, TfliteFile
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # of a buffer in the file, as the schema demands; the generated writer does not keep it
-TYPES: dict[np.dtype[Any], int] = {
-    np.dtype(np.float32): 0,
-    np.dtype(np.float16): 1,
-    np.dtype(np.int32): 2,
-    np.dtype(np.uint8): 3,
-    np.dtype(np.int64): 4,
-    np.dtype(np.bool_): 6,
-    np.dtype(np.int16): 7,
-    np.dtype(np.int8): 9,
-}
-FLOATS = (TYPES[np.dtype(np.float32)], TYPES[np.dtype(np.float16)])
-EIGHT_BIT = (TYPES[np.dtype(np.int8)], TYPES[np.dtype(np.uint8)])
 # Operators that move values without changing them: behind one of these the signal is still the signal.
 MOVES = ("RESHAPE", "TRANSPOSE", "PAD", "SLICE", "STRIDED_SLICE", "EXPAND_DIMS", "SQUEEZE")
-OPERATORS: dict[int, str] = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
 
 
 class _Buffer(schema.BufferT):
@@ -55,12 +41,8 @@ class _Buffer(schema.BufferT):
         return int(schema.BufferEnd(builder))
 
 
-class Graph:
+class Graph(TfliteFile):
     """One TFLite model with one subgraph, to which tensors and operators can be added."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.graph = model.subgraphs[0]
 
     @classmethod
     def empty(cls) -> Graph:
@@ -72,20 +54,6 @@ class Graph:
         graph.name, graph.tensors, graph.operators, graph.inputs, graph.outputs = "main", [], [], [], []
         model.subgraphs = [graph]
         return cls(model)
-
-    @classmethod
-    def open(cls, path: Path) -> Graph:
-        """Read a TFLite file. Raises InputError when it is none."""
-        try:
-            graph = cls(flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes())))
-            graph.operators()
-        except OSError:
-            raise
-        except Exception as error:  # the generated reader checks nothing: damage shows as any error
-            raise InputError(
-                f"{path}: not a readable TFLite file ({type(error).__name__})", "export it again"
-            ) from None
-        return graph
 
     def constant(self, name: str, values: np.ndarray, scale: float | None = None) -> int:
         """Add a constant tensor; with ``scale`` its real values are ``scale * values``."""
@@ -129,40 +97,6 @@ class Graph:
         code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1
-
-    def operators(self) -> list[str]:
-        """The names of the operators in the order in which they run."""
-        codes = [flatbuffer_utils.get_builtin_code_from_operator_code(code) for code in self.model.operatorCodes]
-        names = [OPERATORS.get(code, f"OPERATOR_{code}") for code in codes]
-        return [names[operator.opcodeIndex] for operator in self.graph.operators]
-
-    def steps(self) -> list[tuple[str, Any, list[int], list[int]]]:
-        """(name, operator, its inputs, its outputs) in the order in which they run; inputs left out are left out."""
-        return [
-            (name, operator, *([int(at) for at in ends if at >= 0] for ends in (operator.inputs, operator.outputs)))
-            for name, operator in zip(self.operators(), self.graph.operators, strict=True)
-        ]
-
-    def name(self, tensor: int) -> str:
-        """The name of a tensor."""
-        name = self.graph.tensors[tensor].name
-        return name.decode() if isinstance(name, bytes) else str(name or "")
-
-    def is_constant(self, tensor: int) -> bool:
-        """True when the file holds the tensor's values."""
-        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
-        return data is not None and len(data) > 0
-
-    def values(self, tensor: int) -> np.ndarray:
-        """The values of a constant tensor, flat."""
-        held = self.graph.tensors[tensor]
-        kind: np.dtype[Any] = next(dtype for dtype, code in TYPES.items() if code == held.type)
-        return np.frombuffer(bytes(np.asarray(self.model.buffers[held.buffer].data, np.uint8)), kind)
-
-    def size(self, tensor: int) -> int:
-        """How many numbers a tensor holds."""
-        shape = self.graph.tensors[tensor].shape
-        return math.prod(int(size) for size in ([] if shape is None else shape))
 
     def prune(self) -> None:
         """Take out the tensors that no operator uses, and their values."""

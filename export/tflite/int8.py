@@ -11,7 +11,7 @@ quantized on the fly and with int16 ones. It costs nothing that could be measure
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pulseproof.export.tflite.ranges import calibrate, share_scale
 
 MATRICES = ("FULLY_CONNECTED", "BATCH_MATMUL")
 ALL = (".*", ("ALL_SUPPORTED", *MATRICES))  # what is said of a kind of operator counts more than what is said of all
+LAYERS = (".*", ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 PRODUCTS = (".*", MATRICES)
 LAST_LAYER = (f"^{OUTPUT};?$", MATRICES)
 Scope = tuple[str, tuple[str, ...]]  # pattern of names (an operator has that of its output tensor), kinds of operators
@@ -30,59 +31,47 @@ Scope = tuple[str, tuple[str, ...]]  # pattern of names (an operator has that of
 
 def write_dynamic(job: ExportJob) -> MadeFile:
     """``tflite-int8-dynamic`` of a net: weights int8, activations quantized while it runs."""
-    _dynamic(job, (".*", ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")))
-    return MadeFile(float_note(job.out))
+    return _whole(job, None, LAYERS)
 
 
 def write_dynamic_products(job: ExportJob) -> MadeFile:
     """``tflite-int8-dynamic`` of a model on features: only the matrix products are quantized."""
-    expect_products(job.source)
-    _dynamic(job, PRODUCTS, sums(job.source))
-    return MadeFile(_only("matrix products", job.out))
+    return _products_only(job, None)
 
 
 def write_dynamic_last_layer(job: ExportJob) -> MadeFile:
     """``tflite-int8-dynamic`` where only the last layer is quantized."""
-    _dynamic(job, LAST_LAYER)
-    return MadeFile(_only("last layer", job.out))
+    return _last_layer_only(job, None)
 
 
 def write_static(job: ExportJob) -> MadeFile:
     """``tflite-int8-static`` of a net: activations int8 with calibrated ranges."""
-    _static(job, 8, ALL)
-    return MadeFile(float_note(job.out))
+    return _whole(job, 8, ALL)
 
 
 def write_static_products(job: ExportJob) -> MadeFile:
     """``tflite-int8-static`` of a model on features: only the matrix products are quantized."""
-    expect_products(job.source)
-    _static(job, 8, PRODUCTS, sums(job.source))
-    return MadeFile(_only("matrix products", job.out))
+    return _products_only(job, 8)
 
 
 def write_static_last_layer(job: ExportJob) -> MadeFile:
     """``tflite-int8-static`` where only the last layer is quantized."""
-    _static(job, 8, LAST_LAYER)
-    return MadeFile(_only("last layer", job.out))
+    return _last_layer_only(job, 8)
 
 
 def write_int16x8(job: ExportJob) -> MadeFile:
     """``tflite-int16x8`` of a net: activations int16, symmetric, with calibrated ranges; weights int8."""
-    _static(job, 16, ALL)
-    return MadeFile(float_note(job.out))
+    return _whole(job, 16, ALL)
 
 
 def write_int16x8_products(job: ExportJob) -> MadeFile:
     """``tflite-int16x8`` of a model on features: only the matrix products are quantized."""
-    expect_products(job.source)
-    _static(job, 16, PRODUCTS, sums(job.source))
-    return MadeFile(_only("matrix products", job.out))
+    return _products_only(job, 16)
 
 
 def write_int16x8_last_layer(job: ExportJob) -> MadeFile:
     """``tflite-int16x8`` where only the last layer is quantized."""
-    _static(job, 16, LAST_LAYER)
-    return MadeFile(_only("last layer", job.out))
+    return _last_layer_only(job, 16)
 
 
 def write_full(job: ExportJob) -> MadeFile:
@@ -115,12 +104,8 @@ def quantizer_of(source: Path) -> Any:
 
 def add_static(tool: Any, bits: int, scope: Scope) -> None:
     """Ask for weights of 8 and activations of ``bits`` bits with calibrated ranges, in and out too."""
-    from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
-
-    pattern, operators = scope
-    for operator in operators:
-        each = QuantGranularity.TENSORWISE if operator in MATRICES else QuantGranularity.CHANNELWISE
-        tool.add_static_config(pattern, TFLOperationName[operator], bits, 8, each)
+    for pattern, operator, each in _asked(scope):
+        tool.add_static_config(pattern, operator, bits, 8, each)
 
 
 def keep_float(tool: Any, names: Iterable[str] = (), kinds: Iterable[str] = ()) -> None:
@@ -191,24 +176,45 @@ def _products(source: Path) -> list[tuple[str, bool]]:
     ]
 
 
-def _static(job: ExportJob, bits: int, scope: Scope, but: Iterable[str] = ()) -> None:
+def _whole(job: ExportJob, bits: int | None, scope: Scope) -> MadeFile:
+    _quantize(job, bits, scope)
+    return MadeFile(float_note(job.out))
+
+
+def _products_only(job: ExportJob, bits: int | None) -> MadeFile:
+    expect_products(job.source)
+    _quantize(job, bits, PRODUCTS, sums(job.source))
+    return MadeFile(_only("matrix products", job.out))
+
+
+def _last_layer_only(job: ExportJob, bits: int | None) -> MadeFile:
+    _quantize(job, bits, LAST_LAYER)
+    return MadeFile(_only("last layer", job.out))
+
+
+def _quantize(job: ExportJob, bits: int | None, scope: Scope, but: Iterable[str] = ()) -> None:
+    """Write a file with weights of 8 bits and activations of ``bits``; None: quantized while it runs."""
     tool = quantizer_of(job.source)
-    add_static(tool, bits, scope)
-    keep_float(tool, but)
-    keep_ends_float(tool, job.source)
-    save(tool, job.out, calibrate(tool, job))
+    if bits is None:
+        for pattern, operator, each in _asked(scope):
+            tool.add_dynamic_config(pattern, operator, 8, each)
+        keep_float(tool, but)
+        save(tool, job.out)
+    else:
+        add_static(tool, bits, scope)
+        keep_float(tool, but)
+        keep_ends_float(tool, job.source)
+        save(tool, job.out, calibrate(tool, job))
 
 
-def _dynamic(job: ExportJob, scope: Scope, but: Iterable[str] = ()) -> None:
+def _asked(scope: Scope) -> Iterator[tuple[str, Any, Any]]:
+    """(pattern of names, operator, how many scales its weights get) of each kind of operator in a scope."""
     from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 
-    tool = quantizer_of(job.source)
     pattern, operators = scope
     for operator in operators:
         each = QuantGranularity.TENSORWISE if operator in MATRICES else QuantGranularity.CHANNELWISE
-        tool.add_dynamic_config(pattern, TFLOperationName[operator], 8, each)
-    keep_float(tool, but)
-    save(tool, job.out)
+        yield pattern, TFLOperationName[operator], each
 
 
 def _only(what: str, path: Path) -> str:

@@ -49,6 +49,9 @@ def spec_for(model: str, weights: str | None = None, options: Mapping[str, Any] 
     InputError for anything else.
     """
     chosen = dict(options or {})
+    for name in (model, weights or ""):
+        if any("\ud800" <= letter <= "\udfff" for letter in name):  # no study can name it
+            raise InputError(f"{name}: its name is not UTF-8", "give it another name")
     if ":" in model and not Path(model).exists():
         if not re.fullmatch(r"[\w.]+:\w+", model):
             raise InputError(f"{model}: not the name of a callable", "give package.module:name")

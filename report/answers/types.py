@@ -136,3 +136,8 @@ class Answers:
     recommendation: Recommendation | None
     questions: tuple[Question, ...]
     comparisons: tuple[Comparison, ...]
+
+    def __str__(self) -> str:
+        from pulseproof.report.answers.text import as_text  # late: it is made of these types
+
+        return as_text(self)

@@ -22,8 +22,9 @@ FOLDER = Path("docs/schema")
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """The documents by file name: ``rows`` is what ``bench table --format json`` prints and ``report/results.json``
-    holds, ``result`` one JSON beside its scores, ``bundle`` is ``bundle.json``, ``manifest`` is ``manifest.json``."""
+    """The documents by file name: ``rows`` is what ``pulseproof table --format json`` prints and
+    ``report/results.json`` holds, ``result`` one JSON beside its scores, ``bundle`` is ``bundle.json``, ``manifest``
+    is ``manifest.json``."""
     models: dict[str, TypeAdapter[Any]] = {
         "rows": TypeAdapter(list[Row]),
         "result": TypeAdapter(Result),

@@ -33,7 +33,7 @@ from pulseproof.report.numbers.score_difference import host_of
 from pulseproof.runtime.auc import auc, macro_auc
 from pulseproof.runtime.files import read_array, write_array
 
-# Raise it when core.statistics, bench.metrics or attacks.worst gives other numbers, so that kept ones are not used.
+# Raise it when core.statistics, report.numbers.metrics or attacks.worst gives other numbers: kept ones are then left.
 STATISTICS = 4
 WORST = "worst-case"  # as a method: the attack that hurts most, recording by recording
 

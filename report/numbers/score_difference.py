@@ -15,7 +15,7 @@ import numpy as np
 
 from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.core.errors import InputError
-from pulseproof.export.gate.output_step import output_step
+from pulseproof.twins.output_step import output_step
 
 FLOAT = 1e-5  # of a score: what the order of additions may change
 Verdict = Literal["exact", "within one step", "within 1e-5", "LARGER"]

@@ -1,14 +1,15 @@
-"""A method declares its norm and its bound: PGD in L1, added as docs/ADDING.md says, reaches what it reaches unclipped;
-what declares nothing, or something that is not so, is refused by its name."""
+"""A method declares its norm and its bound: steps in L1, added as docs/adding/attack.md says, reach what they reach
+unclipped; what declares nothing, or something that is not so, is refused by its name."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.adding.following import copied, follow, run
+from tests.adding.following import add, copied, run
 
 # Trains a small net, makes the sets of the methods named, and gives for each budget the AUC on the recordings as they
 # were recorded, and on the perturbations as the method made them.
@@ -72,10 +73,10 @@ def attacked(home: Path, folder: Path, method: str) -> dict[str, dict[str, float
 
 
 @pytest.mark.slow
-def test_pgd_in_l1_as_the_page_says_is_recorded_as_it_was_made(tmp_path: Path) -> None:
+def test_an_attack_in_l1_as_the_page_says_is_recorded_as_it_was_made(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
-    follow(home, "An attack")
-    found = attacked(home, tmp_path, "pgd-l1")
+    add(home, "attack")
+    found = attacked(home, tmp_path, "sparse")
     assert set(found) == {"0.001", "0.002", "0.005"}
     for budget, one in found.items():
         assert one["norm"] == "l1"
@@ -112,6 +113,53 @@ class Sparse(BudgetByBudget):
 '''
 
 
+def in_the_table(home: Path, name: str, of: str, made: str) -> None:
+    """One line, and where its class comes from: all that is edited."""
+    table = home / "attacks" / "methods.py"
+    line = f'    "{name}": _model("by a stranger", lambda asked: {made}),\n'
+    imported = f"from pulseproof.attacks.{name.replace('-', '_')} import {of}\n"
+    begun = "from pulseproof.attacks.aim.aimed"
+    edited = table.read_text().replace(begun, imported + begun, 1)
+    table.write_text(edited.replace('    "pgd": _model(', line + '    "pgd": _model(', 1))
+
+
+REGION = '''
+"""The first half of a recording alone, by a stranger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pulseproof.attacks.aim.region import InLinf
+
+
+@dataclass(frozen=True)
+class FirstHalf(InLinf):
+    def random(self, like, budget_mv, generator):
+        return self.project(super().random(like, budget_mv, generator), budget_mv)
+
+    def project(self, delta, budget_mv):
+        inside = super().project(delta, budget_mv)
+        inside[:, :, inside.shape[2] // 2 :] = 0
+        return inside
+'''
+
+
+@pytest.mark.slow
+def test_a_method_is_one_file_and_one_line(tmp_path: Path) -> None:
+    """A region of one's own, stepped in by what is there; the study knows its name from the table."""
+    home = copied(tmp_path / "copy")
+    (home / "attacks" / "first_half.py").write_text(REGION, encoding="utf-8")
+    in_the_table(home, "first-half", "FirstHalf", "Aimed(Pgd(asked.steps, FirstHalf()))")
+    found = attacked(home, tmp_path, "first-half")
+    assert found["0.005"]["norm"] == "linf"
+    assert found["0.005"]["recorded"] < found["0.005"]["clean"] - 0.02
+    recorded = np.load(tmp_path / "s" / "signals" / "first-half-cnn-0.005mV.npy").astype(int)
+    moved = recorded - np.load(tmp_path / "s" / "signals" / "clean.npy")
+    half = moved.shape[2] // 2
+    assert moved[:, :, :half].any() and not moved[:, :, half:].any()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("declared", "said"),
@@ -128,17 +176,7 @@ def test_what_an_attack_of_ones_own_does_not_declare_is_refused_by_name(
 ) -> None:
     home = copied(tmp_path / "copy")
     (home / "attacks" / "sparse.py").write_text(OWN.format(declared=declared), encoding="utf-8")
-    study, table = home / "core" / "study.py", home / "attacks" / "methods.py"
-    study.write_text(study.read_text().replace("Method = Literal[\n", 'Method = Literal[\n    "sparse",\n'))
-    line = '    "sparse": _model("sparse steps", lambda asked: Aimed(Sparse())),\n'
-    table.write_text(
-        table.read_text()
-        .replace(
-            "from pulseproof.attacks.aim.aimed",
-            "from pulseproof.attacks.sparse import Sparse\nfrom pulseproof.attacks.aim.aimed",
-        )
-        .replace('    "pgd": _model(', line + '    "pgd": _model(', 1)
-    )
+    in_the_table(home, "sparse", "Sparse", "Aimed(Sparse())")
     found = attacked(home, tmp_path, "sparse")
     if said is None:
         assert all(one["recorded"] == pytest.approx(one["truth"], abs=0.01) for one in found.values())

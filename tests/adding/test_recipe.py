@@ -1,5 +1,5 @@
-"""A recipe says what it is: ``onnx-bf16``, added as docs/ADDING.md says, passes the gate and gets "int - float", its
-p-value and its verdict, though its name says nothing of the kind."""
+"""A recipe says what it is: ``onnx-bf16``, added as docs/adding/recipe.md says, passes the gate and gets "int - float",
+its p-value and its verdict, though its name says nothing of the kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pulseproof.core.errors import InputError
 from pulseproof.core.recipes import RECIPES, recipe_of, sibling_of
 from pulseproof.core.study import Study
-from tests.adding.following import copied, follow, run
+from tests.adding.following import add, copied, run
 
 RECIPE = """
 import json, sys
@@ -60,7 +60,7 @@ print(json.dumps({
 @pytest.mark.slow
 def test_a_new_recipe_is_compared_with_its_float_file(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
-    follow(home, "A recipe")
+    add(home, "recipe")
     found = json.loads(run(home, RECIPE, str(tmp_path / "build")).splitlines()[-1])
     assert found["status"]["cnn/onnx-bf16"] == "ok" and found["narrow"]
     assert found["compared"]

@@ -79,6 +79,8 @@ def test_editing_nothing_makes_nothing(home: Path) -> None:
         ("attacks/band.py", {"s/signals/band-cnn-0.01mV"}),
         ("attacks/noise.py", {"s/signals/random-sign-0.01mV"}),
         ("attacks/aim/objectives.py", SETS - {"s/signals/clean"}),
+        ("attacks/steps.py", SETS - {"s/signals/clean"}),
+        ("attacks/aim/needs.py", {"s/signals/fgsm-cnn-0.01mV", "s/signals/band-cnn-0.01mV"}),
         ("attacks/apgd.py", set()),
         ("attacks/methods.py", set()),
         ("models/nets.py", {"s/models/cnn/train"}),

@@ -1,5 +1,5 @@
-"""A system says what it is: ``inception1d``, added as docs/ADDING.md says, is folded like the nets that were there, and
-stands in "Deep against classical"."""
+"""A system says what it is: ``inception1d``, added as docs/adding/model.md says, is folded like the nets that are here,
+and stands in "Deep against classical"."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pulseproof.models.systems import kind_of
 from pulseproof.report.answers.questions import answers
 from pulseproof.report.numbers.evaluation import evaluate
 from pulseproof.runtime.files import write_json
-from tests.adding.following import copied, follow, run
+from tests.adding.following import add, copied, run
 from tests.bench.making import make_build
 from tests.report.making_answers import study
 
@@ -54,7 +54,7 @@ print(json.dumps({
 @pytest.mark.slow
 def test_a_new_net_is_folded_and_stands_among_the_deep(tmp_path: Path) -> None:
     home = copied(tmp_path / "copy")
-    follow(home, "A built-in system")
+    add(home, "model")
     found = json.loads(run(home, SYSTEM, str(tmp_path / "build")).splitlines()[-1])
     assert found["status"] == "ok"
     # Batch norms are in the convolutions, and so is the scale of the normalisation: only its mean is subtracted.

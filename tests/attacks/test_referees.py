@@ -13,8 +13,9 @@ from perf.referees import Attack, Limits, RecordBce, art_apgd, art_fgsm, art_pgd
 from pulseproof.attacks.aim.objectives import Bce
 from pulseproof.attacks.aim.references import clean_scores
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.apgd import Apgd, Memory, checkpoints
+from pulseproof.attacks.apgd import Apgd, checkpoints
 from pulseproof.attacks.gradient import Pgd, fgsm
+from pulseproof.attacks.steps import Memory
 from pulseproof.core.errors import InputError
 from pulseproof.models.nets import Cnn
 from pulseproof.runtime.auc import macro_auc

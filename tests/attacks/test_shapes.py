@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pulseproof.attacks.aim.aimed import Aimed
+from pulseproof.attacks.aim.ball import LINF
 from pulseproof.attacks.aim.plausibility import plausibility
 from pulseproof.attacks.aim.references import clean_scores, spread_of
 from pulseproof.attacks.aim.victims import Victims
@@ -27,7 +28,7 @@ from tests.attacks.deserving import STEP_MV, sides, trained
 
 FS_HZ = 100.0
 BUDGET = 0.05
-SMOOTH, BAND = Smooth(10), Band(10, fs_hz=FS_HZ)
+SMOOTH, BAND = Smooth(), Band(fs_hz=FS_HZ)
 
 
 def seeded(seed: int = 1) -> torch.Generator:
@@ -61,9 +62,9 @@ def auc(delta: Tensor) -> float:
 
 
 METHODS: dict[str, tuple[Method, float]] = {  # and by how much it must beat random signs of the budget
-    "smooth": (Aimed(SMOOTH), 0.2),
-    "band": (Aimed(BAND), 0.2),
-    "diverse": (DiverseMethod(Pgd(10, momentum=1.0, start="zero")), 0.05),
+    "smooth": (Aimed(Pgd(10, SMOOTH)), 0.2),
+    "band": (Aimed(Pgd(10, BAND)), 0.2),
+    "diverse": (DiverseMethod(Aimed(Pgd(10, momentum=1.0, start="zero"))), 0.05),
     "universal": (UniversalMethod(10, 200), 0.0),
 }
 
@@ -82,7 +83,7 @@ def test_each_stays_in_its_budget_repeats_and_beats_noise(method: Method, by: fl
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1000), samples=st.integers(20, 120), budget=st.floats(0.001, 1.0))
 def test_band_holds_both_of_its_bounds(seed: int, samples: int, budget: float) -> None:
-    delta = BAND.into_both(torch.randn(3, 2, samples, generator=seeded(seed)), budget)
+    delta = BAND.project(torch.randn(3, 2, samples, generator=seeded(seed)), budget)
     assert float(delta.abs().max()) <= budget * (1 + 1e-5)
     outside, _ = plausibility(delta.numpy(), delta.numpy(), FS_HZ)
     assert np.nan_to_num(outside).max() < 1e-6
@@ -118,7 +119,9 @@ def test_the_kernel_is_a_mean_of_gaussians() -> None:
 def test_band_leaves_nothing_outside_and_smooth_is_not_jagged() -> None:
     """What is smooth may still drift: below 0.5 Hz there is more of it than in PGD's, not less."""
     clean = sides().victims.signals.numpy()
-    plain, smooth, band = (plausibility(clean, made(Aimed(one)).numpy(), FS_HZ) for one in (Pgd(10), SMOOTH, BAND))
+    plain, smooth, band = (
+        plausibility(clean, made(Aimed(Pgd(10, one))).numpy(), FS_HZ) for one in (LINF, SMOOTH, BAND)
+    )
     assert band[0].max() < 1e-6 < plain[0].mean()
     assert smooth[1].mean() < plain[1].mean() / 10
 

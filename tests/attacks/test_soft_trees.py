@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ from pulseproof.attacks.gradient import Attack, NoGradientError, Pgd, anneal, ev
 from pulseproof.attacks.soft_trees import (
     FIRST_MV,
     SoftTrees,
-    TreeAttack,
+    TreeSight,
     has_soft_trees,
     node_widths,
     per_millivolt,
     soften,
+    tree_attack,
 )
 from pulseproof.core.study import load_study
 from pulseproof.ecg.prepare import prepare
@@ -230,9 +232,14 @@ def test_features_move_as_far_as_they_are_said_to(references: Victims) -> None:
 # The attack
 
 
+def recorded(signals: Tensor, delta: Tensor, budget: float) -> Tensor:
+    """What the attack judges."""
+    return TreeSight(STEP_MV).place(signals, delta, "linf", budget)
+
+
 def test_it_is_an_attack() -> None:
-    attack: Attack = TreeAttack()
-    assert attack == TreeAttack(20, 0.0) and hash(attack) == hash(TreeAttack())
+    attack: Attack = tree_attack()
+    assert attack == tree_attack(20, 0.0) and hash(attack) == hash(tree_attack())
 
 
 @settings(max_examples=60, deadline=None)
@@ -245,7 +252,7 @@ def test_what_is_judged_is_what_is_recorded(step_mv: float, budget: float, seed:
     rng = np.random.default_rng(seed)
     clean = rng.integers(-3000, 3000, (3, 2, 40)).astype(np.int16)
     delta = LINF.random(torch.zeros(clean.shape), budget, seeded(seed))
-    judged = TreeAttack(step_mv=step_mv).recorded(torch.from_numpy(to_millivolts(clean, step_mv)), delta, budget)
+    judged = TreeSight(step_mv).place(torch.from_numpy(to_millivolts(clean, step_mv)), delta, "linf", budget)
     recorded = Recorder(step_mv, -32767, 32767).record(clean, delta.numpy(), budget)
     np.testing.assert_array_equal(judged.numpy(), to_millivolts(recorded, step_mv))
 
@@ -256,7 +263,7 @@ def test_budgets_are_kept_and_equal_seeds_give_equal_bytes(
     ball: Ball, restarts: int, true: dict[str, FeatureModel], references: Victims, victims: Victims
 ) -> None:
     module, budgets = soften(true["tree"], references.signals), [0.0025, 0.02, 0.1]
-    attack = TreeAttack(4, STEP_MV, restarts, ball=ball)
+    attack = tree_attack(4, STEP_MV, restarts, ball)
     first = attack(module, victims, [Bce()] * 3, budgets, seeded())
     again = attack(module, victims, [Bce()] * 3, budgets, seeded())  # after other budgets: nothing is left of them
     for one, other, budget in zip(first, again, budgets, strict=True):
@@ -286,14 +293,14 @@ def test_each_recording_keeps_the_best_of_its_way_on_the_true_trees(
     model, n = true[name], len(victims)
     overheard = Overheard(soften(model, references.signals))
     objective = Linear(spread_of(clean_scores(model, references)))
-    attack = TreeAttack(6, STEP_MV, restarts, batch_size=restarts * n)
+    attack = replace(tree_attack(6, STEP_MV, restarts), batch_size=restarts * n)
     (delta,) = attack(overheard, victims, [objective], [0.1], seeded())
     assert len(overheard.asked) == 6 + 1  # gradients, and one look
     worths = [
         objective(model(signals), victims.labels.repeat(restarts, 1), 1.0).reshape(restarts, n).amax(dim=0)
         for signals in overheard.asked
     ]
-    judged = attack.recorded(victims.signals, delta, 0.1)
+    judged = recorded(victims.signals, delta, 0.1)
     found = objective(model(judged), victims.labels, 1.0)
     torch.testing.assert_close(found, torch.stack(worths).amax(dim=0))
     assert (found >= worths[-1] - 1e-5).all()
@@ -306,7 +313,7 @@ def test_watch_sees_the_true_scores_of_the_best_point(
 ) -> None:
     seen: list[tuple[float, Tensor]] = []
     module, objective = soften(true["forest"], references.signals), Linear(torch.ones(3))
-    attack = TreeAttack(5, STEP_MV, restarts=2)
+    attack = tree_attack(5, STEP_MV, restarts=2)
     attack(
         module,
         victims,
@@ -328,12 +335,12 @@ def random_signs(victims: Victims, budget: float) -> Tensor:
 def test_the_auc_falls_below_that_of_random_signs(
     name: str, true: dict[str, FeatureModel], references: Victims, victims: Victims
 ) -> None:
-    model, attack = true[name], TreeAttack(8, STEP_MV)
+    model, attack = true[name], tree_attack(8, STEP_MV)
     module = soften(model, references.signals)
     objective = auc_objective(attack, module, references, BUDGET_MV, seeded())
     (delta,) = attack(module, victims, [objective], [BUDGET_MV], seeded(2))
     auc = {
-        what: macro_auc(model(attack.recorded(victims.signals, moved, BUDGET_MV)).numpy(), victims.labels.numpy())
+        what: macro_auc(model(recorded(victims.signals, moved, BUDGET_MV)).numpy(), victims.labels.numpy())
         for what, moved in (("attack", delta), ("random", random_signs(victims, BUDGET_MV)))
     }
     assert auc["attack"] < auc["random"] - 0.15
@@ -371,12 +378,12 @@ def test_trees_of_real_recordings_fall(data_root: Path, tmp_path: Path) -> None:
     def auc(estimator: Any, budget: float) -> tuple[float, float]:
         """(attacked, with random signs)"""
         model = FeatureModel(features, head_of(estimator.fit(seen, kept.labels[rows]))).eval().requires_grad_(False)
-        module, judge = soften(model, references.signals), TreeAttack(step_mv=STEP_MV)
+        module, judge = soften(model, references.signals), tree_attack(step_mv=STEP_MV)
         attack: Attack = judge if has_soft_trees(module) else Pgd()
         objective = auc_objective(attack, module, references, budget, seeded())
         (delta,) = attack(module, victims, [objective], [budget], seeded(2))
         scores = [
-            clean_scores(model, Victims(judge.recorded(victims.signals, moved, budget), victims.labels)).numpy()
+            clean_scores(model, Victims(recorded(victims.signals, moved, budget), victims.labels)).numpy()
             for moved in (delta, random_signs(victims, budget))
         ]
         return macro_auc(scores[0], victims.labels.numpy()), macro_auc(scores[1], victims.labels.numpy())

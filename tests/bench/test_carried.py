@@ -1,5 +1,5 @@
 """A bundle carried to a device as one file, and its results carried home as another: end to end with the real runner.
-Damaged ones of both: tests/hostile/test_archive.py and test_results.py."""
+Damaged ones of both: tests/hostile/bundle/test_archive.py and test_results.py."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.carried import take, write_carried
+from pulseproof.bench.devices.reach import forget_all, named_devices, run_on_all
 from pulseproof.core.errors import InputError
 from pulseproof.runtime.wire.carried import unpack
 from pulseproof.runtime.wire.untrusted import BundleError
@@ -64,6 +65,16 @@ def test_there_and_back(home: Path, results: Path, tmp_path: Path) -> None:
     assert not list((home / "incoming").iterdir())
     result = json.loads((tmp_path / "results/pi4/one__onnx-fp32/clean.json").read_text())
     assert (result["n"], result["device"]["evidence"]) == (12, "measured-on-device")
+
+
+def test_an_archive_is_a_device_like_any_other(home: Path, results: Path, tmp_path: Path) -> None:
+    devices = named_devices([f"carried:{results}"], None, Asked())
+    run_on_all(devices, home / "bundle", tmp_path / "results")
+    assert len(list((tmp_path / "results/pi4").rglob("*.json"))) == 9  # and device.json
+    forget_all(devices, home / "bundle")
+    assert results.exists()
+    with pytest.raises(InputError, match="no such file"):
+        run_on_all(named_devices(["carried:none.zip"], None, Asked()), home / "bundle", tmp_path / "results")
 
 
 def test_it_goes_on_where_it_was(carried: Path, results: Path) -> None:

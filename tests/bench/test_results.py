@@ -1,5 +1,5 @@
 """Result files as untrusted input: what belongs to a bundle, and what is left unused with its reason. Damaged ones:
-tests/hostile/test_results_at_home.py."""
+tests/hostile/bundle/test_results_at_home.py."""
 
 from __future__ import annotations
 

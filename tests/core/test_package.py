@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 LOOK = """
 import pulseproof, sys
 from pathlib import Path
+called = pulseproof.attack_model, pulseproof.check_file, pulseproof.export_model
+assert "torch" not in sys.modules and all(each.__doc__ for each in called)
 from pulseproof.main import DEMO
 from pulseproof.models.systems import import_callable
 assert not [name for name in sys.modules if name.split(".")[0] in ("models", "export", "bench")]

@@ -15,9 +15,9 @@ from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.clean import forget
 from pulseproof.bench.devices.connection import Connection
 from pulseproof.bench.devices.emulated.cores import CORES
+from pulseproof.bench.devices.kinds import expect_free
 from pulseproof.bench.devices.local import DEVICE
 from pulseproof.bench.devices.look import look
-from pulseproof.bench.devices.names import expect_free
 from pulseproof.bench.devices.reach import named_devices
 from pulseproof.bench.devices.run import bring
 from pulseproof.bench.devices.session import MARKER, Session

@@ -226,15 +226,14 @@ PROGRAM = """
 import sys, typer
 from pathlib import Path
 from pulseproof.bench.devices.asked import Asked
-from pulseproof.bench.devices.spec import read_devices
-from pulseproof.bench.devices.reach import run_on_all
+from pulseproof.bench.devices.reach import named_devices, run_on_all
 from pulseproof.core.console import run_app
 
 app = typer.Typer()
 
 @app.command()
 def main(file: Path, bundle: Path, results: Path) -> None:
-    run_on_all(read_devices(file), bundle, results, Asked())
+    run_on_all(named_devices([], file, Asked()), bundle, results)
 
 run_app(app)
 """

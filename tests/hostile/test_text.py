@@ -29,10 +29,10 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from pulseproof.attacks.grid.pools import Processes
 from pulseproof.core.console import Terminal, console, follow, put, run_app, say
 from pulseproof.core.errors import InputError, NotHeldError
 from pulseproof.core.markdown import code, markdown, markdown_table
+from pulseproof.core.pool import Pool
 from pulseproof.export.manifest import Manifest, ManifestEntry, Parity, Price
 from pulseproof.export.table import files_markdown, manifest_table
 from pulseproof.main import app as bench_app
@@ -535,10 +535,11 @@ def test_what_libraries_and_threads_say() -> None:
 @pytest.mark.slow
 def test_what_a_worker_s_libraries_say(capfd: pytest.CaptureFixture[str]) -> None:
     """A worker process inherits the streams, not the door on them."""
-    pool = Processes(1)
+    pool = Pool(1)
     try:
-        pool._executor.submit(print, TEXTS["the title of the window"], flush=True).result()
-        pool._executor.submit(warnings.warn, TEXTS["the title of the window"]).result()
+        for says in (print, warnings.warn):
+            call = pool.submit(says, TEXTS["the title of the window"])
+            assert pool.wait() == [call] and call.result() is None
     finally:
         pool.close()
     caught = capfd.readouterr()

@@ -19,8 +19,8 @@ from pulseproof.attacks.aim.recorder import Recorder
 from pulseproof.attacks.aim.sources import model_source, open_source, parent_module
 from pulseproof.attacks.audit.scores import model_target
 from pulseproof.attacks.gradient import Pgd
+from pulseproof.attacks.grid.context import make_scene, victims_of
 from pulseproof.attacks.grid.study import attack_study
-from pulseproof.attacks.grid.tasks import make_scene, victims_of
 from pulseproof.core.study import STANDARD, Study
 from pulseproof.ecg.recordings import Recordings, to_millivolts
 from pulseproof.export.fold import held_for_export

@@ -24,7 +24,7 @@ from pulseproof.export.onnx import int8 as onnx_int8
 from pulseproof.export.quiet import quiet
 from pulseproof.runtime.exact import Exact, hold
 from pulseproof.twins import exact, open_twin
-from pulseproof.twins.gate import scores_of
+from pulseproof.twins.program import scores_of
 from tests.export.making import job_for
 from tests.twins.saturating import LEADS, SAMPLES, exact_scores, kernels_saturate, large_signals, write_saturating
 

@@ -16,7 +16,15 @@ from pulseproof.models.layers import layer_table
 from pulseproof.report.docs import BLOCK, PAGES, fill, write_results
 from tests.bench.making import make_build
 
-PAGES_WITH_BLOCKS = [("README.md", 1), ("docs/ptb-xl.md", 3), ("docs/mit-bih.md", 3), ("docs/export.md", 3)]
+PAGES_WITH_BLOCKS = [
+    ("README.md", 1),
+    ("docs/ptb-xl.md", 3),
+    ("docs/mit-bih.md", 3),
+    ("docs/export.md", 2),
+    ("docs/export-results.md", 5),
+    ("docs/attacks-results.md", 8),
+    ("docs/emulation.md", 1),
+]
 
 
 @pytest.mark.parametrize(("page", "least"), PAGES_WITH_BLOCKS)
@@ -26,6 +34,15 @@ def test_the_pages_hold_the_written_tables(page: str, least: int) -> None:
     assert len(blocks) >= least
     for found in blocks:
         assert found[0] == f"{found[1]}{Path(found[2]).read_text(encoding='utf-8').strip()}\n{found[3]}"
+
+
+def test_every_page_with_a_block_is_filled_by_the_command_and_every_written_table_is_on_a_page() -> None:
+    pages = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+    blocks = {str(page): BLOCK.findall(page.read_text(encoding="utf-8")) for page in pages}
+    by_its_own_command = {"docs/dependencies.md"}  # make dependencies
+    assert {page for page, found in blocks.items() if found} == set(PAGES) | by_its_own_command
+    shown = {Path(name) for found in blocks.values() for _, name, _ in found}
+    assert set(Path("docs/results").glob("*.md")) == shown
 
 
 def test_the_first_page_is_read_in_two_minutes() -> None:

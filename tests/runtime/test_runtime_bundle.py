@@ -1,12 +1,9 @@
-"""A bundle as the runner reads it. Damaged ones: tests/hostile/test_bundle.py."""
+"""A bundle as the runner reads it. Damaged ones: tests/hostile/bundle/test_bundle.py."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,37 +11,17 @@ import pytest
 from pulseproof.runtime.runner import main
 from pulseproof.runtime.wire.bundle import SetRecordings, open_bundle
 from tests.runtime import tiny_bundle as tiny
+from tests.runtime.tiny_bundle import set_key
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("whole") / "bundle"
-    return tiny.write_bundle(root, {"cnn/onnx-fp32": tiny.onnx_linear, "cnn/tflite-fp32": tiny.tflite_linear})
+    return tiny.write_two(tmp_path_factory.mktemp("whole") / "bundle")
 
 
 @pytest.fixture
 def bundle(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "bundle"))
-
-
-def edit(root: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change ``bundle.json`` and leave the files alone."""
-    manifest = json.loads((root / "bundle.json").read_text())
-    change(manifest)
-    (root / "bundle.json").write_text(json.dumps(manifest))
-
-
-def set_key(*keys: Any) -> Callable[[Path], None]:
-    """Set manifest[keys[0]][keys[1]]... to the last one given."""
-
-    def change(manifest: dict[str, Any]) -> None:
-        *way, key, value = keys
-        inner: Any = manifest
-        for step in way:
-            inner = inner[step]
-        inner[key] = value
-
-    return lambda root: edit(root, change)
 
 
 def test_a_whole_one(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

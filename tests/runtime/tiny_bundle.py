@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipapp
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,31 @@ def write_bundle(root: Path, artifacts: dict[str, Any], sets: tuple[str, ...] = 
         about = {"name": name, "model": model, "recipe": recipe, "format": kind, "note": None}
         manifest["artifacts"].append({**about, "file": path.relative_to(root).as_posix()})
     return seal(root, manifest)
+
+
+def write_two(root: Path) -> Path:
+    """A bundle of one model in two formats."""
+    return write_bundle(root, {"cnn/onnx-fp32": onnx_linear, "cnn/tflite-fp32": tflite_linear})
+
+
+def edit(root: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change ``bundle.json`` and leave the files alone."""
+    manifest = json.loads((root / "bundle.json").read_text())
+    change(manifest)
+    (root / "bundle.json").write_text(json.dumps(manifest))
+
+
+def set_key(*keys: Any) -> Callable[[Path], None]:
+    """Set manifest[keys[0]][keys[1]]... to the last one given."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        *way, key, value = keys
+        inner: Any = manifest
+        for step in way:
+            inner = inner[step]
+        inner[key] = value
+
+    return lambda root: edit(root, change)
 
 
 def seal(root: Path, manifest: dict[str, Any]) -> Path:

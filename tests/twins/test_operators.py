@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pulseproof.runtime.engines import open_engine
 from pulseproof.twins import NotCoveredError, open_twin
-from pulseproof.twins.gate import scores_of
+from pulseproof.twins.program import scores_of
 from tests.export.making import random_signals
 from tests.export.tflite_making import linear_file
 

@@ -3,7 +3,3 @@
 In comes a bundle; out come results of the device ``emulated-<core>``, evidence ``emulated-count``: scores by that
 arithmetic and instructions per inference. No time is measured: an emulated millisecond means nothing.
 """
-
-from pulseproof.bench.devices.emulated.run import run_emulated
-
-__all__ = ["run_emulated"]

@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pulseproof.bench.devices.names import EMULATED as PREFIX
-
 Architecture = Literal["arm64", "armhf", "amd64"]  # Debian's names
+PREFIX = "emulated-"  # of its device's name
 EMULATED = "qemu-user"  # in cpuinfo: by it the runner knows that no clock here is to be believed
 QEMU: dict[Architecture, str] = {"arm64": "qemu-aarch64", "armhf": "qemu-arm", "amd64": "qemu-x86_64"}
 

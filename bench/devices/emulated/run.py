@@ -16,12 +16,11 @@ from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.emulated.checks import checked
 from pulseproof.bench.devices.emulated.cores import CORES
 from pulseproof.bench.devices.emulated.system import clean_environment, prepare
-from pulseproof.bench.devices.local import run_to_end
+from pulseproof.bench.devices.packed import REFUSED, refused, run_packed
 from pulseproof.bench.devices.part import make_part
 from pulseproof.bench.wire.results import read_bundle
 from pulseproof.core.console import say
-from pulseproof.core.errors import InputError, NotHeldError
-from pulseproof.core.hints import command
+from pulseproof.core.errors import InputError
 
 
 def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
@@ -42,19 +41,14 @@ def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
     part = make_part(bundle, bundle.parent / "parts" / CORES[core].device, asked, head.emulated, system.formats)
     out = results / CORES[core].device
     with tempfile.TemporaryDirectory(prefix="pulseproof-counts-") as counts:
-        runner = [*system.start, str(part / "runner.pyz"), "run", str(part), "--out", str(out)]
-        runner += ["--device", CORES[core].device, "--evidence", "emulated-count"]
-        runner += ["--limit", str(asked.limit or head.emulated.records)]
+        options = ["--limit", str(asked.limit or head.emulated.records)]
         hooks = {"PULSEPROOF_START": json.dumps(system.start), "PULSEPROOF_COUNTS": str(Path(counts, "count"))}
-        status = run_to_end(runner, clean_environment() | system.environment | hooks)
-    if status in (130, -2):
-        raise KeyboardInterrupt
-    if status == 1:
-        raise NotHeldError(f"some artifacts failed on emulated:{core}; the table names them and says why")
-    if status == 2:
-        raise InputError(
-            f"{bundle}: the runner refused it", f"{command('bundle')} makes it again; what it said is above"
+        environment = clean_environment() | system.environment | hooks
+        status = run_packed(
+            system.start, part, out, "emulated-count", options, f"emulated:{core}", environment=environment
         )
+    if status == REFUSED:
+        raise refused(bundle)
     if status != 0:
         raise InputError(
             f"{core}: the emulated runner ended with status {status}", f"delete {system.home.parents[1]} and try again"

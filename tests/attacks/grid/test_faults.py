@@ -84,7 +84,7 @@ class Murderous(Processes):
         future = super().submit(job, part)
         self.given += 1
         if self.given % self.every == 0:
-            os.kill(next(iter(self._executor._processes)), signal.SIGKILL)  # type: ignore[arg-type]
+            os.kill(self.pool.pids[0], signal.SIGKILL)
             self.killed += 1
         return future
 

@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.carried import Carried
+from pulseproof.bench.devices.device import AnyDevice
+from pulseproof.bench.devices.emulated.device import Emulated
+from pulseproof.bench.devices.kinds import HERE, KINDS, DeviceKind, device_at, expect_free
+from pulseproof.bench.devices.local import Here
 from pulseproof.bench.devices.reach import named_devices, run_on_all
 from pulseproof.bench.devices.spec import DeviceSpec, at_address, read_devices
+from pulseproof.bench.devices.ssh import OverSsh
 from pulseproof.core.errors import InputError
 
 
@@ -64,14 +70,50 @@ def test_a_damaged_file_of_devices(tmp_path: Path, text: str, says: str) -> None
 
 
 def test_what_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert named_devices([], None, Asked()) == ["host"]
+    assert named_devices([], None, Asked(limit=3)) == [Here(Asked(limit=3))]
     monkeypatch.setenv("PULSEPROOF_SSH", '["ssh", "-F", "my.config"]')
     host, core, board = named_devices(["host", "emulated:cortex-a72", "pi@b"], None, Asked(), "py")
-    assert (host, core) == ("host", "emulated:cortex-a72")
-    assert isinstance(board, DeviceSpec) and (board.ssh, board.python) == (("ssh", "-F", "my.config"), "py")
+    assert (host, core) == (Here(Asked()), Emulated("cortex-a72", Asked()))
+    assert [each.name for each in (host, core, board)] == ["host", "emulated-cortex-a72", "b"]
+    assert isinstance(board, OverSsh) and (board.spec.ssh, board.spec.python) == (("ssh", "-F", "my.config"), "py")
     monkeypatch.setenv("PULSEPROOF_SSH", "ssh -F my.config")
     with pytest.raises(InputError, match="not a JSON list"):
         named_devices(["pi@b"], None, Asked())
-    twice = [DeviceSpec(name="a", address="x"), DeviceSpec(name="a", address="y")]
+    twice = [OverSsh(DeviceSpec(name="a", address=address)) for address in ("x", "y")]
     with pytest.raises(InputError, match="two devices are called a"):
-        run_on_all(twice, tmp_path, tmp_path, Asked())
+        run_on_all(twice, tmp_path, tmp_path)
+
+
+# {address: (its kind, its name)}; what only looks like a kind's is one for ssh.
+ADDRESSES: dict[str, tuple[type[AnyDevice], str]] = {
+    "host": (Here, "host"),
+    "emulated:cortex-a53": (Emulated, "emulated-cortex-a53"),
+    "emulated:": (Emulated, "emulated-"),
+    "carried:a/results.zip": (Carried, "results.zip"),
+    "hosting": (OverSsh, "hosting"),
+    "emulated": (OverSsh, "emulated"),
+    "pi@carried": (OverSsh, "carried"),
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_is_of_one_kind(address: str) -> None:
+    kind, name = ADDRESSES[address]
+    device = device_at(address, Asked())
+    assert type(device) is kind and device.name == name
+
+
+def test_the_table_has_a_device_in_every_line_and_takes_every_address() -> None:
+    typed = [f"{kind.address}x" if kind.address != HERE else HERE for kind in KINDS]
+    kinds = {type(device_at(each, Asked())) for each in typed}
+    assert len(kinds) == len(KINDS) and all(AnyDevice in kind.__mro__ for kind in kinds)
+    assert len({kind.address for kind in KINDS}) == len(KINDS)
+
+
+def test_a_name_that_a_kind_has_for_its_own_is_free_to_no_other() -> None:
+    for name in ("host", "HOST", "emulated-x", "Emulated-"):
+        with pytest.raises(ValueError, match="cannot be called"):
+            expect_free(name)
+    kind = DeviceKind("jar:", "nowhere:Nothing", "as jars are")
+    assert kind.took("jar-pi") and kind.took("JAR-") and not kind.took("jars") and not kind.took("a-jar-")
+    assert not DeviceKind("jar:", "nowhere:Nothing").took("jar-pi")

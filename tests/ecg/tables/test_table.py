@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import wfdb
 
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import SPLITS, Recordings
-from pulseproof.ecg.tables import reader
+from pulseproof.ecg.tables import pool, reader
 from pulseproof.ecg.tables.listing import Listing
+from pulseproof.ecg.tables.one import Goal, Task
+from pulseproof.ecg.tables.signals import Wanted
 from tests.ecg.making import leftovers, study_of
 from tests.ecg.tables.making import DATA, read_with, study_with, wave, write_collection, write_rows, write_signal
 
@@ -312,8 +316,31 @@ def test_workers_give_what_this_process_gives(mine: Path, tmp_path: Path, monkey
     alone = read_with(tmp_path, tmp_path / "build")
     monkeypatch.setattr("pulseproof.ecg.tables.pool._processors", lambda: 2)
     monkeypatch.setattr("pulseproof.ecg.tables.pool.in_order.__defaults__", (0,))
+    monkeypatch.setattr("pulseproof.ecg.tables.pool.CHUNK", 5)
     together = read_with(tmp_path, tmp_path / "build2")
     assert np.array_equal(alone.steps, together.steps) and alone.fingerprint == together.fingerprint
+
+
+def test_a_recording_that_its_reader_dies_of_is_a_bad_row(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A made-up reader that kills its own process, as a library may at a hostile file."""
+    monkeypatch.setattr(pool, "_chunk", _dies_at_row_5)
+    wanted = Wanted((("I",),), None, 250, "uV", None, None)
+    tasks = [Task(place + 2, mine, f"signals/r{place:03d}.csv", "text", None) for place in range(6)]
+    monkeypatch.setattr(pool, "_processors", lambda: 2)
+    results = list(pool.in_order(tasks, Goal(wanted, 250, 0.001, 1000, None), few=0))
+    assert [isinstance(each, str) for each in results] == [False, False, False, True, False, False]
+    assert results[3] == "reading it ended its process (SIGKILL)"
+
+
+def _dies_at_row_5(goal: Goal, tasks: list[Task], path: str) -> list[dict[str, Any]]:
+    if any(task.row == 5 for task in tasks):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return REAL_CHUNK(goal, tasks, path)
+
+
+REAL_CHUNK = pool._chunk
 
 
 def test_headers_of_a_challenge_are_a_table(tmp_path: Path) -> None:

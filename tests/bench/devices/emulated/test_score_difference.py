@@ -17,12 +17,12 @@ from pulseproof.bench.devices.emulated.probes import SCORE_STEP, write_probes
 from pulseproof.bench.wire.results import read_bundle, read_results
 from pulseproof.bench.wire.schema import BundleHead
 from pulseproof.core.errors import InputError
-from pulseproof.export.gate.output_step import output_step
 from pulseproof.report.numbers.evaluation import evaluate
 from pulseproof.report.numbers.expected import counts_of, expected_seconds, expected_text
 from pulseproof.report.numbers.machines import as_csv, as_markdown, cells, header, machine_lines, print_terminal
 from pulseproof.report.numbers.score_difference import ScoreDifference
 from pulseproof.runtime.auc import macro_auc
+from pulseproof.twins.output_step import output_step
 from tests.bench.making import make_build, make_scores, write_result
 
 DEVICE = {"name": "emulated-cortex-a72", "evidence": "emulated-count", "fingerprint": {"cpu": "Cortex-A72"}}

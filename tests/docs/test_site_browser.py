@@ -1,0 +1,117 @@
+"""The docs in a browser, opened as files: a silent console, pages that anyone can read, clicks that work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.conftest import ROOT
+
+Open = Callable[..., Any]
+PAGES = ("index", "CHANGELOG", "CONTRIBUTING", "SECURITY", *sorted(path.stem for path in ROOT.glob("docs/*.md")))
+NARROW, WIDE = 390, 1440
+# The axe-core rules that look at colours are those that differ between light and dark.
+COLOURS = "{runOnly: ['color-contrast'], preload: false, resultTypes: ['violations']}"
+EVERYTHING = "{preload: false, resultTypes: ['violations']}"
+
+
+@pytest.fixture
+def open_site(chromium: Any, site: Path) -> Iterator[Open]:
+    """Open a page: ``open_site("ci.html")``. At the end nothing was asked of a network, and the console is empty."""
+    contexts, asked, said = [], [], []
+
+    def opened(name: str, dark: bool = False, width: int = WIDE) -> Any:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            offline=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        path, _, place = name.partition("#")
+        page.goto((site / path).as_uri() + (f"#{place}" if place else ""))
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [each for each in asked if not each.startswith(("file:", "data:"))] == []
+    assert said == []
+
+
+def faults(page: Any, rules: str) -> list[str]:
+    found = page.evaluate(f"axe.run(document, {rules})")
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found["violations"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_anyone_can_read_it(name: str, open_site: Open) -> None:
+    """axe-core finds no fault, light and dark, wide and narrow; and a narrow page does not scroll sideways."""
+    pytest.importorskip("axe_playwright_python", reason="no axe-core here: make setup installs it")
+    page = open_site(f"{name}.html")
+    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+    assert faults(page, EVERYTHING) == []
+    page.emulate_media(color_scheme="dark")
+    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
+    assert faults(page, COLOURS) == []
+    page.set_viewport_size({"width": NARROW, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
+    assert faults(page, EVERYTHING) == []
+
+
+@pytest.mark.slow
+def test_the_theme_is_chosen_and_kept(open_site: Open) -> None:
+    page = open_site("tutorial.html")
+    html, code = page.locator("html"), page.locator(".codehilite").first
+    light = code.evaluate("(each) => getComputedStyle(each).backgroundColor")
+    page.locator("#theme-menu").click()
+    page.locator("[data-bs-theme-value=dark]").click()
+    assert html.get_attribute("data-bs-theme") == "dark"
+    assert code.evaluate("(each) => getComputedStyle(each).backgroundColor") != light
+    page.locator("a[rel=next]").click()
+    page.wait_for_function("!location.pathname.endsWith('tutorial.html')")
+    assert html.get_attribute("data-bs-theme") == "dark"
+    page.locator("#theme-menu").click()
+    page.locator("[data-bs-theme-value=light]").click()
+    assert html.get_attribute("data-bs-theme") == "light"
+
+
+@pytest.mark.slow
+def test_a_search_finds_a_section_without_a_server(open_site: Open) -> None:
+    page = open_site("index.html")
+    page.keyboard.press("s")
+    field, found = page.locator("#mkdocs-search-query"), page.locator("#mkdocs-search-results")
+    field.fill("saturating vnni")
+    found.locator("article a").first.wait_for()
+    places = [each.get_attribute("href") for each in found.locator("article a").all()]
+    assert any("export.html#exact-on-any-processor" in str(each) for each in places), places
+    field.fill("budg")  # the beginning of a word
+    found.locator("a", has_text="budget").first.wait_for()
+    field.fill("xylophone")
+    found.get_by_text("No results found").wait_for()
+    field.fill("twin weaker")
+    found.locator("a[href*='attacks.html']").first.click()
+    page.wait_for_url("**/attacks.html#*")
+
+
+@pytest.mark.slow
+def test_a_command_is_copied_without_its_prompt(open_site: Open) -> None:
+    page = open_site("tutorial.html#step-7-on-the-device")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    assert page.locator("#step-7-on-the-device").bounding_box()["y"] < 900, "the place was scrolled to"
+    block = page.locator(".codehilite", has_text="emulated:cortex-a72").first
+    block.hover()
+    block.get_by_role("button", name="Copy").click()
+    block.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.splitlines()[-1] == "make report STUDY=mine.toml"
+    assert page.locator(".codehilite span").count() > 50, "code has colours"
