@@ -10,23 +10,24 @@ from rich.table import Table
 
 from pulseproof.core.console import Terminal, say
 from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
-from pulseproof.ecg.download import BASE_URL, DATABASES
+from pulseproof.ecg.download import BASE_URL
 from pulseproof.ecg.download import download as fetch
+from pulseproof.ecg.physionet import DATABASES, named
 
 
 def download(
-    databases: Annotated[list[str], typer.Argument(help=f"Which: {', '.join(DATABASES)}.")],
+    databases: Annotated[list[str], typer.Argument(help=f"Which: {', '.join(DATABASES)}; or NAME@VERSION, any other.")],
     to: Annotated[Path, typer.Option(help="The data folder; each database gets a folder in it.")] = Path("data"),
     address: Annotated[str, typer.Option(help="Where PhysioNet's file tree is served.")] = BASE_URL,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Files fetched at the same time.")] = 8,
 ) -> None:
     """Fetch recordings from PhysioNet, every file checked against its SHA256SUMS.txt; goes on where it was stopped.
 
-    Example: `pulseproof data ptb-xl mitdb --to data`
+    Example: `pulseproof data ptb-xl mitdb --to data`, `pulseproof data afdb@1.0.0 --to data`
     """
     for database in databases:
         done = fetch(database, to, base_url=address, workers=workers)
-        say(f"{database}: {done.fetched:,} files fetched, {done.kept:,} were there, in {to / database}")
+        say(f"{database}: {done.fetched:,} files fetched, {done.kept:,} were there, in {to / named(database).slug}")
 
 
 def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:

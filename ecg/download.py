@@ -1,4 +1,4 @@
-"""Recordings from PhysioNet, every file checked: PTB-XL (100 Hz part), MIT-BIH Arrhythmia, MIT-BIH noise records.
+"""Recordings from PhysioNet, every file checked: the databases of :mod:`ecg.physionet`, and any by name and version.
 
 In comes a database's name and the folder of all databases (``DATA``); out comes ``DATA/<slug>`` in PhysioNet's layout,
 which the readers take as it is. PhysioNet lists every file of a version in ``SHA256SUMS.txt``: that list is fetched
@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 
 from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
-from pulseproof.ecg.physionet import DATABASES, Database, read_sums
+from pulseproof.ecg.physionet import SET_ASIDE, SUMS, Database, named, read_sums
 from pulseproof.ecg.transfer import (
     KeptSession,
     Retry,
@@ -38,9 +38,7 @@ from pulseproof.ecg.transfer import (
 from pulseproof.runtime.files import read_json, sha256_file, write_json
 
 BASE_URL = "https://physionet.org/files/"
-SUMS = "SHA256SUMS.txt"
 MEMO = ".verified.json"
-SET_ASIDE = ".set-aside"
 MEMO_EVERY_S = 30.0
 # So many files in a row that the network failed: the server is gone, and 43,000 files need not each find that out.
 GIVE_UP_AFTER = 16
@@ -76,7 +74,9 @@ def download(
     timeout_s: float = 30.0,
     backoff_s: float = 1.0,
 ) -> Summary:
-    """Make ``folder/<slug>`` hold every wanted file of ``database``, a key of :data:`DATABASES`, with its listed hash.
+    """Make ``folder/<slug>`` hold every wanted file of ``database``, a key of
+    :data:`ecg.physionet.DATABASES` or any other name and
+    version (``afdb@1.0.0``: all of its files), with its listed hash.
 
     ``base_url`` is a file tree like PhysioNet's: ``<base_url>/<slug>/<version>/SHA256SUMS.txt``. A file that is there
     with another hash than listed is replaced. Retries: :class:`ecg.transfer.Retry`.
@@ -85,14 +85,12 @@ def download(
     same folder, and for files that could not be fetched: it says how many and the first reasons, after all others were
     fetched (or after ``GIVE_UP_AFTER`` files in a row found no server). What has arrived stays.
     """
-    if database not in DATABASES:
-        raise InputError(f"no database {database!r}", f"there are: {', '.join(DATABASES)}")
+    about = named(database)
     if min(workers, attempts) < 1 or timeout_s <= 0 or backoff_s < 0:
         raise InputError(
             f"download settings: workers {workers}, attempts {attempts}, timeout {timeout_s} s, backoff {backoff_s} s",
             "workers and attempts are at least 1, the timeout is above 0 s, the backoff not below",
         )
-    about = DATABASES[database]
     home = Path(folder) / about.slug
     address = _tree_address(base_url, about)
     retry = Retry(attempts, timeout_s, backoff_s)
@@ -101,7 +99,7 @@ def download(
         with _only_one(home):
             sums = _fetch_sums(about, address, home, retry)
             say(f"{about.title} {about.version}: {len(sums)} files from {address}")
-            say(f"  licence: {about.licence}; cite: {about.citation}, doi:{about.doi}")
+            say(f"  licence: {about.licence}; cite: {about.citation}{', doi:' if about.doi else ''}{about.doi}")
             return _fetch_all(about, address, home, sums, workers, retry)
     except OSError as error:  # of the disk: those of the network became TransferError
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -152,10 +150,12 @@ def _fetch_sums(about: Database, address: str, home: Path, retry: Retry) -> dict
         text = partial.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{url}: not text", "is the address PhysioNet's file tree?") from None
-    sums = {path: sha256 for path, sha256 in read_sums(text, url).items() if about.pattern.fullmatch(path)}
+    sums = {path: sha256 for path, sha256 in read_sums(text, url).items() if about.wants(path)}
     missing = [path for path in about.needed if path not in sums]
     if missing:
         raise InputError(f"{url}: does not list {', '.join(missing)}", f"is the address {about.title}'s?")
+    if not sums:
+        raise InputError(f"{url}: lists no file", f"is the address {about.title}'s?")
     publish(partial, target)
     return sums
 

@@ -49,7 +49,10 @@ class Source:
 SOURCES: dict[str, Source] = {
     "synthetic": Source("pulseproof.ecg.synthetic", ("leads", "window_s"), view=True, drawn=True),
     "ptb-xl": Source("pulseproof.ecg.ptbxl", ("path", "leads", "window_s", "missing"), view=True),
-    "beats": Source("pulseproof.ecg.beats"),
+    "beats": Source("pulseproof.ecg.marked.reading"),
+    "windows": Source("pulseproof.ecg.marked.reading"),
+    "table": Source("pulseproof.ecg.tables.reader"),
+    "arrays": Source("pulseproof.ecg.arrays", ("path", "leads", "window_s"), view=True),
 }
 
 
@@ -71,7 +74,7 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
             build, data.source, source.module, inputs, lambda folder, key: reader.write(data, folder, key)
         )
     else:
-        found = reader.survey(data, _folder(data_root, getattr(data, "path", "")))
+        found = reader.survey(data, _folder(data_root, getattr(data, "home", getattr(data, "path", ""))))
         inputs |= {"source": found.fingerprint}
         recordings = _kept(
             build, found.name, source.module, inputs, lambda folder, key: _read(reader, found, folder, key)
@@ -91,7 +94,8 @@ def _read(reader: Any, source: Any, folder: Path, key: str) -> list[Path]:
 def _folder(data_root: Path | None, path: str) -> Path:
     mend = f"DATA=dir (--data dir) names the folder of recordings; `{command('data')}` fetches them"
     if data_root is None:
-        raise InputError(f"this study needs real recordings ({path}), and no folder of recordings was named", mend)
+        of = f" ({path})" if path else ""  # several databases: DATA itself
+        raise InputError(f"this study needs real recordings{of}, and no folder of recordings was named", mend)
     folder = data_root / path
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of recordings", mend)

@@ -15,11 +15,12 @@ from pathlib import Path
 from pulseproof.core.errors import InputError
 from pulseproof.core.hints import command
 from pulseproof.ecg.ptbxl_known import known_row
+from pulseproof.ecg.ptbxl_tasks import CLASSES, Statement, Task
 from pulseproof.ecg.recordings import Split
 from pulseproof.ecg.wfdb.header import RECORD_NAME, read_plain
 from pulseproof.runtime.words import one_line
 
-CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr")
 TOLD = 20  # lines of a table that an error describes
 MOST_BYTES = 64 << 20  # PTB-XL has 7 MB
 FETCH = f"fetch PTB-XL from PhysioNet (`{command('data')}`); DATA=dir (--data dir) names the folder that holds it"
@@ -27,8 +28,9 @@ FETCH = f"fetch PTB-XL from PhysioNet (`{command('data')}`); DATA=dir (--data di
 
 @dataclass(frozen=True)
 class RecordRow:
-    """One record that has a superclass. ``stem`` is its path in the folder, without suffix; a negative ``patient`` is
-    nobody known; ``known``: whether it is the row that PTB-XL has of this number, None where that is not known here."""
+    """One record. ``stem`` is its path in the folder, without suffix; a negative ``patient`` is nobody known;
+    ``labels``: 0 or 1 a class of the task; ``known``: whether it is the row that PTB-XL has of this number, None where
+    that is not known here."""
 
     ecg_id: int
     patient: int
@@ -38,29 +40,44 @@ class RecordRow:
     known: bool | None
 
 
-def superclasses_in(path: Path) -> dict[str, str | None]:
-    """{SCP code: its superclass, or None for a form or rhythm statement}."""
-    found: dict[str, str | None] = {}
-    for number, row in _table(path, ("", "diagnostic", "diagnostic_class")):
-        diagnostic = row["diagnostic"].strip() in ("1", "1.0")
-        if diagnostic and row["diagnostic_class"] not in CLASSES:
+def statements_in(path: Path, columns: tuple[str, ...]) -> list[Statement]:
+    """The statements of ``scp_statements.csv``, of which these columns are needed."""
+    found = []
+    for number, row in _table(path, columns):
+        diagnostic = _is_one(row["diagnostic"])
+        superclass, subclass = row["diagnostic_class"], row.get("diagnostic_subclass", "")
+        if diagnostic and superclass not in CLASSES:
             raise InputError(
-                f"{path}: line {number}: unknown diagnostic_class {row['diagnostic_class']!r}",
+                f"{path}: line {number}: unknown diagnostic_class {superclass!r}",
                 f"fetch the file again; the superclasses are {', '.join(CLASSES)}",
             )
-        found[row[""]] = row["diagnostic_class"] if diagnostic else None
+        if diagnostic and "diagnostic_subclass" in columns and not subclass.strip():
+            raise InputError(f"{path}: line {number}: no diagnostic_subclass of {row['']!r}", "fetch the file again")
+        found.append(
+            Statement(
+                code=row[""],
+                superclass=superclass if diagnostic else None,
+                subclass=subclass if diagnostic else None,
+                form=_is_one(row.get("form", "")),
+                rhythm=_is_one(row.get("rhythm", "")),
+            )
+        )
     return found
 
 
-def rows_in(path: Path, superclasses: dict[str, str | None]) -> list[RecordRow]:
-    """Every record that the table lists, checked; ``labels`` are all 0 where it has no superclass. Raises InputError
-    for all lines that are not right together."""
+def _is_one(text: str) -> bool:
+    return text.strip() in ("1", "1.0")
+
+
+def rows_in(path: Path, task: Task, file: str = "filename_lr") -> list[RecordRow]:
+    """Every record that the table lists, checked; ``labels`` are all 0 where it has no class of the task. ``file``: the
+    column that names its files. Raises InputError for all lines that are not right together."""
     ids: set[int] = set()
     problems: list[str] = []
     rows: list[RecordRow] = []
-    for number, row in _table(path, ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr")):
+    for number, row in _table(path, dict.fromkeys((*COLUMNS, file))):
         try:
-            rows.append(_row(row, superclasses, ids))
+            rows.append(_row(row, task, ids, file))
         except ValueError as error:
             problems.append(f"line {number}: {one_line(error)}")
     if problems:
@@ -71,7 +88,7 @@ def rows_in(path: Path, superclasses: dict[str, str | None]) -> list[RecordRow]:
     return rows
 
 
-def _row(row: dict[str, str], superclasses: dict[str, str | None], ids: set[int]) -> RecordRow:
+def _row(row: dict[str, str], task: Task, ids: set[int], file: str) -> RecordRow:
     """One line of the table; ``ids`` are those of the lines before it. Raises ValueError in words."""
     ecg_id = _whole(row, "ecg_id")
     fold = _whole(row, "strat_fold")
@@ -79,24 +96,24 @@ def _row(row: dict[str, str], superclasses: dict[str, str | None], ids: set[int]
     blank = row["patient_id"].strip().lower() in ("", "nan")
     patient = -ecg_id if blank else _whole(row, "patient_id")
     codes = _codes(row["scp_codes"])
-    unknown = [code for code in codes if code not in superclasses]
+    unknown = [code for code in codes if code not in task.codes]
     if ecg_id < 1 or ecg_id in ids:
         raise ValueError(f"ecg_id {ecg_id} is not positive, or there twice")
     if not 1 <= fold <= 10:
         raise ValueError(f"strat_fold {fold} is not 1 to 10")
-    if not RECORD_NAME.fullmatch(row["filename_lr"]):
-        raise ValueError(f"filename_lr {row['filename_lr']!r} is not a path inside the folder")
+    for column in dict.fromkeys((file, "filename_lr")):
+        if not RECORD_NAME.fullmatch(row[column]):
+            raise ValueError(f"{column} {row[column]!r} is not a path inside the folder")
     if unknown:
         raise ValueError(f"SCP code {unknown[0]!r} is not in scp_statements.csv")
+    labels = task.labels(codes)
     ids.add(ecg_id)
-    classes = {superclasses[code] for code in codes}
     split: Split = "test" if fold == 10 else "validation" if fold == 9 else "train"
-    labels = tuple(int(name in classes) for name in CLASSES)
     known = known_row(ecg_id, patient, fold, row["filename_lr"], codes)
-    return RecordRow(ecg_id, patient, split, row["filename_lr"], labels, known)
+    return RecordRow(ecg_id, patient, split, row[file], labels, known)
 
 
-def _table(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[int, dict[str, str]]]:
+def _table(path: Path, columns: Iterable[str]) -> Iterable[tuple[int, dict[str, str]]]:
     """(line number, row) of a csv file that has these columns."""
     try:
         text = read_plain(path, MOST_BYTES).decode("utf-8-sig")
@@ -129,7 +146,7 @@ def _whole(row: dict[str, str], column: str) -> int:
     return int(value)
 
 
-def _codes(text: str) -> dict[str, float]:
+def _codes(text: str) -> dict[str, object]:
     """The SCP codes of a record: a Python literal ``{code: likelihood}``, never evaluated as code."""
     try:
         codes = ast.literal_eval(text)

@@ -296,6 +296,9 @@ def _published(spec: ModelSpec, recordings: Recordings) -> bool:
     about, whole = recordings.about, recordings.window == (0, recordings.steps.shape[2])
     return (
         about.database == "ptb-xl"
+        and about.classes == ("NORM", "MI", "STTC", "CD", "HYP")
+        and about.fs_hz == 100
+        and "diagnostic statements under" not in about.note  # a threshold of likelihood is another task
         and len(about.leads) == 12
         and whole
         and not (spec.factory or spec.estimator or spec.file)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pulseproof import reading, running
+from pulseproof import looking, reading, running
 from pulseproof.attacks import commands as attacks
 from pulseproof.certify import commands as certify
 from pulseproof.core.console import put, run_app
@@ -23,6 +23,7 @@ DEMO = Path(__file__).parent / "studies" / "demo.toml"
 COMMANDS: dict[str, Callable[..., None]] = {
     "data": ecg.download,
     "prepare": ecg.prepare,
+    "look": looking.look,
     "systems": models.list_systems,
     "layers": models.layers,
     "train": models.train,

@@ -39,7 +39,8 @@ MOST_BYTES = 16 << 20  # a day of beats is half a megabyte
 class Marks:
     """int64 (k,) samples and the k WFDB codes of the marks inside a record, in order of time. ``before`` and ``behind``
     of its samples were so many others; ``unordered``: so many stood after a later one. ``resolution_hz``: the ticks of
-    the file, None where they are the record's frames."""
+    the file, None where they are the record's frames. ``notes``: what is written beside each mark (``(AFIB``), mostly
+    nothing."""
 
     at: NDArray[np.int64]
     symbols: tuple[str, ...]
@@ -47,6 +48,7 @@ class Marks:
     behind: int = 0
     unordered: int = 0
     resolution_hz: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_marks(stem: Path, annotator: str, length: int, fs_hz: float, frame: int = 1) -> Marks:
@@ -64,7 +66,7 @@ def read_marks(stem: Path, annotator: str, length: int, fs_hz: float, frame: int
             f"{path}: annotations in the AHA format are not supported", f"convert them to WFDB's own (wrann), or {OUT}"
         )
     try:
-        ticks, codes, resolution, own = _parse(raw)
+        ticks, codes, beside, resolution, own = _parse(raw)
     except ValueError as error:
         raise InputError(f"{path}: damaged annotations ({one_line(error)})", AGAIN) from None
     scale = Fraction(frame) if resolution is None else Fraction(str(fs_hz)) / Fraction(str(resolution))
@@ -77,14 +79,16 @@ def read_marks(stem: Path, annotator: str, length: int, fs_hz: float, frame: int
     order = order[(at[order] >= 0) & (at[order] < length)]
     symbols = SYMBOLS | own
     own_hz = None if scale == frame else resolution
-    return Marks(at[order], tuple(symbols.get(codes[row], "") for row in order), before, behind, unordered, own_hz)
+    named = tuple(symbols.get(codes[row], "") for row in order)
+    return Marks(at[order], named, before, behind, unordered, own_hz, tuple(beside[row] for row in order))
 
 
-def _parse(raw: bytes) -> tuple[list[int], list[int], float | None, dict[int, str]]:
-    """(ticks, codes, resolution or None, symbols that the file defines). Raises ValueError in words."""
+def _parse(raw: bytes) -> tuple[list[int], list[int], list[str], float | None, dict[int, str]]:
+    """(ticks, codes, notes, resolution or None, symbols that the file defines). Raises ValueError in words."""
     words = np.frombuffer(raw[: len(raw) // 2 * 2], "<u2").tolist()
     ticks: list[int] = []
     codes: list[int] = []
+    beside: list[str] = []
     notes: list[str] = []
     now, place, heading = 0, 0, True
     while place < len(words) and words[place] >> 10 == SKIP:  # one before the first mark; all others follow a mark
@@ -114,7 +118,8 @@ def _parse(raw: bytes) -> tuple[list[int], list[int], float | None, dict[int, st
         elif code:
             ticks.append(at)
             codes.append(code)
-    return ticks, codes, *_table(notes)
+            beside.append(note.strip("\0 \t\r\n"))  # writers of WFDB end a note with a null byte
+    return ticks, codes, beside, *_table(notes)
 
 
 def _long(words: list[int], place: int) -> int:

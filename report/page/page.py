@@ -34,10 +34,16 @@ class InlineFile:
 
 
 def page(
-    title: str, note: str, loud: bool, subtitle: str, sections: Sequence[Section], data: Sequence[Markup] = ()
+    title: str,
+    note: str,
+    loud: bool,
+    subtitle: str,
+    sections: Sequence[Section],
+    data: Sequence[Markup] = (),
+    made_from: str = "result files alone",
 ) -> str:
     """The whole file. ``note`` stands above everything (``loud`` for synthetic recordings); ``data`` are the blocks of
-    :func:`report.page.markup.data_block`."""
+    :func:`report.page.markup.data_block`; ``made_from`` says what all of it is made of."""
     return render(
         "page.html",
         title=title,
@@ -46,6 +52,7 @@ def page(
         subtitle=subtitle,
         sections=sections,
         data=data,
+        made_from=made_from,
         icon=Markup(ICON),
         style=_inline("".join(_packaged(*each) for each in STYLES)),
         scripts=[_inline(_packaged("pulseproof.report.page", name)) for name in SCRIPTS],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from pulseproof.core.data.marked import RecordsPart, WindowSpec
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import (
     AttackSpec,
@@ -19,7 +20,7 @@ from pulseproof.core.study import (
     Study,
     load_study,
 )
-from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData
+from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData, WindowData
 
 GOOD = """
 name = "small"
@@ -92,7 +93,7 @@ def test_a_missing_study_lists_those_there(tmp_path: Path) -> None:
     "spec",
     [
         *(Study, SyntheticData, PtbXlData, BeatData, ModelSpec, AugmentSpec, ExportSpec, AttackSpec, BenchSpec),
-        PartSpec,
+        *(PartSpec, WindowData, WindowSpec, RecordsPart),
     ],
     ids=lambda spec: spec.__name__,
 )

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import load_study
 from pulseproof.core.study_data import BeatData
-from pulseproof.ecg.beats import AAMI
+from pulseproof.ecg.marked.labels import AAMI
 from pulseproof.ecg.prepare import prepare
-from pulseproof.ecg.recordings import Recordings
+from pulseproof.ecg.recordings import SPLITS, Recordings
 from pulseproof.ecg.wfdb.header import read_header
 from pulseproof.ecg.wfdb.marks import read_marks
 from tests.ecg.making import BEATS_DATA, beat_digital, leftovers, study_of, write_beats
@@ -68,7 +68,9 @@ def test_beats_whose_window_leaves_the_record_are_left_out(
 
 
 def test_every_beat_code_of_wfdb_is_decided() -> None:
-    beat_codes = set("NLRBAaJSVrFejnE/fQ")  # WFDB's annotation table: beats; the rest are not, see ecg.beats.AAMI
+    beat_codes = set(
+        "NLRBAaJSVrFejnE/fQ"
+    )  # WFDB's annotation table: beats; the rest are not, see ecg.marked.labels.AAMI
     assert set(AAMI) == beat_codes
     assert Counter(AAMI.values()) == {"N": 7, "S": 4, "V": 3, "F": 1, "Q": 3}
 
@@ -177,6 +179,44 @@ def test_warnings_are_said(beats_root: Path, tmp_path: Path, capsys: pytest.Capt
     assert recordings.about.adc_range == (-1024, 1023)
 
 
+@pytest.mark.parametrize(
+    ("classes", "names", "kinds"),
+    [
+        ({"V": ["V", "E"], "N": ["N"], "other": "drop"}, ("V", "N"), "N.VV...NN."),
+        ({"N": ["N", "L", "R"], "rest": "*"}, ("N", "rest"), "NNrrrrrNNr"),
+        ({"N": ["N", "L"], "Q": "drop", "V": "*"}, ("N", "V"), "NNVVVVVNN."),
+        ("aami", ("N", "S", "V", "F", "Q"), "NNVVSSFNNQ"),
+        ("aami-n-against-rest", ("N", "rest"), "NNrrrrrNNr"),
+        (["V", "N"], ("V", "N"), "NNVV...NN."),
+    ],
+    ids=["map", "rest", "one dropped", "aami", "n against rest", "some of aami"],
+)
+def test_classes_of_ones_own(
+    beats_root: Path, tmp_path: Path, classes: Any, names: tuple[str, ...], kinds: str
+) -> None:
+    recordings = prepare(changed(classes=classes), beats_root, tmp_path / "build")
+    assert recordings.about.classes == names
+    found = {each: names[int(recordings.labels[row].argmax())][0] for row, each in enumerate(recordings.ids)}
+    assert "".join(found.get(f"100:{200 * second}", ".") for second in range(1, 11)) == kinds
+
+
+def test_a_mark_that_is_no_beat_may_be_named(beats_root: Path, tmp_path: Path) -> None:
+    for name in ("100", "101", "102", "200", "300", "301"):
+        write_beats(beats_root / "mitdb", name, beat_digital(name), "N!xN+~|NNN")
+    plain = prepare(changed(classes={"N": ["N"], "rest": "*"}), beats_root, tmp_path / "build")
+    assert plain.labels.sum(0).tolist() == [30, 0]  # what is no beat is no rest
+    flutter = prepare(changed(classes={"N": ["N"], "flutter": ["!"]}), beats_root, tmp_path / "build")
+    assert flutter.labels.sum(0).tolist() == [30, 6]
+
+
+def test_beats_for_which_there_is_no_line_are_listed_together(beats_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        prepare(changed(classes={"N": ["N", "L"], "V": ["V"]}), beats_root, tmp_path / "build")
+    for symbol in "EASFQ":
+        assert f"{symbol} (6 in 6, first 100)" in caught.value.what
+    assert 'rest = "*"' in caught.value.mend and leftovers(tmp_path / "build") == []
+
+
 def _unlink(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
@@ -216,7 +256,7 @@ DAMAGE: list[tuple[str, dict[str, Any], Callable[[Path], None] | None, str]] = [
     ("rates", {"leads": ["MLII", "V1"]}, _text("300.hea", ".dat 212 ", ".dat 212x4 "), "MLII 800 Hz, V1 200 Hz"),
     ("two formats", {}, _text("300.hea", ".dat 212 ", ".dat 16 "), "300.dat is said to have several formats"),
     ("rate 0", {}, _text("300.hea", "300 2 200", "300 2 0"), "300.hea: damaged header, its sampling rate is 0"),
-    ("odd rate", {}, _text("300.hea", "300 2 200", "300 2 200.00017"), "cannot be resampled to 100 Hz"),
+    ("odd rate", {}, _text("300.hea", "300 2 200", "300 2 200.0000000017"), "cannot be resampled to 100 Hz"),
     ("dat short", {}, _bytes("300.dat", lambda data: data[:-3]), "300.dat: too short, 7,197 bytes where"),
     ("dat damaged", {}, _bytes("300.dat", lambda data: b"\x00" + data[1:]), "300.dat: damaged, the samples of lead"),
     ("atr empty", {}, _bytes("300.atr", lambda _: b""), "300.atr: damaged annotations"),
@@ -318,6 +358,22 @@ class TestRealMitBih:
     def test_classes_of_each_side(self, real: Recordings) -> None:
         per_side = [real.labels[real.indices(side)].sum(0).tolist() for side in ("train", "validation", "test")]
         assert per_side == [[34_230, 599, 2_952, 377], [9_903, 213, 634, 34], [44_161, 1_836, 3_214, 388]]
+
+    def test_n_against_the_rest(self, data_root: Path, tmp_path: Path) -> None:
+        data = load_study(Path("studies/mit-bih-n-against-rest.toml"))
+        spec, counts = data.data, []
+        assert isinstance(spec, BeatData)
+        for side in ("train", "validation", "test"):
+            found = [0, 0]
+            for name in set(getattr(spec, side)) - {"201"}:
+                read = wfdb.rdann(str(data_root / "mitdb" / name), "atr")
+                for at, symbol in zip(read.sample, read.symbol, strict=True):
+                    if 2.395 <= at / 360 <= 650_000 / 360 - 1.6 and symbol in "NLRBAaJSVrFejnE/fQ":
+                        found[symbol not in "NLRejBn"] += 1
+            counts.append(found)
+        recordings = prepare(data, data_root, tmp_path)
+        assert [recordings.labels[recordings.indices(side)].sum(0).tolist() for side in SPLITS] == counts
+        assert counts[2] == [44_161, 5_445]
 
     def test_201_leaves_for_202(self, real: Recordings) -> None:
         names = np.array([beat.split(":")[0] for beat in real.ids])

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from pulseproof.core.errors import InputError
 from pulseproof.ecg import download as ecg_download
 from pulseproof.ecg import transfer
-from pulseproof.ecg.download import DATABASES, MEMO, SUMS, Summary, download
-from pulseproof.ecg.physionet import read_sums
+from pulseproof.ecg.download import MEMO, Summary, download
+from pulseproof.ecg.physionet import DATABASES, SUMS, named, read_sums
 from pulseproof.ecg.transfer import CHUNK, KeptSession, Retry, StoppedError, TransferError, partial_path
 from tests.ecg.http_making import (
     DAT,
@@ -76,6 +76,39 @@ def test_a_database_arrives_whole_and_the_second_run_asks_only_for_the_list(
     assert download(database, tmp_path, base_url=tree.address.rstrip("/"), **FAST) == Summary(0, len(want) - 1, 0)
     assert tree.log == [(f"/{root}{SUMS}", None)]
     assert found(tmp_path / database) == want
+
+
+def test_any_database_arrives_whole_by_its_name_and_version(tree: Tree, tmp_path: Path) -> None:
+    """Whole, less what bears the names of a downloader's own files, with the guarantees of those in the table."""
+    root = "brugada-huca/2.1/"
+    want = {f"files/{n}/{n}.dat": noise(n, 700 + n) for n in range(5)} | {"RECORDS": b"files/1/1\n", "notes.pdf": b"x"}
+    hostile = {MEMO: b"{}", "sub/.verified.json": b"{}", "a.dat.partial": b"p", "b.dat.set-aside": b"q", SUMS: b"s"}
+    tree.files |= {root + name: body for name, body in (want | hostile).items()}
+    tree.files[root + SUMS] = sums_of(tree.files, root)
+    tree.deeds[root + "files/3/3.dat"] = [wrong_bytes, hang_up]
+    done = download("brugada-huca@2.1", tmp_path, base_url=tree.address, **FAST)
+    assert done == Summary(len(want), 0, sum(map(len, want.values())))
+    assert found(tmp_path / "brugada-huca") == want | {SUMS: tree.files[root + SUMS]}
+    tree.log.clear()
+    (tmp_path / "brugada-huca" / "notes.pdf").write_bytes(b"mine")
+    assert download("brugada-huca@2.1", tmp_path, base_url=tree.address, **FAST) == Summary(1, len(want) - 1, 1)
+    assert [path for path, _ in tree.log] == [f"/{root}{SUMS}", f"/{root}notes.pdf"]
+    assert (tmp_path / "brugada-huca" / "notes.pdf.set-aside").read_bytes() == b"mine"
+
+
+def test_a_version_fetches_what_the_table_leaves_out(tree: Tree, tmp_path: Path) -> None:
+    download("nstdb@1.0.0", tmp_path, base_url=tree.address, **FAST)
+    assert (tmp_path / "nstdb" / "118e24.dat").read_bytes() == b"noisy"
+    assert not named("nstdb").wants("118e24.dat")
+
+
+def test_a_list_without_files_is_no_database(tree: Tree, tmp_path: Path) -> None:
+    tree.files["empty/1.0/" + SUMS] = b"\n"
+    with pytest.raises(InputError, match="lists no file"):
+        download("empty@1.0", tmp_path, base_url=tree.address, **FAST)
+    with pytest.raises(InputError, match=r"afdb/9\.9\.9/SHA256SUMS\.txt: .*404"):
+        download("afdb@9.9.9", tmp_path, base_url=tree.address, attempts=1, **FAST)
+    assert final(tmp_path) == {}
 
 
 @pytest.mark.real
@@ -380,6 +413,11 @@ def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ("database", "settings", "complaint"),
     [
         ("ptb", {}, "no database 'ptb'"),
+        ("ptb@", {}, "no database 'ptb@'"),
+        ("../up@1.0.0", {}, "no database '../up@1.0.0'"),
+        ("ptbdb@../1", {}, "no database 'ptbdb@../1'"),
+        ("ptbdb@1..0", {}, "no database 'ptbdb@1..0'"),
+        ("PTB@1.0.0", {}, "no database 'PTB@1.0.0'"),
         ("mitdb", {"base_url": "file:///tmp"}, "not the address"),
         ("mitdb", {"base_url": "physionet.org/files"}, "not the address"),
         ("mitdb", {"base_url": "http://"}, "not the address"),

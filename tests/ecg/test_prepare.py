@@ -37,7 +37,7 @@ def no_wfdb(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (
         "pulseproof.ecg.ptbxl.read_header",
         "pulseproof.ecg.ptbxl.read_record",
-        "pulseproof.ecg.beats.read_record",
+        "pulseproof.ecg.marked.reading.read_record",
     ):
         monkeypatch.setattr(module, refuse)
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import load_study
 from pulseproof.ecg.prepare import prepare
-from pulseproof.ecg.ptbxl import CLASSES, LEADS, microvolts
+from pulseproof.ecg.ptbxl import LEADS, microvolts
+from pulseproof.ecg.ptbxl_tasks import CLASSES
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.ecg.wfdb.files import read_record
 from tests.ecg.making import (

@@ -21,9 +21,10 @@ import pytest
 import soundfile
 
 from pulseproof.core.errors import InputError
-from pulseproof.ecg.beats import survey as beats_survey
+from pulseproof.ecg.marked.reading import survey as beats_survey
 from pulseproof.ecg.ptbxl import microvolts
-from pulseproof.ecg.ptbxl_tables import rows_in, superclasses_in
+from pulseproof.ecg.ptbxl_tables import RecordRow, rows_in, statements_in
+from pulseproof.ecg.ptbxl_tasks import SUPERCLASS, columns_of, task_of
 from pulseproof.ecg.wfdb.files import Record, read_record
 from pulseproof.ecg.wfdb.header import read_header
 from pulseproof.ecg.wfdb.marks import Marks, read_marks
@@ -57,7 +58,7 @@ def make(folder: Path, fmt: str = "16") -> Path:
 
 
 def load(stem: Path) -> tuple[Record, Marks]:
-    """What :mod:`ecg.beats` and :mod:`ecg.ptbxl` read of a record, and use of it."""
+    """What :mod:`ecg.marked` and :mod:`ecg.ptbxl` read of a record, and use of it."""
     header = read_header(stem)
     record = read_record(stem, header.leads, header, default_gain=200.0)
     marks = read_marks(stem, "atr", record.digital.shape[1], record.fs_hz, record.frame)
@@ -408,12 +409,17 @@ def test_a_hostile_table(name: str, tmp_path: Path) -> None:
     damage, said = TABLES[name]
     write_ptbxl(tmp_path)
     folder = tmp_path / "ptb-xl"
-    rows_in(folder / DATABASE, superclasses_in(folder / STATEMENTS))
+    superclass_rows(folder)
     damage(folder)
     with Bounded(tmp_path), pytest.raises(InputError) as refused:
-        rows_in(folder / DATABASE, superclasses_in(folder / STATEMENTS))
+        superclass_rows(folder)
     assert refused.value.what.replace("\n", "").isprintable() and str(folder) in refused.value.what
     assert said in refused.value.what.replace(str(tmp_path), "")
+
+
+def superclass_rows(folder: Path) -> list[RecordRow]:
+    statements = statements_in(folder / STATEMENTS, columns_of(SUPERCLASS))
+    return rows_in(folder / DATABASE, task_of(SUPERCLASS, statements, 0, STATEMENTS))
 
 
 @pytest.mark.parametrize("likelihood", ["'\\ud800'", "1e999", "[[]]", "None", "b'x'", "9" * 400])
@@ -421,4 +427,4 @@ def test_a_likelihood_that_is_none_is_not_looked_at(likelihood: str, tmp_path: P
     write_ptbxl(tmp_path)
     folder = tmp_path / "ptb-xl"
     rewritten(DATABASE, "{'NORM': 100.0, ", f"{{'NORM': {likelihood}, ")(folder)
-    assert len(rows_in(folder / DATABASE, superclasses_in(folder / STATEMENTS))) == 12
+    assert len(superclass_rows(folder)) == 12

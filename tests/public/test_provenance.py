@@ -105,7 +105,8 @@ class TestRealPtbXl:
         folder = self.excerpt(data_root, tmp_path)
         folder.rename(tmp_path / "a-few")
         recordings = prepare(study_of({"source": "ptb-xl", "path": "a-few"}), tmp_path, tmp_path / "build")
-        assert recordings.about.database == "ptb-xl" and recordings.about.doubts == ()
+        assert recordings.about.database == "ptb-xl"
+        assert all(each.startswith("No record of class") for each in recordings.about.doubts)  # a few lack classes
         assert recordings.about.note.startswith("subset of ")
         assert _published(ModelSpec(system="cnn"), recordings)
 

@@ -14,7 +14,7 @@ import pytest
 import wfdb
 
 from pulseproof.core.errors import InputError
-from pulseproof.ecg.beats import AAMI
+from pulseproof.ecg.marked.labels import AAMI
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings
 from tests.ecg.making import study_of
@@ -112,7 +112,9 @@ def test_svdb_gain_0_is_refused_until_it_is_assumed(tmp_path: Path) -> None:
     recordings = ask(tmp_path, default_gain=200)
     check_counts(tmp_path, recordings)
     assert recordings.about.note == "2 records uncalibrated, 200 ADC units a mV assumed"
-    assert recordings.about.doubts == ("Not calibrated (gain 0), 200 ADC units a mV assumed: 2 records (a, c).",)
+    uncalibrated, *lacking = recordings.about.doubts
+    assert uncalibrated == "Not calibrated (gain 0), 200 ADC units a mV assumed: 2 records (a, c)."
+    assert all(each.startswith("No beat of class S, V, F on the ") for each in lacking)  # they are all N here
     assert recordings.about.adc_step_mv == 0.005
 
 

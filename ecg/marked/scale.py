@@ -1,4 +1,4 @@
-"""All records of a beat database as if one recorder had made them: one rate, one step, one range.
+"""All annotated records of a study as if one recorder had made them: one rate, one step, one range.
 
 In come :class:`~ecg.wfdb.files.Record`, out come int16 steps. The step is the coarsest of all records and leads; where
 samples need more than 16 bits at it, it is as fine as int16 reaches. Missing samples are bridged by a line before the
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,12 @@ from numpy.typing import NDArray
 from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.resample import REACH, resample
+from pulseproof.ecg.resample import ratio as ratio_of
 from pulseproof.ecg.wfdb.files import Record
+from pulseproof.runtime.words import one_line
 
 LIMIT = 32767  # of a step in int16
+LARGEST = 10**9  # of a ratio's terms: places of samples are computed in whole numbers of 64 bits
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,13 @@ class RecorderScale:
 
 
 def ratio(fs_hz: float, record: Record) -> tuple[int, int]:
-    """(up, down) of the resampling. Raises InputError where the two rates have no usable common multiple."""
-    found = Fraction(str(fs_hz)) / Fraction(str(record.fs_hz))
-    if max(found.numerator, found.denominator) > 10_000:
+    """(up, down) of the resampling. Raises InputError for rates that have no common multiple in whole numbers of 64
+    bits, or are none."""
+    try:
+        found = ratio_of(record.fs_hz, fs_hz)
+    except ValueError as error:
+        raise InputError(f"{record.path}.hea: {one_line(error)}", "choose another fs_hz") from None
+    if max(found.numerator, found.denominator) > LARGEST:
         raise InputError(
             f"{record.path}.hea: {record.fs_hz:g} Hz cannot be resampled to {fs_hz:g} Hz (ratio {found})",
             "choose an fs_hz that is a simple fraction of the record's own rate",
@@ -75,7 +81,6 @@ def touched(record: Record, fs_hz: float, first: NDArray[np.int64], last: NDArra
 def resampled(record: Record, fs_hz: float, scale: RecorderScale) -> NDArray[np.int16]:
     """int16 (leads, samples at ``fs_hz``): the whole record in steps of ``scale``, clipped to its range."""
     steps = (record.digital - record.baselines) * (scale.gain / record.gains)
-    ratio(fs_hz, record)
     steps = resample(steps, record.fs_hz, fs_hz)
     return np.clip(np.rint(steps), scale.low, scale.high).astype(np.int16)
 

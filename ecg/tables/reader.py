@@ -1,0 +1,168 @@
+"""``source = "table"``: anybody's recordings with anybody's labels, read into a folder of recordings at rest.
+
+In comes a :class:`~ecg.tables.rows.TableSurvey`, out come the files of a recordings folder. Three passes: the headers
+of files that have one (labels of a Challenge, the recorder's step), then classes and sides, then the signals, one by
+one. Every bad row is told in one error, after all were looked at; of a reading that fails or is killed nothing stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pulseproof.core.console import follow, say
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.recordings import About, RecordingsWriter
+from pulseproof.ecg.tables.challenge import codes_in
+from pulseproof.ecg.tables.facts import Seen, note_on, told
+from pulseproof.ecg.tables.listing import KNOW_UNITS, WFDB
+from pulseproof.ecg.tables.one import LIMIT, Goal, Task, make
+from pulseproof.ecg.tables.plan import check_lacking, plan
+from pulseproof.ecg.tables.pool import in_order
+from pulseproof.ecg.tables.problems import Problems
+from pulseproof.ecg.tables.rows import Row, TableSurvey, survey
+from pulseproof.ecg.tables.signals import Wanted, read_signal, step_of
+
+__all__ = ["read", "survey"]
+
+FINEST_MV = 0.001  # the step of files that know none
+
+
+def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
+    """Read every row into ``target``; returns the files made. On any error nothing is left there.
+
+    Raises one InputError for all rows that cannot be used (or, where the study skips them, when a side is empty).
+    """
+    spec, name, bad = found.told, found.name, found.problems.copy()
+    say(f"{name}: reading {len(found.rows):,} of {found.total:,} rows of {found.where}")
+    _check_units(found)
+    wanted = _wanted(found)
+    given, step_mv = _headers(found, wanted, bad)
+    planned = plan(found, given, bad)
+    tasks = [_task(found, found.rows[row]) for row in planned.rows]
+    goal = _goal(found, tasks, wanted, step_mv)
+    if goal is None:  # not one can be read: hear of all of them
+        for task in tasks:
+            bad.add(task.row, "file", f"{task.file}: {make(task, Goal(wanted, None, step_mv, None, None))}")
+        raise bad.error(found.total)
+    if len(bad) and spec.bad_records == "error":
+        say(f"{name}: {len(bad):,} rows cannot be used; the others are read before all are told")
+    about = About(
+        database=name,
+        classes=planned.classes,
+        leads=tuple(names[0] for names in goal.wanted.leads or ()),
+        fs_hz=goal.fs_hz or 0.0,
+        adc_step_mv=goal.adc_step_mv,
+        adc_range=(-LIMIT, LIMIT),
+        synthetic=False,
+        exclusive=all(int(labels.sum()) == 1 for labels in planned.rows.values()),
+    )
+    seen = Seen(planned.classes)
+    with RecordingsWriter(target, about, len(tasks), goal.samples or 0) as writer:
+        twins: dict[bytes, str] = {}
+        results = follow(in_order(tasks, goal), name, total=len(tasks))
+        for task, made in zip(tasks, results, strict=True):
+            row = found.rows[task.row]
+            if isinstance(made, str):
+                bad.add(row.number, "file", made if row.found.file in made else f"{row.found.file}: {made}")
+                continue
+            twin = twins.setdefault(made.digest, row.found.name)
+            if twin != row.found.name:  # public databases have some, under other names and on other sides
+                seen.twins.append(f"{row.found.name} = {twin}")
+                continue
+            labels, side = planned.rows[row.number], planned.sides[row.number]
+            writer.add(made.steps, labels, _patient(row), side, row.found.name)
+            seen.add(made, row.found.name, labels, side)
+        if len(bad) and (spec.bad_records == "error" or not seen.total):
+            raise bad.error(found.total)
+        check_lacking(found.where, seen.lacking(), set(seen.counts))
+        facts, doubts = told(found, seen, bad, goal.adc_step_mv)
+        facts, doubts = (*planned.facts, *facts), (*planned.doubts, *doubts)
+        for sentence in (*doubts, *facts):
+            say(f"{name}: {sentence}")
+        note, part = note_on(found, seen, bad)
+        writer.about = replace(about, note=note, part=part, facts=facts, doubts=doubts)
+        return writer.close(fingerprint)
+
+
+def _check_units(found: TableSurvey) -> None:
+    spec = found.told
+    if spec.unit is not None or spec.adc_step_mv is not None:
+        return
+    bare = next((row for row in found.rows.values() if row.found.kind not in KNOW_UNITS), None)
+    if bare is not None:
+        raise InputError(
+            f"{found.folder / bare.found.file}: a file of this kind does not say what unit its numbers are in",
+            'say it in the study\'s [data]: unit = "uV" (mV, V, nV), or adc_step_mv = 0.005 where they are steps of the'
+            " recorder",
+        )
+
+
+def _wanted(found: TableSurvey) -> Wanted:
+    """What to take of each file; where the study names no leads, those of the first recording that can be read."""
+    spec = found.told
+    leads = None if spec.leads is None else tuple(tuple(name.split("|")) for name in spec.leads)
+    seconds = spec.window_s if spec.length else None  # a recording that is too long is refused by its whole length
+    wanted = Wanted(
+        leads, spec.file_leads, spec.rate_hz, spec.unit, spec.adc_step_mv, spec.default_gain, seconds, spec.fs_hz
+    )
+    for row in found.rows.values() if leads is None else ():
+        task = _task(found, row)
+        if not isinstance(make(task, Goal(wanted, None, 1.0, None, None)), str):
+            rate = replace(wanted, rate_hz=row.rate_hz or spec.rate_hz)
+            names = read_signal(found.folder / row.found.file, row.found.kind, rate).leads
+            return replace(wanted, leads=tuple((name,) for name in names))
+    return wanted
+
+
+def _headers(found: TableSurvey, wanted: Wanted, bad: Problems) -> tuple[dict[int, tuple[str, ...]], float]:
+    """The labels of every row, and the one step of all recorders: the study's, or the coarsest that a file knows."""
+    spec = found.told
+    given: dict[int, tuple[str, ...]] = {}
+    steps: list[float] = []
+    heads = spec.labels == "challenge" or spec.adc_step_mv is None
+    for row in follow(list(found.rows.values()), f"{found.name}: headers") if heads else found.rows.values():
+        path, kind = found.folder / row.found.file, row.found.kind
+        try:
+            if spec.labels == "challenge" and kind != WFDB:
+                raise ValueError(f"{row.found.file}: labels of a Challenge are in WFDB headers, and it has none")
+            labels = codes_in(path) if spec.labels == "challenge" else row.labels
+            if spec.adc_step_mv is None:
+                steps.append(step_of(path, kind, wanted) or FINEST_MV)
+        except InputError as error:
+            bad.add(row.number, "file", error.what.replace(f"{found.folder}/", ""))
+            continue
+        except (ValueError, OSError) as error:
+            bad.add(row.number, "file", f"{row.found.file}: {error}")
+            continue
+        given[row.number] = labels or ()
+    return given, spec.adc_step_mv or max(steps, default=FINEST_MV)
+
+
+def _goal(found: TableSurvey, tasks: Sequence[Task], wanted: Wanted, step_mv: float) -> Goal | None:
+    """What all recordings become, measured on the first that can be read; None where none can."""
+    spec = found.told
+    for task in tasks:
+        first = make(task, Goal(wanted, spec.fs_hz, step_mv, None, None))
+        if isinstance(first, str):
+            continue
+        fs_hz = spec.fs_hz or first.fs_hz
+        samples = first.steps.shape[1] if spec.window_s is None else round(spec.window_s * fs_hz)
+        if samples < 1:
+            raise InputError(
+                f"data.window_s: {spec.window_s:g} s is less than one sample", f"a sample is {1 / fs_hz:g} s"
+            )
+        wanted = replace(wanted, to_hz=fs_hz)
+        return Goal(wanted, fs_hz, step_mv, samples, spec.length, one_rate=spec.fs_hz is None)
+    return None
+
+
+def _task(found: TableSurvey, row: Row) -> Task:
+    return Task(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz)
+
+
+def _patient(row: Row) -> int:
+    """A number for a patient that depends on nothing but what the table calls it."""
+    return int.from_bytes(hashlib.sha256(row.person.patient.encode()).digest()[:6], "big")

@@ -1,0 +1,43 @@
+"""The command that looks at a study's recordings before anything is trained on them.
+
+In: a study and the folder of recordings. Out: tables on the terminal, and a page with a strip of each class.
+"""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from pulseproof.core.console import Terminal, say
+from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
+
+
+def look(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
+    """What a study's recordings are: people, classes and sides, rates, amplitudes, what was left out, a strip of each.
+
+    Example: `pulseproof look --study studies/mit-bih.toml --data data`
+    """
+    from pulseproof.ecg.look import look as look_at
+    from pulseproof.ecg.prepare import prepare
+    from pulseproof.report.page.look import as_html
+    from pulseproof.runtime.files import write_text
+
+    loaded, root, where = load(study, data, build)
+    found = look_at(prepare(loaded, root, where))
+    about = found.about
+    terminal = Terminal()
+    title = " · ".join(part for part in (loaded.title, about.database, about.note) if part)
+    sides = Table("side", "recordings", "people", *about.classes, title=title)
+    for side in found.sides:
+        sides.add_row(side.name, f"{side.recordings:,}", f"{side.people:,}", *(f"{each:,}" for each in side.classes))
+    terminal.print(sides)
+    lasting = f"{found.seconds:g} s at {about.fs_hz:g} Hz, steps of {about.adc_step_mv:g} mV"
+    amplitudes = Table(*found.amplitude_heads(), title=f"mV, of {found.sampled:,} recordings of {lasting}")
+    for row in found.amplitude_rows():
+        amplitudes.add_row(*row)
+    terminal.print(amplitudes)
+    terminal.print(f"Recordings of several classes: {found.several:,}; of none: {found.without:,}.", soft_wrap=True)
+    for sentence in (*about.doubts, *about.facts):
+        terminal.print(sentence, soft_wrap=True)
+    page = where / loaded.name / "look" / "index.html"
+    write_text(page, as_html(loaded.title, found))
+    say(f"a strip of each class: {page}")

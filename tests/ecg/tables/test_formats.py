@@ -1,0 +1,181 @@
+"""Every format that a table may name: the same recording comes out of each, and what is missing is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import wfdb
+from scipy.signal import resample_poly
+
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.resample import resample
+from tests.ecg.tables.making import LEADS, read_with, wave, write_collection, write_edf, write_rows, write_signal
+
+SUFFIXES = (".hea", ".edf", ".bdf", ".csv", ".tsv", ".npy", ".npz", ".parquet")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_gives_the_same_steps(tmp_path: Path, suffix: str) -> None:
+    write_collection(tmp_path / "mine", suffix)
+    knows = {"unit": None, "rate_hz": None} if suffix in (".hea", ".edf", ".bdf") else {}
+    recordings = read_with(tmp_path, tmp_path / "build", leads=list(LEADS), **knows)
+    assert recordings.about.fs_hz == 250 and recordings.about.adc_step_mv == pytest.approx(0.001)
+    order = {str(name): row for row, name in enumerate(recordings.ids)}
+    for place in range(12):
+        steps = recordings.steps[order[f"signals/r{place:03d}"]]
+        assert np.array_equal(steps, np.rint(wave(place) * 1000)), suffix
+
+
+@pytest.mark.parametrize("suffix", [".hea", ".edf", ".csv"])
+def test_333_hz_comes_to_100_as_scipy_brings_it(tmp_path: Path, suffix: str) -> None:
+    write_collection(tmp_path / "mine", suffix, fs_hz=333)
+    recordings = read_with(tmp_path, tmp_path / "build", fs_hz=100, window_s=3, length="cut", rate_hz=333)
+    for row, name in enumerate(recordings.ids):
+        path = tmp_path / "mine" / f"{name}"
+        p_signal = wfdb.rdrecord(str(path)).p_signal.T if suffix == ".hea" else wave(int(str(name)[-3:]), 333)
+        wanted = resample_poly(p_signal, 100, 333, axis=1, padtype="edge")[:, :300]
+        assert np.abs(recordings.steps[row] * recordings.about.adc_step_mv - wanted).max() <= 0.5001 * 0.001
+
+
+def test_a_rate_that_is_no_simple_fraction(tmp_path: Path) -> None:
+    write_collection(tmp_path / "mine", fs_hz=333.333)
+    recordings = read_with(tmp_path, tmp_path / "build", fs_hz=100, rate_hz=333.333)
+    wanted = resample(wave(0, 333.333), 333.333, 100)  # which is held against scipy in test_resample.py
+    row = recordings.ids.tolist().index("signals/r000")
+    assert recordings.shape == (2, 400)
+    assert np.abs(recordings.steps[row] * 0.001 - wanted).max() <= 0.5001 * 0.001
+
+
+def test_leads_by_name_in_any_order_and_by_another_name(tmp_path: Path) -> None:
+    rows = [DATA_HEAD]
+    for place in range(4):
+        names = ("I", "II") if place % 2 else ("ECG1", "I")
+        write_signal(tmp_path / "mine" / f"r{place}.hea", wave(place), 250, names)
+        rows.append([f"r{place}", ("AF", "N")[place % 2], f"p{place}", ("train", "train", "validation", "test")[place]])
+    write_rows(tmp_path / "mine" / "labels.csv", rows)
+    recordings = read_with(
+        tmp_path, tmp_path / "build", leads=["II|ECG1"], classes={"AF": ["AF"], "N": ["N"]}, unit=None, rate_hz=None
+    )
+    assert recordings.about.leads == ("II",)
+    for row, name in enumerate(recordings.ids):
+        place = int(str(name)[-1])
+        assert np.array_equal(recordings.steps[row, 0], np.rint(wave(place)[1 if place % 2 else 0] * 1000))
+
+
+DATA_HEAD = ["file", "rhythm", "person", "side"]
+
+
+def one_bad(tmp_path: Path, name: str, **changes: Any) -> str:
+    """What is said of a collection whose recording ``name`` is beside the others."""
+    rows = write_collection(tmp_path / "mine")
+    rows.append([name, "AF", "p99", "train"])
+    write_rows(tmp_path / "mine" / "labels.csv", rows)
+    with pytest.raises(InputError) as caught:
+        read_with(tmp_path, tmp_path / "build", **changes)
+    said = str(caught.value)
+    assert "1 of 13 rows" in said and "row 14" in said, said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("x.csv", "I,II\n1,2\n3,\n", "not a table of numbers"),
+        ("x.csv", "I,II\n1,2\n3,nan\n", "1 samples are no number"),
+        ("x.csv", "I,II\n1,2\n3,inf\n", "1 samples are no number"),
+        ("x.csv", "I,II\n" + "5,7\n" * 1000, "every lead is flat"),
+        ("x.csv", "I,II\n", "no samples"),
+        ("x.csv", "", "the file is empty"),
+        ("x.csv", "I,V9\n1,2\n3,5\n", "no lead 'II'; leads there: I, V9"),
+        ("x.csv", "I,II\n1,2\n3,5\n", "lasts 0.008 s and not 4 s"),
+        ("x.csv", "I,II\n" + "1,2\n9e9,5\n" * 500, "is the unit right?"),
+        ("x.csv", "1,2,3\n" * 1000, "the file has 3 leads, the study names 2"),
+        ("x.npy", "junk", "not a readable array"),
+        ("x.edf", "junk", "not an EDF or BDF file"),
+        ("x.parquet", "junk", "not a readable Parquet file"),
+        ("x.hea", "x 2 250 1000\nx.dat 16 1000/mV 16 0 0 0 0 I\n", "announces 2 signals"),
+        ("x.hea", "x 2 250 1000\ny.dat 16 1000/mV 16 0 0 0 0 I\ny.dat 16 1000/mV 16 0 0 0 0 II\n", "not called as"),
+    ],
+)
+def test_a_bad_file_is_a_bad_row(tmp_path: Path, name: str, content: str, what: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text(content)
+    assert what in one_bad(tmp_path, name, leads=["I", "II"])
+
+
+def test_units_and_rates_are_asked_for(tmp_path: Path) -> None:
+    write_collection(tmp_path / "mine")
+    with pytest.raises(InputError, match="does not say what unit"):
+        read_with(tmp_path, tmp_path / "build", unit=None)
+    with pytest.raises(InputError, match=r"12 of 12 rows.*(?s:.)*sampling rate"):
+        read_with(tmp_path, tmp_path / "build", rate_hz=None)
+    recordings = read_with(tmp_path, tmp_path / "build", unit=None, adc_step_mv=0.001)  # steps of the recorder
+    assert np.array_equal(recordings.steps[0], np.rint(wave(0) * 1000))
+    coarse = read_with(tmp_path, tmp_path / "build", adc_step_mv=0.005)
+    assert np.array_equal(coarse.steps[0], np.rint(wave(0) * 200))
+
+
+def test_a_text_with_decimal_commas_a_mark_and_a_time(tmp_path: Path) -> None:
+    write_collection(tmp_path / "mine")
+    for place in range(12):
+        microvolts = wave(place).T * 1000
+        clock = [f"10:00:{second:02d}" for second in range(60)]
+        lines = [f"{clock[at % 60]};{a:.1f};{b:.1f}".replace(".", ",") for at, (a, b) in enumerate(microvolts)]
+        text = "\n".join(["time;I;II", *lines])
+        (tmp_path / "mine" / f"signals/r{place:03d}.csv").write_bytes(text.encode("utf-8-sig"))
+    recordings = read_with(tmp_path, tmp_path / "build")
+    assert recordings.about.leads == ("I", "II")
+    assert np.array_equal(recordings.steps[3], np.rint(wave(3) * 1000))
+
+
+def test_lengths_are_cut_or_filled(tmp_path: Path) -> None:
+    write_collection(tmp_path / "mine")
+    write_signal(tmp_path / "mine" / "signals/r001.csv", wave(1, seconds=2), 250)
+    with pytest.raises(InputError, match="lasts 2 s and not 4 s"):
+        read_with(tmp_path, tmp_path / "build")
+    with pytest.raises(InputError, match="lasts 2 s, less than 3 s"):
+        read_with(tmp_path, tmp_path / "build", window_s=3, length="cut")
+    recordings = read_with(tmp_path, tmp_path / "build", window_s=3, length="pad")
+    steps = recordings.steps[recordings.ids.tolist().index("signals/r001")]
+    assert np.array_equal(steps[:, :500], np.rint(wave(1, seconds=2) * 1000))
+    assert (steps[:, 500:] == steps[:, 499:500]).all()
+    assert "1 recordings filled up to 3 s" in recordings.about.note
+    assert any("Cut to 3 s: 11 of 12" in fact for fact in recordings.about.facts)
+
+
+def test_one_rate_unless_the_study_says_another(tmp_path: Path) -> None:
+    write_collection(tmp_path / "mine", ".npz")
+    write_signal(tmp_path / "mine" / "signals/r001.npz", wave(1, 500), 500)
+    with pytest.raises(InputError, match="500 Hz, where the first recording has 250 Hz"):
+        read_with(tmp_path, tmp_path / "build")
+    recordings = read_with(tmp_path, tmp_path / "build", fs_hz=250)
+    assert "Resampled to 250 Hz: 1 of 500 Hz." in recordings.about.facts
+
+
+@pytest.mark.parametrize("change", [(236, b"99999999"), (236, b"-1      "), (244, b"0       "), (252, b"9999")])
+def test_an_edf_header_that_claims_too_much(tmp_path: Path, change: tuple[int, bytes]) -> None:
+    (tmp_path / "mine").mkdir()
+    path = tmp_path / "mine" / "x.edf"
+    write_edf(path, wave(1), 250)
+    raw = bytearray(path.read_bytes())
+    raw[change[0] : change[0] + len(change[1])] = change[1]
+    path.write_bytes(raw)
+    assert "row 14" in one_bad(tmp_path, "x.edf")
+
+
+def test_arrays_that_unfold_or_claim_without_end(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    np.savez_compressed(tmp_path / "mine" / "x.npz", signals=np.zeros((2, 1 << 25), np.uint8))
+    assert "at most" in one_bad(tmp_path, "x.npz", leads=["I", "II"])
+    head = (
+        b"\x93NUMPY\x01\x00v\x00"
+        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (2, 9999999999), }".ljust(117)
+        + b"\n"
+    )
+    (tmp_path / "mine" / "y.npy").write_bytes(head)
+    assert "at most" in one_bad(tmp_path, "y.npy", leads=["I", "II"])
+    np.save(tmp_path / "mine" / "z.npy", np.array([{}], object), allow_pickle=True)
+    assert "not numbers" in one_bad(tmp_path, "z.npy", leads=["I", "II"])
