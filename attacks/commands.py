@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pulseproof.core.console import Terminal, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
-from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import Terminal, say
+from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 
 if TYPE_CHECKING:
     from pulseproof.attacks.grid.study import MadeSets

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from pulseproof.core.console import Terminal, say
 from pulseproof.core.locks import hold_build
-from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.core.terminal.console import Terminal, say
+from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 
 if TYPE_CHECKING:
     from pulseproof.certify.file import Certified

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.hints import command
 from pulseproof.runtime.files import read_json, write_json
 
 

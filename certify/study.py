@@ -19,12 +19,12 @@ from pulseproof.certify.bounds import Bounds, score_bounds
 from pulseproof.certify.file import Certified, ProofEntry, UnprovedEntry, certified_path, write_certified
 from pulseproof.certify.proved import proved
 from pulseproof.core.code_digest import code_of
-from pulseproof.core.console import follow
 from pulseproof.core.engines import engines_of, score
 from pulseproof.core.errors import InputError
 from pulseproof.core.statistics import draw_resamples
 from pulseproof.core.steps import Step
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.models.hardened.interval import NoBoundsError

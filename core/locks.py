@@ -35,9 +35,9 @@ from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import say
 from pulseproof.runtime.files import is_partial
 from pulseproof.runtime.terminal import make_plain
 from pulseproof.runtime.words import one_line

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.console import follow, say
 from pulseproof.core.data.table import ArrayData
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import digest
+from pulseproof.core.terminal.console import follow, say
 from pulseproof.ecg.origin import database_names
 from pulseproof.ecg.recordings import FORMAT, SPLITS, About, RecordingsWriter
 from pulseproof.ecg.wfdb.header import size_of_plain

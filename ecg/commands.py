@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pulseproof.core.console import Terminal, say
-from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.core.terminal.console import Terminal, say
+from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.ecg.download import BASE_URL
 from pulseproof.ecg.download import download as fetch
 from pulseproof.ecg.physionet import DATABASES, named

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import follow, say
 from pulseproof.ecg.physionet import SET_ASIDE, SUMS, Database, named, read_sums
 from pulseproof.ecg.transfer import (
     KeptSession,

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from pulseproof.core.code_digest import code_of
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.locks import hold
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import say
+from pulseproof.core.terminal.hints import command
 from pulseproof.ecg.recordings import FORMAT, Recordings, open_recordings
 
 # Raise it when a reader makes other arrays of the same files for a reason that no digest of its code sees.

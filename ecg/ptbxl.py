@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.steps import digest
 from pulseproof.core.study_data import PtbXlData
+from pulseproof.core.terminal.console import follow, say
+from pulseproof.core.terminal.hints import command
 from pulseproof.ecg.origin import Bad, database_names, refuse, without
 from pulseproof.ecg.ptbxl_known import known_signal, mostly
 from pulseproof.ecg.ptbxl_tables import FETCH, RecordRow, rows_in, statements_in

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
+from pulseproof.core.terminal.hints import command
 from pulseproof.ecg.ptbxl_known import known_row
 from pulseproof.ecg.ptbxl_tasks import CLASSES, Statement, Task
 from pulseproof.ecg.recordings import Split

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from pulseproof.core.console import Terminal, put, say
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.locks import hold_build
-from pulseproof.core.options import BuildOption, DataOption, load
 from pulseproof.core.study import ModelSpec, Study
+from pulseproof.core.terminal.console import Terminal, put, say
+from pulseproof.core.terminal.hints import command
+from pulseproof.core.terminal.options import BuildOption, DataOption, load
 from pulseproof.core.toml_files import toml_value
 from pulseproof.runtime.files import write_text
 

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.recipes import RECIPES, SEED, Format, recipe_of
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.hints import command
 from pulseproof.runtime.files import read_json
 
 Status = Literal["ok", "not-applicable", "refused"]

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.console import say
 from pulseproof.core.engines import engines_of, here
 from pulseproof.core.errors import InputError
 from pulseproof.core.recipes import FLOAT, RECIPES, SEED, base_of, recipe_of
 from pulseproof.core.steps import Step
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import say
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.code import code_of_file
 from pulseproof.export.fold import HELD

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pulseproof.core.console import follow
 from pulseproof.core.engines import here
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export import workers
 from pulseproof.export.manifest import Manifest, ManifestEntry, load_manifest, manifest_path

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from pulseproof.core.console import Terminal, put, say
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.locks import hold_build
-from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.core.terminal.console import Terminal, put, say
+from pulseproof.core.terminal.hints import command
+from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.models.class_auc import class_warning
 from pulseproof.models.metrics import paper_cells, paper_table
 

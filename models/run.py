@@ -27,11 +27,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pulseproof.core.code_digest import Code, code_of, module_of, ours
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import ModelSpec, Study
+from pulseproof.core.terminal.console import say
+from pulseproof.core.terminal.hints import command
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.brought import model as brought
 from pulseproof.models.brought.estimator_files import load_estimator, save_estimator

@@ -22,10 +22,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pulseproof.core.console import follow
 from pulseproof.core.errors import InputError
 from pulseproof.core.scores import not_finite
 from pulseproof.core.study import AugmentSpec, DefenceSpec
+from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.augment import disturb
 from pulseproof.models.hardened.defence import Hardening, Plain

@@ -1,6 +1,6 @@
 """``python -m perf``."""
 
 from perf.commands import app
-from pulseproof.core.console import run_app
+from pulseproof.core.terminal.console import run_app
 
 run_app(app)

@@ -27,10 +27,10 @@ from pulseproof.attacks.aim.references import clean_scores
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.method import Precision, Scene
 from pulseproof.attacks.methods import METHODS
-from pulseproof.core.console import follow
 from pulseproof.core.errors import InputError
 from pulseproof.core.statistics import Interval, difference
 from pulseproof.core.study import Method, Study
+from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings, to_millivolts
 from pulseproof.models.fold import held_fold
 from pulseproof.models.run import Trained

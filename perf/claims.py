@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from rich.table import Column, Table
 
-from pulseproof.core.console import follow
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import follow
 from pulseproof.export.manifest import ManifestEntry, load_manifest
 from pulseproof.runtime.engines import Engine, open_engine
 

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from pulseproof.core.console import Terminal, put
 from pulseproof.core.errors import InputError, NotHeldError
-from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.core.terminal.console import Terminal, put
+from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.reading import home_of
 
 app = typer.Typer()

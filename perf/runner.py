@@ -24,8 +24,8 @@ from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.local import run_here
 from pulseproof.bench.wire.results import read_bundle
 from pulseproof.bench.wire.schema import ArtifactEntry, BundleHead
-from pulseproof.core.console import follow
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import follow
 from pulseproof.runtime.files import read_json
 
 ROUNDS = 5

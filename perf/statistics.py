@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from pulseproof.core.console import follow
 from pulseproof.core.processors import usable
 from pulseproof.core.statistics import Resamples, draw_resamples, resampled_macro_auc
+from pulseproof.core.terminal.console import follow
 
 SECONDS, RATIO, DIFFERENCE = 60.0, 50.0, 1e-12  # what is claimed
 ROUNDS = 7

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from pulseproof.core.console import Terminal, say
-from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.core.terminal.console import Terminal, say
+from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 
 
 def look(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:

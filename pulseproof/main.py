@@ -12,9 +12,9 @@ import typer
 from pulseproof import looking, reading, running
 from pulseproof.attacks import commands as attacks
 from pulseproof.certify import commands as certify
-from pulseproof.core.console import put, run_app
 from pulseproof.core.errors import InputError
-from pulseproof.core.options import BuildOption
+from pulseproof.core.terminal.console import put, run_app
+from pulseproof.core.terminal.options import BuildOption
 from pulseproof.ecg import commands as ecg
 from pulseproof.export import commands as export
 from pulseproof.models import commands as models

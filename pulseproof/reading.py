@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pulseproof.core.console import Terminal, put, say
 from pulseproof.core.errors import InputError, NotHeldError
-from pulseproof.core.hints import command
-from pulseproof.core.options import BuildOption, StudyOption, load
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import Terminal, put, say
+from pulseproof.core.terminal.hints import command
+from pulseproof.core.terminal.options import BuildOption, StudyOption, load
 
 if TYPE_CHECKING:  # imported late where it is used: it brings scipy
     from pulseproof.report.numbers.evaluation import Evaluation

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pulseproof.attacks.commands import SchedulerOption, WorkersOption
-from pulseproof.core.console import say
 from pulseproof.core.locks import hold_build
-from pulseproof.core.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.core.terminal.console import say
+from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.reading import home_of, print_rows
 
 if TYPE_CHECKING:  # imported late where it is used: it brings scipy

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
+from pulseproof.core.terminal.hints import command
 
 # Operators that move values without changing them: behind one of these the scores are still the scores.
 MOVES = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "RESHAPE", "SQUEEZE", "TRANSPOSE"}

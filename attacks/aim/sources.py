@@ -29,9 +29,9 @@ from pulseproof.attacks.gradient import NoGradientError
 from pulseproof.attacks.method import Predict
 from pulseproof.attacks.soft_trees import held_soft
 from pulseproof.attacks.transfer import Ensemble
-from pulseproof.core.console import say
 from pulseproof.core.engines import open_limited
 from pulseproof.core.steps import digest
+from pulseproof.core.terminal.console import say
 from pulseproof.models.brought.files import FileModel
 from pulseproof.models.fold import held_fold
 from pulseproof.models.run import Trained, load_model

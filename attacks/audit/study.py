@@ -27,11 +27,11 @@ from pulseproof.attacks.gradient import NoGradientError
 from pulseproof.attacks.grid.sets import MadeSet
 from pulseproof.attacks.grid.study import MadeSets, attack_study
 from pulseproof.attacks.methods import METHODS
-from pulseproof.core.console import Terminal, follow, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
 from pulseproof.core.statistics import Resamples, draw_resamples
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import Terminal, follow, say
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.models.run import Trained

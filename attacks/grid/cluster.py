@@ -20,8 +20,8 @@ from typing import Any
 
 from pulseproof.attacks.grid.tasks import SetJob, run_task
 from pulseproof.core.code_digest import Code
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import say
 
 CONNECT_S = 30  # to reach the scheduler, at first and again
 LOOK_S = 5  # between looks at the connection while a task runs

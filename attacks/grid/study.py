@@ -33,10 +33,10 @@ from pulseproof.attacks.grid.tasks import PREPARE, SetJob, one_thread
 from pulseproof.attacks.method import Precision, expect_declared
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
-from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import Study
+from pulseproof.core.terminal.console import follow, say
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest
 from pulseproof.models.brought.files import FileModel

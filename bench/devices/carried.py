@@ -22,8 +22,8 @@ from pulseproof.bench.devices.kinds import expect_free
 from pulseproof.bench.devices.part import make_part
 from pulseproof.bench.wire.results import HostBundle, read_bundle
 from pulseproof.bench.wire.schema import BundleHead
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import say
 from pulseproof.runtime.files import replacing, sha256_file
 from pulseproof.runtime.wire import stream, zipped
 from pulseproof.runtime.wire.bundle import SET_NAME

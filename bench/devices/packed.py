@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pulseproof.core.errors import InputError, NotHeldError
-from pulseproof.core.hints import command
+from pulseproof.core.terminal.hints import command
 
 GRACE_S = 0.5  # in which a runner ends that a terminal's Ctrl-C reached as well
 LONGEST_END_S = 5

@@ -17,8 +17,8 @@ from pulseproof.bench.devices.device import AnyDevice
 from pulseproof.bench.devices.kinds import HERE, device_at
 from pulseproof.bench.devices.spec import read_devices
 from pulseproof.bench.devices.ssh import OverSsh
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.core.terminal.console import say
 
 
 def named_devices(names: Sequence[str], file: Path | None, asked: Asked, python: str = "python3") -> list[AnyDevice]:

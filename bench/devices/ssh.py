@@ -19,8 +19,8 @@ from pulseproof.bench.devices.connection import Connection
 from pulseproof.bench.devices.device import AnyDevice
 from pulseproof.bench.devices.run import run_on_device
 from pulseproof.bench.devices.spec import DeviceSpec, at_address
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import say
 
 SSH = "PULSEPROOF_SSH"  # a JSON list: the ssh command for addresses on the command line
 

@@ -27,7 +27,7 @@ from pulseproof.bench.wire.head import BundleHead
 from pulseproof.bench.wire.reading import parsed, read_file, read_hashed
 from pulseproof.bench.wire.result import Device, Result
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
+from pulseproof.core.terminal.hints import command
 from pulseproof.runtime.wire.untrusted import MAX_JSON_BYTES, BundleError, read_plain
 
 MAX_HEAD_BYTES = MAX_JSON_BYTES

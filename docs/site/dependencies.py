@@ -23,7 +23,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pulseproof.core.console import say
+from pulseproof.core.terminal.console import say
 from pulseproof.runtime.files import write_text
 
 ROOT = Path(__file__).parents[2]

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pulseproof.core.console import follow, say
 from pulseproof.core.data.marked import SIDES, BeatData, WindowData, names_of
 from pulseproof.core.data.table import Split
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.steps import digest
+from pulseproof.core.terminal.console import follow, say
+from pulseproof.core.terminal.hints import command
 from pulseproof.ecg.marked import beats, windows
 from pulseproof.ecg.marked.cuts import Cuts
 from pulseproof.ecg.marked.facts import RecordFacts, doubts, facts, lacking, note_on, side_lines, without_lead

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import say
 from pulseproof.ecg.resample import REACH, resample
 from pulseproof.ecg.resample import ratio as ratio_of
 from pulseproof.ecg.wfdb.files import Record

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import follow, say
 from pulseproof.ecg.recordings import About, RecordingsWriter
 from pulseproof.ecg.tables.challenge import codes_in
 from pulseproof.ecg.tables.facts import Seen, note_on, told

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from pulseproof.core.console import console
 from pulseproof.core.errors import InputError
 from pulseproof.core.scores import not_finite
+from pulseproof.core.terminal.console import console
 from pulseproof.ecg.recordings import SPLITS, About, Recordings, Split
 from pulseproof.models.modules import check_net
 from pulseproof.runtime.words import one_line

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.statistics import percentiles
+from pulseproof.core.terminal.hints import command
 from pulseproof.report.answers.words import auc_words
 from pulseproof.report.numbers.attacked_through import WORDS, counted_curve, lower_of, weakest
 from pulseproof.report.numbers.evaluation import Evaluation

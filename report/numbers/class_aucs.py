@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pulseproof.core.console import Terminal
 from pulseproof.core.markdown import markdown, markdown_table
+from pulseproof.core.terminal.console import Terminal
 from pulseproof.report.numbers.classes import CHANCE, ClassCount, ClassValue, over
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.resampled import WORST

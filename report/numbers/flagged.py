@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pulseproof.attacks.audit.file import Audit, FlagEntry, read_audit
 from pulseproof.bench.wire.schema import BundleHead
-from pulseproof.core.hints import command
+from pulseproof.core.terminal.hints import command
 
 # That one attack is weak says nothing about the lowest of several, which goes by another: only its own row is marked.
 ITS_OWN = ("no-better-than-noise",)

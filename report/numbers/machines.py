@@ -21,10 +21,10 @@ from rich.table import Table
 
 from pulseproof.bench.wire.results import DeviceResults, HostBundle, read_bundle, read_results
 from pulseproof.bench.wire.schema import ArtifactEntry, plain
-from pulseproof.core.console import Terminal
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
 from pulseproof.core.markdown import markdown, markdown_table
+from pulseproof.core.terminal.console import Terminal
+from pulseproof.core.terminal.hints import command
 from pulseproof.report.numbers.rows import known, parent_of
 from pulseproof.report.numbers.score_difference import HOST, ScoreDifference, host_of, score_differences
 from pulseproof.report.numbers.texts import auc_text, csv_text

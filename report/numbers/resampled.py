@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from pulseproof.attacks.worst import worst_case
 from pulseproof.bench.wire.results import DeviceResults, HostBundle, MeasuredResult
 from pulseproof.bench.wire.schema import SignalEntry
-from pulseproof.core.console import follow
 from pulseproof.core.errors import InputError
 from pulseproof.core.processors import usable
 from pulseproof.core.statistics import draw_resamples, macro, percentiles, resampled_aucs
 from pulseproof.core.steps import Step
+from pulseproof.core.terminal.console import follow
 from pulseproof.report.numbers.metrics import Metrics, Rules, metrics, rules_of
 from pulseproof.report.numbers.score_difference import host_of
 from pulseproof.runtime.auc import auc, macro_auc

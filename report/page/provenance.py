@@ -12,7 +12,7 @@ from typing import Any
 
 from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.bench.wire.schema import plain
-from pulseproof.core.hints import command
+from pulseproof.core.terminal.hints import command
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.machines import MachineLine, legend, machine_lines
 from pulseproof.report.numbers.rows import HOST

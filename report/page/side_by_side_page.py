@@ -16,7 +16,7 @@ import numpy as np
 from pulseproof.bench.wire.results import DeviceResults, HostBundle, read_bundle
 from pulseproof.bench.wire.schema import plain
 from pulseproof.core.errors import InputError
-from pulseproof.core.hints import command
+from pulseproof.core.terminal.hints import command
 from pulseproof.report.numbers.texts import auc_text, csv_text, milliseconds
 from pulseproof.report.page.differences import ForestLine, ForestTable, forest_table
 from pulseproof.report.page.markup import HtmlCell, HtmlTable, Section, artifact_cell, section, text_cell

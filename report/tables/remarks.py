@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from pulseproof.bench.wire.results import GONE
-from pulseproof.core.hints import command
+from pulseproof.core.terminal.hints import command
 from pulseproof.report.numbers.attacked_through import QUERIES, WORDS, Made, Through
 from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.evaluation import Evaluation

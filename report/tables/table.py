@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pulseproof.bench.wire.schema import Device, plain
-from pulseproof.core.console import Terminal
-from pulseproof.core.hints import command
 from pulseproof.core.markdown import markdown, markdown_table
+from pulseproof.core.terminal.console import Terminal
+from pulseproof.core.terminal.hints import command
 from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.pivot import DeviceLine, by_device

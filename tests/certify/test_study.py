@@ -10,8 +10,8 @@ import pytest
 from pulseproof.certify import study as certify
 from pulseproof.certify.commands import table
 from pulseproof.certify.file import certified_path, load_certified
-from pulseproof.core.console import Terminal
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import Terminal
 from pulseproof.export.run import export_study
 from pulseproof.models.run import train_study
 from tests.export.making import small_study

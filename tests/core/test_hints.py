@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulseproof.core import hints
+from pulseproof.core.terminal import hints
 
 
 def test_by_make_in_a_checkout() -> None:

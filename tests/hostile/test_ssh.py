@@ -227,7 +227,7 @@ import sys, typer
 from pathlib import Path
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.reach import named_devices, run_on_all
-from pulseproof.core.console import run_app
+from pulseproof.core.terminal.console import run_app
 
 app = typer.Typer()
 

@@ -29,10 +29,10 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from pulseproof.core.console import Terminal, console, follow, put, run_app, say
 from pulseproof.core.errors import InputError, NotHeldError
 from pulseproof.core.markdown import code, markdown, markdown_table
 from pulseproof.core.pool import Pool
+from pulseproof.core.terminal.console import Terminal, console, follow, put, run_app, say
 from pulseproof.export.manifest import Manifest, ManifestEntry, Parity, Price
 from pulseproof.export.table import files_markdown, manifest_table
 from pulseproof.main import app as bench_app
@@ -181,7 +181,7 @@ def test_a_terminal_gets_only_commands_of_our_own(name: str, monkeypatch: pytest
     for text in (TEXTS[name], printable(TEXTS[name])):
         file = io.StringIO()
         terminal = Terminal(file=file, force_terminal=True, color_system="standard", width=200, legacy_windows=False)
-        monkeypatch.setattr("pulseproof.core.console.console", terminal)
+        monkeypatch.setattr("pulseproof.core.terminal.console.console", terminal)
         say(text)
         table = Table(text, title=text)
         table.add_row(text)
@@ -497,7 +497,7 @@ def expect_report(folder: Path) -> None:
 LIBRARIES = """
 import logging, sys, threading, warnings
 import typer
-from pulseproof.core.console import run_app
+from pulseproof.core.terminal.console import run_app
 app = typer.Typer()
 
 @app.command()

@@ -19,8 +19,8 @@ from pulseproof.bench.devices.emulated.system import clean_environment, prepare
 from pulseproof.bench.devices.packed import REFUSED, refused, run_packed
 from pulseproof.bench.devices.part import make_part
 from pulseproof.bench.wire.results import read_bundle
-from pulseproof.core.console import say
 from pulseproof.core.errors import InputError
+from pulseproof.core.terminal.console import say
 
 
 def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-IN_CHECKOUT = (Path(__file__).absolute().parents[2] / "Makefile").is_file()
+IN_CHECKOUT = (Path(__file__).absolute().parents[3] / "Makefile").is_file()
 
 
 def command(name: str, **options: object) -> str:

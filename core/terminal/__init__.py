@@ -1,0 +1,1 @@
+"""What a command takes from a terminal and says there."""
