@@ -125,7 +125,9 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
     """Read one ``.npy`` array; ``mapped`` keeps it on the disk and reads only what is touched."""
     try:
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged head numpy raises what the parser of Python raises: a TokenError, too
         raise ValueError(f"{path}: not a readable .npy array ({one_line(error)})") from None
 
 

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
-from pulseproof.ecg.tables.cells import DELIMITERS, decoded, pyarrow_parquet
+from pulseproof.ecg.tables.cells import decoded, pyarrow_parquet
 from pulseproof.ecg.wfdb.header import read_plain, size_of_plain
 from pulseproof.runtime.words import one_line
 
 MOST_SAMPLES = 2**25  # of all leads of a recording together: 256 MiB of float64
-MOST_BYTES = 1 << 28
+MOST_BYTES, MOST_TEXT = 1 << 28, 1 << 27
 MOST_LEADS = 1024
 TIMES = ("", "t", "time", "time_s", "time_ms", "timestamp", "index", "sample", "samples")  # columns that are no lead
 SIGNALS, RATES, NAMES = ("signals", "signal", "ecg", "data"), ("fs_hz", "fs"), ("leads", "sig_name")
@@ -44,7 +44,7 @@ def read_text(path: Path, known: Sequence[str] | None) -> Numbers:
     """A text file with a column a lead, with or without a row of names; commas in numbers where the columns are parted
     by something else. Raises ValueError, in words."""
     try:
-        text = decoded(path, read_plain(path, MOST_BYTES))
+        text = decoded(path, read_plain(path, MOST_TEXT))
     except InputError as error:
         raise ValueError(error.what.replace(f"{path}: ", "")) from None
     delimiter, first = _first_row(text)
@@ -77,15 +77,16 @@ def read_text(path: Path, known: Sequence[str] | None) -> Numbers:
 
 
 def _first_row(text: str) -> tuple[str, list[str]]:
-    """(delimiter, cells) of the first row: of the delimiter that makes most cells, decimal commas apart."""
+    """(delimiter, cells) of the first row."""
     line = next((line for line in io.StringIO(text[: 1 << 20]) if line.strip()), "")
     if not line:
         raise ValueError("the file is empty")
-    counted = {mark: line.count(mark) for mark in DELIMITERS}
-    for mark in ("\t", ";", "|"):  # beside one of these a comma is a decimal one
-        if counted[mark]:
-            return mark, next(csv.reader([line.strip("\r\n")], delimiter=mark))
-    return ",", next(csv.reader([line.strip("\r\n")], delimiter=","))
+    marks = [mark for mark in ("\t", ";", "|") if mark in line]  # beside one of these a comma is a decimal one
+    delimiter = marks[0] if marks else ","
+    try:
+        return delimiter, next(csv.reader([line.strip("\r\n")], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise ValueError(f"not a table of numbers ({one_line(error, 160)})") from None
 
 
 def _is_number(cell: str, delimiter: str) -> bool:
@@ -106,7 +107,9 @@ def read_numpy(path: Path, known: Sequence[str] | None) -> Numbers:
             raise ValueError(f"more than {MOST_BYTES:,} bytes: cut it into parts")
         with path.open("rb") as file:
             return Numbers(_leads_first(_array(file, path.name), known))
-    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (ValueError, InputError):
+        raise
+    except Exception as error:  # whatever zipfile and zlib make of a damaged file
         raise ValueError(f"not a readable array ({one_line(error, 160)})") from None
 
 
@@ -143,7 +146,7 @@ def _array(file: IO[bytes], name: str) -> NDArray[Any]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         shape, columns_first, kind = readers[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # of a damaged head what Python's own parser raises, of a damaged zip what zlib does
         raise ValueError(f"not a readable array ({one_line(error, 160)})") from None
     if kind.hasobject or kind.kind not in "iufU":
         raise ValueError(f"{name} holds {kind}, not numbers")

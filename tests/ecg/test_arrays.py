@@ -113,6 +113,12 @@ def claim(folder: Path) -> None:
     (folder / "patients.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + head)
 
 
+def tear(folder: Path) -> None:
+    """A head that is no Python: numpy's second try raises what its tokenizer raises."""
+    raw = (folder / "patients.npy").read_bytes()
+    (folder / "patients.npy").write_bytes(raw.replace(b"'<i8'", b"(\x1d<i8", 1))
+
+
 def set_at(place: Any, value: Any) -> Callable[[np.ndarray], np.ndarray]:
     def change(array: np.ndarray) -> np.ndarray:
         array[place] = value
@@ -129,6 +135,7 @@ def set_at(place: Any, value: Any) -> Callable[[np.ndarray], np.ndarray]:
         (lambda folder: (folder / "recordings.json").write_text("[" * 100_000), "not the head of a folder"),
         (lambda folder: (folder / "signals.npy").write_bytes(b"junk"), "not a readable array"),
         (claim, "not a readable array"),
+        (tear, "not a readable array"),
         (edit("signals", lambda array: array.astype(np.float32)), "signals.npy: float32"),
         (edit("signals", lambda array: array[:, :1]), "1 leads, recordings.json names 2"),
         (edit("signals", set_at((4, 0, 3), -32768)), r"recording 4 \(000004\): a step beyond"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from scipy.signal import resample_poly
 
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.resample import resample
+from pulseproof.ecg.tables.listing import KINDS
+from pulseproof.ecg.tables.one import Goal, Made, Task, make
+from pulseproof.ecg.tables.signals import Wanted
 from tests.ecg.tables.making import LEADS, read_with, wave, write_collection, write_edf, write_rows, write_signal
 
 SUFFIXES = (".hea", ".edf", ".bdf", ".csv", ".tsv", ".npy", ".npz", ".parquet")
@@ -89,6 +94,7 @@ def one_bad(tmp_path: Path, name: str, **changes: Any) -> str:
         ("x.csv", "I,II\n" + "5,7\n" * 1000, "every lead is flat"),
         ("x.csv", "I,II\n", "no samples"),
         ("x.csv", "", "the file is empty"),
+        ("x.csv", "I\rI,II\n1,2\n", "not a table of numbers"),
         ("x.csv", "I,V9\n1,2\n3,5\n", "no lead 'II'; leads there: I, V9"),
         ("x.csv", "I,II\n1,2\n3,5\n", "lasts 0.008 s and not 4 s"),
         ("x.csv", "I,II\n" + "1,2\n9e9,5\n" * 500, "is the unit right?"),
@@ -179,3 +185,67 @@ def test_arrays_that_unfold_or_claim_without_end(tmp_path: Path) -> None:
     assert "at most" in one_bad(tmp_path, "y.npy", leads=["I", "II"])
     np.save(tmp_path / "mine" / "z.npy", np.array([{}], object), allow_pickle=True)
     assert "not numbers" in one_bad(tmp_path, "z.npy", leads=["I", "II"])
+
+
+@pytest.mark.parametrize(("suffix", "module"), [(".edf", "pyedflib"), (".parquet", "pyarrow")])
+def test_a_library_that_is_not_there_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, module: str
+) -> None:
+    write_collection(tmp_path / "mine", suffix)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=f"{module}, which is not installed") as caught:
+        read_with(tmp_path, tmp_path / "build")
+    assert "install it (pulseproof[" in caught.value.mend
+
+
+def test_a_table_in_parquet(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = write_collection(tmp_path / "mine")
+    plain = read_with(tmp_path, tmp_path / "build")
+    columns = {name: [row[place] for row in rows[1:]] for place, name in enumerate(rows[0])}
+    columns["rate"] = [250.0] * 11 + [None]  # type: ignore[list-item]
+    parquet.write_table(pa.table(columns), tmp_path / "mine" / "labels.parquet")
+    columned = {"label": "rhythm", "patient": "person", "split": "side"}
+    same = read_with(tmp_path, tmp_path / "build", table="labels.parquet")
+    assert np.array_equal(same.steps, plain.steps) and np.array_equal(same.labels, plain.labels)
+    with pytest.raises(InputError, match=r"row 13: rate_hz: '' is no rate"):
+        read_with(tmp_path, tmp_path / "build", table="labels.parquet", columns=columned | {"rate_hz": "rate"})
+
+
+def test_two_files_of_one_name_are_two_recordings(tmp_path: Path) -> None:
+    rows = write_collection(tmp_path / "mine")
+    write_signal(tmp_path / "mine" / "signals/r001.edf", wave(50), 250)
+    write_rows(tmp_path / "mine" / "labels.csv", [*rows, ["signals/r001.edf", "N", "p0", "train"]])
+    recordings = read_with(tmp_path, tmp_path / "build")
+    assert len(set(recordings.ids.tolist())) == 13 and "signals/r001.edf" in recordings.ids.tolist()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_damaged_bytes_are_a_sentence(tmp_path: Path, suffix: str) -> None:
+    """Bytes changed, cut and put in at random: a recording comes out, or a sentence; never anything else."""
+    draw = random.Random(suffix)
+    path = write_signal(tmp_path / f"x{suffix}", wave(1, 250, 1), 250)
+    whole = path.read_bytes()
+    wanted = Wanted((("I",), ("II",)), None, 250, "uV", None, None)
+    refused = 0
+    for _ in range(150):
+        raw = bytearray(whole)
+        for _ in range(draw.choice([1, 2, 5, 20])):
+            at = draw.randrange(min(len(raw), draw.choice([300, 1200, 10**9])) or 1)
+            kind = draw.randrange(4)
+            if kind == 0:
+                raw[at : at + 1] = bytes([draw.randrange(256)])
+            elif kind == 1:
+                raw[at : at + 8] = draw.choice([b"99999999", b"-1      ", b"\xff" * 8, b"1e300   ", b"(\x1d      "])
+            elif kind == 2:
+                raw[at:at] = draw.randbytes(draw.randrange(20))
+            else:
+                del raw[at : at + draw.randrange(40)]
+        path.write_bytes(raw)
+        made = make(Task(1, tmp_path, path.name, KINDS[suffix], None), Goal(wanted, 100, 0.001, 100, "pad"))
+        refused += isinstance(made, str)
+        assert isinstance(made, (Made, str))
+        assert not isinstance(made, str) or made
+    assert refused > 20
