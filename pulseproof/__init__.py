@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors, type checkers and the docs
     from pulseproof.core.errors import InputError, NotHeldError
+    from pulseproof.ecg.write_arrays import write_recordings
     from pulseproof.face.calls import answers_of, attack_model, check_file, export_model, load_study, run_study
     from pulseproof.face.results import AttackedBudget, AttackResult, ExportedFile, FileReport, Latency
 
@@ -36,6 +37,7 @@ _PLACES = {
     "export_model": "pulseproof.face.calls",
     "load_study": "pulseproof.face.calls",
     "run_study": "pulseproof.face.calls",
+    "write_recordings": "pulseproof.ecg.write_arrays",
 }
 __all__ = [
     "AttackResult",
@@ -51,6 +53,7 @@ __all__ = [
     "export_model",
     "load_study",
     "run_study",
+    "write_recordings",
 ]
 
 
