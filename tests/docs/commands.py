@@ -35,6 +35,8 @@ FILE = re.compile(r"[\w./-]+\.(?:toml|onnx|tflite|skops|safetensors|npy|py|pyz|z
 # Files that are not in the checkout, and whose they are.
 OWN = {
     "mine.toml": "the reader's study, written in the tutorial",
+    "make_recordings.py": "the reader's script, written on own-recordings.md",
+    "wearable.toml": "the reader's study, written on own-recordings.md",
     "mine.onnx": "the reader's model",
     "mine.safetensors": "the reader's weights",
     "devices.toml": "the reader's boards, written on raspberry-pi.md",

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.signal import resample_poly
-from tests.bench.test_tutorial import FENCE, ROOT, run
 
 from pulseproof.core.study import load_study
 from pulseproof.ecg.prepare import prepare
+from tests.docs.test_tutorial import FENCE, ROOT, run
 from tests.ecg.tables.making import write_edf
 
 PAGE = (ROOT / "docs" / "own-recordings.md").read_text("utf-8")
