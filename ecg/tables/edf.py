@@ -100,7 +100,7 @@ def read_samples(path: Path, header: EdfHeader, rows: Sequence[int], most: int |
     samples = samples if most is None else min(samples, most)
     if samples * len(rows) > MOST_SAMPLES:
         raise ValueError(f"{samples * len(rows):,} samples, at most {MOST_SAMPLES:,} are read: cut it, or set window_s")
-    library = _library(path)
+    library = edf_library(path)
     try:
         reader = library.EdfReader(str(path), annotations_mode=library.DO_NOT_READ_ANNOTATIONS)
         try:
@@ -111,7 +111,8 @@ def read_samples(path: Path, header: EdfHeader, rows: Sequence[int], most: int |
         raise ValueError(f"pyedflib does not read it ({one_line(error).replace(str(path), path.name)})") from None
 
 
-def _library(path: Path) -> Any:
+def edf_library(path: Path) -> Any:
+    """pyedflib. Raises InputError where it is not installed."""
     try:
         import pyedflib
     except ImportError:

@@ -25,7 +25,7 @@ from pulseproof.ecg.wfdb.header import read_plain, size_of_plain
 from pulseproof.runtime.words import one_line
 
 MOST_SAMPLES = 2**25  # of all leads of a recording together: 256 MiB of float64
-MOST_BYTES = 1 << 28
+MOST_BYTES, MOST_TEXT = 1 << 28, 1 << 27
 MOST_LEADS = 1024
 TIMES = ("", "t", "time", "time_s", "time_ms", "timestamp", "index", "sample", "samples")  # columns that are no lead
 SIGNALS, RATES, NAMES = ("signals", "signal", "ecg", "data"), ("fs_hz", "fs"), ("leads", "sig_name")
@@ -44,7 +44,7 @@ def read_text(path: Path, known: Sequence[str] | None) -> Numbers:
     """A text file with a column a lead, with or without a row of names; commas in numbers where the columns are parted
     by something else. Raises ValueError, in words."""
     try:
-        text = decoded(path, read_plain(path, MOST_BYTES))
+        text = decoded(path, read_plain(path, MOST_TEXT))
     except InputError as error:
         raise ValueError(error.what.replace(f"{path}: ", "")) from None
     delimiter, first = _first_row(text)

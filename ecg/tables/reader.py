@@ -15,9 +15,11 @@ from pathlib import Path
 from pulseproof.core.console import follow, say
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import About, RecordingsWriter
+from pulseproof.ecg.tables.cells import pyarrow_parquet
 from pulseproof.ecg.tables.challenge import codes_in
+from pulseproof.ecg.tables.edf import edf_library
 from pulseproof.ecg.tables.facts import Seen, note_on, told
-from pulseproof.ecg.tables.listing import KNOW_UNITS, WFDB
+from pulseproof.ecg.tables.listing import EDF, KNOW_UNITS, PARQUET, WFDB
 from pulseproof.ecg.tables.one import LIMIT, Goal, Task, make
 from pulseproof.ecg.tables.plan import check_lacking, plan
 from pulseproof.ecg.tables.pool import in_order
@@ -37,6 +39,7 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
     """
     spec, name, bad = found.told, found.name, found.problems.copy()
     say(f"{name}: reading {len(found.rows):,} of {found.total:,} rows of {found.where}")
+    _check_libraries(found)
     _check_units(found)
     wanted = _wanted(found)
     given, step_mv = _headers(found, wanted, bad)
@@ -85,6 +88,14 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
         note, part = note_on(found, seen, bad)
         writer.about = replace(about, note=note, part=part, facts=facts, doubts=doubts)
         return writer.close(fingerprint)
+
+
+def _check_libraries(found: TableSurvey) -> None:
+    """Raises InputError where a kind of file needs a library that is not installed: once, not for every row."""
+    for kind, library in ((EDF, edf_library), (PARQUET, pyarrow_parquet)):
+        first = next((row for row in found.rows.values() if row.found.kind == kind), None)
+        if first is not None:
+            library(found.folder / first.found.file)
 
 
 def _check_units(found: TableSurvey) -> None:

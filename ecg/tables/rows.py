@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pulseproof.core.data.table import TableData
@@ -106,6 +106,7 @@ def _rows(
     wide = 1 + max([file_place, *places, *(place for place in optional.values() if place is not None)])
     rows: dict[int, Row] = {}
     seen: dict[str, int] = {}
+    called: dict[str, str] = {}
     for number, short in cells.rows:
         row = (*short, *[""] * (wide - len(short)))
         try:
@@ -120,6 +121,8 @@ def _rows(
             bad.add(
                 number, "file", f"{found.file!r} is the recording of row {twin} as well", "name each recording once"
             )
+        if called.setdefault(found.name, found.file) != found.file:  # r1.csv beside r1.edf
+            found = replace(found, name=found.file)
         patient = _patient(spec, found.name, row, optional["patient"], number, bad)
         rate = _rate(row, optional["rate_hz"], number, bad)
         cell = found.name if optional["split"] is None else row[optional["split"]]

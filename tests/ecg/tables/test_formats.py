@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,38 @@ def test_arrays_that_unfold_or_claim_without_end(tmp_path: Path) -> None:
     assert "at most" in one_bad(tmp_path, "y.npy", leads=["I", "II"])
     np.save(tmp_path / "mine" / "z.npy", np.array([{}], object), allow_pickle=True)
     assert "not numbers" in one_bad(tmp_path, "z.npy", leads=["I", "II"])
+
+
+@pytest.mark.parametrize(("suffix", "module"), [(".edf", "pyedflib"), (".parquet", "pyarrow")])
+def test_a_library_that_is_not_there_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, module: str
+) -> None:
+    write_collection(tmp_path / "mine", suffix)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=f"{module}, which is not installed") as caught:
+        read_with(tmp_path, tmp_path / "build")
+    assert "install it (pulseproof[" in caught.value.mend
+
+
+def test_a_table_in_parquet(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = write_collection(tmp_path / "mine")
+    plain = read_with(tmp_path, tmp_path / "build")
+    columns = {name: [row[place] for row in rows[1:]] for place, name in enumerate(rows[0])}
+    columns["rate"] = [250.0] * 11 + [None]  # type: ignore[list-item]
+    parquet.write_table(pa.table(columns), tmp_path / "mine" / "labels.parquet")
+    columned = {"label": "rhythm", "patient": "person", "split": "side"}
+    same = read_with(tmp_path, tmp_path / "build", table="labels.parquet")
+    assert np.array_equal(same.steps, plain.steps) and np.array_equal(same.labels, plain.labels)
+    with pytest.raises(InputError, match=r"row 13: rate_hz: '' is no rate"):
+        read_with(tmp_path, tmp_path / "build", table="labels.parquet", columns=columned | {"rate_hz": "rate"})
+
+
+def test_two_files_of_one_name_are_two_recordings(tmp_path: Path) -> None:
+    rows = write_collection(tmp_path / "mine")
+    write_signal(tmp_path / "mine" / "signals/r001.edf", wave(50), 250)
+    write_rows(tmp_path / "mine" / "labels.csv", [*rows, ["signals/r001.edf", "N", "p0", "train"]])
+    recordings = read_with(tmp_path, tmp_path / "build")
+    assert len(set(recordings.ids.tolist())) == 13 and "signals/r001.edf" in recordings.ids.tolist()
