@@ -37,12 +37,12 @@ OWN = {
     "mine.toml": "the reader's study, written in the tutorial",
     "make_recordings.py": "the reader's script, written on own-recordings.md",
     "wearable.toml": "the reader's study, written on own-recordings.md",
+    "hard.toml": "the reader's study, written on defences.md",
     "mine.onnx": "the reader's model",
     "mine.safetensors": "the reader's weights",
     "devices.toml": "the reader's boards, written on raspberry-pi.md",
     "results.zip": "carried home from a board",
     "ptb-xl-bundle.pyz": "written by make bundle, carried to a board",
-    "bundle/runner.pyz": "of a bundle that was carried to a board",
     "gate.xml": "written by the gate",
 }
 # Programs that are not ours, and why they cannot be tried here.

@@ -41,7 +41,7 @@ def test_every_page_of_the_docs_is_on_it(site: Path) -> None:
 
 
 def test_nothing_comes_from_a_network_and_every_link_leads_somewhere(site: Path) -> None:
-    pages = {path: Addresses(path) for path in site.glob("*.html") if path.name != "404.html"}
+    pages = {path: Addresses(path) for path in site.rglob("*.html") if path.name != "404.html"}
     for page, found in pages.items():
         for address in found.loaded + found.linked:
             parts = urlsplit(address)
@@ -61,7 +61,7 @@ def test_nothing_comes_from_a_network_and_every_link_leads_somewhere(site: Path)
 def test_a_place_is_called_as_in_the_repository_but_where_it_begins_with_a_figure(site: Path) -> None:
     """A link from outside finds it; and the theme's script looks up places by names that a style sheet could have."""
     named = re.compile(r"[A-Za-z_][\w.-]*")
-    for path in set(site.glob("*.html")) - {site / "404.html"}:
+    for path in set(site.rglob("*.html")) - {site / "404.html"}:
         places = Addresses(path).places
         assert [each for each in places if each and not named.fullmatch(each)] == [], path.name
     places = Addresses(site / "tutorial.html").places
@@ -71,7 +71,7 @@ def test_a_place_is_called_as_in_the_repository_but_where_it_begins_with_a_figur
 def test_the_index_of_the_search_has_every_page(site: Path) -> None:
     text = (site / "search" / "search_index.js").read_text("utf-8")
     found = json.loads(text.removeprefix("window.searchIndex = ").removesuffix(";\n"))["docs"]
-    pages = {path.name for path in site.glob("*.html")} - {"404.html"}
+    pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")} - {"404.html"}
     assert {each["location"].partition("#")[0] for each in found} == pages
     assert any(each["location"] == "attacks.html#the-deployed-file-itself" for each in found)
 
