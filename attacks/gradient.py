@@ -154,7 +154,7 @@ class Sight(Protocol):
 
 
 @dataclass(frozen=True)
-class Plain:
+class PlainSight:
     """At the recording and the perturbation together, as float32 has them. ``sharpens``: a stand-in for a model without
     gradient comes closer from step to step; else it stays as it is."""
 
@@ -176,7 +176,7 @@ class Plain:
         return nullcontext()
 
 
-STILL = Plain(sharpens=False)
+STILL = PlainSight(sharpens=False)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Stepping(BudgetByBudget):
     start: Literal["random", "zero"] = "random"
     half: bool = False
     batch_size: int = BATCH
-    sight: Sight = Plain()
+    sight: Sight = PlainSight()
 
     @property
     def norm(self) -> Norm:

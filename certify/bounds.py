@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pulseproof.models.hardened.interval import UNIT, Interval, NoBoundsError
+from pulseproof.models.hardened.ends import UNIT, NoBoundsError
+from pulseproof.models.hardened.interval import Bounded
 from pulseproof.twins.program import Twin
 
 BATCH = 32
@@ -45,8 +46,8 @@ def score_bounds(twin: Twin, signals: NDArray[np.float32], budget_mv: float, bat
     """
 
     def one(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-        found: Any = twin.one(cast(Tensor, Interval(lower, upper)))
-        if not isinstance(found, Interval):
+        found: Any = twin.one(cast(Tensor, Bounded(lower, upper)))
+        if not isinstance(found, Bounded):
             raise NoBoundsError("the scores do not depend on the signal")
         return found.lower, found.upper
 

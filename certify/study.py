@@ -27,7 +27,7 @@ from pulseproof.core.study import Study
 from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest, ManifestEntry
-from pulseproof.models.hardened.interval import NoBoundsError
+from pulseproof.models.hardened.ends import NoBoundsError
 from pulseproof.models.run import load_metrics
 from pulseproof.runtime.engines import EngineError
 from pulseproof.runtime.files import read_array, write_array

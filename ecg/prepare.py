@@ -30,7 +30,7 @@ READERS = 2
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceReader:
     """How one kind of ``[data]`` is read: by ``survey(spec, folder)`` of ``module``, which looks at what is in
     ``DATA/path`` and gives what has a ``name``, ``spec``, ``folder`` and ``fingerprint``, and by ``read(found, folder,
     key)``, which fills a folder of recordings and returns its files.
@@ -46,13 +46,13 @@ class Source:
 
 
 # By the name that a study gives its source. A module is imported when a study asks for it.
-SOURCES: dict[str, Source] = {
-    "synthetic": Source("pulseproof.ecg.synthetic", ("leads", "window_s"), view=True, drawn=True),
-    "ptb-xl": Source("pulseproof.ecg.ptbxl", ("path", "leads", "window_s", "missing"), view=True),
-    "beats": Source("pulseproof.ecg.marked.reading"),
-    "windows": Source("pulseproof.ecg.marked.reading"),
-    "table": Source("pulseproof.ecg.tables.reader"),
-    "arrays": Source("pulseproof.ecg.arrays", ("path", "leads", "window_s"), view=True),
+SOURCES: dict[str, SourceReader] = {
+    "synthetic": SourceReader("pulseproof.ecg.synthetic", ("leads", "window_s"), view=True, drawn=True),
+    "ptb-xl": SourceReader("pulseproof.ecg.ptbxl", ("path", "leads", "window_s", "missing"), view=True),
+    "beats": SourceReader("pulseproof.ecg.marked.reading"),
+    "windows": SourceReader("pulseproof.ecg.marked.reading"),
+    "table": SourceReader("pulseproof.ecg.tables.reader"),
+    "arrays": SourceReader("pulseproof.ecg.arrays", ("path", "leads", "window_s"), view=True),
 }
 
 

@@ -26,7 +26,7 @@ from pulseproof.core.terminal.hints import command
 from pulseproof.ecg.origin import Bad, database_names, refuse, without
 from pulseproof.ecg.ptbxl_known import known_signal, mostly
 from pulseproof.ecg.ptbxl_tables import FETCH, RecordRow, rows_in, statements_in
-from pulseproof.ecg.ptbxl_tasks import FEWEST, SUPERCLASS, Task, columns_of, task_of
+from pulseproof.ecg.ptbxl_tasks import FEWEST, SUPERCLASS, PtbXlTask, columns_of, task_of
 from pulseproof.ecg.recordings import SPLITS, About, RecordingsWriter, Split
 from pulseproof.ecg.wfdb.files import Record, check_whole, read_record
 from pulseproof.ecg.wfdb.header import AGAIN, read_header
@@ -48,7 +48,7 @@ class PtbxlSurvey:
 
     folder: Path
     spec: PtbXlData
-    task: Task
+    task: PtbXlTask
     few: dict[str, tuple[int, ...]]
     classless: int
     rows: tuple[RecordRow, ...]
@@ -250,8 +250,8 @@ def _look(folder: Path, stem: str) -> tuple[list[tuple[str, int, int]], InputErr
 
 
 def _enough(
-    spec: PtbXlData, task: Task, rows: list[RecordRow]
-) -> tuple[Task, dict[str, tuple[int, ...]], tuple[RecordRow, ...]]:
+    spec: PtbXlData, task: PtbXlTask, rows: list[RecordRow]
+) -> tuple[PtbXlTask, dict[str, tuple[int, ...]], tuple[RecordRow, ...]]:
     """The task without classes that too few records have on a side, how many those have, and the records that are left.
 
     Raises InputError where less than two classes are left.

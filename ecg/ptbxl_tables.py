@@ -15,7 +15,7 @@ from pathlib import Path
 from pulseproof.core.errors import InputError
 from pulseproof.core.terminal.hints import command
 from pulseproof.ecg.ptbxl_known import known_row
-from pulseproof.ecg.ptbxl_tasks import CLASSES, Statement, Task
+from pulseproof.ecg.ptbxl_tasks import CLASSES, PtbXlTask, Statement
 from pulseproof.ecg.recordings import Split
 from pulseproof.ecg.wfdb.header import RECORD_NAME, read_plain
 from pulseproof.runtime.words import one_line
@@ -69,7 +69,7 @@ def _is_one(text: str) -> bool:
     return text.strip() in ("1", "1.0")
 
 
-def rows_in(path: Path, task: Task, file: str = "filename_lr") -> list[RecordRow]:
+def rows_in(path: Path, task: PtbXlTask, file: str = "filename_lr") -> list[RecordRow]:
     """Every record that the table lists, checked; ``labels`` are all 0 where it has no class of the task. ``file``: the
     column that names its files. Raises InputError for all lines that are not right together."""
     ids: set[int] = set()
@@ -88,7 +88,7 @@ def rows_in(path: Path, task: Task, file: str = "filename_lr") -> list[RecordRow
     return rows
 
 
-def _row(row: dict[str, str], task: Task, ids: set[int], file: str) -> RecordRow:
+def _row(row: dict[str, str], task: PtbXlTask, ids: set[int], file: str) -> RecordRow:
     """One line of the table; ``ids`` are those of the lines before it. Raises ValueError in words."""
     ecg_id = _whole(row, "ecg_id")
     fold = _whole(row, "strat_fold")

@@ -1,7 +1,7 @@
 """The tasks of PTB-XL: which classes a record has by its SCP codes. Its four label sets, or a map of a user's own.
 
-In come ``classes`` of a study and the statements of ``scp_statements.csv``, out comes a :class:`Task`. The label sets
-are those of Strodthoff et al. 2020 (arXiv 2004.13701): superclasses and subclasses of diagnostic statements, form
+In come ``classes`` of a study and the statements of ``scp_statements.csv``, out comes a :class:`PtbXlTask`. The label
+sets are those of Strodthoff et al. 2020 (arXiv 2004.13701): superclasses and subclasses of diagnostic statements, form
 statements, rhythm statements. A record may have several classes; one that has none is left out. PTB-XL writes
 likelihood 0 both for "unlikely" and for "not said", and gives form and rhythm statements none; a threshold therefore
 holds for diagnostic statements alone.
@@ -32,7 +32,7 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Task:
+class PtbXlTask:
     """``held``: the classes of each code; ``rest``: the class of a record that has no other; ``dropped``: codes whose
     records are left out; ``diagnostic``: codes that count from ``likelihood`` per cent on. ``what``: what a record
     without a class lacks."""
@@ -68,7 +68,7 @@ class Task:
             raise ValueError(f"the likelihood of {code} is {said!r}, not 0 to 100")
         return said >= self.likelihood
 
-    def without(self, classes: Sequence[str]) -> Task:
+    def without(self, classes: Sequence[str]) -> PtbXlTask:
         """The task without some of its classes."""
         return replace(self, classes=tuple(name for name in self.classes if name not in classes))
 
@@ -80,7 +80,7 @@ def columns_of(classes: str | Rules) -> tuple[str, ...]:
     return ("", "diagnostic", "diagnostic_class", *([named] if named else []))
 
 
-def task_of(classes: str | Rules, statements: Sequence[Statement], likelihood: float, where: str) -> Task:
+def task_of(classes: str | Rules, statements: Sequence[Statement], likelihood: float, where: str) -> PtbXlTask:
     """The task that a study asks for. Raises InputError for codes of a map that ``where``, the table, does not know."""
     codes = frozenset(each.code for each in statements)
     diagnostic = frozenset(each.code for each in statements if each.superclass is not None)
@@ -92,7 +92,7 @@ def task_of(classes: str | Rules, statements: Sequence[Statement], likelihood: f
         )
         if classes == SUPERCLASS:
             order = CLASSES
-        return Task(order, named, codes, diagnostic, what, likelihood=likelihood)
+        return PtbXlTask(order, named, codes, diagnostic, what, likelihood=likelihood)
     own = {name: held for name, held in classes.items() if not isinstance(held, str)}
     dropped = {name for name, held in classes.items() if held == DROP and name != "other"}
     unknown = sorted({code for held in own.values() for code in held if code not in codes} | (dropped - codes))
@@ -100,7 +100,7 @@ def task_of(classes: str | Rules, statements: Sequence[Statement], likelihood: f
         raise InputError(
             f"data.classes: {where} has no SCP code {', '.join(unknown)}", f"codes there: {', '.join(sorted(codes))}"
         )
-    return Task(
+    return PtbXlTask(
         classes=tuple(name for name, held in classes.items() if held != DROP),
         held={code: tuple(name for name, held in own.items() if code in held) for code in codes},
         codes=codes,

@@ -28,7 +28,7 @@ from pulseproof.core.study import AugmentSpec, DefenceSpec
 from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.augment import disturb
-from pulseproof.models.hardened.defence import Hardening, Plain
+from pulseproof.models.hardened.defence import Hardening, PlainLoss
 from pulseproof.models.nets import Normalise
 from pulseproof.runtime.auc import macro_auc
 from pulseproof.runtime.files import replacing
@@ -91,7 +91,7 @@ def train_net(
     state = _Progress.resume(checkpoint, net, optimizer) if checkpoint.exists() else _Progress()
     plan = replace(plan, batch_size=min(plan.batch_size, len(rows)))
     sample = torch.from_numpy(recordings.signals(rows[:4]))
-    objective = Plain() if plan.defence is None else Hardening(net, plan.defence, what, sample)
+    objective = PlainLoss() if plan.defence is None else Hardening(net, plan.defence, what, sample)
     per_epoch = max(1, (plan.epoch_records or len(rows)) // plan.batch_size)
     for epoch in follow(range(state.epoch, plan.epochs), what):
         generator = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)

@@ -21,7 +21,7 @@ from pulseproof.core.processors import usable
 TRIES = 3  # of a task whose process dies
 
 
-class Pool(Protocol):
+class GridPool(Protocol):
     """Where tasks run: at most ``size`` at a time."""
 
     size: int
@@ -42,7 +42,7 @@ class Pool(Protocol):
         """End everything that runs."""
 
 
-def run_jobs(jobs: Sequence[SetJob], pool: Pool) -> Iterator[tuple[SetJob, str | None, bool]]:
+def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, str | None, bool]]:
     """(job, reason, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
     ``done``: all of the job is there, or it cannot be made, for ``reason``.
 
@@ -90,7 +90,7 @@ def parts_left(jobs: Sequence[SetJob]) -> int:
     return sum(1 + len(shards_left(job)) for job in jobs)
 
 
-class Here:
+class InProcess:
     """This process, one task after the other."""
 
     size = 1
@@ -143,10 +143,10 @@ class Processes:
         self.pool.close()
 
 
-def open_pool(jobs: Sequence[SetJob], workers: int | None, scheduler: str | None) -> Pool:
+def open_pool(jobs: Sequence[SetJob], workers: int | None, scheduler: str | None) -> GridPool:
     """The pool that was asked for: a cluster by its address; else ``workers`` processes, 0 for none but this; by
     default as many as there are processors for this process."""
     if scheduler is not None:
         return Cluster(scheduler, jobs)
     workers = usable() if workers is None else workers
-    return Here() if workers < 1 else Processes(workers)
+    return InProcess() if workers < 1 else Processes(workers)

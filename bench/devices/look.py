@@ -33,7 +33,7 @@ print(json.dumps({"python": sys.version_info[:2], "modules": found, "free": shut
 Number = Annotated[int, Field(ge=0, le=1000)]
 
 
-class Found(Wire):
+class FoundThere(Wire):
     """What LOOK prints: the version of Python, which of the modules it has, free bytes."""
 
     python: tuple[Number, Number]
@@ -70,7 +70,7 @@ def look(session: Session, say: Callable[[str], None], setup: bool) -> None:
     say(f"Python {version}, {', '.join(_modules(found))}, {free / 1e3:.1f} GB free")
 
 
-def _look(session: Session, say: Callable[[str], None] | None = None) -> Found:
+def _look(session: Session, say: Callable[[str], None] | None = None) -> FoundThere:
     arguments = [session.python, "-c", LOOK, session.home]
     answer = session.connection.patiently(lambda: session.connection.run(arguments, LOOKING), LOOKING)
     greeting = plain(answer.greeting.decode("utf-8", "replace"))
@@ -83,7 +83,7 @@ def _look(session: Session, say: Callable[[str], None] | None = None) -> Found:
             "install Python 3.9 or later there, or name it: --python /path/to/python3",
         )
     try:
-        found = Found.model_validate_json(answer.out)
+        found = FoundThere.model_validate_json(answer.out)
     except ValidationError:
         raise InputError(
             f"{session.device.address}: {LOOKING}: {session.python} does not answer as Python does, but "
@@ -98,12 +98,12 @@ def _look(session: Session, say: Callable[[str], None] | None = None) -> Found:
     return found
 
 
-def _modules(found: Found) -> list[str]:
+def _modules(found: FoundThere) -> list[str]:
     """Those that matter here."""
     return [name for name in ("numpy", *ENGINES["onnx"], *ENGINES["tflite"]) if name in found.modules]
 
 
-def _missing(session: Session, found: Found) -> list[str]:
+def _missing(session: Session, found: FoundThere) -> list[str]:
     """What the artifacts need and the device has not."""
     missing = [] if "numpy" in found.modules else ["numpy"]
     formats = sorted({each.format for each in session.head.artifacts})

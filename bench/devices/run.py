@@ -62,7 +62,7 @@ def run_on_device(
         raise InputError(f"{device.name}: the runner ended with status {status}", "what it said is above")
 
 
-class Listing(Wire):
+class ArtifactListing(Wire):
     """What ``have`` prints: {name: (size, SHA-256)}."""
 
     files: dict[str, tuple[int, str]]
@@ -94,7 +94,7 @@ def _there(session: Session, folder: str) -> dict[str, tuple[int, str]]:
     most = max(LISTED_BYTES, ENTRY_BYTES * len(session.head.files))
     said = session.ask(session.runner("have", folder), b"", step, most, session.hashing_s)
     try:
-        return Listing.model_validate_json(said).files
+        return ArtifactListing.model_validate_json(said).files
     except ValidationError:
         raise session.odd(step, said, "a list of files") from None
 

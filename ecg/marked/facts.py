@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pulseproof.core.data.marked import BeatData, Side, WindowData
 from pulseproof.ecg.marked.labels import all_aami
-from pulseproof.ecg.marked.sources import Part
+from pulseproof.ecg.marked.sources import SourcePart
 from pulseproof.ecg.origin import NAMED, Bad
 from pulseproof.ecg.recordings import SPLITS
 from pulseproof.ecg.wfdb.marks import Marks
@@ -111,7 +111,7 @@ def without_lead(left: Sequence[Bad], total: int, folder: Path) -> tuple[str, tu
     return note, tuple(f"Left out for lack of a lead: {each.error.what.replace(f'{folder}/', '')}." for each in left)
 
 
-def note_on(parts: Sequence[Part], spec: BeatData | WindowData, seen: Sequence[RecordFacts]) -> str:
+def note_on(parts: Sequence[SourcePart], spec: BeatData | WindowData, seen: Sequence[RecordFacts]) -> str:
     """What must stand beside every number made from these recordings; empty where nothing was taken for granted."""
     said = []
     for gain, names in _assumed(seen).items():
@@ -124,7 +124,7 @@ def note_on(parts: Sequence[Part], spec: BeatData | WindowData, seen: Sequence[R
     return "; ".join(said)
 
 
-def doubts(parts: Sequence[Part], spec: BeatData | WindowData, seen: Sequence[RecordFacts]) -> tuple[str, ...]:
+def doubts(parts: Sequence[SourcePart], spec: BeatData | WindowData, seen: Sequence[RecordFacts]) -> tuple[str, ...]:
     """A sentence on everything that was taken for granted, or looks wrong."""
     said = []
     if unknown := _of_nobody_known(parts, spec, seen):
@@ -157,7 +157,7 @@ def _assumed(seen: Sequence[RecordFacts]) -> dict[float, list[str]]:
 
 
 def _of_nobody_known(
-    parts: Sequence[Part], spec: BeatData | WindowData, seen: Sequence[RecordFacts]
+    parts: Sequence[SourcePart], spec: BeatData | WindowData, seen: Sequence[RecordFacts]
 ) -> list[RecordFacts]:
     """Records of databases of which the study does not say who is who."""
     if spec.same_patient is not None or spec.person is not None:

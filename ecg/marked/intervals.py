@@ -19,7 +19,7 @@ from pulseproof.ecg.wfdb.marks import Marks
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldMark:
     """int64 ``starts`` (k,): the first sample of each interval, rising; it lasts to the next, the last one to the end.
     ``labels``: what holds in it."""
 
@@ -27,12 +27,12 @@ class Held:
     labels: tuple[str, ...]
 
 
-def held(marks: Marks, symbols: Sequence[str]) -> Held:
+def held(marks: Marks, symbols: Sequence[str]) -> HeldMark:
     """The intervals of the marks of these symbols: by their notes, by the symbol where there is none. Of several marks
     at one sample the last one holds."""
     chosen = [row for row, symbol in enumerate(marks.symbols) if symbol in symbols]
     last = {int(marks.at[row]): marks.notes[row] or marks.symbols[row] for row in chosen}
-    return Held(np.array(list(last), np.int64), tuple(last.values()))
+    return HeldMark(np.array(list(last), np.int64), tuple(last.values()))
 
 
 def counts_in(

@@ -29,7 +29,7 @@ from pulseproof.ecg.marked.facts import RecordFacts, doubts, facts, lacking, not
 from pulseproof.ecg.marked.labels import KNOWN
 from pulseproof.ecg.marked.leads import NoLeadError, found
 from pulseproof.ecg.marked.scale import RecorderScale, bridged, common, resampled, scale_of
-from pulseproof.ecg.marked.sources import Part, SourceRecord, database_of, leads_of, parts_of, sources_of
+from pulseproof.ecg.marked.sources import SourcePart, SourceRecord, database_of, leads_of, parts_of, sources_of
 from pulseproof.ecg.origin import Bad, refuse, without
 from pulseproof.ecg.recordings import About, RecordingsWriter
 from pulseproof.ecg.tables.sides import Person, drawn_sides
@@ -48,7 +48,7 @@ class MarkedSurvey:
     folder: Path
     name: str
     spec: Marked
-    parts: tuple[Part, ...]
+    parts: tuple[SourcePart, ...]
     sources: tuple[SourceRecord, ...]
     left_out: tuple[str, ...]
     bad: tuple[Bad, ...]

@@ -1,8 +1,8 @@
 """Which records of which databases stand on which side, and whose they are.
 
-In comes ``[data]`` of a study and the folder it is about, out come :class:`Part` s (databases, with what is read of
-each) and :class:`SourceRecord` s. Names and patterns are looked up in the folders; no file is opened. Nobody is on two
-sides: a record whose person is on a later side (train < validation < test) is left out, and said to be.
+In comes ``[data]`` of a study and the folder it is about, out come :class:`SourcePart` s (databases, with what is read
+of each) and :class:`SourceRecord` s. Names and patterns are looked up in the folders; no file is opened. Nobody is on
+two sides: a record whose person is on a later side (train < validation < test) is left out, and said to be.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Groups = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Part:
+class SourcePart:
     """One database: its records are called by ``prefix`` (empty where there is one database) and their own name, and
     lie in ``folder``. ``key``: where the study says so; ``sides``: names and patterns by side; ``groups``: who is who
     in it, None where nobody knows."""
@@ -50,7 +50,7 @@ class SourceRecord:
     """One record of the study: where it lies, on which side it is, and whose it is."""
 
     name: str
-    part: Part
+    part: SourcePart
     split: Side
     patient: int
 
@@ -59,7 +59,7 @@ class SourceRecord:
         return self.part.folder / self.name.removeprefix(self.part.prefix)
 
 
-def parts_of(spec: BeatData | WindowData, folder: Path) -> tuple[Part, ...]:
+def parts_of(spec: BeatData | WindowData, folder: Path) -> tuple[SourcePart, ...]:
     """The databases of a study. Raises InputError for folders that are not there, all in one, for two parts of one
     name, and for leads that differ in number."""
     names = names_of(spec.classes)
@@ -69,7 +69,9 @@ def parts_of(spec: BeatData | WindowData, folder: Path) -> tuple[Part, ...]:
             sides = {"train": spec.records}
         classes, gain = map_of(spec.classes, names), spec.default_gain
         groups = spec.same_patient
-        return (Part("data", "", folder, spec.leads, spec.other_names, spec.annotator, gain, classes, sides, groups),)
+        return (
+            SourcePart("data", "", folder, spec.leads, spec.other_names, spec.annotator, gain, classes, sides, groups),
+        )
     absent = [part.path for part in spec.parts if not (folder / part.path).is_dir()]
     if absent:
         fetch = " ".join(path.split("/")[0] for path in dict.fromkeys(absent))
@@ -87,7 +89,7 @@ def parts_of(spec: BeatData | WindowData, folder: Path) -> tuple[Part, ...]:
                 "give every part as many leads, in the same order",
             )
         made.append(
-            Part(
+            SourcePart(
                 key=key,
                 prefix=f"{part.name or Path(part.path).name}/",
                 folder=folder / part.path,
@@ -125,7 +127,7 @@ def _folder_name(part: RecordsPart, folder: Path) -> str:
     return database_names(folder / part.path, part.path, [folder.name])
 
 
-def sources_of(spec: BeatData | WindowData, parts: Sequence[Part]) -> tuple[list[SourceRecord], list[str]]:
+def sources_of(spec: BeatData | WindowData, parts: Sequence[SourcePart]) -> tuple[list[SourceRecord], list[str]]:
     """Every record with its side, and a sentence on each that is left out for its patient's sake.
 
     Raises InputError for names that are none, patterns that match nothing or two sides, and a side that is left empty.
@@ -158,7 +160,7 @@ def sources_of(spec: BeatData | WindowData, parts: Sequence[Part]) -> tuple[list
     return sources, left_out
 
 
-def _check_once(parts: Sequence[Part], named: Sequence[Mapping[Side, Sequence[str]]]) -> None:
+def _check_once(parts: Sequence[SourcePart], named: Sequence[Mapping[Side, Sequence[str]]]) -> None:
     """Raises InputError for a record that two parts read: nobody would know that it is one person."""
     seen: dict[Path, str] = {}
     for part, records in zip(parts, named, strict=True):
@@ -170,7 +172,7 @@ def _check_once(parts: Sequence[Part], named: Sequence[Mapping[Side, Sequence[st
                 )
 
 
-def _named(part: Part) -> dict[Side, list[str]]:
+def _named(part: SourcePart) -> dict[Side, list[str]]:
     """The records of each side, called as the study calls them: what is named, then what a pattern finds."""
     problems, there = [], None
     asked = {side: part.sides.get(side, ()) for side in SIDES}
@@ -211,7 +213,7 @@ def _is_pattern(name: str) -> bool:
     return any(letter in name for letter in "*?[")
 
 
-def _records_in(part: Part) -> list[str]:
+def _records_in(part: SourcePart) -> list[str]:
     """The records in a folder and below that have annotations, by name."""
     headers = sorted(path for path in part.folder.rglob("*.hea") if path.with_suffix(f".{part.annotator}").is_file())
     names = [path.relative_to(part.folder).with_suffix("").as_posix() for path in headers]
@@ -219,7 +221,7 @@ def _records_in(part: Part) -> list[str]:
 
 
 def _groups(
-    spec: BeatData | WindowData, parts: Sequence[Part], named: Sequence[Mapping[Side, Sequence[str]]]
+    spec: BeatData | WindowData, parts: Sequence[SourcePart], named: Sequence[Mapping[Side, Sequence[str]]]
 ) -> dict[str, str]:
     """{record: the first record of its person}. Raises InputError for a record of two persons."""
     every = [name for records in named for side in SIDES for name in records[side]]

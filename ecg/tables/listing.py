@@ -1,8 +1,8 @@
 """Which file a cell of a table means, looked up in the folder of the study and nowhere else.
 
-In come a folder and what stands in a row, out comes a :class:`Found`: the file, what it is read by, and the sizes and
-times of all files of that recording. Every folder is listed once, so a table of 40,000 records asks for 40,000 files
-and not for the square of it. A path that climbs out of the folder, and a link that leads out of it, is refused.
+In come a folder and what stands in a row, out comes a :class:`FoundFile`: the file, what it is read by, and the sizes
+and times of all files of that recording. Every folder is listed once, so a table of 40,000 records asks for 40,000
+files and not for the square of it. A path that climbs out of the folder, and a link that leads out of it, is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Stat = tuple[str, int, int]  # path under the folder, bytes, time in ns
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """``file`` and ``name`` (without what says its kind) under the folder, ``kind``: what reads it, ``files``: all that
     it is made of."""
 
@@ -52,7 +52,7 @@ class Listing:
         self._stems: dict[str, dict[str, list[str]]] = {}
         self._gone: dict[str, str] = {}
 
-    def find(self, cell: str) -> Found:
+    def find(self, cell: str) -> FoundFile:
         """The recording that a cell names: by its path, with or without suffix. Raises ValueError, in words."""
         path = relative(cell)
         folder, name = str(path.parent), path.name
@@ -79,7 +79,7 @@ class Listing:
         parts = self._stems[folder][stem] if kind == WFDB else [name]
         before = "" if folder == "." else f"{folder}/"
         files = tuple(self._stat(folder, before, part) for part in parts)
-        return Found(f"{before}{name}", f"{before}{stem}", kind, files)
+        return FoundFile(f"{before}{name}", f"{before}{stem}", kind, files)
 
     def headers(self) -> list[str]:
         """Every WFDB header of the folder, by its path, in the order of their names."""

@@ -1,7 +1,7 @@
 """One recording of a table, from its file to the steps of one recorder: leads, rate, length, rounding, and its doubts.
 
-In comes a :class:`Task`, out comes a :class:`Made`, or the sentence that says why not. It runs in this process or in
-another: what goes in and out is small and made of plain values.
+In comes a :class:`TableTask`, out comes a :class:`Made`, or the sentence that says why not. It runs in this process or
+in another: what goes in and out is small and made of plain values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.resample import resample
-from pulseproof.ecg.tables.signals import Signal, Wanted, read_signal
+from pulseproof.ecg.tables.signals import ReadSignal, Wanted, read_signal
 
 LIMIT = 32767  # of a step in int16; -32768 is WFDB's mark of a missing sample
 
@@ -35,7 +35,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Task:
+class TableTask:
     """``row`` of the table, the ``root`` and the ``file`` under it, and the rate that its row says."""
 
     row: int
@@ -62,7 +62,7 @@ class Made:
     digest: bytes
 
 
-def make(task: Task, goal: Goal) -> Made | str:
+def make(task: TableTask, goal: Goal) -> Made | str:
     """The recording of one row, or what is wrong with it."""
     wanted = goal.wanted if task.rate_hz is None else replace(goal.wanted, rate_hz=task.rate_hz)
     try:
@@ -76,7 +76,7 @@ def make(task: Task, goal: Goal) -> Made | str:
         return "it needs more memory than there is"
 
 
-def _made(task: Task, goal: Goal, signal: Signal) -> Made:
+def _made(task: TableTask, goal: Goal, signal: ReadSignal) -> Made:
     values = signal.millivolts
     if not values.shape[1]:
         raise ValueError("it holds no samples")

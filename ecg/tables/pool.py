@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pulseproof.core.pool import Call, Pool
-from pulseproof.ecg.tables.one import Goal, Made, Task, make
+from pulseproof.ecg.tables.one import Goal, Made, TableTask, make
 
 FEW = 1000  # recordings: starting a worker takes as long as reading some hundred
 CHUNK = 16
@@ -27,7 +27,7 @@ MOST_WORKERS = 8
 AHEAD = 3  # chunks a worker that are read and not yet taken
 
 
-def in_order(tasks: Sequence[Task], goal: Goal, few: int = FEW) -> Iterator[Made | str]:
+def in_order(tasks: Sequence[TableTask], goal: Goal, few: int = FEW) -> Iterator[Made | str]:
     """What :func:`ecg.tables.one.make` says of every task, in their order."""
     workers = min(MOST_WORKERS, _processors())
     if len(tasks) <= few or workers < 2:
@@ -41,7 +41,7 @@ def in_order(tasks: Sequence[Task], goal: Goal, few: int = FEW) -> Iterator[Made
         pool.close()
 
 
-def _shared_out(pool: Pool, tasks: Sequence[Task], goal: Goal, folder: Path, workers: int) -> Iterator[Made | str]:
+def _shared_out(pool: Pool, tasks: Sequence[TableTask], goal: Goal, folder: Path, workers: int) -> Iterator[Made | str]:
     chunks = {place: tasks[first : first + CHUNK] for place, first in enumerate(range(0, len(tasks), CHUNK))}
     waiting = deque(chunks)
     running: dict[int, Call] = {}
@@ -63,7 +63,7 @@ def _shared_out(pool: Pool, tasks: Sequence[Task], goal: Goal, folder: Path, wor
             following += 1
 
 
-def _chunk(goal: Goal, tasks: Sequence[Task], path: str) -> list[dict[str, Any]]:
+def _chunk(goal: Goal, tasks: Sequence[TableTask], path: str) -> list[dict[str, Any]]:
     """In a worker: the recordings of these tasks, samples to ``path``, what is known of each as JSON holds it."""
     told: list[dict[str, Any]] = []
     with Path(path).open("wb") as file:
@@ -88,7 +88,7 @@ def _chunk(goal: Goal, tasks: Sequence[Task], path: str) -> list[dict[str, Any]]
     return told
 
 
-def _taken(told: list[dict[str, Any]], tasks: Sequence[Task], path: Path) -> list[Made | str]:
+def _taken(told: list[dict[str, Any]], tasks: Sequence[TableTask], path: Path) -> list[Made | str]:
     """What a worker gave."""
     raw = np.fromfile(path, np.int16)
     path.unlink()
@@ -117,7 +117,7 @@ def _taken(told: list[dict[str, Any]], tasks: Sequence[Task], path: Path) -> lis
     return results
 
 
-def _one_by_one(goal: Goal, tasks: Sequence[Task], path: Path) -> list[Made | str]:
+def _one_by_one(goal: Goal, tasks: Sequence[TableTask], path: Path) -> list[Made | str]:
     """The recordings of a chunk whose worker died, each in a process of its own."""
     results: list[Made | str] = []
     alone = Pool(1, once=True)

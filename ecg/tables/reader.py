@@ -20,11 +20,11 @@ from pulseproof.ecg.tables.challenge import codes_in
 from pulseproof.ecg.tables.edf import edf_library
 from pulseproof.ecg.tables.facts import Seen, note_on, told
 from pulseproof.ecg.tables.listing import EDF, KNOW_UNITS, PARQUET, WFDB
-from pulseproof.ecg.tables.one import LIMIT, Goal, Task, make
+from pulseproof.ecg.tables.one import LIMIT, Goal, TableTask, make
 from pulseproof.ecg.tables.plan import check_lacking, plan
 from pulseproof.ecg.tables.pool import in_order
 from pulseproof.ecg.tables.problems import Problems
-from pulseproof.ecg.tables.rows import Row, TableSurvey, survey
+from pulseproof.ecg.tables.rows import TableRow, TableSurvey, survey
 from pulseproof.ecg.tables.signals import Wanted, read_signal, step_of
 
 __all__ = ["read", "survey"]
@@ -152,7 +152,7 @@ def _headers(found: TableSurvey, wanted: Wanted, bad: Problems) -> tuple[dict[in
     return given, spec.adc_step_mv or max(steps, default=FINEST_MV)
 
 
-def _goal(found: TableSurvey, tasks: Sequence[Task], wanted: Wanted, step_mv: float) -> Goal | None:
+def _goal(found: TableSurvey, tasks: Sequence[TableTask], wanted: Wanted, step_mv: float) -> Goal | None:
     """What all recordings become, measured on the first that can be read; None where none can."""
     spec = found.told
     for task in tasks:
@@ -170,10 +170,10 @@ def _goal(found: TableSurvey, tasks: Sequence[Task], wanted: Wanted, step_mv: fl
     return None
 
 
-def _task(found: TableSurvey, row: Row) -> Task:
-    return Task(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz)
+def _task(found: TableSurvey, row: TableRow) -> TableTask:
+    return TableTask(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz)
 
 
-def _patient(row: Row) -> int:
+def _patient(row: TableRow) -> int:
     """A number for a patient that depends on nothing but what the table calls it."""
     return int.from_bytes(hashlib.sha256(row.person.patient.encode()).digest()[:6], "big")

@@ -18,19 +18,19 @@ from pulseproof.core.steps import digest
 from pulseproof.ecg.origin import database_names
 from pulseproof.ecg.tables.cells import Cells, read_cells
 from pulseproof.ecg.tables.labels import written
-from pulseproof.ecg.tables.listing import Found, Listing, relative
+from pulseproof.ecg.tables.listing import FoundFile, Listing, relative
 from pulseproof.ecg.tables.problems import Problems
 from pulseproof.ecg.tables.sides import Person
 from pulseproof.runtime.files import sha256_file
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One recording: its files, what the table says of its labels (None: its header says them), whose it is, what tells
     its side, and its rate where the table says it."""
 
     number: int
-    found: Found
+    found: FoundFile
     labels: tuple[str, ...] | None
     person: Person
     rate_hz: float | None
@@ -45,7 +45,7 @@ class TableSurvey:
     spec: TableData
     told: TableData
     where: str
-    rows: Mapping[int, Row]
+    rows: Mapping[int, TableRow]
     total: int
     problems: Problems
     label_columns: tuple[str, ...]
@@ -91,7 +91,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _rows(
     spec: TableData, cells: Cells, listing: Listing, where: str
-) -> tuple[dict[int, Row], Problems, tuple[str, ...]]:
+) -> tuple[dict[int, TableRow], Problems, tuple[str, ...]]:
     columns, bad = spec.columns, Problems(where)
     given = [columns.label] if columns.label is not None else list(columns.labels)
     if cells.path == listing.root:  # made of its headers: one column
@@ -104,7 +104,7 @@ def _rows(
     }
     file_place = cells.place(columns.file, "columns.file")
     wide = 1 + max([file_place, *places, *(place for place in optional.values() if place is not None)])
-    rows: dict[int, Row] = {}
+    rows: dict[int, TableRow] = {}
     seen: dict[str, int] = {}
     called: dict[str, str] = {}
     for number, short in cells.rows:
@@ -127,7 +127,7 @@ def _rows(
         rate = _rate(row, optional["rate_hz"], number, bad)
         cell = found.name if optional["split"] is None else row[optional["split"]]
         if number not in bad:
-            rows[number] = Row(number, found, labels, Person(patient, cell), rate)
+            rows[number] = TableRow(number, found, labels, Person(patient, cell), rate)
     return rows, bad, label_columns if columns.labels else ()
 
 

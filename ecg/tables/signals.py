@@ -1,8 +1,8 @@
 """One recording in, from any file that is read: its leads in millivolts, and what is known of its recorder.
 
-In come a file's path and a :class:`Wanted`, out comes a :class:`Signal`. A file that knows its unit, rate or lead names
-is believed; what it does not know comes from the study. :func:`step_of` reads no sample. Problems are ValueErrors in
-words, or InputErrors of the WFDB reader.
+In come a file's path and a :class:`Wanted`, out comes a :class:`ReadSignal`. A file that knows its unit, rate or lead
+names is believed; what it does not know comes from the study. :func:`step_of` reads no sample. Problems are ValueErrors
+in words, or InputErrors of the WFDB reader.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Signal:
+class ReadSignal:
     """``millivolts``: float64 (leads, samples), ``leads`` as the file calls them; ``step_mv``: the coarsest step of
     their recorder, None where the file does not know it; ``assumed``: leads whose gain is a default."""
 
@@ -49,7 +49,7 @@ class Signal:
     assumed: tuple[str, ...] = ()
 
 
-def read_signal(path: Path, kind: str, wanted: Wanted) -> Signal:
+def read_signal(path: Path, kind: str, wanted: Wanted) -> ReadSignal:
     """Read the wanted leads of one recording."""
     if kind == WFDB:
         return _wfdb(path, wanted)
@@ -62,7 +62,7 @@ def read_signal(path: Path, kind: str, wanted: Wanted) -> Signal:
         samples = edf.read_samples(path, header, rows, _enough(wanted, rate))
         gains = np.array([[signal.gain * scale] for signal, scale in zip(signals, scales, strict=True)])
         offsets = np.array([[signal.offset * scale] for signal, scale in zip(signals, scales, strict=True)])
-        return Signal(
+        return ReadSignal(
             tuple(signal.label for signal in signals), rate, samples * gains + offsets, float(np.abs(gains).max())
         )
     reader = {TEXT: numbers.read_text, NUMPY: numbers.read_numpy, PARQUET: numbers.read_parquet}[kind]
@@ -77,7 +77,7 @@ def read_signal(path: Path, kind: str, wanted: Wanted) -> Signal:
     if scale is None:
         raise ValueError("the file does not say its unit (unit, or adc_step_mv)")
     values = read.values[rows, : _enough(wanted, rate_hz)]
-    return Signal(tuple(names[row] for row in rows), rate_hz, values.astype(np.float64) * scale)
+    return ReadSignal(tuple(names[row] for row in rows), rate_hz, values.astype(np.float64) * scale)
 
 
 def step_of(path: Path, kind: str, wanted: Wanted) -> float | None:
@@ -99,7 +99,7 @@ def _gain(gain: float, unit: float | None, default: float | None) -> float | Non
     return (gain / unit if gain else default) if unit else None
 
 
-def _wfdb(path: Path, wanted: Wanted) -> Signal:
+def _wfdb(path: Path, wanted: Wanted) -> ReadSignal:
     stem = path.with_name(path.name.removesuffix(".hea"))
     header = read_header(stem)
     rows = _rows(list(header.leads), wanted.leads)
@@ -115,7 +115,7 @@ def _wfdb(path: Path, wanted: Wanted) -> Signal:
             raise ValueError(f"lead {lead!r} has {int(gone.sum()):,} missing samples, the first at {at:.2f} s")
     enough = _enough(wanted, record.fs_hz)
     millivolts = (record.digital - record.baselines)[:, :enough] / record.gains
-    return Signal(record.taken, record.fs_hz, millivolts, 1 / float(record.gains.min()), record.assumed)
+    return ReadSignal(record.taken, record.fs_hz, millivolts, 1 / float(record.gains.min()), record.assumed)
 
 
 def _enough(wanted: Wanted, rate: float) -> int | None:

@@ -32,7 +32,8 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.study import DefenceSpec
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.fold import BATCH_NORMS
-from pulseproof.models.hardened.interval import Interval, NoBoundsError
+from pulseproof.models.hardened.ends import NoBoundsError
+from pulseproof.models.hardened.interval import Bounded
 
 # What a defence needs more of than a plain training does, unless the study says; measured in docs/defences.md.
 EPOCHS = {"adversarial": 40, "certified": 80, "gradient": 40}
@@ -42,7 +43,7 @@ UNBOUNDED = 0.1  # share at the start of a certified training that is plain
 BATCH = 128
 
 
-class Plain:
+class PlainLoss:
     """The loss of a training without a defence."""
 
     def loss(
@@ -59,7 +60,7 @@ class Plain:
         return clean
 
 
-class Hardening(Plain):
+class Hardening(PlainLoss):
     """One defence of one net. ``name``: the model's, in errors."""
 
     def __init__(self, net: nn.Module, spec: DefenceSpec, name: str, sample: Tensor) -> None:
@@ -143,24 +144,24 @@ def attacked(net: nn.Module, x: Tensor, y: Tensor, budget: float, steps: int, ge
     return (x + delta).detach()
 
 
-def interval_scores(net: nn.Module, x: Tensor, budget: float) -> Interval:
+def interval_scores(net: nn.Module, x: Tensor, budget: float) -> Bounded:
     """Bounds (n, classes) of the scores within ``budget`` mV of ``x``, without margins for rounding: no proof, a loss.
     Raises NoBoundsError."""
     try:
-        found: Any = net(cast(Tensor, Interval(x - budget, x + budget, unit=0.0)))
+        found: Any = net(cast(Tensor, Bounded(x - budget, x + budget, unit=0.0)))
     except (TypeError, AttributeError, RuntimeError) as error:  # a layer that takes nothing but a tensor
         raise NoBoundsError(f"a layer that takes no bounds ({str(error).splitlines()[0][:120]})") from None
-    if not isinstance(found, Interval):
+    if not isinstance(found, Bounded):
         raise NoBoundsError("scores that do not depend on the signal have no bounds")
     return found
 
 
-def worst_scores(bounds: Interval, y: Tensor) -> Tensor:
+def worst_scores(bounds: Bounded, y: Tensor) -> Tensor:
     """The lowest score of a class that is there, the highest of one that is not, (n, classes)."""
     return torch.where(y > 0, bounds.lower, bounds.upper)
 
 
-def training_bounds(net: nn.Module, x: Tensor, budget: float) -> tuple[Tensor, Interval]:
+def training_bounds(net: nn.Module, x: Tensor, budget: float) -> tuple[Tensor, Bounded]:
     """The scores of a batch in training mode and their bounds, by the batch's own statistics in every batch norm."""
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 

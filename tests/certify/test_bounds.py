@@ -25,7 +25,9 @@ from pulseproof.export.tflite import int8 as tflite_int8
 from pulseproof.export.tflite import lstm as lstm_flatbuffer
 from pulseproof.export.tflite import lstm_int8
 from pulseproof.models.hardened.defence import interval_scores
-from pulseproof.models.hardened.interval import APPROXIMATION, RULES, Interval, NoBoundsError
+from pulseproof.models.hardened.ends import NoBoundsError
+from pulseproof.models.hardened.interval import Bounded
+from pulseproof.models.hardened.rules import APPROXIMATION, RULES
 from pulseproof.models.nets import Cnn, EcgLens, Lstm
 from pulseproof.twins import open_twin
 from pulseproof.twins.program import Twin
@@ -168,7 +170,7 @@ def test_every_point_of_a_small_lattice_is_inside(seed: int, budget: int, relu: 
     net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(6, 2), nn.Softmax(dim=1)).double()
     start = torch.randn(1, 1, 4, dtype=torch.float64)
     moves = torch.tensor(list(itertools.product(range(-budget, budget + 1), repeat=4)), dtype=torch.float64)
-    found = net(Interval(start - 0.1 * budget, start + 0.1 * budget, unit=0.0))  # type: ignore[arg-type]
+    found = net(Bounded(start - 0.1 * budget, start + 0.1 * budget, unit=0.0))  # type: ignore[arg-type]
     scores = net(start + 0.1 * moves[:, None])
     assert (scores >= found.lower - 1e-12).all() and (scores <= found.upper + 1e-12).all()
 
@@ -191,7 +193,7 @@ def test_rules_of_single_functions(seed: int, name: str) -> None:
         "corners": lambda x: x * x[..., [1, 2, 3, 4, 0]],
         "div": lambda x: x / (x[..., [1, 2, 3, 4, 0]] - 20),
     }
-    found = functions[name](Interval(ends[0], ends[1]))  # type: ignore[arg-type]
+    found = functions[name](Bounded(ends[0], ends[1]))  # type: ignore[arg-type]
     values = functions[name](points)
     assert (values >= found.lower).all() and (values <= found.upper).all()  # type: ignore[attr-defined]
 
@@ -213,7 +215,7 @@ def test_a_module_has_the_bounds_of_its_file(kind: type[nn.Module], tmp_path: Pa
 
 
 def test_what_has_no_rule_is_refused_by_name() -> None:
-    x = Interval(torch.zeros(2), torch.ones(2))
+    x = Bounded(torch.zeros(2), torch.ones(2))
     with pytest.raises(NoBoundsError, match="cumsum"):
         torch.cumsum(x, 0)  # type: ignore[call-overload]
     with pytest.raises(NoBoundsError, match="two signals"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pulseproof.attacks.grid.cluster import Cluster
-from pulseproof.attacks.grid.pools import Here, Processes, parts_left, run_jobs
+from pulseproof.attacks.grid.pools import InProcess, Processes, parts_left, run_jobs
 from pulseproof.attacks.grid.study import _Work
 from pulseproof.attacks.grid.tasks import PREPARE, SetJob
 from pulseproof.core.errors import InputError
@@ -108,7 +108,7 @@ def test_a_lost_worker_loses_nothing(
     assert pools[0].killed >= 2
 
 
-class Doomed(Here):
+class Doomed(InProcess):
     """A pool in which every task dies with its process."""
 
     def lost(self, future: object) -> bool:
@@ -130,17 +130,17 @@ def test_a_run_that_goes_on_does_only_what_is_left(
     jobs = [work.job(want) for want in work.wanted[1:]]
     shards = len(jobs[0].shards)
     assert (len(jobs), shards) == (2, 4)
-    run = run_jobs(jobs, Here())
+    run = run_jobs(jobs, InProcess())
     for _ in range(4):  # the preparation of the first set and three of its shards
         assert not next(run)[2]
     run.close()
     before = {path: path.stat().st_mtime_ns for path in jobs[0].folder.iterdir()}
     assert parts_left(jobs) == (1 + 1) + (1 + shards)
-    events = list(run_jobs(jobs, Here()))
+    events = list(run_jobs(jobs, InProcess()))
     assert len(events) == (1 + 1) + (1 + shards)
     assert [job.name for job, _, done in events if done] == [job.name for job in jobs]
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert [done for _, _, done in run_jobs(jobs, Here())] == [True, True]  # nothing left but to say so
+    assert [done for _, _, done in run_jobs(jobs, InProcess())] == [True, True]  # nothing left but to say so
 
 
 def when_it_works(folder: Path, then: object) -> None:

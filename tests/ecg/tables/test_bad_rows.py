@@ -14,7 +14,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import SPLITS
 from pulseproof.ecg.tables import pool, reader
 from pulseproof.ecg.tables.listing import Listing
-from pulseproof.ecg.tables.one import Goal, Task
+from pulseproof.ecg.tables.one import Goal, TableTask
 from pulseproof.ecg.tables.signals import Wanted
 from tests.ecg.making import leftovers
 from tests.ecg.tables.making import read_with, study_with, wave, write_collection, write_rows, write_signal
@@ -148,14 +148,14 @@ def test_a_recording_that_its_reader_dies_of_is_a_bad_row(
     """A made-up reader that kills its own process, as a library may at a hostile file."""
     monkeypatch.setattr(pool, "_chunk", _dies_at_row_5)
     wanted = Wanted((("I",),), None, 250, "uV", None, None)
-    tasks = [Task(place + 2, mine, f"signals/r{place:03d}.csv", "text", None) for place in range(6)]
+    tasks = [TableTask(place + 2, mine, f"signals/r{place:03d}.csv", "text", None) for place in range(6)]
     monkeypatch.setattr(pool, "_processors", lambda: 2)
     results = list(pool.in_order(tasks, Goal(wanted, 250, 0.001, 1000, None), few=0))
     assert [isinstance(each, str) for each in results] == [False, False, False, True, False, False]
     assert results[3] == "reading it ended its process (SIGKILL)"
 
 
-def _dies_at_row_5(goal: Goal, tasks: list[Task], path: str) -> list[dict[str, Any]]:
+def _dies_at_row_5(goal: Goal, tasks: list[TableTask], path: str) -> list[dict[str, Any]]:
     if any(task.row == 5 for task in tasks):
         os.kill(os.getpid(), signal.SIGKILL)
     return REAL_CHUNK(goal, tasks, path)

@@ -15,7 +15,7 @@ from scipy.signal import resample_poly
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.resample import resample
 from pulseproof.ecg.tables.listing import KINDS
-from pulseproof.ecg.tables.one import Goal, Made, Task, make
+from pulseproof.ecg.tables.one import Goal, Made, TableTask, make
 from pulseproof.ecg.tables.signals import Wanted
 from tests.ecg.tables.making import LEADS, read_with, wave, write_collection, write_edf, write_rows, write_signal
 
@@ -244,7 +244,7 @@ def test_damaged_bytes_are_a_sentence(tmp_path: Path, suffix: str) -> None:
             else:
                 del raw[at : at + draw.randrange(40)]
         path.write_bytes(raw)
-        made = make(Task(1, tmp_path, path.name, KINDS[suffix], None), Goal(wanted, 100, 0.001, 100, "pad"))
+        made = make(TableTask(1, tmp_path, path.name, KINDS[suffix], None), Goal(wanted, 100, 0.001, 100, "pad"))
         refused += isinstance(made, str)
         assert isinstance(made, (Made, str))
         assert not isinstance(made, str) or made
