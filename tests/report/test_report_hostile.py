@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
-from tests.report.test_report import comparison, parsed, recommendation
 
 import pulseproof.report.page
 from pulseproof.bench.wire.results import read_bundle, read_results
@@ -28,6 +27,7 @@ from pulseproof.report.page.markup import (
 )
 from tests.bench.making import change_json
 from tests.report.making_report import evaluated, make_study
+from tests.report.page.test_report import comparison, parsed, recommendation
 
 NAME = "\"'><img src=x onerror=alert(1)>&amp;\x1b\u202e"  # of a model: a slash would end it
 TEXT = f"</title></script><script>alert(1)</script>{NAME}{{{{ 7 * 7 }}}}"
