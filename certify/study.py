@@ -36,6 +36,8 @@ from pulseproof.twins.program import Twin
 
 # Bump when the same file would get other bounds.
 VERSION = 1
+# Whose code makes the bounds: an edited rule makes them anew.
+CODE = ("pulseproof.certify.bounds", "pulseproof.models.hardened.interval", "pulseproof.twins.opening")
 
 
 def certify_study(study: Study, recordings: Recordings, manifest: Manifest, build: Path) -> Certified:
@@ -100,7 +102,7 @@ def _kept(
 ) -> Bounds:
     """The bounds of a file at a budget, computed when the file, the recordings or the code changed."""
     inputs = {"version": VERSION, "file": entry.sha256, "budget_mv": budget, **seen}
-    code = code_of(("pulseproof.certify.bounds", "pulseproof.twins.opening"))
+    code = code_of(CODE)
     path = folder / f"{budget:g}mV.npy"
     step = Step(folder, path.stem, inputs, (code,))
 

@@ -82,6 +82,12 @@ def _valley(function: Callable[[Tensor], Tensor], bottom: float) -> Rule:
     return rule
 
 
+def _gelu(x: Ends, approximate: str = "none") -> Ends:
+    if approximate != "none":
+        raise NoBoundsError(f"there are no bounds for gelu by {approximate}")
+    return _valley(f.gelu, -0.7517916243)(x)
+
+
 def _scaled(value: Any, by: float) -> Any:
     if not isinstance(value, Ends):
         return value * by
@@ -229,7 +235,7 @@ RULES: dict[str, Rule] = {
     "expand": _moves(Tensor.expand),
     "flatten": _moves(torch.flatten),
     "float": _to,
-    "gelu": _valley(f.gelu, -0.7517916243),
+    "gelu": _gelu,
     "hardsigmoid": _rises(f.hardsigmoid, approximated=True),
     "index_select": _moves(torch.index_select),
     "leaky_relu": _rises(f.leaky_relu, approximated=True),

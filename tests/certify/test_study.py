@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,32 @@ import pytest
 from pulseproof.certify import study as certify
 from pulseproof.certify.commands import table
 from pulseproof.certify.file import certified_path, load_certified
+from pulseproof.core import code_digest
+from pulseproof.core.code_digest import code_of
 from pulseproof.core.errors import InputError
 from pulseproof.core.terminal.console import Terminal
 from pulseproof.export.run import export_study
 from pulseproof.models.run import train_study
 from tests.export.making import small_study
 from tests.models.making import small_recordings
+
+
+def test_an_edited_rule_makes_the_bounds_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so does an edited operator of a twin."""
+    read = code_digest._read
+    for edited in ("models.hardened.rules", "models.hardened.affine", "twins.onnx_operators", "twins.tflite_node"):
+        code_of.cache_clear()
+        before = code_of(certify.CODE).digest
+
+        def other(name: str, edited: str = edited) -> code_digest._Module | None:
+            found = read(name)
+            return replace(found, sha256="edited") if found and name == f"pulseproof.{edited}" else found
+
+        monkeypatch.setattr(code_digest, "_read", other)
+        code_of.cache_clear()
+        assert code_of(certify.CODE).digest != before, edited
+        monkeypatch.setattr(code_digest, "_read", read)
+    code_of.cache_clear()
 
 
 @pytest.mark.slow
