@@ -1,10 +1,13 @@
-"""Shared by all tests: where the real recordings are, if anywhere."""
+"""Shared by all tests: where the real recordings are, if anywhere, and the one browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,3 +29,18 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.fail(f"PULSEPROOF_DATA={named} is not a folder")
     return root.resolve()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium (Debian's), one a process: Playwright starts no second. Skips where there is none."""
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright here: make setup installs it")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    # Root has no sandbox to keep; nobody else gives it up.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()

@@ -87,7 +87,7 @@ def test_editing_nothing_makes_nothing(home: Path) -> None:
         ("models/built_in.py", {"s/models/decision-tree/train"}),
         ("models/systems.py", set()),
         ("ecg/synthetic_waves.py", {"recordings"}),
-        ("ecg/beats.py", set()),
+        ("ecg/marked/beats.py", set()),
         ("export/tree_files.py", {each for each in FILES if "tree" in each}),
         ("export/tflite/lstm_int8.py", set()),
         ("export/gate/bounds.py", FILES),

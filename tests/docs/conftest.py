@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.browser.conftest import chromium
-
-__all__ = ["chromium"]
 ROOT = Path(__file__).parents[2]
 
 

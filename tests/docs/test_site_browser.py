@@ -61,7 +61,7 @@ def test_anyone_can_read_it(name: str, open_site: Open) -> None:
     page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
     assert faults(page, EVERYTHING) == []
     page.emulate_media(color_scheme="dark")
-    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
+    page.locator("html[data-bs-theme=dark]").wait_for()  # the page is told with its next frame
     assert faults(page, COLOURS) == []
     page.set_viewport_size({"width": NARROW, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
@@ -79,7 +79,7 @@ def test_the_theme_is_chosen_and_kept(open_site: Open) -> None:
     assert code.evaluate("(each) => getComputedStyle(each).backgroundColor") != light
     page.locator("a[rel=next]").click()
     page.wait_for_function("!location.pathname.endsWith('tutorial.html')")
-    assert html.get_attribute("data-bs-theme") == "dark"
+    page.locator("html[data-bs-theme=dark]").wait_for()
     page.locator("#theme-menu").click()
     page.locator("[data-bs-theme-value=light]").click()
     assert html.get_attribute("data-bs-theme") == "light"

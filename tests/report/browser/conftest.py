@@ -1,9 +1,7 @@
-"""A headless Chromium (Debian's) without a network, and the page of a made study in it."""
+"""The page of a made study in a headless Chromium that has no network."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,21 +12,6 @@ from pulseproof.report.page import write_report
 from tests.report.making_report import evaluated, make_study
 
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The browser; skips where there is none."""
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright here: make setup installs it")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium here: apt-get install chromium")
-    # Root has no sandbox to keep; nobody else gives it up.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=options)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
