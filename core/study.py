@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.method_names import expect_method
-from pulseproof.core.recipes import STANDARD, expect_name
-from pulseproof.core.study_data import SOURCE_NAMES, Count, Data, Seed, Strict
+from pulseproof.core.known_names import expect_method, expect_system, meant, method_names
+from pulseproof.core.recipes import RECIPES, STANDARD, expect_name
+from pulseproof.core.study_data import Count, Data, Seed, Strict
+from pulseproof.core.study_faults import faults
 from pulseproof.core.toml_files import read_toml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -28,8 +29,8 @@ def _expect_printable(text: str) -> str:
 
 
 Title = Annotated[str, AfterValidator(_expect_printable)]
-RecipeName = Annotated[str, AfterValidator(expect_name)]
-Method = Annotated[str, AfterValidator(expect_method)]
+RecipeName = Annotated[str, AfterValidator(expect_name), Field(json_schema_extra={"enum": [*RECIPES]})]
+Method = Annotated[str, AfterValidator(expect_method), Field(json_schema_extra={"enum": [*method_names()]})]
 Kind = Literal["deep", "classical"]
 
 
@@ -223,10 +224,18 @@ class Study(Strict):
     bench: BenchSpec = BenchSpec()
 
     @model_validator(mode="after")
-    def _sources_exist(self) -> Study:
+    def _names_exist(self) -> Study:
+        for name, spec in self.models.items():
+            if not (spec.factory or spec.estimator or spec.file):
+                try:
+                    expect_system(spec.system or name)
+                except ValueError as error:
+                    raise ValueError(f"[models.{name}]: {error}") from None
         for source in self.attacks.sources or ():
             if source not in self.models:
-                raise ValueError(f"attacks.sources names {source!r}, which is not under [models]")
+                raise ValueError(
+                    f"attacks.sources names {source!r}, which is not under [models]{meant(source, self.models)}"
+                )
         return self
 
 
@@ -244,18 +253,6 @@ def load_study(path: Path) -> Study:
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise InputError(f"{path}: " + "; ".join(lines), "docs/studies.md lists every key and what it takes") from None
-
-
-def _explain(problem: Any) -> str:
-    """One pydantic problem in words, with the key as the file spells it."""
-    at = problem["loc"]
-    tags = [place > 0 and at[place - 1] == "data" and part in SOURCE_NAMES for place, part in enumerate(at)]
-    where = ".".join(str(part) for part, tag in zip(at, tags, strict=True) if not tag)
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {where!r}"
-    if problem["type"] == "missing":
-        return f"key {where!r} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+        raise InputError(
+            f"{path}: " + "; ".join(faults(error, Study)), "docs/studies.md lists every key and what it takes"
+        ) from None
