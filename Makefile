@@ -29,8 +29,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 
 RUN := $(VENV)/bin/python -m
 PULSEPROOF := $(VENV)/bin/pulseproof
-# A file of tests stays on one process: its fixtures are dear. One thread each, or they wait for each other.
-PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file of tests stays on one process: its fixtures are dear. tests/conftest.py has them in their order, longest first.
+# One thread each, or they wait for each other.
+PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
