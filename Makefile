@@ -144,13 +144,16 @@ perf: setup
 		$(PULSEPROOF) perf weights $(OPTIONS) || held=$$?; \
 		$(PULSEPROOF) perf attacks $(OPTIONS) || held=$$?; exit $$held
 
+# Where Python is told to write no bytecode, each of the hundreds of processes of the tests would compile all rooms again.
 test: setup
+	@$(RUN) compileall -q pulseproof $(wildcard pulseproof/*/)
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST)
 
 check: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(RUN) mypy
+	@$(RUN) compileall -q pulseproof $(wildcard pulseproof/*/)
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST) -m "not slow"
 
 clean:

@@ -20,8 +20,8 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-# A file of tests stays on one worker (the Makefile says why), and those that take minutes are begun first: a worker that
-# came to one of them at the end would be alone with it.
+# A file of tests stays on one worker (the Makefile says why), and those that take minutes are begun first: who came to
+# one of them at the end would be alone with it.
 LONGEST = (
     *("hostile/test_two_at_once.py", "hostile/test_stages.py", "adding/test_pages.py", "docs/test_site_browser.py"),
     *("hostile/model/test_model_file.py", "models/test_defence.py", "docs/test_tutorial.py", "adding/test_l1.py"),
