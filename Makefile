@@ -29,8 +29,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 
 RUN := $(VENV)/bin/python -m
 PULSEPROOF := $(VENV)/bin/pulseproof
-# A file of tests stays on one process: its fixtures are dear. One thread each, or they wait for each other.
-PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file of tests stays on one process: its fixtures are dear. tests/conftest.py has them in their order, longest first.
+# One thread each, or they wait for each other.
+PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
@@ -143,13 +144,16 @@ perf: setup
 		$(PULSEPROOF) perf weights $(OPTIONS) || held=$$?; \
 		$(PULSEPROOF) perf attacks $(OPTIONS) || held=$$?; exit $$held
 
+# Where Python is told to write no bytecode, each of the hundreds of processes of the tests would compile all rooms again.
 test: setup
+	@$(RUN) compileall -q pulseproof $(wildcard pulseproof/*/)
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST)
 
 check: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(RUN) mypy
+	@$(RUN) compileall -q pulseproof $(wildcard pulseproof/*/)
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST) -m "not slow"
 
 clean:

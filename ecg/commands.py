@@ -10,9 +10,7 @@ from rich.table import Table
 
 from pulseproof.core.terminal.console import Terminal, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
-from pulseproof.ecg.download import BASE_URL
-from pulseproof.ecg.download import download as fetch
-from pulseproof.ecg.physionet import DATABASES, named
+from pulseproof.ecg.physionet import BASE_URL, DATABASES, named
 
 
 def download(
@@ -25,6 +23,8 @@ def download(
 
     Example: `pulseproof data ptb-xl mitdb --to data`, `pulseproof data afdb@1.0.0 --to data`
     """
+    from pulseproof.ecg.download import download as fetch
+
     for database in databases:
         done = fetch(database, to, base_url=address, workers=workers)
         say(f"{database}: {done.fetched:,} files fetched, {done.kept:,} were there, in {to / named(database).slug}")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
-from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, DataOption, load
 from pulseproof.core.toml_files import toml_value
 from pulseproof.runtime.files import write_text
+
+if TYPE_CHECKING:
+    from pulseproof.core.study import ModelSpec, Study
 
 
 def export(
@@ -95,7 +97,7 @@ def _beside(study: Study, name: str, spec: ModelSpec, path: Path) -> Study:
     known = study.models.get(name)
     if known is not None and known.model_copy(update={"recipes": None}) != spec:
         raise InputError(f"{path}: has another model named {name!r}", "give this one a --name of its own")
-    return Study.model_validate(
+    return type(study).model_validate(
         {**study.model_dump(), "models": {**study.model_dump()["models"], name: (known or spec).model_dump()}}
     )
 

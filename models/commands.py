@@ -13,8 +13,6 @@ from pulseproof.core.locks import hold_build
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
-from pulseproof.models.class_auc import class_warning
-from pulseproof.models.metrics import paper_cells, paper_table
 
 
 def train(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
@@ -42,6 +40,8 @@ def table(
 
     Example: `pulseproof paper --study studies/ptb-xl.toml --format markdown`
     """
+    from pulseproof.models.class_auc import class_warning
+    from pulseproof.models.metrics import paper_cells, paper_table
     from pulseproof.models.run import load_metrics
 
     loaded, _, where = load(study, None, build)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pulseproof.core.errors import InputError, NotHeldError
-from pulseproof.core.study import Study
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, StudyOption, load
 
 if TYPE_CHECKING:  # imported late where it is used: it brings scipy
+    from pulseproof.core.study import Study
     from pulseproof.report.numbers.evaluation import Evaluation
 
 Format = Literal["terminal", "json", "csv", "markdown"]

@@ -133,6 +133,7 @@ def test_read_once_and_again_when_a_file_changes(
     assert np.array_equal(again.steps[1], np.rint(wave(77) * 1000))
 
 
+@pytest.mark.slow
 def test_workers_give_what_this_process_gives(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = read_with(tmp_path, tmp_path / "build")
     monkeypatch.setattr("pulseproof.ecg.tables.pool._processors", lambda: 2)
@@ -142,6 +143,7 @@ def test_workers_give_what_this_process_gives(mine: Path, tmp_path: Path, monkey
     assert np.array_equal(alone.steps, together.steps) and alone.fingerprint == together.fingerprint
 
 
+@pytest.mark.slow
 def test_a_recording_that_its_reader_dies_of_is_a_bad_row(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

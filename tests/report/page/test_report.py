@@ -106,6 +106,7 @@ def page(home: Path) -> str:
     return write_report(evaluation, home / "report", home, answered).read_text()
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_is_well_formed(page: str, home: Path) -> None:
     seen = parsed(page)
     for tag, attributes in seen:
