@@ -1,6 +1,6 @@
 """ONNX operators in torch, each as the specification has it (https://onnx.ai/onnx/operators/).
 
-In: a :class:`~twins.onnx_node.Node`, with what is known while the file is read. Out: a function of the node's inputs.
+In: a :class:`~twins.onnx.node.Node`, with what is known while the file is read. Out: a function of the node's inputs.
 Whatever an attribute changes is either computed or refused. A quantized tensor is held as whole numbers in float32: an
 engine multiplies and adds them as integers and rescales in float32, which differs from float32 all the way by rounding
 alone.
@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
-from pulseproof.twins.onnx_layers import batch_norm, conv, for_torch, gemm, global_mean, lstm
-from pulseproof.twins.onnx_node import Node
+from pulseproof.twins.onnx.layers import batch_norm, conv, for_torch, gemm, global_mean, lstm
+from pulseproof.twins.onnx.node import Node
 from pulseproof.twins.rounding import rounded
 from pulseproof.twins.steps import Run
 

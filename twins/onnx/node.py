@@ -1,6 +1,6 @@
 """One node of an ONNX file while it is read: what an operator asks about its attributes and inputs, and how it refuses.
 
-In: the node, and the values known so far. Out: what :mod:`twins.onnx_operators` and :mod:`twins.onnx_layers` build on.
+In: the node, and the values known so far. Out: what :mod:`twins.onnx.operators` and :mod:`twins.onnx.layers` build on.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from pulseproof.core.errors import InputError
 from pulseproof.twins.errors import NotCoveredError
-from pulseproof.twins.onnx_format import constants as constants_of
-from pulseproof.twins.onnx_format import load_plain
-from pulseproof.twins.onnx_node import Node
-from pulseproof.twins.onnx_operators import OPERATORS
+from pulseproof.twins.onnx.format import constants as constants_of
+from pulseproof.twins.onnx.format import load_plain
+from pulseproof.twins.onnx.node import Node
+from pulseproof.twins.onnx.operators import OPERATORS
 from pulseproof.twins.program import Twin
 from pulseproof.twins.steps import GraphStep, try_out
 

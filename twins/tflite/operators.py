@@ -1,6 +1,6 @@
 """TFLite operators in torch, float32 and with fixed quantization.
 
-In: an :class:`~twins.tflite_node.Operator`. Out: a function of its inputs. Quantized tensors are whole numbers less
+In: an :class:`~twins.tflite.node.Operator`. Out: a function of its inputs. Quantized tensors are whole numbers less
 their zero point, so a product of two is in units of the product of their scales and is brought to the output's by one
 factor, as the kernels do (Jacob et al. 2018, arXiv 1712.05877, section 2.2;
 https://ai.google.dev/edge/litert/models/quantization_spec). Kernels rescale with a fixed-point factor of 31 bits or in
@@ -19,7 +19,7 @@ from torch.nn import functional as f
 from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
 from pulseproof.twins.rounding import looked_up
 from pulseproof.twins.steps import Run
-from pulseproof.twins.tflite_node import Meaning, Operator, to_steps
+from pulseproof.twins.tflite.node import Meaning, Operator, to_steps
 
 SAME, VALID = 0, 1
 
@@ -262,7 +262,7 @@ def _one_of(result: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 
 def _lstm(operator: Operator) -> Run:
-    from pulseproof.twins.tflite_lstm import lstm
+    from pulseproof.twins.tflite.lstm import lstm
 
     return lstm(operator)
 

@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 
 from pulseproof.twins.rounding import fixed_point, rounded
 from pulseproof.twins.steps import Run
-from pulseproof.twins.tflite_node import Operator
+from pulseproof.twins.tflite.node import Operator
 
 # input; 4 input weights, 4 recurrent weights (input, forget, cell, output gate); 3 peepholes; 4 biases; 2 of the
 # projection; hidden state and cell; 4 of layer norm.

@@ -1,7 +1,7 @@
 """One operator of a TFLite file while it is read: its options, what its tensors' numbers mean, and how it refuses.
 
-In: the operator, and a :class:`Reading` of its file. Out: what :mod:`twins.tflite_operators` and
-:mod:`twins.tflite_lstm` build on.
+In: the operator, and a :class:`Reading` of its file. Out: what :mod:`twins.tflite.operators` and
+:mod:`twins.tflite.lstm` build on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pulseproof.twins.errors import NotCoveredError
 from pulseproof.twins.rounding import rescaled, rounded
-from pulseproof.twins.tflite_format import TfliteFile
+from pulseproof.twins.tflite.format import TfliteFile
 
 LIMITS = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255), np.dtype(np.int16): (-32768, 32767)}
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")

@@ -1,6 +1,6 @@
 """The layers of a net as ONNX writes them, in torch: convolution, dense, batch norm, mean over time, LSTM.
 
-In and out as in :mod:`twins.onnx_operators`, which lists them.
+In and out as in :mod:`twins.onnx.operators`, which lists them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from pulseproof.twins.onnx_node import Node
+from pulseproof.twins.onnx.node import Node
 from pulseproof.twins.steps import Run
 
 

@@ -21,9 +21,9 @@ from pulseproof.core.errors import InputError
 from pulseproof.twins.errors import NotCoveredError
 from pulseproof.twins.program import Twin
 from pulseproof.twins.steps import GraphStep, Run, perform, try_out
-from pulseproof.twins.tflite_format import TYPES, TfliteFile
-from pulseproof.twins.tflite_node import Meaning, Operator, Reading, to_steps
-from pulseproof.twins.tflite_operators import OPERATORS
+from pulseproof.twins.tflite.format import TYPES, TfliteFile
+from pulseproof.twins.tflite.node import Meaning, Operator, Reading, to_steps
+from pulseproof.twins.tflite.operators import OPERATORS
 
 KINDS = {code: dtype for dtype, code in TYPES.items()}
 _MEND = "export it again"
