@@ -85,7 +85,7 @@ def _slice(node: Node) -> Run:
         elif step < 1:
             raise node.refusal(f"steps {steps}")
         else:
-            where[axis] = slice(start, end, step)
+            where[axis] = slice(*slice(start, end, step).indices(node.value(0).shape[axis]))
     if turned:
         return lambda x, *_: x[tuple(where)].flip(turned)
     return lambda x, *_: x[tuple(where)]

@@ -129,14 +129,9 @@ def _floored(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _select(operator: Operator) -> Run:
-    if operator.quantized:
-        same_meaning_of_both = (operator.meaning(1).one, operator.meaning(1).zero) == (
-            operator.meaning(2).one,
-            operator.meaning(2).zero,
-        )
-        if not same_meaning_of_both:
-            raise operator.refusal("two scales")
-    return lambda condition, a, b: torch.where(condition, a, b)
+    if operator.result.scale is not None:
+        raise operator.refusal("integers")
+    return torch.where
 
 
 def _length_one(operator: Operator) -> Run:

@@ -1,5 +1,4 @@
-"""TFLite operators that put numbers elsewhere, repeat them, pad them, bring them to another scale, or say how many there
-are.
+"""TFLite operators that put numbers elsewhere, repeat them, pad them, bring them to another scale, or count them.
 
 In and out as in :mod:`twins.tflite.operators`.
 """
