@@ -220,6 +220,14 @@ def _resize(node: Node) -> Run:
     raise node.refusal(f"mode={mode}, {way}")
 
 
+def _reversed(node: Node) -> Run:
+    """ReverseSequence, where every recording is as long as the axis of time."""
+    time, lengths = node.get("time_axis", 0), node.constant(1)
+    if bool((lengths != node.value(0).shape[time]).any()):
+        raise node.refusal("lengths other than that of the signal")
+    return lambda x, _: x.flip(time)
+
+
 def _triangle(node: Node) -> Run:
     offset, upper = int(node.constant(1)) if node.given(1) else 0, node.get("upper", 1)
     cut = torch.triu if upper else torch.tril
@@ -241,6 +249,7 @@ MOVES: dict[str, Callable[[Node], Run]] = {
     "Range": _range,
     "Reshape": _reshape,
     "Resize": _resize,
+    "ReverseSequence": _reversed,
     "Shape": _shape,
     "Size": plain(lambda x: torch.tensor(x.numel(), dtype=torch.int64)),
     "Slice": _slice,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
-from pulseproof.twins.rounding import looked_up, rescaled
+from pulseproof.twins.rounding import looked_up, rescaled, rounded
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite.node import Operator, to_steps
 
@@ -69,7 +69,11 @@ def _leaky(operator: Operator) -> Run:
     slope = float(operator.option("alpha", 0.0))
     if not operator.quantized:
         return lambda x: f.leaky_relu(x, slope)
-    return _of_two_slopes(operator, lambda x: f.leaky_relu(x, slope))
+    by = operator.meaning(0).one / operator.result.one
+    # XNNPACK's factors have 8 bits behind the point (``xnn_init_qs8_lrelu_scalar_params``), and half a step goes up.
+    rise, fall = (round(256 * one) / 256 for one in (by, by * slope))
+    (low, high), masked = operator.result.limits, operator.masked
+    return lambda x: rounded(torch.where(x < 0, x * fall, x * rise) + 2.0**-10, low, high, masked)
 
 
 def _of_two_slopes(operator: Operator, function: Callable[..., Tensor]) -> Run:
@@ -92,6 +96,14 @@ def _gelu(operator: Operator) -> Run:
     return _squeezed(operator, lambda x: f.gelu(x, approximate=way))
 
 
+def _inverse_root(operator: Operator) -> Run:
+    """RSQRT. Of an integer that stands for 0.0 a kernel gives the largest there is."""
+    if not operator.quantized:
+        return torch.rsqrt
+    least = 0.5 * operator.meaning(0).one
+    return _squeezed(operator, lambda x: torch.rsqrt(x.clamp_min(least)))
+
+
 ACTIVATIONS: dict[str, Callable[[Operator], Run]] = {
     "ELU": _bends(f.elu),
     "GELU": _gelu,
@@ -104,6 +116,7 @@ ACTIVATIONS: dict[str, Callable[[Operator], Run]] = {
     "RELU6": _cut(0.0, 6.0),
     "RELU_0_TO_1": _cut(0.0, 1.0),
     "RELU_N1_TO_1": _cut(-1.0, 1.0),
+    "RSQRT": _inverse_root,
     "SOFTMAX": _softmax(log=False),
     "TANH": _bends(TANH),
 }

@@ -11,8 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pulseproof.twins.rounding import rounded
 from pulseproof.twins.steps import Run
+from pulseproof.twins.tflite.fixed_point import factor_of, rounded_twice
 from pulseproof.twins.tflite.node import Operator, plain, same_meaning
+
+SHIFT = 7
 
 
 def _elementwise(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Operator], Run]:
@@ -41,8 +45,17 @@ def _multiply(operator: Operator) -> Run:
 def _difference(operator: Operator) -> Run:
     if not operator.quantized:
         return lambda a, b: (a - b) * (a - b)
-    (left, right), finish = _pair(operator), operator.finish()
-    return lambda a, b: finish((a * left - b * right) ** 2)
+    left, right = _pair(operator)
+    unit, after, masked = 2 * max(left, right), operator.result, operator.masked
+    # The kernel brings both to one scale with 7 bits behind the point, and rounds there.
+    of_left, of_right = (factor_of(2**SHIFT * one / unit) for one in (left, right))
+    back = factor_of(unit * unit / (4.0**SHIFT * after.one))
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        apart = rounded_twice(a, *of_left, masked) - rounded_twice(b, *of_right, masked)
+        return rounded(rounded_twice(apart * apart, *back, masked).float(), *after.limits, masked)
+
+    return run
 
 
 def _divide(operator: Operator) -> Run:
@@ -128,6 +141,13 @@ def _floored(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="floor")
 
 
+def _negative(operator: Operator) -> Run:
+    if not operator.quantized:
+        return torch.neg
+    finish = operator.finish(operator.meaning(0).one)
+    return lambda x: finish(-x)
+
+
 def _select(operator: Operator) -> Run:
     if operator.result.scale is not None:
         raise operator.refusal("integers")
@@ -167,14 +187,13 @@ ARITHMETIC: dict[str, Callable[[Operator], Run]] = {
     "MEAN": _mean,
     "MINIMUM": _of_two(torch.minimum),
     "MUL": _multiply,
-    "NEG": plain(torch.neg),
+    "NEG": _negative,
     "NOT_EQUAL": plain(torch.ne),
     "POW": plain(torch.pow),
     "REDUCE_MAX": _extreme(torch.amax),
     "REDUCE_MIN": _extreme(torch.amin),
     "REDUCE_PROD": _product,
     "ROUND": plain(torch.round),
-    "RSQRT": plain(torch.rsqrt),
     "SELECT": _select,
     "SELECT_V2": _select,
     "SIGN": plain(torch.sign),

@@ -1,7 +1,7 @@
-"""The sigmoid and the tanh of TFLite's integer LSTM, number by number as its kernel computes them.
+"""What TFLite's kernels compute in fixed point: a factor that rounds twice, and the sigmoid and tanh of the integer LSTM.
 
-In: how many bits of a 16-bit number stand before its point. Out: a table of what the kernel gives for each of the
-65,536 numbers, in units of 2**-15. The kernel has no table: it evaluates a Taylor series of exp on a quarter, products
+In: how many bits of a 16-bit number stand before its point. Out: a table of what the LSTM's kernel gives for each of
+the 65,536 numbers, in units of 2**-15. The kernel has no table: it evaluates a Taylor series of exp on a quarter, products
 of constants for the rest and Newton's iteration for a quotient, all in 16 bits (gemmlowp's ``fixedpoint.h``,
 "fixed-point approximations of transcendental functions", as ``PortableApplySigmoid`` and ``PortableApplyTanh`` of
 TFLite call it). What that is off by decides whole steps of the state, so it is done the same way here.
@@ -10,11 +10,14 @@ TFLite call it). What that is off by decides whole steps of the state, so it is 
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from pulseproof.twins.rounding import rounded
 
 Whole = NDArray[np.int64]
 LOW, HIGH = -(2**15), 2**15 - 1
@@ -91,6 +94,24 @@ def tanh_table(integer_bits: int) -> Tensor:
     a = np.arange(LOW, HIGH + 1)
     size = _doubled(_newton(_exp_of_negative(-np.abs(a), integer_bits + 1)) - (1 << 13), 2)
     return torch.from_numpy(np.where(a == 0, 0, np.where(a < 0, -size, size)).astype(np.float32))
+
+
+def away(x: Tensor, masked: bool, low: float = -(2.0**31), high: float = 2.0**31) -> Tensor:
+    """To whole numbers within limits; half a step goes away from 0."""
+    return rounded(x + 1e-9 * torch.sign(x.detach()), low, high, masked)
+
+
+def rounded_twice(x: Tensor, fraction: Tensor | float, power: Tensor | float, masked: bool) -> Tensor:
+    """Whole numbers times ``fraction * power`` as a kernel in fixed point has it: it rounds behind a fraction of 31
+    bits, and again behind a power of 2 (``MultiplyByQuantizedMultiplier`` in TFLite's ``common.h``). Two roundings give
+    the step beside it in one case of some hundred. float64."""
+    return away(away(x.double() * fraction, masked) * power, masked)
+
+
+def factor_of(by: float) -> tuple[float, float]:
+    """The fraction and the power of 2 of a factor."""
+    fraction, power = math.frexp(by)
+    return fraction, 2.0**power
 
 
 def in_table(table: Tensor, x: Tensor, smooth: Tensor) -> Tensor:

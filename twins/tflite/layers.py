@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from pulseproof.twins.steps import Run
+from pulseproof.twins.tflite.fixed_point import factor_of, rounded_twice
 from pulseproof.twins.tflite.hybrid import own_steps
 from pulseproof.twins.tflite.node import Operator, along, same_meaning
 
@@ -140,9 +141,9 @@ def _batch_product(operator: Operator) -> Run:
         return run
     if not operator.quantized:
         return product
-    factor = operator.meaning(0).one * operator.meaning(1).one
-    finish = operator.finish(factor)
-    return lambda a, b: finish(product(a, b))
+    factor = factor_of(operator.meaning(0).one * operator.meaning(1).one / operator.result.one)
+    (low, high), masked = operator.result.limits, operator.masked
+    return lambda a, b: rounded(rounded_twice(product(a, b), *factor, masked).float(), low, high, masked)
 
 
 def _window(operator: Operator) -> tuple[list[int], list[int], list[int]]:

@@ -19,7 +19,7 @@ from torch.nn.functional import linear
 
 from pulseproof.twins.rounding import fixed_point, rounded
 from pulseproof.twins.steps import Run
-from pulseproof.twins.tflite.fixed_point import in_table, sigmoid_table, tanh_table
+from pulseproof.twins.tflite.fixed_point import away, factor_of, in_table, rounded_twice, sigmoid_table, tanh_table
 from pulseproof.twins.tflite.hybrid import even_steps
 from pulseproof.twins.tflite.node import Operator
 
@@ -118,31 +118,23 @@ def _integer(operator: Operator) -> Callable[..., Tensor]:
 
     def factors(first: int, by: float) -> tuple[Tensor, Tensor]:
         """The fractions and powers of 2 by which the sums of the four gates are multiplied."""
-        found = [math.frexp(operator.meaning(at).one * by * GATE) for at in range(first, first + 4)]
+        found = [factor_of(operator.meaning(at).one * by * GATE) for at in range(first, first + 4)]
         fraction, power = (torch.tensor(one, dtype=torch.float64) for one in zip(*found, strict=True))
-        return fraction.repeat_interleave(hidden), (2.0**power).repeat_interleave(hidden)
+        return fraction.repeat_interleave(hidden), power.repeat_interleave(hidden)
 
     from_input, from_hidden = factors(1, of_input), factors(5, of_hidden.one)
 
-    def away(values: Tensor, low: float = -(2.0**31), high: float = 2.0**31) -> Tensor:
-        """To whole numbers; half a step goes away from 0."""
-        return rounded(values + 1e-9 * torch.sign(values.detach()), low, high, masked)
-
     def word(values: Tensor) -> Tensor:
-        return away(values, -32768, 32767)
-
-    def rescaled(sums: Tensor, by: tuple[Tensor, Tensor]) -> Tensor:
-        """The kernel rounds twice: after the fraction, and after the power of 2."""
-        return away(away(sums.double() * by[0]) * by[1])
+        return away(values, masked, -32768, 32767)
 
     def run(x: Tensor, *inputs: Tensor | None) -> Tensor:
         weights, recurrent, biases = _parts(inputs)
-        gates = word(rescaled(linear(x, weights, biases), from_input))
+        gates = word(rounded_twice(linear(x, weights, biases), *from_input, masked))
         h = torch.zeros(x.shape[0], hidden)
         c = torch.zeros(x.shape[0], hidden, dtype=torch.float64)
         states = []
         for at in range(x.shape[1]):
-            sums = word(gates[:, at] + rescaled(h @ recurrent.T, from_hidden))
+            sums = word(gates[:, at] + rounded_twice(h @ recurrent.T, *from_hidden, masked))
             i, forget, new, o = fixed_point(sums).chunk(4, dim=-1)
             entry, kept, shown = (in_table(sigmoids, one, (one / GATE).sigmoid() * SHARE) for one in (i, forget, o))
             fresh = in_table(tanhs, new, (new / GATE).tanh() * SHARE)
