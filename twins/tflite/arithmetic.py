@@ -48,11 +48,11 @@ def _difference(operator: Operator) -> Run:
     left, right = _pair(operator)
     unit, after, masked = 2 * max(left, right), operator.result, operator.masked
     # The kernel brings both to one scale with 7 bits behind the point, and rounds there.
-    of_left, of_right = (factor_of(2**SHIFT * one / unit) for one in (left, right))
+    of_left, of_right = (factor_of(one / unit) for one in (left, right))
     back = factor_of(unit * unit / (4.0**SHIFT * after.one))
 
     def run(a: Tensor, b: Tensor) -> Tensor:
-        apart = rounded_twice(a, *of_left, masked) - rounded_twice(b, *of_right, masked)
+        apart = rounded_twice(a * 2**SHIFT, *of_left, masked) - rounded_twice(b * 2**SHIFT, *of_right, masked)
         return rounded(rounded_twice(apart * apart, *back, masked).float(), *after.limits, masked)
 
     return run

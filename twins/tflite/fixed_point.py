@@ -1,8 +1,8 @@
-"""What TFLite's kernels compute in fixed point: a factor that rounds twice, and the sigmoid and tanh of the integer LSTM.
+"""What TFLite computes in fixed point: a factor that rounds twice, and the sigmoid and tanh of the integer LSTM.
 
 In: how many bits of a 16-bit number stand before its point. Out: a table of what the LSTM's kernel gives for each of
-the 65,536 numbers, in units of 2**-15. The kernel has no table: it evaluates a Taylor series of exp on a quarter, products
-of constants for the rest and Newton's iteration for a quotient, all in 16 bits (gemmlowp's ``fixedpoint.h``,
+the 65,536 numbers, in units of 2**-15. The kernel has no table: it evaluates a Taylor series of exp on a quarter,
+products of constants for the rest and Newton's iteration for a quotient, all in 16 bits (gemmlowp's ``fixedpoint.h``,
 "fixed-point approximations of transcendental functions", as ``PortableApplySigmoid`` and ``PortableApplyTanh`` of
 TFLite call it). What that is off by decides whole steps of the state, so it is done the same way here.
 """

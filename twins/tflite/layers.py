@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
+from pulseproof.twins.rounding import rounded
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite.fixed_point import factor_of, rounded_twice
 from pulseproof.twins.tflite.hybrid import own_steps

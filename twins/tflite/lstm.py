@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 from pulseproof.twins.rounding import fixed_point, rounded
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite.fixed_point import away, factor_of, in_table, rounded_twice, sigmoid_table, tanh_table
-from pulseproof.twins.tflite.hybrid import even_steps
+from pulseproof.twins.tflite.hybrid import even_steps, own_steps
 from pulseproof.twins.tflite.node import Operator
 
 # input; 4 input weights, 4 recurrent weights (input, forget, cell, output gate); 3 peepholes; 4 biases; 2 of the
@@ -51,8 +51,8 @@ def _of_kind(operator: Operator) -> Callable[..., Tensor]:
         return _integer(operator)
     whole = [operator.meaning(at).scale is not None for at in range(1, 9)]
     if any(whole):
-        if not all(whole) or operator.option("asymmetricQuantizeInputs"):
-            raise operator.refusal("integer weights of some gates, or a zero point of the signal's own")
+        if not all(whole):
+            raise operator.refusal("integer weights of some gates")
         return _hybrid(operator)
     return _float(_clip(operator))
 
@@ -80,8 +80,12 @@ def _float(clip: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 
 
 def _hybrid(operator: Operator) -> Callable[..., Tensor]:
-    """Integer weights: the signal and the hidden state are rounded to steps of their own, at each time, about 0.0."""
+    """Integer weights: the signal and the hidden state are rounded to steps of their own at each time."""
     masked, hidden, clip = operator.masked, operator.shape(5)[0], _clip(operator)
+    uneven = bool(operator.option("asymmetricQuantizeInputs"))
+
+    def to_own(x: Tensor) -> tuple[Tensor, Tensor]:
+        return own_steps(x, (-1,), masked) if uneven else even_steps(x, -1, masked)
 
     def scales(first: int) -> Tensor:
         return torch.cat([torch.full((hidden,), operator.meaning(at).one) for at in range(first, first + 4)])
@@ -90,12 +94,12 @@ def _hybrid(operator: Operator) -> Callable[..., Tensor]:
 
     def run(x: Tensor, *inputs: Tensor | None) -> Tensor:
         weights, recurrent, biases = _parts(inputs)
-        steps, step = even_steps(x, -1, masked)
+        steps, step = to_own(x)
         gates = linear(steps, weights) * step * of_input + biases
         h = c = torch.zeros(x.shape[0], hidden)
         states = []
         for at in range(x.shape[1]):
-            held, step = even_steps(h, -1, masked)
+            held, step = to_own(h)
             i, forget, new, o = (gates[:, at] + (held @ recurrent.T) * step * of_hidden).chunk(4, dim=-1)
             c = clip(forget.sigmoid() * c + i.sigmoid() * new.tanh())
             h = o.sigmoid() * c.tanh()
