@@ -83,11 +83,6 @@ def _thresholded(node: Node) -> Run:
     return lambda x: torch.where(x > alpha, x, torch.zeros_like(x))
 
 
-def _swish(node: Node) -> Run:
-    alpha = node.get("alpha", 1.0)
-    return lambda x: x * torch.sigmoid(alpha * x)
-
-
 ACTIVATIONS: dict[str, Callable[[Node], Run]] = {
     "Celu": _celu,
     "Clip": _clip,
@@ -105,7 +100,6 @@ ACTIVATIONS: dict[str, Callable[[Node], Run]] = {
     "Softmax": _softmax(log=False),
     "Softplus": plain(f.softplus),
     "Softsign": plain(f.softsign),
-    "Swish": _swish,
     "Tanh": plain(TANH),
     "ThresholdedRelu": _thresholded,
 }

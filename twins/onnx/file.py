@@ -60,7 +60,8 @@ def read(path: Path, masked: bool = True) -> Twin:
     except FAULTS as error:
         said = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: its graph does not run ({said})", _MEND) from None
-    return Twin(reader.steps, constants, (entry, end), shape, step)
+    own_steps = any(one.kind == "DynamicQuantizeLinear" for one in reader.steps)
+    return Twin(reader.steps, constants, (entry, end), shape, step, own_steps)
 
 
 def _signal(path: Path, graph: onnx.GraphProto) -> tuple[str, tuple[int, int]]:

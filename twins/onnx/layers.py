@@ -98,12 +98,6 @@ def layer_norm(node: Node) -> Run:
     )
 
 
-def rms_norm(node: Node) -> Run:
-    shape, small = node.value(0).shape, node.get("epsilon", 1e-5)
-    axes = tuple(range(node.get("axis", -1) % len(shape), len(shape)))
-    return lambda x, scale: x * torch.rsqrt((x * x).mean(dim=axes, keepdim=True) + small) * scale
-
-
 def length_norm(node: Node) -> Run:
     node.demand(p=2)
     axis = node.get("axis", -1)
@@ -209,5 +203,4 @@ LAYERS: dict[str, Callable[[Node], Run]] = {
     "LayerNormalization": layer_norm,
     "LpNormalization": length_norm,
     "MaxPool": max_pool,
-    "RMSNormalization": rms_norm,
 }

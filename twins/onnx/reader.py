@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # float16 is left out: an engine computes in it or beside it, operator by operator, as it likes.
 KINDS = ("float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool")
+CONTROL = ("Constant", "If", "Loop")  # read here, not computed
 SHAPES = ("Shape", "Size")  # known before the signal is
 MOST_TURNS, MOST_DEEP = 2**14, 8  # of all loops of a file, and graphs within graphs
 Names = Mapping[str, str]  # of a graph inside: by which name each of its values is known

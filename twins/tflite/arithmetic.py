@@ -133,10 +133,6 @@ def _extreme(function: Callable[..., Tensor]) -> Callable[[Operator], Run]:
     return read
 
 
-def _furthest(function: Callable[..., Tensor]) -> Callable[[Operator], Run]:
-    return lambda operator: lambda x, _: function(x, dim=int(operator.constant(1)))
-
-
 def _floored(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="floor")
 
@@ -164,8 +160,6 @@ def _length_one(operator: Operator) -> Run:
 ARITHMETIC: dict[str, Callable[[Operator], Run]] = {
     "ABS": plain(torch.abs),
     "ADD": _elementwise(torch.add),
-    "ARG_MAX": _furthest(torch.argmax),
-    "ARG_MIN": _furthest(torch.argmin),
     "CEIL": plain(torch.ceil),
     "COS": plain(torch.cos),
     "DIV": _divide,

@@ -31,7 +31,10 @@ from pulseproof.twins.tflite.operators import OPERATORS
 KINDS = {code: dtype for dtype, code in TYPES.items()}
 _MEND = "export it again"
 MOST_TURNS, MOST_DEEP = 2**14, 8  # of all loops of a file, and loops within loops
-SHAPES = ("SHAPE", "RANK")  # known before the signal is
+# May have integer weights on a float signal.
+HYBRID = ("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "UNIDIRECTIONAL_SEQUENCE_LSTM")
+CONTROL = ("WHILE",)  # read here, not computed
+SHAPES = ("SHAPE",)  # known before the signal is
 FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
@@ -48,15 +51,16 @@ def read(path: Path, masked: bool = True) -> Twin:
     except FAULTS as error:
         said = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: its graph does not run ({type(error).__name__}: {said})", _MEND) from None
-    return Twin(reader.steps, reader.trial.constants, ends, shape, _output_step(reader.top))
+    step = _output_step(reader.top)
+    return Twin(reader.steps, reader.trial.constants, ends, shape, step, reader.own_steps)
 
 
 class _Reader:
     """A file gone through, operator by operator, and what a loop has inside as often as it turns. ``steps``: those that
-    depend on the signal, in their order."""
+    depend on the signal, in their order. ``own_steps``: see :class:`~twins.program.Twin`."""
 
     def __init__(self, graph: TfliteFile, masked: bool) -> None:
-        self.trial, self.steps = Trial({}, {}), list[GraphStep]()
+        self.trial, self.steps, self.own_steps = Trial({}, {}), list[GraphStep](), False
         self._graph, self._masked, self._turns, self._inner, self._depth = graph, masked, 0, 0, 0
         self._parts: dict[int, tuple[TfliteFile, list[Meaning]]] = {}
         self.top = self._reading(0, "")
@@ -115,7 +119,9 @@ class _Reader:
             for name in names:
                 if name and name not in self.trial.values:
                     raise ValueError(f"{kind} takes a tensor that nothing before it gives")
-            self._take(GraphStep(OPERATORS[kind](Operator(kind, raw, reading)), names, given, kind))
+            operator = Operator(kind, raw, reading)
+            self.own_steps |= kind in HYBRID and operator.hybrid
+            self._take(GraphStep(OPERATORS[kind](operator), names, given, kind))
 
     def _loop(self, reading: Reading, raw: Any) -> None:
         """A loop whose number of turns does not depend on the signal, its turns one behind the other."""

@@ -17,8 +17,7 @@ WIDE = 2.0**31
 
 def own_steps(x: Tensor, axes: tuple[int, ...], masked: bool) -> tuple[Tensor, Tensor]:
     """``x`` in whole steps less their zero point, and the step: of the least and the greatest value along ``axes``,
-    of which one is at most 0.0 and one at least (``AsymmetricQuantizeFloats`` in TFLite's
-    ``portable_tensor_utils.cc``, ``xnn_f32_qd8_asymmetric_quantization_params`` in XNNPACK)."""
+    of which one is at most 0.0 and one at least (``xnn_f32_qd8_asymmetric_quantization_params`` in XNNPACK)."""
     held = x.detach()
     least = held.amin(dim=axes, keepdim=True).clamp(max=0.0)
     most = held.amax(dim=axes, keepdim=True).clamp(min=0.0)
@@ -31,6 +30,24 @@ def own_steps(x: Tensor, axes: tuple[int, ...], masked: bool) -> tuple[Tensor, T
     zero = torch.round(zero.clamp(LOW, HIGH))
     steps = (rounded(x * per_unit, -WIDE, WIDE, masked) + zero).clamp(LOW, HIGH) - zero
     return steps, 1 / per_unit
+
+
+def uneven_steps(x: Tensor, axis: int, masked: bool) -> tuple[Tensor, Tensor]:
+    """The same in the order in which a recurrent layer's kernel rounds (``AsymmetricQuantizeFloats`` in TFLite's
+    ``portable_tensor_utils.cc``): a last digit decides a step."""
+    held = x.detach().double()
+    least, most = (
+        end.float().double() for end in (held.amin(dim=axis, keepdim=True), held.amax(dim=axis, keepdim=True))
+    )
+    least, most = least.clamp(max=0.0), most.clamp(min=0.0)
+    step = (most - least) / (HIGH - LOW)
+    step = torch.where(step > 0, step, torch.ones_like(step))
+    from_least, from_most = LOW - least / step, HIGH - most / step
+    off_least, off_most = abs(LOW) + (least / step).abs(), abs(HIGH) + (most / step).abs()
+    zero = torch.round(torch.where(off_least < off_most, from_least, from_most).clamp(LOW, HIGH)).float()
+    step = step.float()
+    shifted = x * (1 / step) + zero
+    return rounded(shifted, LOW, HIGH, masked) - zero, step
 
 
 def even_steps(x: Tensor, axis: int, masked: bool) -> tuple[Tensor, Tensor]:

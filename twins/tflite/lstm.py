@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 from pulseproof.twins.rounding import fixed_point, rounded
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite.fixed_point import away, factor_of, in_table, rounded_twice, sigmoid_table, tanh_table
-from pulseproof.twins.tflite.hybrid import even_steps, own_steps
+from pulseproof.twins.tflite.hybrid import even_steps, uneven_steps
 from pulseproof.twins.tflite.node import Operator
 
 # input; 4 input weights, 4 recurrent weights (input, forget, cell, output gate); 3 peepholes; 4 biases; 2 of the
@@ -85,7 +85,7 @@ def _hybrid(operator: Operator) -> Callable[..., Tensor]:
     uneven = bool(operator.option("asymmetricQuantizeInputs"))
 
     def to_own(x: Tensor) -> tuple[Tensor, Tensor]:
-        return own_steps(x, (-1,), masked) if uneven else even_steps(x, -1, masked)
+        return (uneven_steps if uneven else even_steps)(x, -1, masked)
 
     def scales(first: int) -> Tensor:
         return torch.cat([torch.full((hidden,), operator.meaning(at).one) for at in range(first, first + 4)])

@@ -173,21 +173,10 @@ def _tile(operator: Operator) -> Run:
     return lambda x, _: x.repeat(times)
 
 
-def _broadcast(operator: Operator) -> Run:
-    shape = operator.integers(1)
-    return lambda x, _: x.expand(shape)
-
-
 def _fill(operator: Operator) -> Run:
     shape = operator.integers(0)
     expect_room(operator.kind, shape)
     return lambda _, value: value.reshape(()).expand(shape)
-
-
-def _range(operator: Operator) -> Run:
-    first, last, by = (operator.constant(at).reshape(()) for at in range(3))
-    expect_room(operator.kind, [int(max(0, (last - first) / by)) if by else 2**62])
-    return lambda *_: torch.arange(first.item(), last.item(), by.item(), dtype=first.dtype)
 
 
 def _reverse(operator: Operator) -> Run:
@@ -277,7 +266,6 @@ def _sums_so_far(operator: Operator) -> Run:
 
 MOVES: dict[str, Callable[[Operator], Run]] = {
     "BATCH_TO_SPACE_ND": _from_batch,
-    "BROADCAST_TO": _moves(_broadcast),
     "CAST": _cast,
     "CONCATENATION": _concat,
     "CUMSUM": _sums_so_far,
@@ -290,8 +278,6 @@ MOVES: dict[str, Callable[[Operator], Run]] = {
     "PAD": _moves(_pad),
     "PADV2": _moves(_pad),
     "QUANTIZE": _quantize,
-    "RANGE": _range,
-    "RANK": lambda operator: lambda x: torch.tensor(x.ndim, dtype=torch.int32),
     "RESHAPE": _moves(_reshape),
     "RESIZE_NEAREST_NEIGHBOR": _resize,
     "REVERSE_V2": _moves(_reverse),
