@@ -102,7 +102,7 @@ def _of_this_machine(evaluation: Evaluation) -> Evaluation:
 
 
 def write_recipes(folder: Path) -> None:
-    """Write the tables of systems and recipes, of the gate's bounds and of the twins' operators, as the code has them."""
+    """Write the tables of systems and recipes, of bounds and of operators that twins compute, as the code has them."""
     write_text(folder / "recipes.md", recipe_table() + "\n")
     write_text(folder / "bounds.md", bounds_table() + "\n")
     write_text(folder / "operators.md", operators_markdown() + "\n")

@@ -178,9 +178,9 @@ def _filled(node: Node) -> Run:
 
 
 def _range(node: Node) -> Run:
-    first, last, by = (node.constant(at).reshape(()) for at in range(3))
-    expect_room(node.operator, [int(max(0, (last - first) / by)) if by else 2**62])
-    return lambda *_: torch.arange(first.item(), last.item(), by.item(), dtype=first.dtype)
+    kind, (first, last, by) = node.constant(0).dtype, (node.constant(at).reshape(()).item() for at in range(3))
+    expect_room(node.operator, [max(0, int((last - first) / by)) if by else 2**62])
+    return lambda *_: torch.arange(first, last, by, dtype=kind)
 
 
 def _resize(node: Node) -> Run:

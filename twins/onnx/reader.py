@@ -111,7 +111,8 @@ class Reader:
             self._same(inner, outer)
 
     def _loop(self, proto: onnx.NodeProto, names: Names) -> None:
-        most, go, *carried = [*proto.input, *[""] * (2 - len(proto.input))]
+        inputs = list(proto.input)
+        most, go, carried = inputs[0], inputs[1], inputs[2:]
         graph = next(each.g for each in proto.attribute if each.name == "body")
         held = self._held(graph, self._prefix())
         times = MOST_TURNS + 1 if not most else int(self._known(proto, most))
@@ -122,13 +123,13 @@ class Reader:
             if self._turns > MOST_TURNS:
                 raise NotCoveredError(f"loops of more than {MOST_TURNS:,} turns are not covered")
             prefix = self._prefix()
-            inputs = [one.name for one in graph.input]
+            entries = [one.name for one in graph.input]
             number = f"{prefix}turn"
             self.trial.constants[number] = self.trial.values[number] = torch.tensor(turn)
-            own = dict(zip(inputs, [number, go or number, *carried], strict=True))
+            own = dict(zip(entries, [number, go or number, *carried], strict=True))
             if not go:
                 self.trial.constants[f"{prefix}go"] = self.trial.values[f"{prefix}go"] = torch.tensor(True)
-                own[inputs[1]] = f"{prefix}go"
+                own[entries[1]] = f"{prefix}go"
             go, *rest = self._inside(graph, {**names, **own}, held, prefix)
             carried, parts = rest[: len(carried)], rest[len(carried) :]
             for each, part in zip(collected, parts, strict=True):

@@ -32,12 +32,12 @@ def own_steps(x: Tensor, axes: tuple[int, ...], masked: bool) -> tuple[Tensor, T
     return steps, 1 / per_unit
 
 
-def uneven_steps(x: Tensor, axis: int, masked: bool) -> tuple[Tensor, Tensor]:
+def uneven_steps(x: Tensor, axes: tuple[int, ...], masked: bool) -> tuple[Tensor, Tensor]:
     """The same in the order in which a recurrent layer's kernel rounds (``AsymmetricQuantizeFloats`` in TFLite's
     ``portable_tensor_utils.cc``): a last digit decides a step."""
     held = x.detach().double()
     least, most = (
-        end.float().double() for end in (held.amin(dim=axis, keepdim=True), held.amax(dim=axis, keepdim=True))
+        end.float().double() for end in (held.amin(dim=axes, keepdim=True), held.amax(dim=axes, keepdim=True))
     )
     least, most = least.clamp(max=0.0), most.clamp(min=0.0)
     step = (most - least) / (HIGH - LOW)
@@ -50,8 +50,8 @@ def uneven_steps(x: Tensor, axis: int, masked: bool) -> tuple[Tensor, Tensor]:
     return rounded(shifted, LOW, HIGH, masked) - zero, step
 
 
-def even_steps(x: Tensor, axis: int, masked: bool) -> tuple[Tensor, Tensor]:
+def even_steps(x: Tensor, axes: tuple[int, ...], masked: bool) -> tuple[Tensor, Tensor]:
     """The same about 0.0, as a recurrent layer's kernel does it (``SymmetricQuantizeFloats``)."""
-    step = x.detach().abs().amax(dim=axis, keepdim=True) / HIGH
-    step = torch.where(step > 0, step, torch.ones_like(step))
-    return rounded(x / step, -HIGH, HIGH, masked), step
+    largest = x.detach().abs().amax(dim=axes, keepdim=True)
+    largest = torch.where(largest > 0, largest, torch.full_like(largest, HIGH))
+    return rounded(x * (HIGH / largest), -HIGH, HIGH, masked), largest / HIGH

@@ -15,7 +15,7 @@ from torch.nn import functional as f
 from pulseproof.twins.rounding import rounded
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite.fixed_point import factor_of, rounded_twice
-from pulseproof.twins.tflite.hybrid import own_steps
+from pulseproof.twins.tflite.hybrid import even_steps, own_steps, uneven_steps
 from pulseproof.twins.tflite.node import Operator, along, same_meaning
 
 SAME, VALID = 0, 1
@@ -46,16 +46,19 @@ def _reduced(factor: float) -> float:
     return math.ldexp(((whole + 2**15) >> 16) if whole < 0x7FFF0000 else 0x7FFF, exponent - 15)
 
 
-def _on_own_steps(operator: Operator, product: Callable[..., Tensor], axes: tuple[int, ...]) -> Run:
+def _on_own_steps(operator: Operator, product: Callable[..., Tensor], axes: tuple[int, ...]) -> Callable[..., Tensor]:
     """A layer of integer weights on a float signal: the product of whole numbers, brought back and then biased."""
     weight, masked = operator.meaning(1), operator.masked
     if weight.zero or weight.dtype.itemsize > 1 or operator.result.scale is not None:
         raise operator.refusal("weights that are not symmetric 8-bit numbers")
     assert weight.scale is not None
     scale, finish = weight.scale, operator.finish()
+    to_steps = own_steps
+    if len(scale) == 1:  # XNNPACK leaves weights of one scale to TFLite's own kernel, which rounds as the file says
+        to_steps = uneven_steps if operator.option("asymmetricQuantizeInputs", False) else even_steps
 
     def run(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-        steps, step = own_steps(x, axes, masked)
+        steps, step = to_steps(x, axes, masked)
         sums = product(steps, w, None) * (step.reshape(-1, *[1] * (x.ndim - 1)) if axes != (-1,) else step) * scale
         return finish(sums if b is None else sums + b)
 

@@ -85,7 +85,7 @@ def _hybrid(operator: Operator) -> Callable[..., Tensor]:
     uneven = bool(operator.option("asymmetricQuantizeInputs"))
 
     def to_own(x: Tensor) -> tuple[Tensor, Tensor]:
-        return (uneven_steps if uneven else even_steps)(x, -1, masked)
+        return (uneven_steps if uneven else even_steps)(x, (-1,), masked)
 
     def scales(first: int) -> Tensor:
         return torch.cat([torch.full((hidden,), operator.meaning(at).one) for at in range(first, first + 4)])
