@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.twins.onnx_format import constants, load_plain  # noqa: F401 (for who takes a graph apart and saves it)
+from pulseproof.twins.onnx.format import constants, load_plain  # noqa: F401 (for who takes a graph apart and saves it)
 
 if TYPE_CHECKING:
     import onnx

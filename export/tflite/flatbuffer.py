@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 from pulseproof.export.job import INPUT, OUTPUT
-from pulseproof.twins.tflite_format import EIGHT_BIT, FLOATS, TYPES, TfliteFile
+from pulseproof.twins.tflite.format import EIGHT_BIT, FLOATS, TYPES, TfliteFile
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # of a buffer in the file, as the schema demands; the generated writer does not keep it
