@@ -15,6 +15,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.method_names import expect_method
 from pulseproof.core.recipes import STANDARD, expect_name
 from pulseproof.core.study_data import SOURCE_NAMES, Count, Data, Seed, Strict
+from pulseproof.core.study_input import InputSpec
 from pulseproof.core.toml_files import read_toml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -66,7 +67,9 @@ class ModelSpec(Strict):
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
     or .skops file. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's
     module and a .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says
-    otherwise. What is left out is the system's own default, printed by ``pulseproof systems``."""
+    otherwise. Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
+    that gives its scores, where it has several; ``classes``: which class of the study each score is of, in the file's
+    order. What is left out is the system's own default, printed by ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
@@ -75,6 +78,9 @@ class ModelSpec(Strict):
     kind: Kind | None = None
     trained: bool = False
     weights: str | None = Field(None, pattern=r"\.safetensors$")
+    input: InputSpec | None = None
+    output: str | None = Field(None, min_length=1)
+    classes: tuple[str, ...] | None = Field(None, min_length=1)
     options: dict[str, Any] = Field(default_factory=dict)
     epochs: Count | None = None
     batch_size: Count | None = None
@@ -96,6 +102,8 @@ class ModelSpec(Strict):
             raise ValueError("trained = true goes with factory or estimator; a file is trained already")
         if self.weights and not (self.factory and self.trained):
             raise ValueError("weights go with factory and trained = true")
+        if (self.input or self.output or self.classes) and not (self.file and not self.file.endswith(".skops")):
+            raise ValueError("input, output and classes say how a .onnx or .tflite file is fed: they go with file")
         if self.defence and (self.trained or self.estimator or self.file):
             raise ValueError("a defence is a way to train a net: it goes with a system that is one, or with factory")
         return self

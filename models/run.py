@@ -146,7 +146,7 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
     spec = study.models[name]
     # What only a brought model has is left out for the others: theirs is the digest that they always had.
     of_brought = set() if spec.brought else {"file", "trained", "weights"}
-    undefended = set() if spec.defence else {"defence"}
+    undefended = {name for name in ("defence", "input", "output", "classes") if getattr(spec, name) is None}
     inputs = {
         "version": VERSION,
         "recordings": recordings.fingerprint,
@@ -193,6 +193,8 @@ def _take_one(study: Study, recordings: Recordings, name: str, system: System, s
     rows = recordings.sample("validation", CHECK_RECORDS, study.seed)
     signals, ids = recordings.signals(rows), recordings.ids[rows].tolist()
     kept, described = brought.take(name, spec, system, task, signals, step.folder, ids)
+    if described.get("front"):
+        say(f"  {name}: put before and behind its own graph: {described['front']}")
     files = brought.files_of(name, spec)
     if files and files != step.inputs["given"]:
         kept.unlink()

@@ -22,9 +22,11 @@ from torch import nn
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import ModelSpec
+from pulseproof.core.study_input import InputSpec
 from pulseproof.models.brought.estimator_files import load_estimator, read_strangers, save_estimator
 from pulseproof.models.brought.estimators import brought_model, check_model
 from pulseproof.models.brought.files import CONVERT, FileModel, expect_file, fingerprint, take_file
+from pulseproof.models.front.fitting import Fitting
 from pulseproof.models.modules import build_net, check_net, gives_module, load_weights, weights_digest
 from pulseproof.models.systems import System, Task
 from pulseproof.runtime.files import replacing, write_bytes
@@ -117,8 +119,9 @@ def take(
     what = _what(name, spec)
     if spec.file is not None and not spec.file.endswith(".skops"):
         kept = folder / GIVEN[Path(spec.file).suffix]
-        taken = take_file(Path(spec.file), what, signals, len(task.classes), kept, ids)
-        return kept, {"origin": "file", "file": kept.name, "quantized": taken.quantized, "threshold": taken.threshold}
+        taken = take_file(Path(spec.file), what, signals, len(task.classes), kept, ids, fitting_of(spec, task))
+        described = {"quantized": taken.quantized, "threshold": taken.threshold, "front": taken.front}
+        return kept, {"origin": "file", "file": kept.name, **described}
     module: nn.Module
     if spec.factory is not None:
         kept, head = folder / WEIGHTS, {"origin": "net"}
@@ -151,11 +154,20 @@ def take(
     return kept, head
 
 
+def fitting_of(spec: ModelSpec, task: Task) -> Fitting:
+    """What a study says of the ends of a brought file."""
+    shape, order = (len(task.leads), task.samples), spec.classes or ()
+    return Fitting(
+        shape, len(task.classes), task.fs_hz, task.leads, task.classes, spec.input or InputSpec(), spec.output, order
+    )
+
+
 def load(name: str, spec: ModelSpec, system: System, task: Task, folder: Path, head: Mapping[str, Any]) -> nn.Module:
     """A kept model, as :func:`take` left it. Raises what a damaged folder raises."""
     if head["origin"] == "file":
         shape = (len(task.leads), task.samples)
-        return FileModel(folder / head["file"], shape, bool(head["quantized"]), float(head["threshold"])).eval()
+        quantized, threshold, front = bool(head["quantized"]), float(head["threshold"]), head.get("front")
+        return FileModel(folder / head["file"], shape, quantized, threshold, front).eval()
     what = f"{folder}"
     if head["origin"] == "net":
         net = build_net(_what(name, spec), system, spec, task)
