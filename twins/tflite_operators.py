@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
+from pulseproof.twins.front_operators import TFLITE as FRONT
 from pulseproof.twins.rounding import looked_up
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite_node import Meaning, Operator, to_steps
@@ -268,6 +269,7 @@ def _lstm(operator: Operator) -> Run:
 
 
 OPERATORS: dict[str, Callable[[Operator], Run]] = {
+    **FRONT,
     "ABS": _float(torch.abs),
     "ADD": _elementwise(torch.add),
     "CONCATENATION": _concat,
