@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.study_input import InputSpec
 from pulseproof.models.front.layouts import Declared
-from pulseproof.models.front.module import FrontModule
 from pulseproof.models.front.plan import Front, make_front
 from pulseproof.models.front.tail import Tail, make_tail
 
@@ -71,6 +69,10 @@ class Steps:
 def expect_unclipped(steps: Steps, front: Front, spec: InputSpec, signals: NDArray[np.float32], what: str) -> None:
     """Raises InputError where an input of whole numbers clips too many samples of ``signals`` (k, leads, samples) mV,
     and the study does not say that it may."""
+    import torch  # late: who reads a file in a process of its own needs none
+
+    from pulseproof.models.front.module import FrontModule
+
     with torch.inference_mode():
         share = steps.clipped(FrontModule(front)(torch.from_numpy(signals)).numpy())
     if share > MOST_CLIPPED and not spec.clips:
