@@ -27,11 +27,10 @@ def refuse_unsuitable(study: Study, build: Path, only: str | None = None) -> Non
 
 
 def _refuse(study: Study, build: Path, name: str, spec: ModelSpec) -> None:
-    # Late: they bring torch, onnx and scikit-learn, and most studies have no model of this kind.
+    # Late: they bring onnx or scikit-learn, and most studies have no model of this kind. None brings torch: what is
+    # refused is refused in a second or two.
     from pulseproof.models.brought.dressing import dress_of
-    from pulseproof.models.brought.estimator_files import read_strangers
-    from pulseproof.models.brought.files import expect_file
-    from pulseproof.models.brought.model import GIVEN
+    from pulseproof.models.brought.kinds import GIVEN, expect_file
     from pulseproof.models.front.fitting import Fitting
     from pulseproof.runtime.files import sha256_file
 
@@ -44,6 +43,8 @@ def _refuse(study: Study, build: Path, name: str, spec: ModelSpec) -> None:
     if kept.is_file() and sha256_file(kept) == sha256_file(path):
         return
     if path.suffix == ".skops":
+        from pulseproof.models.brought.estimator_files import read_strangers
+
         read_strangers(path, what)
     elif asked is not None:
         sides = asked.shape, asked.classes, asked.fs_hz, asked.leads, asked.names

@@ -8,7 +8,6 @@ load it again. The checks of each kind are in :mod:`models.brought.files`, :mod:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,52 +24,23 @@ from pulseproof.core.study import ModelSpec
 from pulseproof.core.study_input import InputSpec
 from pulseproof.models.brought.estimator_files import load_estimator, read_strangers, save_estimator
 from pulseproof.models.brought.estimators import brought_model, check_model
-from pulseproof.models.brought.files import CONVERT, FileModel, expect_file, fingerprint, take_file
+from pulseproof.models.brought.files import FileModel, fingerprint, take_file
+from pulseproof.models.brought.kinds import ESTIMATOR, GIVEN, expect_file
+from pulseproof.models.brought.named import spec_for
 from pulseproof.models.front.fitting import Fitting
-from pulseproof.models.modules import build_net, check_net, gives_module, load_weights, weights_digest
+from pulseproof.models.modules import build_net, check_net, load_weights, weights_digest
 from pulseproof.models.systems import System, Task
 from pulseproof.runtime.files import replacing, write_bytes
 from pulseproof.runtime.words import one_line
 
-__all__ = ["KEPT", "FileModel", "files_of", "inputs_of", "load", "save_weights", "spec_for", "take"]
+__all__ = ["ESTIMATOR", "KEPT", "FileModel", "files_of", "inputs_of", "load", "save_weights", "spec_for", "take"]
 
 # Bump when another file would be kept of the same model, or when a model that was taken would be refused now.
 VERSION = 3
-WEIGHTS, ESTIMATOR = "weights.safetensors", "estimator.skops"
-GIVEN = {".onnx": "given.onnx", ".tflite": "given.tflite", ".skops": ESTIMATOR}
+WEIGHTS = "weights.safetensors"
 KEPT = (WEIGHTS, *GIVEN.values())
 # What a study may say of a model that is trained here only.
 OF_TRAINING = ("epochs", "batch_size", "learning_rate", "weight_decay", "epoch_records", "balanced", "augment", "seed")
-
-
-def spec_for(model: str, weights: str | None = None, options: Mapping[str, Any] | None = None) -> ModelSpec:
-    """The specification of a trained model that a command names.
-
-    ``model``: the path of a .onnx, .tflite or .skops file, or ``package.module:name`` of what returns a trained torch
-    module (with ``weights`` from a .safetensors file, if given) or a fitted estimator, called with ``options``. Raises
-    InputError for anything else.
-    """
-    chosen = dict(options or {})
-    for name in (model, weights or ""):
-        if any("\ud800" <= letter <= "\udfff" for letter in name):  # no study can name it
-            raise InputError(f"{name}: its name is not UTF-8", "give it another name")
-    if ":" in model and not Path(model).exists():
-        if not re.fullmatch(r"[\w.]+:\w+", model):
-            raise InputError(f"{model}: not the name of a callable", "give package.module:name")
-        if weights is not None and Path(weights).suffix != ".safetensors":
-            raise InputError(f"{weights}: weights come from a .safetensors file", CONVERT[".pt"])
-        if weights is not None or gives_module(model, chosen):
-            return ModelSpec(factory=model, trained=True, weights=weights, options=chosen)
-        return ModelSpec(estimator=model, trained=True, options=chosen)
-    suffix = Path(model).suffix
-    if suffix not in GIVEN:
-        mend = f"give {', '.join(GIVEN)} (so spelt), or package.module:name of what returns a model"
-        raise InputError(
-            f"{model}: not a file of a trained model that is taken here", CONVERT.get(suffix.lower(), mend)
-        )
-    if weights is not None or chosen:
-        raise InputError(f"{model}: a file takes neither weights nor options", "leave them out")
-    return ModelSpec(file=model)
 
 
 def inputs_of(name: str, spec: ModelSpec, system: System, task: Task) -> dict[str, Any]:
