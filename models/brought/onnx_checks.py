@@ -65,22 +65,22 @@ def check_onnx(
     ``what`` begins every message. Raises InputError.
     """
     fitting = Fitting(shape, classes) if fitting is None else fitting
-    model = _load(path, what)
+    model = load_bounded(path, what)
     data = find_external(model, path, what)
     graph = model.graph
     _expect_known_operators(model, what)
     _expect_inference(model, what)
-    front = fitting.front(_shape(_only_input(graph, what)), what)
+    front = fitting.front(shape_of(_only_input(graph, what)), what)
     place = choose_output(tuple(each.name for each in graph.output), tuple(map(_count, graph.output)), fitting, what)
     chosen = graph.output[place]
     kind = chosen.type.tensor_type.elem_type
     if kind not in (*FLOATS, TensorProto.UNDEFINED):
         raise InputError(
-            f"{what}: its output {chosen.name!r} is {_type_name(kind)}, expected float32 scores",
+            f"{what}: its output {chosen.name!r} is {type_name(kind)}, expected float32 scores",
             "name an output that gives one score a class and not the label: output = 'name' under [models.x] (of "
             "skl2onnx: probabilities, with options={'zipmap': False})",
         )
-    declared = _shape(chosen)
+    declared = shape_of(chosen)
     given = _count(chosen)
     fitting.tail(given, False, what)
     if data:
@@ -93,8 +93,7 @@ def check_onnx(
 
 
 def _only_input(graph: onnx.GraphProto, what: str) -> onnx.ValueInfoProto:
-    stored = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}
-    inputs = [each for each in graph.input if each.name not in stored]
+    inputs = plain_inputs(graph)
     if len(inputs) != 1:
         raise InputError(
             f"{what}: it has the inputs {_names(inputs)}, expected one: a recording is all that there is to feed",
@@ -103,15 +102,21 @@ def _only_input(graph: onnx.GraphProto, what: str) -> onnx.ValueInfoProto:
     kind = inputs[0].type.tensor_type.elem_type
     if kind not in FLOATS:
         raise InputError(
-            f"{what}: its input {inputs[0].name!r} is {_type_name(kind)}, and nothing in the file says which "
+            f"{what}: its input {inputs[0].name!r} is {type_name(kind)}, and nothing in the file says which "
             "millivolts its numbers are",
             "bring the file before that cast, with a float input and a QuantizeLinear behind it",
         )
     return inputs[0]
 
 
+def plain_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The inputs that are no weights."""
+    stored = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}
+    return [each for each in graph.input if each.name not in stored]
+
+
 def _count(output: onnx.ValueInfoProto) -> int | None:
-    return count_scores(_shape(output)) if output.type.tensor_type.elem_type in (0, *FLOATS) else None
+    return count_scores(shape_of(output)) if output.type.tensor_type.elem_type in (0, *FLOATS) else None
 
 
 def pull_together(path: Path, out: Path) -> None:
@@ -119,7 +124,8 @@ def pull_together(path: Path, out: Path) -> None:
     onnx.save_model(onnx.load(path), out)
 
 
-def _load(path: Path, what: str) -> onnx.ModelProto:
+def load_bounded(path: Path, what: str) -> onnx.ModelProto:
+    """An ONNX file, read without its external data. Raises InputError."""
     data = path.read_bytes()
     try:
         expect_bounded(data)
@@ -155,7 +161,7 @@ def _damaged(what: str, said: str) -> InputError:
 
 def external_files(path: Path, what: str) -> tuple[Path, ...]:
     """The files that hold weights of an ONNX file, each inside its own folder. Raises InputError."""
-    return find_external(_load(path, what), path, what)
+    return find_external(load_bounded(path, what), path, what)
 
 
 def _expect_known_operators(model: onnx.ModelProto, what: str) -> None:
@@ -244,7 +250,7 @@ def _is_quantized(model: onnx.ModelProto) -> bool:
     )
 
 
-def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
+def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
     """The declared shape, None for a free dimension; None when there is no shape at all."""
     if not value.type.tensor_type.HasField("shape"):
         return None
@@ -255,7 +261,8 @@ def _names(values: Any) -> str:
     return ", ".join(repr(value.name) for value in values) or "none"
 
 
-def _type_name(kind: int) -> str:
+def type_name(kind: int) -> str:
+    """``float16`` for the code of it in the format."""
     try:
         return str(TensorProto.DataType.Name(kind)).lower()
     except ValueError:

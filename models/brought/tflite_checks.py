@@ -66,7 +66,7 @@ def check_tflite(
             f"{what}: it has {len(inputs)} inputs ({names}), expected one: a recording is all that there is to feed",
             "convert it with the signal as its only input; a second one is not computed here",
         )
-    counts = tuple(count_scores(_declared(each)) if each["type"] in TYPES else None for each in outputs)
+    counts = tuple(count_scores(declared_of(each)) if each["type"] in TYPES else None for each in outputs)
     names = tuple(each["name"] for each in outputs)
     aliases = {each["signature"]: each["name"] for each in outputs}
     if fitting.output in aliases:
@@ -81,7 +81,7 @@ def check_tflite(
                 "scale: what its numbers mean would be a guess",
                 "convert it with a float32 input and output, or quantize it fully with int8 ones",
             )
-    declared = _declared(inputs[0])
+    declared = declared_of(inputs[0])
     front = fitting.front(declared, what)
     fitting.tail(counts[place], False, what)
     if found["strange"]:
@@ -99,7 +99,8 @@ def check_tflite(
     return TfliteFacts(quantized, declared, front, steps, place, counts[place], plain, operators)
 
 
-def _declared(tensor: dict[str, Any]) -> Declared:
+def declared_of(tensor: dict[str, Any]) -> Declared:
+    """The shape of an input or output as :func:`describe` gives it."""
     return tuple(None if size < 0 else size for size in tensor["shape"])
 
 
@@ -119,7 +120,7 @@ def describe(path: str) -> dict[str, Any]:
             ("outputs", interpreter.get_output_details()),
         )
     }
-    names = sorted({str(each["op_name"]) for each in interpreter._get_ops_details()})
+    names = sorted({str(each["op_name"]) for each in interpreter._get_ops_details()} - {"DELEGATE"})
     return {**sides, **_describe_weights(Path(path).read_bytes()), "operators": names}
 
 
