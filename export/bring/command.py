@@ -35,7 +35,7 @@ def bring(
     name: Annotated[str | None, typer.Option(help="What the study is to call it. [default: from FILE]")] = None,
     output: Annotated[str | None, typer.Option(help="The output that gives the scores, where it has several.")] = None,
     layout: Annotated[str | None, typer.Option(help="The axes of its input, such as 'n t c'.")] = None,
-    records: Annotated[int, typer.Option(min=50, help="Validation recordings that it is tried on.")] = RECORDS,
+    records: Annotated[int, typer.Option(min=50, help="Recordings of each side, training and validation.")] = RECORDS,
     keep: Annotated[bool, typer.Option(help="Write the block into the study file.")] = False,
 ) -> None:
     """Look at a trained model's file, try the usual scalings of the signal on it, and propose what a study says of it.

@@ -45,17 +45,28 @@ def _lines(table: dict[str, Any]) -> list[str]:
 def trial_table(trials: Sequence[Trial], records: int) -> Table:
     """The trials, the best first."""
     clips = any(trial.clipped is not None for trial in trials)
-    drawn = Table("fed with", "AUC", "lowest class", *(["clipped"] if clips else []), title=f"{records} recordings")
+    heads = ("fed with", "AUC", "validation", "lowest class", *(["clipped"] if clips else []))
+    drawn = Table(*heads, title=f"{records} training and validation recordings")
     ordered = sorted(trials, key=lambda trial: -1.0 if trial.auc is None else trial.auc, reverse=True)
     for trial in ordered[:SHOWN]:
         share = [] if not clips else ["" if trial.clipped is None else f"{trial.clipped:.1%}"]
         note = f"; classes = {list(trial.order)}" if trial.order else ""
         if trial.auc is None:
-            drawn.add_row(said(trial.spec), trial.failed or "not defined", "", *share)
+            drawn.add_row(said(trial.spec), trial.failed or "not defined", "", "", *share)
             continue
         known = sorted((value, name) for name, value in trial.by_class.items() if value is not None)
-        drawn.add_row(said(trial.spec) + note, f"{trial.auc:.3f}", f"{known[0][1]} {known[0][0]:.3f}", *share)
+        drawn.add_row(
+            said(trial.spec) + note,
+            f"{trial.auc:.3f}",
+            _auc(trial.validation),
+            f"{known[0][1]} {known[0][0]:.3f}",
+            *share,
+        )
     return drawn
+
+
+def _auc(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def doubts(trial: Trial, trials: Sequence[Trial]) -> list[str]:

@@ -47,8 +47,14 @@ def run_trials(
 ) -> Proposal:
     """See the module. Raises InputError where nothing runs."""
     task, what = task_of(recordings), str(seen.path)
-    rows = recordings.sample("validation", records, study.seed)
-    signals, labels = recordings.signals(rows), recordings.labels[rows]
+    held_out = recordings.sample("validation", records, study.seed)
+    # Of more people a scaling is told with more certainty; no recording of the test side is looked at.
+    rows = np.concatenate([held_out, recordings.sample("train", records, study.seed)])
+    signals, labels, is_held_out = (
+        recordings.signals(rows),
+        recordings.labels[rows],
+        np.arange(len(rows)) < len(held_out),
+    )
     shape = (len(task.leads), task.samples)
     fitting = Fitting(shape, len(task.classes), task.fs_hz, task.leads, task.classes, InputSpec(layout=layout), output)
     ways = ways_in(seen.declared, fitting, what)
@@ -56,12 +62,14 @@ def run_trials(
         trials: list[Trial] = []
         for way in follow(ways, "trying"):
             sees = len(way.leads or task.leads)
-            trials += try_out(seen.path, what, fitting, list(scaled([way], sees)), signals, labels, Path(folder))
+            trials += try_out(
+                seen.path, what, fitting, list(scaled([way], sees)), signals, labels, is_held_out, Path(folder)
+            )
         best = choose(trials)
         if best is None:
             raise InputError(f"{what}: under no scaling does it give scores: {trials[0].failed}", "export it again")
         spec = spec_of(str(seen.path), best, output)
-        told = _through_the_file(seen.path, what, spec, task, signals, labels, Path(folder))
+        told = _through_the_file(seen.path, what, spec, task, signals[is_held_out], labels[is_held_out], Path(folder))
     return Proposal(trial_table(trials, len(rows)), (*told, *doubts(best, trials)), block(name, spec))
 
 
