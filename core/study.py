@@ -114,6 +114,11 @@ class ModelSpec(Strict):
         return self.trained or self.file is not None
 
 
+SURROGATE = "surrogate"
+# Trained as the nets of studies/mit-bih.toml are, for minutes; it gets no files.
+SURROGATE_SPEC = ModelSpec(balanced=True, epochs=8, epoch_records=4096, recipes=())
+
+
 class ExportSpec(Strict):
     """Which files every system is exported to, and the recordings (training folds only) that calibrate int8.
 
@@ -131,12 +136,18 @@ class ExportSpec(Strict):
     sensitive_layers: Count = 2
 
 
+DEPLOYED = ("onnx-int8-static", "tflite-int8-static", "onnx-as-given", "tflite-as-given")
+NO_SURROGATE = "none"
+
+
 class AttackSpec(Strict):
     """Adversarial recordings: from which models (default: all of the study), by which methods, at which budgets (mV).
 
     ``methods`` are made at every one of ``budgets_mv``; ``further_methods``, which cost more or say less, only at
     ``further_budgets_mv`` (default: the middle budget). ``deployed``: the files of each source that are attacked
-    themselves, by ``twin`` and ``disagree`` through their own graph and by ``square`` with ``queries`` queries.
+    themselves, by ``twin`` and ``disagree`` through their own graph and by ``square`` with ``queries`` queries (a float
+    .onnx file that was brought counts as ``onnx-as-given``). ``surrogate``: the system that is trained as ``surrogate`` where
+    all models are files and none has a sibling to transfer an attack from; ``none``: no such system.
     ``steps``, ``temperature`` and ``references`` (validation recordings that the AUC objective plays against) are those
     of :mod:`attacks.aim.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a
     task. ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds
@@ -148,7 +159,8 @@ class AttackSpec(Strict):
     budgets_mv: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
     further_methods: tuple[Method, ...] = ()
     further_budgets_mv: tuple[float, ...] | None = None
-    deployed: tuple[RecipeName, ...] = ("onnx-int8-static", "tflite-int8-static")
+    deployed: tuple[RecipeName, ...] = DEPLOYED
+    surrogate: Name = "cnn"
     steps: int = Field(20, ge=1, le=100_000)
     temperature: float = Field(0.2, gt=0)
     references: Count = Field(128, ge=16)
@@ -250,10 +262,23 @@ def load_study(path: Path) -> Study:
         have = ", ".join(sorted(str(file) for file in path.parent.glob("*.toml"))) or "none"
         raise InputError(f"{path}: no such study", f"studies there: {have}") from None
     try:
-        return Study.model_validate(content)
+        return completed(Study.model_validate(content))
     except ValidationError as error:
         lines = [_explain(problem) for problem in error.errors()]
         raise InputError(f"{path}: " + "; ".join(lines), "docs/studies.md lists every key and what it takes") from None
+
+
+def completed(study: Study) -> Study:
+    """A study of files alone, and what it takes to attack them: a surrogate of their task, from which attacks are
+    transferred, and Square on the files themselves, unless it says otherwise."""
+    attacks, models = study.attacks, dict(study.models)
+    if not all(spec.file is not None and not spec.file.endswith(".skops") for spec in models.values()):
+        return study
+    if attacks.surrogate != NO_SURROGATE:
+        models.setdefault(SURROGATE, SURROGATE_SPEC.model_copy(update={"system": attacks.surrogate}))
+    if "further_methods" not in attacks.model_fields_set and "square" not in attacks.methods:
+        attacks = attacks.model_copy(update={"further_methods": ("square",)})
+    return study.model_copy(update={"models": models, "attacks": attacks})
 
 
 def _explain(problem: Any) -> str:

@@ -37,7 +37,7 @@ from pulseproof.models.brought import model as brought
 from pulseproof.models.brought.estimator_files import load_estimator, save_estimator
 from pulseproof.models.brought.estimators import fit_estimator
 from pulseproof.models.brought.model import ESTIMATOR, KEPT, WEIGHTS, save_weights
-from pulseproof.models.class_auc import class_aucs, class_warning
+from pulseproof.models.class_auc import chance_warning, class_aucs, class_warning
 from pulseproof.models.classical import FeatureModel, head_of
 from pulseproof.models.features import Features
 from pulseproof.models.hardened.defence import EPOCHS, SLOWER
@@ -108,8 +108,10 @@ def train_study(study: Study, recordings: Recordings, build: Path, only: str | N
             one(study, recordings, name, systems[name], spec, step)
         made = {file: sha256 for file, sha256 in step.outputs().items() if file in KEPT}
         identity = digest([name, step.digest, made])
-        trained[name] = load_model(step.folder, identity, spec.recipes or systems[name].recipes)
+        recipes = systems[name].recipes if spec.recipes is None else spec.recipes
+        trained[name] = load_model(step.folder, identity, recipes)
         _measure_one(trained[name], recordings, spec)
+        _warn(trained[name], spec)
     return trained
 
 
@@ -136,6 +138,18 @@ def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> N
         return [path]
 
     Step(trained.folder, "measure", inputs, [code_of(("pulseproof.models.metrics",))]).run(measure)
+
+
+def _warn(trained: Trained, spec: ModelSpec) -> None:
+    """Say, whenever a command comes by here, that a brought model ranks near chance: in silence it would go unseen
+    through every table."""
+    assert trained.folder is not None
+    if spec.brought:
+        warning = chance_warning(
+            trained.name, read_json(trained.folder / "metrics.json")["validation"]["auc"], spec.file
+        )
+        if warning:
+            say(f"  {warning}")
 
 
 def _shown(auc: float | None) -> str:

@@ -13,8 +13,9 @@ from rich.table import Table
 from pulseproof.core.study import ModelSpec
 from pulseproof.core.study_input import InputSpec
 from pulseproof.core.toml_files import toml_value
-from pulseproof.export.bring.trials import ALIKE, NEAR_CHANCE, Trial, alike
+from pulseproof.export.bring.trials import ALIKE, Trial, alike
 from pulseproof.export.bring.ways import said
+from pulseproof.models.class_auc import NEAR_CHANCE
 from pulseproof.models.front.fitting import MOST_CLIPPED
 
 SHOWN = 12

@@ -26,10 +26,9 @@ from pulseproof.models.front.fitting import MOST_CLIPPED, Fitting
 from pulseproof.models.front.module import FrontModule
 from pulseproof.models.front.tail import Tail
 
-NEAR_CHANCE = 0.6  # macro AUC: a model that ranks no better is not fed what it was trained on, or is none
 # Of AUC: of scalings that differ by less the likeliest is proposed. Measured on nets trained on z-scored and min-max
-# scaled beats of MIT-BIH: on beats of two validation patients a wrong one ranked up to .027 better than the right one, on
-# those of seven patients of both sides up to .002.
+# scaled beats of MIT-BIH: on beats of two validation patients a wrong one ranked up to .027 better than the right one,
+# on those of seven patients of both sides up to .002.
 ALIKE = 0.02
 REORDERED = 0.05  # of AUC: what another order of the classes must win before it is named
 MOST_CLASSES = 6  # of which every order is tried
