@@ -146,8 +146,8 @@ class AttackSpec(Strict):
     ``methods`` are made at every one of ``budgets_mv``; ``further_methods``, which cost more or say less, only at
     ``further_budgets_mv`` (default: the middle budget). ``deployed``: the files of each source that are attacked
     themselves, by ``twin`` and ``disagree`` through their own graph and by ``square`` with ``queries`` queries (a float
-    .onnx file that was brought counts as ``onnx-as-given``). ``surrogate``: the system that is trained as ``surrogate`` where
-    all models are files and none has a sibling to transfer an attack from; ``none``: no such system.
+    .onnx file that was brought counts as ``onnx-as-given``). ``surrogate``: the system that is trained as ``surrogate``
+    where all models are files and none has a sibling to transfer an attack from; ``none``: no such system.
     ``steps``, ``temperature`` and ``references`` (validation recordings that the AUC objective plays against) are those
     of :mod:`attacks.aim.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a
     task. ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.study_input import InputSpec
@@ -16,7 +17,7 @@ from pulseproof.models.front.layouts import Declared
 
 RATES_HZ = (100.0, 125.0, 128.0, 180.0, 200.0, 250.0, 256.0, 257.0, 300.0, 360.0, 400.0, 500.0)  # of public databases
 # What people do to a recording outside their file, the simplest first: of two that rank alike it is taken.
-SCALINGS = (
+SCALINGS: tuple[dict[str, Any], ...] = (
     {},
     {"normalise": "zscore"},
     {"normalise": "zscore-lead"},
@@ -49,11 +50,11 @@ def ways_in(declared: Declared | None, fitting: Fitting, what: str) -> list[Inpu
     return found
 
 
-def _others(declared: Declared | None, fitting: Fitting) -> Iterator[dict[str, object]]:
+def _others(declared: Declared | None, fitting: Fitting) -> Iterator[dict[str, Any]]:
     """Other leads, and other lengths: the whole window at another rate, or a part of it."""
     sizes = {size for size in (declared or ())[1:] if size is not None and size > 1}
     leads, samples = fitting.shape
-    one_lead = [{"leads": (name,)} for name in fitting.leads] if leads > 1 else []
+    one_lead: list[dict[str, Any]] = [{"leads": (name,)} for name in fitting.leads] if leads > 1 else []
     yield from one_lead
     rate = fitting.fs_hz
     if rate is None:

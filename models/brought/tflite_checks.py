@@ -61,9 +61,9 @@ def check_tflite(
     found = tried("pulseproof.models.brought.tflite_checks", path, what, "LiteRT", EXPORT_AGAIN)
     inputs, outputs = found["inputs"], found["outputs"]
     if len(inputs) != 1:
-        names = ", ".join(repr(each["name"]) for each in inputs)
+        listed = ", ".join(repr(each["name"]) for each in inputs)
         raise InputError(
-            f"{what}: it has {len(inputs)} inputs ({names}), expected one: a recording is all that there is to feed",
+            f"{what}: it has {len(inputs)} inputs ({listed}), expected one: a recording is all that there is to feed",
             "convert it with the signal as its only input; a second one is not computed here",
         )
     counts = tuple(count_scores(declared_of(each)) if each["type"] in TYPES else None for each in outputs)

@@ -68,9 +68,10 @@ class FrontModule(nn.Module):
             return (x - low) / (x.amax(dim=(1, 2), keepdim=True) - low + self.front.small)
         if how == "robust":
             ordered = x.sort(dim=2, descending=True).values
-            low, middle, high = (
-                sum(ordered[:, :, place : place + 1] * weight for place, weight in pairs)
-                for pairs in self.front.quartiles
-            )
+            low, middle, high = (_weighted(ordered, pairs) for pairs in self.front.quartiles)
             return (x - middle) / (high - low + self.front.small)
         return x
+
+
+def _weighted(ordered: Tensor, pairs: tuple[tuple[int, float], ...]) -> Tensor:
+    return torch.stack([ordered[:, :, place : place + 1] * weight for place, weight in pairs]).sum(dim=0)

@@ -39,13 +39,16 @@ def write_dressed(
 def _write(path: str, out: str, asked: dict[str, Any]) -> dict[str, Any]:
     from pulseproof.models.front.tflite_front import with_front_and_tail
 
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in asked["fitting"].items()}
-    fitting = Fitting(**given | {"spec": InputSpec.model_validate(given["spec"])})
-    tail = {key: tuple(value) if isinstance(value, list) else value for key, value in asked["tail"].items()}
+    fitting = Fitting(**_tuples(asked["fitting"]) | {"spec": InputSpec.model_validate(asked["fitting"]["spec"])})
     front = fitting.front(tuple(asked["declared"]), Path(path).name)
-    made = with_front_and_tail(Path(path).read_bytes(), front, Tail(**tail), asked["output"])
+    made = with_front_and_tail(Path(path).read_bytes(), front, Tail(**_tuples(asked["tail"])), asked["output"])
     Path(out).write_bytes(made)
     return {"bytes": len(made)}
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """What JSON made lists of."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 if __name__ == "__main__":

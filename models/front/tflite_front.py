@@ -65,38 +65,38 @@ class _Dressed(TfliteWriter):
     def held(self, values: Any, kind: type = np.int32) -> int:
         return self.constant(self.named("constant"), np.asarray(values, kind))
 
-    def float(self, operator: str, inputs: list[int], shape: Sequence[int], options: Any = None) -> int:
+    def computed(self, operator: str, inputs: list[int], shape: Sequence[int], options: Any = None) -> int:
         """An operator that gives a new float32 tensor of ``shape``."""
         return self.add(operator, inputs, self.tensor(self.named(operator.lower()), tuple(shape)), options)
 
     def pair(self, operator: str, one: int, two: int) -> int:
         """ADD, SUB, MUL or DIV; ``one`` has the shape of the result."""
-        return self.float(operator, [one, two], self.shape(one), scalar_options(operator))
+        return self.computed(operator, [one, two], self.shape(one), scalar_options(operator))
 
     def scalar(self, operator: str, x: int, value: float) -> int:
         return self.pair(operator, x, self.held([value], np.float32))
 
     def reshape(self, x: int, shape: Sequence[int]) -> int:
-        return self.float("RESHAPE", [x, self.held(shape)], shape, _reshape(shape))
+        return self.computed("RESHAPE", [x, self.held(shape)], shape, _reshape(shape))
 
     def transpose(self, x: int, order: Sequence[int]) -> int:
         old = self.shape(x)
-        return self.float("TRANSPOSE", [x, self.held(order)], [old[at] for at in order], schema.TransposeOptionsT())
+        return self.computed("TRANSPOSE", [x, self.held(order)], [old[at] for at in order], schema.TransposeOptionsT())
 
     def slice(self, x: int, first: int, length: int) -> int:
         """Some of the last axis of three."""
         sizes = (*self.shape(x)[:2], length)
-        return self.float("SLICE", [x, self.held((0, 0, first)), self.held(sizes)], sizes, schema.SliceOptionsT())
+        return self.computed("SLICE", [x, self.held((0, 0, first)), self.held(sizes)], sizes, schema.SliceOptionsT())
 
     def gather(self, x: int, places: Sequence[int]) -> int:
         options, old = schema.GatherOptionsT(), self.shape(x)
         options.axis, options.batchDims = 1, 0
-        return self.float("GATHER", [x, self.held(places)], (old[0], len(places), *old[2:]), options)
+        return self.computed("GATHER", [x, self.held(places)], (old[0], len(places), *old[2:]), options)
 
     def reduce(self, operator: str, x: int, axes: Sequence[int]) -> int:
         places, options = reduced(axes)
         shape = [1 if at in axes else size for at, size in enumerate(self.shape(x))]
-        return self.float(operator, [x, self.held(places)], shape, options)
+        return self.computed(operator, [x, self.held(places)], shape, options)
 
     def put_front(self, front: Front, own: int) -> int:
         """The front that ends in the tensor ``own``, the file's input; returns the new input."""
@@ -104,7 +104,7 @@ class _Dressed(TfliteWriter):
         if front.clip_mv is not None:
             for operator, most in (("MINIMUM", front.clip_mv), ("MAXIMUM", -front.clip_mv)):
                 bound = self.held([most], np.float32)
-                x = self.float(operator, [x, bound], self.shape(x), schema.MaximumMinimumOptionsT())
+                x = self.computed(operator, [x, bound], self.shape(x), schema.MaximumMinimumOptionsT())
         x = self.gather(x, front.order) if front.order is not None else x
         x = self.slice(x, *front.window) if front.window is not None else x
         x = self.resampled(front, x) if front.resampling is not None else x
@@ -128,12 +128,12 @@ class _Dressed(TfliteWriter):
         x = self.reshape(self.pair("SUB", x, mean), (1, leads, samples, 1))
         pads = ((0, 0), (0, 0), (how.before, how.after), (0, 0))
         padded = (1, leads, samples + how.before + how.after, 1)
-        x = self.float("PAD", [x, self.held(pads)], padded, schema.PadOptionsT())
+        x = self.computed("PAD", [x, self.held(pads)], padded, schema.PadOptionsT())
         options = schema.Conv2DOptionsT()
         options.padding, options.strideH, options.strideW = VALID, 1, how.down
         options.dilationHFactor = options.dilationWFactor = 1
         kernel, bias = self.held(how.kernel[:, None, :, None], np.float32), self.held(np.zeros(how.up), np.float32)
-        x = self.float("CONV_2D", [x, kernel, bias], (1, leads, how.blocks, how.up), options)
+        x = self.computed("CONV_2D", [x, kernel, bias], (1, leads, how.blocks, how.up), options)
         x = self.reshape(x, (1, leads, how.blocks * how.up))
         x = self.slice(x, 0, length) if how.blocks * how.up != length else x
         return self.pair("ADD", x, mean)
@@ -145,7 +145,7 @@ class _Dressed(TfliteWriter):
             centred = self.pair("SUB", x, self.reduce("MEAN", x, axes))
             variance = self.reduce("MEAN", self.pair("MUL", centred, centred), axes)
             small = self.scalar("ADD", variance, front.small**2)
-            return self.pair("DIV", centred, self.float("SQRT", [small], self.shape(small)))
+            return self.pair("DIV", centred, self.computed("SQRT", [small], self.shape(small)))
         if how == "minmax":
             low, high = (self.reduce(operator, x, (1, 2)) for operator in ("REDUCE_MIN", "REDUCE_MAX"))
             return self._ranged(front, x, low, low, high)
@@ -187,7 +187,7 @@ class _Dressed(TfliteWriter):
             other = self.scalar("ADD", other, 1.0) if tail.probability else other
             options = schema.ConcatenationOptionsT()
             options.axis = 1
-            x = self.float("CONCATENATION", [other, x] if tail.complement == 1 else [x, other], shape, options)
+            x = self.computed("CONCATENATION", [other, x] if tail.complement == 1 else [x, other], shape, options)
         return x
 
 

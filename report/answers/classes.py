@@ -70,8 +70,8 @@ def near_chance(evaluation: Evaluation) -> list[Sentence]:
     words = [f"{artifact} ({auc_text(value)})" for artifact, value in found.items()]
     more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
     text = (
-        f"Clean recordings are ranked near chance by {', '.join(words[:NAMED])}{more}: such a file is fed another signal "
-        "than it was trained on, or is no model of this task. [models.<name>.input] says what it expects."
+        f"Clean recordings are ranked near chance by {', '.join(words[:NAMED])}{more}: such a file is fed another "
+        "signal than it was trained on, or is no model of this task. [models.<name>.input] says what it expects."
     )
     return [Sentence(text, f"clean AUC below {NEAR_CHANCE:g}; `pulseproof bring` tries the usual scalings")]
 
