@@ -6,6 +6,7 @@ range is an :class:`~core.errors.InputError` that names the file, the key and wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -250,8 +251,8 @@ class Study(Strict):
         return self
 
 
-def load_study(path: Path) -> Study:
-    """Read and check one study file.
+def load_study(path: Path, models: Mapping[str, Any] | None = None) -> Study:
+    """Read and check one study file; ``models``: what its ``[models]`` is where it has none.
 
     Raises InputError when the file is missing, is not TOML, or holds an unknown or wrong key.
     """
@@ -261,6 +262,8 @@ def load_study(path: Path) -> Study:
     except FileNotFoundError:
         have = ", ".join(sorted(str(file) for file in path.parent.glob("*.toml"))) or "none"
         raise InputError(f"{path}: no such study", f"studies there: {have}") from None
+    if models is not None:
+        content.setdefault("models", dict(models))
     try:
         return completed(Study.model_validate(content))
     except ValidationError as error:

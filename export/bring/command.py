@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.study import Study
+from pulseproof.core.study import Study, load_study
 from pulseproof.core.study_input import InputSpec
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
-from pulseproof.core.terminal.options import BuildOption, DataOption, load
+from pulseproof.core.terminal.options import BuildOption, DataOption
 from pulseproof.runtime.files import write_text
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ def bring(
     if study is None:
         say("--study names whose recordings it is to be tried on: then its scaling is found out, and a block proposed")
         return
-    loaded, root, where = load(study, data, build)
+    called = name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "own"
+    loaded, where = load_study(study, {called: {"file": str(file)}}), build or Path("build")
     _refuse_early(loaded, seen, output, layout)
     from pulseproof.ecg.prepare import prepare
 
-    recordings = prepare(loaded, root, where)
+    recordings = prepare(loaded, data, where)
     from pulseproof.export.bring.trial_run import run_trials
 
-    called = name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "own"
     found = run_trials(loaded, recordings, seen, called, output, layout, records)
     Terminal().print(found.table)
     for line in found.told:
