@@ -35,6 +35,7 @@ from pulseproof.report.tables import matrix
 from pulseproof.report.tables.attacks import controls_markdown, methods_markdown, twins_markdown
 from pulseproof.report.tables.table import as_csv, as_markdown
 from pulseproof.runtime.files import write_bytes, write_text
+from pulseproof.twins.coverage import operators_markdown
 
 PAGES = (
     "README.md",
@@ -44,6 +45,7 @@ PAGES = (
     "docs/export-results.md",
     "docs/attacks-results.md",
     "docs/emulation.md",
+    "docs/operators.md",
 )
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -100,9 +102,10 @@ def _of_this_machine(evaluation: Evaluation) -> Evaluation:
 
 
 def write_recipes(folder: Path) -> None:
-    """Write the table of systems and recipes and that of the gate's bounds, as the code has them."""
+    """Write the tables of systems and recipes, of the gate's bounds and of the twins' operators, as the code has them."""
     write_text(folder / "recipes.md", recipe_table() + "\n")
     write_text(folder / "bounds.md", bounds_table() + "\n")
+    write_text(folder / "operators.md", operators_markdown() + "\n")
 
 
 def fill(page: Path, root: Path) -> None:

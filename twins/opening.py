@@ -24,9 +24,9 @@ def open_twin(path: Path, masked: bool = True) -> Twin:
     if not path.is_file():
         raise InputError(f"{path}: no such file", "give the path of an exported .onnx or .tflite file")
     if path.suffix == ".onnx":
-        from pulseproof.twins.onnx_file import read
+        from pulseproof.twins.onnx.file import read
     elif path.suffix == ".tflite":
-        from pulseproof.twins.tflite_file import read
+        from pulseproof.twins.tflite.file import read
     else:
         raise InputError(f"{path}: the name ends neither in .onnx nor in .tflite", "give an exported file")
     return read(path, masked)

@@ -44,7 +44,7 @@ def _of_onnx(path: Path) -> float | None:
 
 
 def _of_tflite(path: Path) -> float | None:
-    from pulseproof.twins.tflite_format import TfliteFile
+    from pulseproof.twins.tflite.format import TfliteFile
 
     graph = TfliteFile.open(path)
     made_by = {output: (name, inputs) for name, _, inputs, outputs in graph.steps() for output in outputs}

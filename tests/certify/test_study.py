@@ -24,7 +24,7 @@ from tests.models.making import small_recordings
 def test_an_edited_rule_makes_the_bounds_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """And so does an edited operator of a twin."""
     read = code_digest._read
-    for edited in ("models.hardened.rules", "models.hardened.affine", "twins.onnx_operators", "twins.tflite_node"):
+    for edited in ("models.hardened.rules", "models.hardened.affine", "twins.onnx.operators", "twins.tflite.node"):
         code_of.cache_clear()
         before = code_of(certify.CODE).digest
 

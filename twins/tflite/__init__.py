@@ -1,0 +1,1 @@
+"""TFLite files as differentiable modules: the format, and its operators a family a file."""
