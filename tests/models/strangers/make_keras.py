@@ -1,6 +1,6 @@
 """How the files beside this one were made: by Keras and its converter, from beats that their trainer scaled himself.
 
-    python beats.py > (see README.md)          in an environment of Pulseproof: beats.npz
+    (README.md)                                in an environment of Pulseproof: beats.npz
     python make_keras.py beats.npz .           in one of TensorFlow (2.21): the .tflite files, and auc.json
 
 ``auc.json`` holds TensorFlow's own AUC of each on the same beats, scaled as the net was trained.
