@@ -277,7 +277,7 @@ def completed(study: Study) -> Study:
     attacks, models = study.attacks, dict(study.models)
     if not all(spec.file is not None and not spec.file.endswith(".skops") for spec in models.values()):
         return study
-    if attacks.surrogate != NO_SURROGATE:
+    if attacks.surrogate != NO_SURROGATE and attacks.sources is None:
         models.setdefault(SURROGATE, SURROGATE_SPEC.model_copy(update={"system": attacks.surrogate}))
     if "further_methods" not in attacks.model_fields_set and "square" not in attacks.methods:
         attacks = attacks.model_copy(update={"further_methods": ("square",)})
