@@ -5,7 +5,7 @@ In: values by name. Out: the same, with the operator's results among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -52,9 +52,7 @@ class Trial:
     def run(self, step: GraphStep, shapes: Container[str] = ()) -> bool:
         """Run one step; True where what it gives is a constant: a shape (an operator among ``shapes``), or of constants
         alone. Raises NotCoveredError where it gives more than an attack has room for."""
-        for name in step.inputs:
-            if name and name not in self.values:
-                raise ValueError(f"{step.kind} takes {name!r}, which nothing before it gives")
+        self.expect_known(step.kind, step.inputs)
         for name in step.outputs:
             if name and name in self.values:
                 raise ValueError(f"{step.kind} gives {name!r}, which there is already")
@@ -74,3 +72,10 @@ class Trial:
             value = self.values[name]
             self.values[name] = torch.zeros((), dtype=value.dtype).expand(value.shape)
         return False
+
+    def expect_known(self, kind: str, names: Iterable[str]) -> None:
+        """Raises ValueError where an operator takes something that nothing before it gives: a circle, or a node that is
+        missing."""
+        for name in names:
+            if name and name not in self.values:
+                raise ValueError(f"{kind} takes {name!r}, which nothing before it gives")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KINDS = ("float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool")
 CONTROL = ("Constant", "If", "Loop")  # read here, not computed
 SHAPES = ("Shape", "Size")  # known before the signal is
-MOST_TURNS, MOST_DEEP = 2**14, 8  # of all loops of a file, and graphs within graphs
+MOST_TURNS, MOST_DEEP = 2**12, 8  # of all loops of a file, and graphs within graphs
 Names = Mapping[str, str]  # of a graph inside: by which name each of its values is known
 
 
@@ -61,6 +61,7 @@ class Reader:
             elif proto.op_type not in OPERATORS:
                 raise self._refusal(proto)
             else:
+                self.trial.expect_known(proto.op_type, proto.input)
                 node = Node(proto, self.trial.constants, self.trial.values, self.masked, self.opset)
                 self._take(OPERATORS[proto.op_type](node), proto.input, proto.output, proto.op_type)
         return known

@@ -30,7 +30,7 @@ from pulseproof.twins.tflite.operators import OPERATORS
 
 KINDS = {code: dtype for dtype, code in TYPES.items()}
 _MEND = "export it again"
-MOST_TURNS, MOST_DEEP = 2**14, 8  # of all loops of a file, and loops within loops
+MOST_TURNS, MOST_DEEP = 2**12, 8  # of all loops of a file, and loops within loops
 # May have integer weights on a float signal.
 HYBRID = ("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "UNIDIRECTIONAL_SEQUENCE_LSTM")
 CONTROL = ("WHILE",)  # read here, not computed
@@ -116,9 +116,7 @@ class _Reader:
             if kind not in OPERATORS:
                 raise NotCoveredError(f"operator {kind} ({graph.name(int(raw.outputs[0]))}) is not covered")
             names, given = (tuple(map(reading.name, map(int, ends))) for ends in (raw.inputs, raw.outputs))
-            for name in names:
-                if name and name not in self.trial.values:
-                    raise ValueError(f"{kind} takes a tensor that nothing before it gives")
+            self.trial.expect_known(kind, names)
             operator = Operator(kind, raw, reading)
             self.own_steps |= kind in HYBRID and operator.hybrid
             self._take(GraphStep(OPERATORS[kind](operator), names, given, kind))
