@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.method_names import expect_method
-from pulseproof.core.recipes import STANDARD, expect_name
-from pulseproof.core.study_data import SOURCE_NAMES, Count, Data, Seed, Strict
+from pulseproof.core.known_names import expect_method, expect_system, meant, method_names
+from pulseproof.core.recipes import RECIPES, STANDARD, expect_name
+from pulseproof.core.study_data import Count, Data, Seed, Strict
+from pulseproof.core.study_faults import faults
 from pulseproof.core.study_input import InputSpec
 from pulseproof.core.toml_files import read_toml
 
@@ -30,8 +31,8 @@ def _expect_printable(text: str) -> str:
 
 
 Title = Annotated[str, AfterValidator(_expect_printable)]
-RecipeName = Annotated[str, AfterValidator(expect_name)]
-Method = Annotated[str, AfterValidator(expect_method)]
+RecipeName = Annotated[str, AfterValidator(expect_name), Field(json_schema_extra={"enum": [*RECIPES]})]
+Method = Annotated[str, AfterValidator(expect_method), Field(json_schema_extra={"enum": [*method_names()]})]
 Kind = Literal["deep", "classical"]
 
 
@@ -141,6 +142,15 @@ DEPLOYED = ("onnx-int8-static", "tflite-int8-static", "onnx-as-given", "tflite-a
 NO_SURROGATE = "none"
 
 
+def _expect_surrogate(name: str) -> str:
+    if name != NO_SURROGATE:
+        expect_system(name)
+    return name
+
+
+Surrogate = Annotated[str, AfterValidator(_expect_surrogate)]
+
+
 class AttackSpec(Strict):
     """Adversarial recordings: from which models (default: all of the study), by which methods, at which budgets (mV).
 
@@ -161,7 +171,7 @@ class AttackSpec(Strict):
     further_methods: tuple[Method, ...] = ()
     further_budgets_mv: tuple[float, ...] | None = None
     deployed: tuple[RecipeName, ...] = DEPLOYED
-    surrogate: Name = "cnn"
+    surrogate: Surrogate = "cnn"
     steps: int = Field(20, ge=1, le=100_000)
     temperature: float = Field(0.2, gt=0)
     references: Count = Field(128, ge=16)
@@ -244,10 +254,18 @@ class Study(Strict):
     bench: BenchSpec = BenchSpec()
 
     @model_validator(mode="after")
-    def _sources_exist(self) -> Study:
+    def _names_exist(self) -> Study:
+        for name, spec in self.models.items():
+            if not (spec.factory or spec.estimator or spec.file):
+                try:
+                    expect_system(spec.system or name)
+                except ValueError as error:
+                    raise ValueError(f"[models.{name}]: {error}") from None
         for source in self.attacks.sources or ():
             if source not in self.models:
-                raise ValueError(f"attacks.sources names {source!r}, which is not under [models]")
+                raise ValueError(
+                    f"attacks.sources names {source!r}, which is not under [models]{meant(source, self.models)}"
+                )
         return self
 
 
@@ -267,8 +285,9 @@ def load_study(path: Path, models: Mapping[str, Any] | None = None) -> Study:
     try:
         return completed(Study.model_validate(content))
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise InputError(f"{path}: " + "; ".join(lines), "docs/studies.md lists every key and what it takes") from None
+        raise InputError(
+            f"{path}: " + "; ".join(faults(error, Study)), "docs/studies.md lists every key and what it takes"
+        ) from None
 
 
 def completed(study: Study) -> Study:
@@ -282,16 +301,3 @@ def completed(study: Study) -> Study:
     if "further_methods" not in attacks.model_fields_set and "square" not in attacks.methods:
         attacks = attacks.model_copy(update={"further_methods": ("square",)})
     return study.model_copy(update={"models": models, "attacks": attacks})
-
-
-def _explain(problem: Any) -> str:
-    """One pydantic problem in words, with the key as the file spells it."""
-    at = problem["loc"]
-    tags = [place > 0 and at[place - 1] == "data" and part in SOURCE_NAMES for place, part in enumerate(at)]
-    where = ".".join(str(part) for part, tag in zip(at, tags, strict=True) if not tag)
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {where!r}"
-    if problem["type"] == "missing":
-        return f"key {where!r} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message

@@ -201,7 +201,7 @@ def docs(
 
 
 def schema() -> None:
-    """Write the JSON schemas of the rows, a result, a bundle and a manifest to docs/schema.
+    """Write the JSON schemas of rows, results, bundles and manifests to docs/schema, that of studies beside them.
 
     Example: `pulseproof schema`
     """

@@ -187,7 +187,6 @@ def test_balanced_drawing_takes_rare_classes_more_often(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ({"system": "transformer"}, "no system named 'transformer'"),
         ({"system": "cnn", "options": {"wide": 3}}, "cannot be built"),
         ({"factory": "no_such_module:net"}, "cannot import"),
         ({"factory": "tests.models.test_training:wrong_shape"}, "not (2, 3)"),
