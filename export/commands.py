@@ -54,7 +54,7 @@ def export(
     loaded, root, where = load(study, data, build)
     only = None
     if model is not None:
-        from pulseproof.models.brought.model import spec_for
+        from pulseproof.models.brought.named import spec_for
 
         only = name or _name_of(model)
         spec = spec_for(model, None if weights is None else str(weights))

@@ -22,11 +22,12 @@ def train(study: StudyOption, data: DataOption = None, build: BuildOption = None
     """
     from pulseproof.ecg.prepare import prepare
     from pulseproof.models.brought.before import refuse_unsuitable
-    from pulseproof.models.run import train_study
 
     loaded, root, where = load(study, data, build)
     refuse_unsuitable(loaded, where)
     recordings = prepare(loaded, root, where)
+    from pulseproof.models.run import train_study
+
     with hold_build(loaded, where):
         train_study(loaded, recordings, where)
 

@@ -37,7 +37,7 @@ from pulseproof.models.brought import model as brought
 from pulseproof.models.brought.estimator_files import load_estimator, save_estimator
 from pulseproof.models.brought.estimators import fit_estimator
 from pulseproof.models.brought.model import ESTIMATOR, KEPT, WEIGHTS, save_weights
-from pulseproof.models.class_auc import class_aucs, class_warning
+from pulseproof.models.class_auc import chance_warning, class_aucs, class_warning
 from pulseproof.models.classical import FeatureModel, head_of
 from pulseproof.models.features import Features
 from pulseproof.models.hardened.defence import EPOCHS, SLOWER
@@ -108,8 +108,10 @@ def train_study(study: Study, recordings: Recordings, build: Path, only: str | N
             one(study, recordings, name, systems[name], spec, step)
         made = {file: sha256 for file, sha256 in step.outputs().items() if file in KEPT}
         identity = digest([name, step.digest, made])
-        trained[name] = load_model(step.folder, identity, spec.recipes or systems[name].recipes)
+        recipes = systems[name].recipes if spec.recipes is None else spec.recipes
+        trained[name] = load_model(step.folder, identity, recipes)
         _measure_one(trained[name], recordings, spec)
+        _warn(trained[name], spec)
     return trained
 
 
@@ -138,6 +140,18 @@ def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> N
     Step(trained.folder, "measure", inputs, [code_of(("pulseproof.models.metrics",))]).run(measure)
 
 
+def _warn(trained: Trained, spec: ModelSpec) -> None:
+    """Say, whenever a command comes by here, that a brought model ranks near chance: in silence it would go unseen
+    through every table."""
+    assert trained.folder is not None
+    if spec.brought:
+        warning = chance_warning(
+            trained.name, read_json(trained.folder / "metrics.json")["validation"]["auc"], spec.file
+        )
+        if warning:
+            say(f"  {warning}")
+
+
 def _shown(auc: float | None) -> str:
     return "not defined" if auc is None else f"{auc:.3f}"
 
@@ -146,7 +160,7 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
     spec = study.models[name]
     # What only a brought model has is left out for the others: theirs is the digest that they always had.
     of_brought = set() if spec.brought else {"file", "trained", "weights"}
-    undefended = set() if spec.defence else {"defence"}
+    undefended = {name for name in ("defence", "input", "output", "classes") if getattr(spec, name) is None}
     inputs = {
         "version": VERSION,
         "recordings": recordings.fingerprint,
@@ -193,6 +207,8 @@ def _take_one(study: Study, recordings: Recordings, name: str, system: System, s
     rows = recordings.sample("validation", CHECK_RECORDS, study.seed)
     signals, ids = recordings.signals(rows), recordings.ids[rows].tolist()
     kept, described = brought.take(name, spec, system, task, signals, step.folder, ids)
+    if described.get("front"):
+        say(f"  {name}: put before and behind its own graph: {described['front']}")
     files = brought.files_of(name, spec)
     if files and files != step.inputs["given"]:
         kept.unlink()

@@ -17,6 +17,7 @@ from pulseproof.core.terminal.console import put, run_app
 from pulseproof.core.terminal.options import BuildOption
 from pulseproof.ecg import commands as ecg
 from pulseproof.export import commands as export
+from pulseproof.export.bring import command as bring
 from pulseproof.models import commands as models
 
 DEMO = Path(__file__).parent / "studies" / "demo.toml"
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "layers": models.layers,
     "train": models.train,
     "paper": models.table,
+    "bring": bring.bring,
     "recipes": export.recipes,
     "export": export.export,
     "attack": attacks.attack,

@@ -39,6 +39,8 @@ OWN = {
     "wearable.toml": "the reader's study, written on own-recordings.md",
     "hard.toml": "the reader's study, written on defences.md",
     "mine.onnx": "the reader's model",
+    "mine.tflite": "the reader's model",
+    "beats.toml": "the reader's study, written on own-model.md",
     "mine.safetensors": "the reader's weights",
     "devices.toml": "the reader's boards, written on raspberry-pi.md",
     "results.zip": "carried home from a board",

@@ -17,6 +17,7 @@ from pulseproof.twins.onnx.layers import LAYERS
 from pulseproof.twins.onnx.moves import MOVES
 from pulseproof.twins.onnx.node import Node
 from pulseproof.twins.onnx.recurrent import RECURRENT
+from pulseproof.twins.sorting import ONNX_SORTING
 from pulseproof.twins.steps import Run
 
 FAMILIES: Mapping[str, Mapping[str, Callable[[Node], Run]]] = {
@@ -26,6 +27,7 @@ FAMILIES: Mapping[str, Mapping[str, Callable[[Node], Run]]] = {
     "layers": LAYERS,
     "recurrent": RECURRENT,
     "integers": INTEGERS,
+    "sorting": ONNX_SORTING,
 }
 OPERATORS: dict[str, Callable[[Node], Run]] = {
     name: read for family in FAMILIES.values() for name, read in family.items()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from pulseproof.twins.sorting import SORTING
 from pulseproof.twins.steps import Run
 from pulseproof.twins.tflite.activations import ACTIVATIONS
 from pulseproof.twins.tflite.arithmetic import ARITHMETIC
@@ -26,6 +27,7 @@ FAMILIES: Mapping[str, Mapping[str, Callable[[Operator], Run]]] = {
     "moves": MOVES,
     "layers": LAYERS,
     "recurrent": RECURRENT,
+    "sorting": SORTING,
 }
 OPERATORS: dict[str, Callable[[Operator], Run]] = {
     name: read for family in FAMILIES.values() for name, read in family.items()
