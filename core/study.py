@@ -14,10 +14,12 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from pulseproof.core.errors import InputError
 from pulseproof.core.method_names import expect_method
 from pulseproof.core.recipes import STANDARD, expect_name
+from pulseproof.core.seeds import with_further_seeds
 from pulseproof.core.study_data import SOURCE_NAMES, Count, Data, Seed, Strict
 from pulseproof.core.toml_files import read_toml
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+NAME = r"^[a-z0-9][a-z0-9.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
 MOST_MV = 10_000.0
 
 
@@ -52,12 +54,25 @@ class AugmentSpec(Strict):
 class DefenceSpec(Strict):
     """How a net is trained so that a disturbance within ``budget_mv`` of every sample does it little harm
     (:mod:`models.hardened.defence`). ``steps``: of the attack that an adversarial training makes of each batch;
-    ``weight``: of the worst case beside the clean loss."""
+    ``weight``: of the worst case beside the clean loss; ``consistency``: the worst case is how far the scores move, not
+    how wrong they are (TRADES). ``average``: the weights are a running mean of those that training went through.
+    ``cutoff_hz``: above it a smooth-input takes out what the signal holds."""
 
-    kind: Literal["adversarial", "certified", "gradient", "noise"]
+    kind: Literal["adversarial", "certified", "gradient", "noise", "smooth-input"]
     budget_mv: float = Field(0.02, gt=0, le=1)
     steps: int = Field(5, ge=1, le=100)
     weight: float = Field(1.0, gt=0, le=1)
+    consistency: bool = False
+    average: bool = False
+    cutoff_hz: float = Field(15.0, gt=0)
+
+    @model_validator(mode="after")
+    def _consistency_needs_the_clean_loss(self) -> DefenceSpec:
+        if self.consistency and (self.kind != "adversarial" or self.weight == 1):
+            raise ValueError(
+                'consistency goes with kind = "adversarial" and a weight below 1, as 0.75: alone it learns nothing'
+            )
+        return self
 
 
 class ModelSpec(Strict):
@@ -66,7 +81,8 @@ class ModelSpec(Strict):
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
     or .skops file. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's
     module and a .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says
-    otherwise. What is left out is the system's own default, printed by ``pulseproof systems``."""
+    otherwise. ``seeds``: it is trained so many times, each time from another seed; the further ones are models of their
+    own (:mod:`core.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
@@ -85,6 +101,7 @@ class ModelSpec(Strict):
     augment: AugmentSpec = AugmentSpec()
     segments: int = Field(0, ge=0, le=200)
     seed: Seed | None = None
+    seeds: int = Field(1, ge=1, le=10, strict=True)
     recipes: tuple[RecipeName, ...] | None = None
     defence: DefenceSpec | None = None
 
@@ -96,6 +113,8 @@ class ModelSpec(Strict):
             raise ValueError("trained = true goes with factory or estimator; a file is trained already")
         if self.weights and not (self.factory and self.trained):
             raise ValueError("weights go with factory and trained = true")
+        if self.seeds > 1 and (self.trained or self.file):
+            raise ValueError("seeds are of a training: a model that came trained has none")
         if self.defence and (self.trained or self.estimator or self.file):
             raise ValueError("a defence is a way to train a net: it goes with a system that is one, or with factory")
         return self
@@ -221,6 +240,11 @@ class Study(Strict):
     export: ExportSpec = ExportSpec()
     attacks: AttackSpec = AttackSpec()
     bench: BenchSpec = BenchSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_further_seeds(cls, asked: Any) -> Any:
+        return with_further_seeds(asked)
 
     @model_validator(mode="after")
     def _sources_exist(self) -> Study:

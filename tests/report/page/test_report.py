@@ -22,7 +22,7 @@ from tests.bench.making import audit, change_json, flag, make_build
 from tests.report.making_report import OTHER, evaluated, make_study
 
 VOID = {"meta", "img", "br", "link", "wbr", "input"}
-QUESTIONS = ("ship", "quantization", "transfer", "classical", "doubt")
+QUESTIONS = ("ship", "cure", "quantization", "transfer", "classical", "doubt")
 
 
 class Balance(HTMLParser):
