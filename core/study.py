@@ -116,7 +116,7 @@ class ModelSpec(Strict):
         if self.seeds > 1 and (self.trained or self.file):
             raise ValueError("seeds are of a training: a model that came trained has none")
         if self.defence and (self.trained or self.estimator or self.file):
-            raise ValueError("a defence is a way to train a net: it goes with a system that is one, or with factory")
+            raise ValueError("a defence is a way to train: it goes with a built-in system, or with factory")
         return self
 
     @property

@@ -258,9 +258,10 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         save_weights(net, made)
         head["origin"] = "net"
     else:
-        if spec.defence is not None:
+        if spec.defence is not None and spec.defence.kind != "adversarial":
             raise InputError(
-                f"[models.{name}.defence]: {name} is no net", "a defence is a way to train a net: leave it out here"
+                f"[models.{name}.defence]: {name} is no net, and {spec.defence.kind} is a way to train one",
+                'of a classical system, kind = "adversarial" fits on attacked recordings too',
             )
         features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
         estimator = fit_estimator(name, system, spec, recordings, features, seed)

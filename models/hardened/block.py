@@ -39,7 +39,7 @@ def hardened_text(path: Path, text: str, study: Study, model: str, name: str, de
     spec = study.models.get(model)
     if spec is None:
         raise InputError(f"{path}: no [models.{model}]", f"models there: {', '.join(study.models)}")
-    _refuse_untrainable(path, model, spec)
+    _refuse_untrainable(path, model, spec, defence)
     given = tomllib.loads(text.removeprefix("\ufeff"))
     settings = _settings(model, spec, given["models"][model], defence)
     there = study.models.get(name)
@@ -64,7 +64,7 @@ def hardened_text(path: Path, text: str, study: Study, model: str, name: str, de
     )
 
 
-def _refuse_untrainable(path: Path, model: str, spec: ModelSpec) -> None:
+def _refuse_untrainable(path: Path, model: str, spec: ModelSpec, defence: DefenceSpec) -> None:
     if spec.brought:
         raise InputError(
             f"{path}: [models.{model}] came trained, and a defence is a way to train",
@@ -72,10 +72,14 @@ def _refuse_untrainable(path: Path, model: str, spec: ModelSpec) -> None:
         )
     if spec.defence is not None:
         raise InputError(f"{path}: [models.{model}] has a defence already", "name a model without one")
-    if resolve(model, spec).net is None:
+    if spec.estimator is not None:
         raise InputError(
-            f"{path}: [models.{model}] is no net",
-            "a defence goes with a net: cnn, lstm, ecg-lens, or a factory of yours",
+            f"{path}: [models.{model}] is an estimator of yours",
+            "a defence goes with a built-in system, or with a factory",
+        )
+    if resolve(model, spec).net is None and defence.kind != "adversarial":
+        raise InputError(
+            f"{path}: [models.{model}] is no net, and {defence.kind} is a way to train one", "take --kind adversarial"
         )
 
 

@@ -114,8 +114,8 @@ def test_what_has_no_bounds_is_refused_before_it_is_trained() -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ({"file": "x.onnx", "defence": {"kind": "noise"}}, "a way to train a net"),
-        ({"estimator": "a:b", "defence": {"kind": "noise"}}, "a way to train a net"),
+        ({"file": "x.onnx", "defence": {"kind": "noise"}}, "a way to train"),
+        ({"estimator": "a:b", "defence": {"kind": "noise"}}, "a way to train"),
         ({"system": "cnn", "defence": {"kind": "magic"}}, "certified"),
         ({"system": "cnn", "defence": {"kind": "noise", "budget_mv": 0}}, "greater than 0"),
     ],

@@ -102,7 +102,6 @@ def test_what_cannot_be_written_in_says_what_to_add() -> None:
     ("model", "name", "said"),
     [
         ("lens", "x", r"no \[models.lens\].*cnn, decision-tree"),
-        ("decision-tree", "x", "is no net"),
         ("cnn", "Cnn Hard", "names no model"),
         ("cnn", "decision-tree", "with other settings"),
     ],
@@ -110,6 +109,12 @@ def test_what_cannot_be_written_in_says_what_to_add() -> None:
 def test_what_is_refused(model: str, name: str, said: str) -> None:
     with pytest.raises(InputError, match=f"(?s){said}"):
         made(PLAIN, model, name)
+
+
+def test_a_classical_system_takes_attacked_recordings_and_nothing_else() -> None:
+    assert "[models.decision-tree-hard]" in made(PLAIN, "decision-tree", "decision-tree-hard")
+    with pytest.raises(InputError, match="is no net, and certified is a way to train one"):
+        made(PLAIN, "decision-tree", "x", DefenceSpec(kind="certified"))
 
 
 def test_a_trained_or_a_defended_model_is_refused() -> None:
