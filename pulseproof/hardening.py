@@ -39,7 +39,7 @@ def harden(
 ) -> None:
     """Add a net's variant that is trained against attacks to a study; train, export, attack, run it; write the page.
 
-    Example: `pulseproof harden --study studies/demo.toml --model cnn --budget 0.02 --to hard.toml`
+    Example: `pulseproof harden --study studies/demo.toml --model cnn --budget 0.02 --to hardened.toml`
     """
     from pulseproof.core.study import DefenceSpec, load_study
     from pulseproof.models.hardened.block import SUFFIX, hardened_text

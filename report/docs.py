@@ -45,7 +45,6 @@ PAGES = (
     "docs/export-results.md",
     "docs/attacks-results.md",
     "docs/emulation.md",
-    "docs/defences-results.md",
 )
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
 

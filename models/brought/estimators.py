@@ -84,7 +84,7 @@ def _fitted(
         given = probabilities(estimator, values[:2], alone).shape
     except Exception as error:  # scikit-learn refuses in many ways what it was not made for
         both = labels.any(axis=0) & ~labels.astype(bool).all(axis=0)
-        one_label = [classes[at] for at in np.flatnonzero(~both)]
+        one_label = [classes[at] for at in np.flatnonzero(~both).tolist()]
         told = f" ({', '.join(one_label)} without a positive or without a negative one)" if one_label else ""
         raise InputError(
             f"[models.{name}]: cannot be fitted to labels (n, {labels.shape[1]}) of {len(labels)} training recordings"

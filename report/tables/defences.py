@@ -47,8 +47,8 @@ def defences_markdown(evaluation: Evaluation) -> str:
         if before is not None and before.training and entry.training and before.training.processor_seconds:
             ratio = f"{entry.training.processor_seconds / before.training.processor_seconds:.1f} times"
         worst = [rows.worst(name, budget) for budget in asked]
-        through = {row.attacked_through for row in worst if row is not None and row.attacked_through}
-        said = "-" if len(through) != 1 else WORDS[next(iter(through))].removeprefix("attacked ")  # type: ignore[index]
+        through = {each.through for budget in asked if (each := evaluation.counted.get((rows.device, name, budget)))}
+        said = WORDS[through.pop()].removeprefix("attacked ") if len(through) == 1 else "-"
         lines.append(
             [
                 name,
