@@ -42,8 +42,11 @@ def with_further_seeds(asked: Any) -> Any:
         if type(seeds) is not int or not 1 < seeds <= MOST:
             continue
         for number, further in enumerate(further_names(name, seeds), 1):
+            made = _further(asked, name, spec, number)
             if further not in models:
-                found[further] = _further(asked, name, spec, number)
+                found[further] = made
+            elif not isinstance(models[further], dict) or models[further].get("seed") != made.get("seed"):
+                raise ValueError(f"models.{further} has the name of a further seed of {name}: give it another")
             if name in sources and further not in sources:
                 more.append(further)
     if len(found) == len(models) and not more:
@@ -54,7 +57,7 @@ def with_further_seeds(asked: Any) -> Any:
 
 def _further(asked: Mapping[str, Any], name: str, spec: Mapping[str, Any], number: int) -> dict[str, Any]:
     """The settings of the training ``number`` after the first."""
-    first = spec.get("seed", asked.get("seed", 1))
+    first = asked.get("seed", 1) if spec.get("seed") is None else spec["seed"]
     own = {key: value for key, value in spec.items() if key not in ("seeds", "recipes")}
     if not spec.get("factory") and not spec.get("estimator"):
         own["system"] = spec.get("system") or name
@@ -65,12 +68,17 @@ def _further(asked: Mapping[str, Any], name: str, spec: Mapping[str, Any], numbe
 
 def _float_recipe(asked: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
     """The first float file that the bundle holds of the model."""
-    made = spec.get("recipes") or _under(asked, "export") or STANDARD
-    measured = _under(asked, "bench") or made
-    both = [str(each) for each in made if each in measured] or [str(each) for each in made]
+    made = _names(spec.get("recipes")) or _names(_under(asked, "export")) or list(STANDARD)
+    measured = _names(_under(asked, "bench")) or made
+    both = [each for each in made if each in measured] or made
     return next((each for each in both if each in FLOAT.values()), base_of(both[0]))
 
 
 def _under(asked: Mapping[str, Any], table: str) -> Any:
     given = asked.get(table)
     return given.get("recipes") if isinstance(given, Mapping) else None
+
+
+def _names(given: Any) -> list[str]:
+    """A list of names; of anything else none: the checks refuse it."""
+    return [str(each) for each in given] if isinstance(given, list | tuple) else []

@@ -34,6 +34,11 @@ def test_the_file_is_one_that_the_bundle_holds() -> None:
     assert own.models["cnn-seed-2"].recipes == ("onnx-int8-static",)
 
 
+def test_a_model_of_that_name_is_not_taken_for_one() -> None:
+    with pytest.raises(ValueError, match=r"models\.cnn-seed-2 has the name of a further seed of cnn"):
+        asked({"cnn": {"seeds": 2}, "cnn-seed-2": {"system": "lstm"}})
+
+
 def test_a_model_knows_whose_seed_it_is() -> None:
     seeds = {"cnn": 3, "cnn-seed-9": 1}
     assert further_names("cnn", 3) == ["cnn-seed-2", "cnn-seed-3"] and further_names("cnn", 1) == []
@@ -47,6 +52,8 @@ def test_a_model_knows_whose_seed_it_is() -> None:
         ({"seeds": 0}, "greater than or equal to 1"),
         ({"seeds": 11}, "less than or equal to 10"),
         ({"seeds": "3"}, "seeds"),
+        ({"seeds": 2, "recipes": 5}, "recipes"),
+        ({"seeds": 2, "recipes": [5]}, "recipes"),
         ({"file": "x.onnx", "seeds": 2}, "a model that came trained has none"),
     ],
 )

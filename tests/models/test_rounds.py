@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from pulseproof.core.study import DefenceSpec, Study
@@ -16,6 +17,7 @@ BUDGET = 0.05
 HARD = {"defence": {"kind": "adversarial", "budget_mv": BUDGET, "steps": 3}}
 
 
+@pytest.mark.slow
 def test_more_is_left_of_a_logistic_regression(tmp_path: Path) -> None:
     recordings = small_recordings(tmp_path / "recordings", 300)
     models = {"logistic-regression": {}, "hard": {"system": "logistic-regression", **HARD}}
@@ -30,6 +32,7 @@ def test_more_is_left_of_a_logistic_regression(tmp_path: Path) -> None:
     assert left["hard"] > left["logistic-regression"] + 0.05, left
 
 
+@pytest.mark.slow
 def test_a_forest_is_fitted_on_more_than_it_was(tmp_path: Path) -> None:
     recordings = small_recordings(tmp_path / "recordings", 60)
     models = {

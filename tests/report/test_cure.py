@@ -91,7 +91,7 @@ def test_what_does_not_help_is_said(tmp_path: Path) -> None:
 def test_a_study_without_one_is_told_how_it_is_had(tmp_path: Path) -> None:
     study(tmp_path, by({"cnn": 2.5}, {"cnn": 0.2}))
     (said,) = cure(answers(evaluated(tmp_path)))
-    assert "pulseproof harden --model NAME --budget 0.02" in said and "came trained can not" in said
+    assert "pulseproof harden --study STUDY --model NAME --budget 0.02" in said and "came trained can not" in said
     study(tmp_path / "unhurt", by({"cnn": 2.5}, {"cnn": 2.5}))
     assert cure(answers(evaluated(tmp_path / "unhurt"))) == []
 
