@@ -66,9 +66,9 @@ def _none_yet(chosen: Recommendation, budget: float, found: Sequence[Comparison]
     if lost is None:
         return []
     text = (
-        f"No model here was trained against attacks. A net that the study trains can be: {HARDEN} --study STUDY "
-        f"--model NAME --budget {budget:g} adds it to the study and runs it. A file that came trained can not: train its net so, "
-        "and bring the file again."
+        "No model here was trained against attacks. A net that the study trains can be: "
+        f"{HARDEN} --study STUDY --model NAME --budget {budget:g} adds it to the study and runs it. A file that came "
+        "trained can not: train its net so, and bring the file again."
     )
     return [Sentence(text, f"attacks of {budget_text(budget)} change the AUC by {difference_text(interval_of(lost))}")]
 
