@@ -234,10 +234,11 @@ def _no_help(
         if not pairs or any(_model(name) == model for name in shown) or entry.defence is None:
             continue
         first = pairs[0]
-        text = (
-            f"{model} ({entry.defence.kind}) is no cure at {budget_text(budget)}: in the worst case {first.a} differs "
-            f"from {first.b} by {difference_text(interval_of(first))}."
-        )
+        by = f"by {difference_text(interval_of(first))} of AUC in the worst case at {budget_text(budget)}"
+        text = f"{model} ({entry.defence.kind}) is no cure: {first.a} differs from {first.b} {by}."
+        if first.verdict == "undecided":
+            text = f"Whether {model} ({entry.defence.kind}) is a cure is not decided: {first.a} differs from "
+            text += f"{first.b} {by}."
         said.append(Sentence(text, tested(against)))
     return said
 
