@@ -24,7 +24,8 @@ from pulseproof.core.steps import digest
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest, ManifestEntry
-from pulseproof.models.run import load_metrics
+from pulseproof.models.hardened.pairs import described, seed_of
+from pulseproof.models.run import folder_of, load_metrics
 from pulseproof.models.systems import kind_of
 from pulseproof.runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
 from pulseproof.runtime.version import sources
@@ -94,10 +95,11 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
                 "input_step_mv": entry.calibration.input_step_mv if entry.calibration else None,
                 "exact": entry.exact_on_devices,
                 **_thresholds(known.get(entry.model, {})),
+                **described(study, entry.model, folder_of(study, build, entry.model)),
             }
             for entry in artifacts
         ],
-        "signals": [_described(each) for each in signals.sets],
+        "signals": [_described(study, each) for each in signals.sets],
         "not_made": [{"name": each.name, "reason": each.reason} for each in signals.not_applicable],
         "not_applicable": [
             {"name": entry.name, "model": entry.model, "recipe": entry.recipe, "reason": _why(entry)}
@@ -148,16 +150,19 @@ def _thresholds(metrics: dict[str, Any]) -> dict[str, Any]:
     return {"thresholds": metrics.get("thresholds")} | ({"specificity_thresholds": fixed} if fixed else {})
 
 
-def _described(each: MadeSet) -> dict[str, Any]:
+def _described(study: Study, each: MadeSet) -> dict[str, Any]:
     """A signal set as the head holds it. One that was made on a file serves the files of that model alone: whoever
-    ships another model does not have its graph."""
+    ships another model does not have its graph. So does one that was made on a further training: it is there to show
+    how far trainings differ."""
+    model = (each.source or "").partition("/")[0]
+    alone = "/" in (each.source or "") or seed_of(study, model) is not None
     return {
         "name": each.name,
         "file": f"signals/{each.name}.npy",
         "source": each.source,
         "method": each.method,
         "budget_mv": each.budget_mv,
-        "only": [each.source.partition("/")[0]] if each.source and "/" in each.source else None,
+        "only": [model] if alone else None,
         "linf_mv": each.linf_mv,
         "l2_mv": each.l2_mv,
         "rms_mv": each.rms_mv,

@@ -15,12 +15,14 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from pulseproof.core.errors import InputError
 from pulseproof.core.known_names import expect_method, expect_system, meant, method_names
 from pulseproof.core.recipes import RECIPES, STANDARD, expect_name
+from pulseproof.core.seeds import with_further_seeds
 from pulseproof.core.study_data import Count, Data, Seed, Strict
 from pulseproof.core.study_faults import faults
 from pulseproof.core.study_input import InputSpec
 from pulseproof.core.toml_files import read_toml
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+NAME = r"^[a-z0-9][a-z0-9.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
 MOST_MV = 10_000.0
 
 
@@ -55,12 +57,25 @@ class AugmentSpec(Strict):
 class DefenceSpec(Strict):
     """How a net is trained so that a disturbance within ``budget_mv`` of every sample does it little harm
     (:mod:`models.hardened.defence`). ``steps``: of the attack that an adversarial training makes of each batch;
-    ``weight``: of the worst case beside the clean loss."""
+    ``weight``: of the worst case beside the clean loss; ``consistency``: the worst case is how far the scores move, not
+    how wrong they are (TRADES). ``average``: the weights are a running mean of those that training went through.
+    ``cutoff_hz``: above it a smooth-input takes out what the signal holds."""
 
-    kind: Literal["adversarial", "certified", "gradient", "noise"]
+    kind: Literal["adversarial", "certified", "gradient", "noise", "smooth-input"]
     budget_mv: float = Field(0.02, gt=0, le=1)
     steps: int = Field(5, ge=1, le=100)
     weight: float = Field(1.0, gt=0, le=1)
+    consistency: bool = False
+    average: bool = False
+    cutoff_hz: float = Field(15.0, gt=0)
+
+    @model_validator(mode="after")
+    def _consistency_needs_the_clean_loss(self) -> DefenceSpec:
+        if self.consistency and (self.kind != "adversarial" or self.weight == 1):
+            raise ValueError(
+                'consistency goes with kind = "adversarial" and a weight below 1, as 0.75: alone it learns nothing'
+            )
+        return self
 
 
 class ModelSpec(Strict):
@@ -71,7 +86,8 @@ class ModelSpec(Strict):
     module and a .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says
     otherwise. Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
     that gives its scores, where it has several; ``classes``: which class of the study each score is of, in the file's
-    order. What is left out is the system's own default, printed by ``pulseproof systems``."""
+    order. ``seeds``: it is trained so many times, each time from another seed; the further ones are models of their own
+    (:mod:`core.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
@@ -93,6 +109,7 @@ class ModelSpec(Strict):
     augment: AugmentSpec = AugmentSpec()
     segments: int = Field(0, ge=0, le=200)
     seed: Seed | None = None
+    seeds: int = Field(1, ge=1, le=10, strict=True)
     recipes: tuple[RecipeName, ...] | None = None
     defence: DefenceSpec | None = None
 
@@ -106,8 +123,10 @@ class ModelSpec(Strict):
             raise ValueError("weights go with factory and trained = true")
         if (self.input or self.output or self.classes) and not (self.file and not self.file.endswith(".skops")):
             raise ValueError("input, output and classes say how a .onnx or .tflite file is fed: they go with file")
+        if self.seeds > 1 and (self.trained or self.file):
+            raise ValueError("seeds are of a training: a model that came trained has none")
         if self.defence and (self.trained or self.estimator or self.file):
-            raise ValueError("a defence is a way to train a net: it goes with a system that is one, or with factory")
+            raise ValueError("a defence is a way to train: it goes with a built-in system, or with factory")
         return self
 
     @property
@@ -252,6 +271,11 @@ class Study(Strict):
     export: ExportSpec = ExportSpec()
     attacks: AttackSpec = AttackSpec()
     bench: BenchSpec = BenchSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_further_seeds(cls, asked: Any) -> Any:
+        return with_further_seeds(asked)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Study:

@@ -41,6 +41,7 @@ from pulseproof.models.class_auc import chance_warning, class_aucs, class_warnin
 from pulseproof.models.classical import FeatureModel, head_of
 from pulseproof.models.features import Features
 from pulseproof.models.hardened.defence import EPOCHS, SLOWER
+from pulseproof.models.hardened.front import SmoothInput
 from pulseproof.models.metrics import best_thresholds, paper_row, specificity_thresholds
 from pulseproof.models.modules import build_net
 from pulseproof.models.systems import System, Task, resolve
@@ -160,13 +161,13 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
     spec = study.models[name]
     # What only a brought model has is left out for the others: theirs is the digest that they always had.
     of_brought = set() if spec.brought else {"file", "trained", "weights"}
-    undefended = {name for name in ("defence", "input", "output", "classes") if getattr(spec, name) is None}
+    unsaid = {name for name in ("defence", "input", "output", "classes") if getattr(spec, name) is None}
     inputs = {
         "version": VERSION,
         "recordings": recordings.fingerprint,
         "leads": recordings.about.leads,
         "window": recordings.window,
-        "model": spec.model_dump(exclude={"recipes", "kind", *of_brought, *undefended}, mode="json"),
+        "model": spec.model_dump(exclude={"recipes", "kind", "seeds", *of_brought, *unsaid}, mode="json"),
     }
     if spec.brought:
         inputs |= brought.inputs_of(name, spec, system, task_of(recordings))
@@ -248,7 +249,7 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
             say(f"  warning: {says} training recordings of class {task.classes[at]}: nothing is learnt of it")
     if system.net is not None:
         torch.manual_seed(seed)
-        net = build_net(f"[models.{name}]", system, spec, task)
+        net = _fronted(build_net(f"[models.{name}]", system, spec, task), name, spec, task)
         head["normalise"] = fit_normalisation(net, recordings, seed)
         defaults = system.training
         augment = spec.augment
@@ -273,9 +274,10 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         save_weights(net, made)
         head["origin"] = "net"
     else:
-        if spec.defence is not None:
+        if spec.defence is not None and spec.defence.kind != "adversarial":
             raise InputError(
-                f"[models.{name}.defence]: {name} is no net", "a defence is a way to train a net: leave it out here"
+                f"[models.{name}.defence]: {name} is no net, and {spec.defence.kind} is a way to train one",
+                'of a classical system, kind = "adversarial" fits on attacked recordings too',
             )
         features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
         estimator = fit_estimator(name, system, spec, recordings, features, seed)
@@ -283,6 +285,16 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         save_estimator(estimator, made)
         head["origin"] = "estimator"
     _end(step, head, made, history)
+
+
+def _fronted(net: nn.Module, name: str, spec: ModelSpec, task: Task) -> nn.Module:
+    """The net behind what its defence puts in front of it."""
+    if spec.defence is None or spec.defence.kind != "smooth-input":
+        return net
+    try:
+        return SmoothInput(net, len(task.leads), task.fs_hz, spec.defence.cutoff_hz)
+    except InputError as error:
+        raise InputError(f"[models.{name}.defence]: {error}", error.mend) from None
 
 
 def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
@@ -334,6 +346,7 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
             net = resolve(head["name"], spec).net
             assert net is not None
             module = net(len(task.leads), task.samples, len(task.classes), **spec.options)
+            module = _fronted(module, head["name"], spec, task)
             module.load_state_dict(load_file(folder / WEIGHTS))
         else:
             features = Features(task.leads, task.samples, task.fs_hz, spec.segments)

@@ -33,6 +33,7 @@ from pulseproof.report.numbers.evaluation import Evaluation, evaluate
 from pulseproof.report.numbers.pivot import by_device, fullest_budget
 from pulseproof.report.tables import matrix
 from pulseproof.report.tables.attacks import controls_markdown, methods_markdown, twins_markdown
+from pulseproof.report.tables.defences import defences_markdown, has_defences
 from pulseproof.report.tables.table import as_csv, as_markdown
 from pulseproof.runtime.files import write_bytes, write_text
 from pulseproof.twins.coverage import operators_markdown
@@ -77,6 +78,8 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
             f"{study.name}-controls.md": controls_markdown(evaluation),
             f"{study.name}-methods.md": methods_markdown(evaluation, budget),
         }
+    if has_defences(evaluation):
+        written[f"{study.name}-defences.md"] = defences_markdown(evaluation)
     if len(whole.devices) > len(evaluation.devices):
         written[f"{study.name}-machines.md"] = machines.as_markdown(machines.machine_lines(build / study.name))
     for name, text in written.items():

@@ -38,6 +38,7 @@ OWN = {
     "make_recordings.py": "the reader's script, written on own-recordings.md",
     "wearable.toml": "the reader's study, written on own-recordings.md",
     "hard.toml": "the reader's study, written on defences.md",
+    "hardened.toml": "written by pulseproof harden",
     "mine.onnx": "the reader's model",
     "mine.tflite": "the reader's model",
     "beats.toml": "the reader's study, written on own-model.md",
