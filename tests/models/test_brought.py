@@ -460,6 +460,7 @@ def test_what_a_command_is_given_becomes_a_specification(name: str) -> None:
     assert spec_for(model, weights).model_dump(exclude_defaults=True) == expected
 
 
+@pytest.mark.slow
 def test_a_skops_file_that_is_another_zip_is_refused(tmp_path: Path, recordings: Recordings) -> None:
     path = tmp_path / "mine.skops"
     with zipfile.ZipFile(path, "w") as archive:
