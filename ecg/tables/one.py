@@ -36,13 +36,20 @@ class Goal:
 
 @dataclass(frozen=True)
 class TableTask:
-    """``row`` of the table, the ``root`` and the ``file`` under it, and the rate that its row says."""
+    """``row`` of the table, the ``root`` and the ``file`` under it, and the rate that its row says. ``leads``: where it
+    has others than the study's (:class:`~ecg.tables.signals.Wanted`)."""
 
     row: int
     root: Path
     file: str
     kind: str
     rate_hz: float | None
+    leads: tuple[tuple[str, ...], ...] | None = None
+
+    def wanted(self, of_all: Wanted) -> Wanted:
+        """What to take of this file, of what is taken of all."""
+        rate_hz, leads = self.rate_hz or of_all.rate_hz, self.leads or of_all.leads
+        return replace(of_all, rate_hz=rate_hz, leads=leads)
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,8 @@ class Made:
 
 def make(task: TableTask, goal: Goal) -> Made | str:
     """The recording of one row, or what is wrong with it."""
-    wanted = goal.wanted if task.rate_hz is None else replace(goal.wanted, rate_hz=task.rate_hz)
     try:
-        signal = read_signal(task.root / task.file, task.kind, wanted)
+        signal = read_signal(task.root / task.file, task.kind, task.wanted(goal.wanted))
         return _made(task, goal, signal)
     except InputError as error:
         return error.what.replace(f"{task.root}/", "")

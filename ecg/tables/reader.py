@@ -122,8 +122,7 @@ def _wanted(found: TableSurvey) -> Wanted:
     for row in found.rows.values() if leads is None else ():
         task = _task(found, row)
         if not isinstance(make(task, Goal(wanted, None, 1.0, None, None)), str):
-            rate = replace(wanted, rate_hz=row.rate_hz or spec.rate_hz)
-            names = read_signal(found.folder / row.found.file, row.found.kind, rate).leads
+            names = read_signal(found.folder / row.found.file, row.found.kind, task.wanted(wanted)).leads
             return replace(wanted, leads=tuple((name,) for name in names))
     return wanted
 
@@ -141,7 +140,7 @@ def _headers(found: TableSurvey, wanted: Wanted, bad: Problems) -> tuple[dict[in
                 raise ValueError(f"{row.found.file}: labels of a Challenge are in WFDB headers, and it has none")
             labels = codes_in(path) if spec.labels == "challenge" else row.labels
             if spec.adc_step_mv is None:
-                steps.append(step_of(path, kind, wanted) or FINEST_MV)
+                steps.append(step_of(path, kind, _task(found, row).wanted(wanted)) or FINEST_MV)
         except InputError as error:
             bad.add(row.number, "file", error.what.replace(f"{found.folder}/", ""))
             continue
@@ -171,7 +170,7 @@ def _goal(found: TableSurvey, tasks: Sequence[TableTask], wanted: Wanted, step_m
 
 
 def _task(found: TableSurvey, row: TableRow) -> TableTask:
-    return TableTask(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz)
+    return TableTask(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz, row.leads)
 
 
 def _patient(row: TableRow) -> int:

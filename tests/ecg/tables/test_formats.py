@@ -70,6 +70,45 @@ def test_leads_by_name_in_any_order_and_by_another_name(tmp_path: Path) -> None:
         assert np.array_equal(recordings.steps[row, 0], np.rint(wave(place)[1 if place % 2 else 0] * 1000))
 
 
+def test_signal_files_are_called_as_their_header_says(tmp_path: Path) -> None:
+    rows = write_collection(tmp_path / "mine", ".hea")
+    for name in [str(row[0]) for row in rows[1:]]:
+        header = tmp_path / "mine" / name
+        stem = header.stem
+        header.write_text(header.read_text().replace(f"{stem}.dat", f"raw_{stem}.bin"))
+        header.with_suffix(".dat").rename(header.with_name(f"raw_{stem}.bin"))
+    knows: dict[str, Any] = {"unit": None, "rate_hz": None}
+    recordings = read_with(tmp_path, tmp_path / "build", **knows)
+    for row, name in enumerate(recordings.ids):
+        read = wfdb.rdrecord(str(tmp_path / "mine" / str(name))).p_signal
+        assert np.array_equal(recordings.steps[row], np.rint(read.T * 1000))
+    raw = tmp_path / "mine" / "signals" / "raw_r000.bin"
+    raw.write_bytes(raw.read_bytes()[:-2] + b"\x07\x00")  # a change of it is seen: it is read again, and refused
+    with pytest.raises(InputError, match="checksum"):
+        read_with(tmp_path, tmp_path / "build", **knows)
+    mixed = tmp_path / "mine" / "signals" / "r001.hea"
+    (mixed.parent / "r001.dat").write_bytes(b"")
+    with pytest.raises(InputError, match="beside one that is called as the record"):
+        read_with(tmp_path, tmp_path / "build", **knows)
+
+
+def test_leads_by_number_and_by_a_mapping_a_record(tmp_path: Path) -> None:
+    write_collection(tmp_path / "mine", ".npy")
+    recordings = read_with(tmp_path, tmp_path / "build", leads=["#1"], file_leads=list(LEADS),
+                           record_leads={"signals/r00[3-9]": ["II"], "signals/r005": ["#1"], "signals/r01*": ["no|#2"]})  # fmt: skip
+    assert recordings.about.leads == ("#1",)
+    for row, name in enumerate(recordings.ids):
+        place = int(str(name)[-2:])
+        lead = 0 if place < 3 or place == 5 else 1
+        assert np.array_equal(recordings.steps[row, 0], np.rint(wave(place)[lead] * 1000)), name
+    for changes, says in (
+        ({"record_leads": {"r000": ["II"]}}, "no recording is called 'r000'"),
+        ({"record_leads": {"signals/r000": ["V9"]}}, "row 2: file: signals/r000.npy: no lead 'V9'"),
+    ):
+        with pytest.raises(InputError, match=says):
+            read_with(tmp_path, tmp_path / "build", leads=["I"], file_leads=list(LEADS), **changes)
+
+
 DATA_HEAD = ["file", "rhythm", "person", "side"]
 
 
@@ -103,7 +142,7 @@ def one_bad(tmp_path: Path, name: str, **changes: Any) -> str:
         ("x.edf", "junk", "not an EDF or BDF file"),
         ("x.parquet", "junk", "not a readable Parquet file"),
         ("x.hea", "x 2 250 1000\nx.dat 16 1000/mV 16 0 0 0 0 I\n", "announces 2 signals"),
-        ("x.hea", "x 2 250 1000\ny.dat 16 1000/mV 16 0 0 0 0 I\ny.dat 16 1000/mV 16 0 0 0 0 II\n", "not called as"),
+        ("x.hea", "x 2 250 1000\ny.dat 16 1000/mV 16 0 0 0 0 I\ny.dat 16 1000/mV 16 0 0 0 0 II\n", "y.dat: no such"),
     ],
 )
 def test_a_bad_file_is_a_bad_row(tmp_path: Path, name: str, content: str, what: str) -> None:
