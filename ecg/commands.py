@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from pulseproof.core.folds import fold_of, folds_of
 from pulseproof.core.terminal.console import Terminal, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.ecg.download import BASE_URL
@@ -39,6 +40,8 @@ def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = No
     from pulseproof.ecg.recordings import SPLITS
 
     loaded, root, where = load(study, data, build)
+    if folds_of(loaded):  # in every fold the same recordings are read
+        loaded = fold_of(loaded, 1)
     recordings = read(loaded, root, where)
     about = recordings.about
     title = " · ".join(part for part in (loaded.title, about.database, about.note) if part)

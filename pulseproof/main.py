@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pulseproof import looking, reading, running
+from pulseproof import folding, looking, reading, running
 from pulseproof.attacks import commands as attacks
 from pulseproof.certify import commands as certify
 from pulseproof.core.errors import InputError
@@ -36,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "certify": certify.certify,
     "bundle": running.bundle,
     "bench": running.run,
+    "folds": folding.folds,
     "take": running.take,
     "table": reading.table,
     "answers": reading.answers_command,
