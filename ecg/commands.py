@@ -47,7 +47,7 @@ def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = No
     title = " · ".join(part for part in (loaded.title, about.database, about.note) if part)
     drawn = Table("side", "recordings", "patients", *about.classes, title=title)
     for split in SPLITS:
-        rows = recordings.indices(split)
+        rows = recordings.firsts(recordings.indices(split))
         counts = recordings.labels[rows].sum(axis=0)
         patients = len(set(recordings.patients[rows].tolist()))
         drawn.add_row(split, f"{len(rows):,}", f"{patients:,}", *(f"{count:,}" for count in counts))

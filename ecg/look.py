@@ -89,7 +89,7 @@ class Look:
 
 def look(recordings: Recordings) -> Look:
     """Count, measure and choose. Touches at most :data:`SAMPLED` recordings' signals."""
-    labels = recordings.labels.astype(np.int64).sum(axis=1)
+    labels = recordings.labels[recordings.firsts(np.arange(len(recordings)))].astype(np.int64).sum(axis=1)
     return Look(
         about=recordings.about,
         seconds=recordings.shape[1] / recordings.about.fs_hz,
@@ -103,7 +103,7 @@ def look(recordings: Recordings) -> Look:
 
 
 def _side(recordings: Recordings, side: Split) -> Side:
-    rows = recordings.indices(side)
+    rows = recordings.firsts(recordings.indices(side))
     counts = recordings.labels[rows].sum(axis=0, dtype=np.int64)
     return Side(side, len(rows), len(np.unique(recordings.patients[rows])), tuple(counts.tolist()))
 

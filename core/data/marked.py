@@ -109,9 +109,10 @@ class MarkedData(Strict):
     matches; records in which it finds the same are of one person. With ``split`` the ``records`` (names or patterns)
     are dealt to the sides by shares of their people instead, over all ``parts`` where there are some. ``leads``: by
     name, by number, or by alternatives (``MLII|II``); ``record_leads``: other leads of single records, by names or
-    patterns, of which a name and then the first pattern counts; ``other_names``: what a lead may be called where a record has none of its name; ``without_lead =
-    "skip"`` leaves out records that have none of them, counted and named. ``default_gain``: ADC units a millivolt of
-    leads whose header says gain 0; ``bad_records = "skip"`` leaves out records that cannot be read.
+    patterns, of which a name and then the first pattern counts; ``other_names``: what a lead may be called where a
+    record has none of its name; ``without_lead = "skip"`` leaves out records that have none of them, counted and named.
+    ``default_gain``: ADC units a millivolt of leads whose header says gain 0; ``bad_records = "skip"`` leaves out
+    records that cannot be read.
     """
 
     path: str = "mitdb"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
-from pulseproof.core.data.base import Seed, Strict
+from pulseproof.core.data.base import Join, Seed, Strict
 from pulseproof.core.data.classes import AS_IT_IS, Rules, class_map, rules_of
 
 PRESETS = ("challenge-2020", "challenge-2021", "cinc-2017")
@@ -151,11 +151,12 @@ class TableData(Strict):
 
     ``leads``: by name (``"MLII|II"``: the first that is there) or by number (``"#2"``), None: those of the first
     recording; ``record_leads``: other leads of single recordings, by their names or patterns, of which a name and then
-    the first pattern counts. ``file_leads``: what the columns or rows of files without names are. ``fs_hz``: resampled to; None: the rate of all files.
-    ``rate_hz``, ``unit`` and ``adc_step_mv`` are for files that do not know: numbers are in ``unit`` or, without it,
-    steps of ``adc_step_mv``, which is also what all are rounded to. ``window_s``: the length of a recording; ``length =
-    "cut"`` cuts longer ones, ``"pad"`` also fills shorter ones with their last sample. ``note`` stands over every
-    table.
+    the first pattern counts. ``file_leads``: what the columns or rows of files without names are. ``fs_hz``: resampled
+    to; None: the rate of all files. ``rate_hz``, ``unit`` and ``adc_step_mv`` are for files that do not know: numbers
+    are in ``unit`` or, without it, steps of ``adc_step_mv``, which is also what all are rounded to. ``window_s``: the
+    length of a recording; ``length = "cut"`` cuts longer ones, ``"pad"`` also fills shorter ones with their last
+    sample; ``"windows"`` takes one every ``step_s`` (default: ``window_s``) of each recording, and ``join`` makes one
+    score of its windows'. ``note`` stands over every table.
     """
 
     source: Literal["table"]
@@ -180,17 +181,35 @@ class TableData(Strict):
     adc_step_mv: float | None = Field(None, ge=1e-6, le=10)
     default_gain: float | None = Field(None, gt=0)
     window_s: float | None = Field(None, gt=0, le=86_400)
-    length: str | None = None
+    length: Literal["cut", "pad", "windows"] | None = None
+    step_s: float | None = Field(None, gt=0, le=86_400)
+    join: Join | None = None
     bad_records: Literal["error", "skip"] = "error"
     note: Text | None = None
 
     @model_validator(mode="after")
-    def _said_enough(self) -> TableData:
-        if self.length not in (None, "cut", "pad"):
+    def _windows_and_leads(self) -> TableData:
+        if (self.length == "windows") != (self.join is not None):
             raise ValueError(
-                f'length = "{self.length}": "cut" or "pad"; windows of one recording whose scores are joined are not'
-                ' supported (source = "windows" takes each window as a recording)'
+                'length = "windows" and join = "mean" (or "max") go together: how the scores of a recording\'s windows'
+                " become its own"
             )
+        if self.step_s is not None and self.length != "windows":
+            raise ValueError('step_s goes with length = "windows"')
+        if self.step_s is not None and self.window_s is not None and self.step_s < self.window_s:
+            raise ValueError(
+                f"step_s = {self.step_s:g} is less than window_s: windows whose scores are joined do not overlap, for"
+                " an attack would change the same sample in two ways"
+            )
+        for name, leads in self.record_leads.items():
+            if self.leads is None:
+                raise ValueError("record_leads: say in leads what they are called in results")
+            if len(leads) != len(self.leads):
+                raise ValueError(f"record_leads: {len(leads)} leads of {name}, the study reads {len(self.leads)}")
+        return self
+
+    @model_validator(mode="after")
+    def _said_enough(self) -> TableData:
         if self.length and self.window_s is None:
             raise ValueError(f'length = "{self.length}" needs window_s, the seconds that a recording is to last')
         if self.split is None and self.columns.split is None:
@@ -199,11 +218,6 @@ class TableData(Strict):
             )
         if self.split is not None and self.split.drawn and self.columns.split is not None:
             raise ValueError("split gives shares, and columns.split a column: one of both")
-        for name, leads in self.record_leads.items():
-            if self.leads is None:
-                raise ValueError("record_leads: say in leads what they are called in results")
-            if len(leads) != len(self.leads):
-                raise ValueError(f"record_leads: {len(leads)} leads of {name}, the study reads {len(self.leads)}")
         if self.columns.patient is not None and self.patient_pattern is not None:
             raise ValueError("give columns.patient or patient_pattern, not both")
         if self.preset == "cinc-2017":

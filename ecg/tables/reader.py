@@ -8,9 +8,12 @@ one. Every bad row is told in one error, after all were looked at; of a reading 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.terminal.console import follow, say
@@ -20,7 +23,7 @@ from pulseproof.ecg.tables.challenge import codes_in
 from pulseproof.ecg.tables.edf import edf_library
 from pulseproof.ecg.tables.facts import Seen, note_on, told
 from pulseproof.ecg.tables.listing import EDF, KNOW_UNITS, PARQUET, WFDB
-from pulseproof.ecg.tables.one import LIMIT, Goal, TableTask, make
+from pulseproof.ecg.tables.one import LIMIT, Goal, Made, TableTask, make
 from pulseproof.ecg.tables.plan import check_lacking, plan
 from pulseproof.ecg.tables.pool import in_order
 from pulseproof.ecg.tables.problems import Problems
@@ -61,9 +64,10 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
         adc_range=(-LIMIT, LIMIT),
         synthetic=False,
         exclusive=all(int(labels.sum()) == 1 for labels in planned.rows.values()),
+        join=spec.join or "",
     )
     seen = Seen(planned.classes)
-    with RecordingsWriter(target, about, len(tasks), goal.samples or 0) as writer:
+    with RecordingsWriter(target, about, None if spec.join else len(tasks), goal.samples or 0) as writer:
         twins: dict[bytes, str] = {}
         results = follow(in_order(tasks, goal), name, total=len(tasks))
         for task, made in zip(tasks, results, strict=True):
@@ -76,7 +80,9 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
                 seen.twins.append(f"{row.found.name} = {twin}")
                 continue
             labels, side = planned.rows[row.number], planned.sides[row.number]
-            writer.add(made.steps, labels, _patient(row), side, row.found.name)
+            for called, steps in _cut(made, goal, row.found.name):
+                writer.add(steps, labels, _patient(row), side, called)
+                seen.windows += 1
             seen.add(made, row.found.name, labels, side)
         if len(bad) and (spec.bad_records == "error" or not seen.total):
             raise bad.error(found.total)
@@ -115,7 +121,8 @@ def _wanted(found: TableSurvey) -> Wanted:
     """What to take of each file; where the study names no leads, those of the first recording that can be read."""
     spec = found.told
     leads = None if spec.leads is None else tuple(tuple(name.split("|")) for name in spec.leads)
-    seconds = spec.window_s if spec.length else None  # a recording that is too long is refused by its whole length
+    # Else all is read: a recording that is too long is refused by its whole length.
+    seconds = spec.window_s if spec.length in ("cut", "pad") else None
     wanted = Wanted(
         leads, spec.file_leads, spec.rate_hz, spec.unit, spec.adc_step_mv, spec.default_gain, seconds, spec.fs_hz
     )
@@ -165,12 +172,22 @@ def _goal(found: TableSurvey, tasks: Sequence[TableTask], wanted: Wanted, step_m
                 f"data.window_s: {spec.window_s:g} s is less than one sample", f"a sample is {1 / fs_hz:g} s"
             )
         wanted = replace(wanted, to_hz=fs_hz)
-        return Goal(wanted, fs_hz, step_mv, samples, spec.length, one_rate=spec.fs_hz is None)
+        step = samples if spec.step_s is None else round(spec.step_s * fs_hz)
+        return Goal(wanted, fs_hz, step_mv, samples, spec.length, spec.fs_hz is None, step)
     return None
 
 
 def _task(found: TableSurvey, row: TableRow) -> TableTask:
     return TableTask(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz, row.leads)
+
+
+def _cut(made: Made, goal: Goal, name: str) -> Iterator[tuple[str, NDArray[np.int16]]]:
+    """A recording, or its windows: what each is called, and its steps."""
+    if goal.length != "windows" or goal.samples is None:
+        yield name, made.steps
+        return
+    for first in range(0, made.steps.shape[1] - goal.samples + 1, goal.step):
+        yield f"{name}:{first}", made.steps[:, first : first + goal.samples]
 
 
 def _patient(row: TableRow) -> int:

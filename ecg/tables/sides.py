@@ -2,8 +2,8 @@
 
 In come the recordings with their patients and labels, out comes the side of each. A patient is on one side only: what a
 column or a pattern says against that is a bad row. Shares are dealt patient by patient, the rarest class first, each to
-the side (or fold) that lacks most of what the patient has (Sechidis et al. 2011, iterative stratification); the same seed and
-the same patients give the same sides, in whatever order the table has them.
+the side (or fold) that lacks most of what the patient has (Sechidis et al. 2011, iterative stratification); the same
+seed and the same patients give the same sides, in whatever order the table has them.
 """
 
 from __future__ import annotations

@@ -190,8 +190,8 @@ def _auc(found: OverFolds, auc: FoldAuc | None) -> str:
 
 def _sentences(found: OverFolds) -> list[str]:
     said = [
-        f"{found.recordings:,} recordings of {found.people:,} people, each tested once, in {found.folds} folds. AUC: the"
-        " mean of the folds' own, 95 % intervals from people drawn within each fold; another training set is not in"
+        f"{found.recordings:,} recordings of {found.people:,} people, each tested once, in {found.folds} folds. AUC:"
+        " the mean of the folds' own, 95 % intervals from people drawn within each fold; another training set is not in"
         " them.",
     ]
     ships = sorted(((line.shipped, line.artifact) for line in found.lines if line.shipped), reverse=True)

@@ -94,8 +94,10 @@ def test_signal_files_are_called_as_their_header_says(tmp_path: Path) -> None:
 
 def test_leads_by_number_and_by_a_mapping_a_record(tmp_path: Path) -> None:
     write_collection(tmp_path / "mine", ".npy")
-    recordings = read_with(tmp_path, tmp_path / "build", leads=["#1"], file_leads=list(LEADS),
-                           record_leads={"signals/r00[3-9]": ["II"], "signals/r005": ["#1"], "signals/r01*": ["no|#2"]})  # fmt: skip
+    own = {"signals/r00[3-9]": ["II"], "signals/r005": ["#1"], "signals/r01*": ["no|#2"]}
+    recordings = read_with(
+        tmp_path, tmp_path / "build", leads=["#1"], file_leads=list(LEADS), record_leads=own
+    )  # a name counts before a pattern
     assert recordings.about.leads == ("#1",)
     for row, name in enumerate(recordings.ids):
         place = int(str(name)[-2:])
