@@ -99,7 +99,7 @@ def test_a_device_gets_what_joins(home: Path) -> None:
     ("change", "says"),
     [
         (lambda wholes: wholes[::-1], "not 0, 0, 1, ... of each window"),
-        (lambda wholes: np.zeros_like(wholes), "windows of one recording differ"),
+        (np.zeros_like, "windows of one recording differ"),
         (lambda wholes: wholes[:-1], "not 0, 0, 1"),
         (lambda wholes: wholes.astype(np.int32), "int32"),
     ],
