@@ -8,6 +8,7 @@ one. Every bad row is told in one error, after all were looked at; of a reading 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseproof.core.code_digest import code_of
 from pulseproof.core.errors import InputError
 from pulseproof.core.terminal.console import follow, say
 from pulseproof.ecg.recordings import About, RecordingsWriter
@@ -24,8 +26,8 @@ from pulseproof.ecg.tables.edf import edf_library
 from pulseproof.ecg.tables.facts import Seen, note_on, told
 from pulseproof.ecg.tables.listing import EDF, KNOW_UNITS, PARQUET, WFDB
 from pulseproof.ecg.tables.one import LIMIT, Goal, Made, TableTask, make
-from pulseproof.ecg.tables.plan import check_lacking, plan
-from pulseproof.ecg.tables.pool import in_order
+from pulseproof.ecg.tables.plan import Plan, check_lacking, plan
+from pulseproof.ecg.tables.pool import count_kept, in_order
 from pulseproof.ecg.tables.problems import Problems
 from pulseproof.ecg.tables.rows import TableRow, TableSurvey, survey
 from pulseproof.ecg.tables.signals import Wanted, read_signal, step_of
@@ -36,7 +38,8 @@ FINEST_MV = 0.001  # the step of files that know none
 
 
 def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
-    """Read every row into ``target``; returns the files made. On any error nothing is left there.
+    """Read every row into ``target``; returns the files made. On any error nothing is left there; what a reading that
+    was killed had read of many recordings is taken by the next.
 
     Raises one InputError for all rows that cannot be used (or, where the study skips them, when a side is empty).
     """
@@ -66,10 +69,34 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
         exclusive=all(int(labels.sum()) == 1 for labels in planned.rows.values()),
         join=spec.join or "",
     )
+    # What this code read of these files, which the name of the target goes by.
+    keep = target / f"read-{code_of((__name__,)).digest[:16]}"
+    if before := count_kept(keep):
+        say(f"{name}: {min(before, len(tasks)):,} recordings were read before, by a run that was stopped")
+    try:
+        return _written(found, target, fingerprint, planned, goal, about, bad, keep)
+    except InputError:
+        shutil.rmtree(keep, ignore_errors=True)
+        raise
+
+
+def _written(
+    found: TableSurvey,
+    target: Path,
+    fingerprint: str,
+    planned: Plan,
+    goal: Goal,
+    about: About,
+    bad: Problems,
+    keep: Path,
+) -> list[Path]:
+    """The files of all that can be read. ``keep``: where what was read stays until they are there."""
+    spec, name = found.told, found.name
+    tasks = [_task(found, found.rows[row]) for row in planned.rows]
     seen = Seen(planned.classes)
     with RecordingsWriter(target, about, None if spec.join else len(tasks), goal.samples or 0) as writer:
         twins: dict[bytes, str] = {}
-        results = follow(in_order(tasks, goal), name, total=len(tasks))
+        results = follow(in_order(tasks, goal, keep=keep), name, total=len(tasks))
         for task, made in zip(tasks, results, strict=True):
             row = found.rows[task.row]
             if isinstance(made, str):
@@ -93,7 +120,10 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
             say(f"{name}: {sentence}")
         note, part = note_on(found, seen, bad)
         writer.about = replace(about, note=note, part=part, facts=facts, doubts=doubts)
-        return writer.close(fingerprint)
+        files = writer.close(fingerprint)
+        for left in target.glob("read-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        return files
 
 
 def _check_libraries(found: TableSurvey) -> None:

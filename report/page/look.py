@@ -1,9 +1,9 @@
 """What was read, in tables, and a strip of each class on ECG paper: the page of ``pulseproof look``, and a section of
 the report.
 
-In comes a :class:`~ecg.look.Look`, out comes one HTML file in the style of the report, or that section. The paper is the
-report's (25 mm/s, 10 mm/mV, a calibration pulse of 1 mV), drawn here and not by a script, so that it is there without
-one.
+In comes a :class:`~ecg.look.Look`, out comes one HTML file in the style of the report, or that section. The paper is
+the report's (25 mm/s, 10 mm/mV, a calibration pulse of 1 mV), drawn here and not by a script, so that it is there
+without one.
 """
 
 from __future__ import annotations
