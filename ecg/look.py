@@ -76,6 +76,11 @@ class Look:
     amplitudes: tuple[Amplitude, ...]
     strips: tuple[Strip, ...]
 
+    @property
+    def one(self) -> str:
+        """What amplitudes are of: a recording, or a window of one."""
+        return "window" if self.about.join else "recording"
+
     def amplitude_rows(self) -> list[tuple[str, ...]]:
         """A row a lead, as text."""
         return [

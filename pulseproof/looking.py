@@ -34,7 +34,7 @@ def look(study: StudyOption, data: DataOption = None, build: BuildOption = None)
         sides.add_row(side.name, f"{side.recordings:,}", f"{side.people:,}", *(f"{each:,}" for each in side.classes))
     terminal.print(sides)
     lasting = f"{found.seconds:g} s at {about.fs_hz:g} Hz, steps of {about.adc_step_mv:g} mV"
-    amplitudes = Table(*found.amplitude_heads(), title=f"mV, of {found.sampled:,} recordings of {lasting}")
+    amplitudes = Table(*found.amplitude_heads(), title=f"mV, of {found.sampled:,} {found.one}s of {lasting}")
     for row in found.amplitude_rows():
         amplitudes.add_row(*row)
     terminal.print(amplitudes)

@@ -62,8 +62,14 @@ def look_section(found: Look) -> Section:
     strips = [_strip(each, found.about.fs_hz) for each in found.strips[:MOST_STRIPS]]
     more = len(found.strips) - len(strips)
     said = f"{_several(found)} {f'`pulseproof look` shows {more} more classes.' if more else ''}".strip()
-    values = {"counts": counts, "amplitudes": amplitudes, "strips": strips, "said": said}
-    return section("read", "What was read: every side, not only the test recordings", **values)
+    return section(
+        "read",
+        "What was read: every side, not only the test recordings",
+        counts=counts,
+        amplitudes=amplitudes,
+        strips=strips,
+        said=said,
+    )
 
 
 def _counts(found: Look) -> Section:
@@ -90,7 +96,7 @@ def _amplitudes(found: Look) -> Section:
 
 
 def _amplitude_table(found: Look) -> HtmlTable:
-    caption = f"Percentiles of all samples and peak to peak of a recording, mV, of {found.sampled:,} recordings."
+    caption = f"Percentiles of all samples and peak to peak of a {found.one}, mV, of {found.sampled:,} {found.one}s."
     return _table(caption, found.amplitude_heads(), found.amplitude_rows(), "Amplitudes")
 
 

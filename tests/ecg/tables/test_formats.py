@@ -290,3 +290,32 @@ def test_damaged_bytes_are_a_sentence(tmp_path: Path, suffix: str) -> None:
         assert isinstance(made, (Made, str))
         assert not isinstance(made, str) or made
     assert refused > 20
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".bdf"])
+def test_gains_and_offsets_are_those_that_pyedflib_reads(tmp_path: Path, suffix: str) -> None:
+    import pyedflib
+
+    path, step = tmp_path / f"x{suffix}", 0.001
+    signals = np.cumsum(np.random.default_rng(0).normal(0, 8, (2, 3330)), axis=1) + 500  # uV
+    kind, high = (pyedflib.FILETYPE_EDFPLUS, 2047) if suffix == ".edf" else (pyedflib.FILETYPE_BDFPLUS, 2**23 - 1)
+    with pyedflib.EdfWriter(str(path), 2, file_type=kind) as writer:
+        common = {"sample_frequency": 333, "digital_min": -high - 1, "digital_max": high}
+        texts = {"transducer": "", "prefilter": ""}
+        writer.setSignalHeaders(
+            [
+                {"label": "ECG I", "dimension": "uV", "physical_min": -3000, "physical_max": 5000} | common | texts,
+                {"label": "ECG II", "dimension": "mV", "physical_min": -4.1, "physical_max": 5.3} | common | texts,
+            ]
+        )
+        writer.writeSamples([signals[0], signals[1] / 1000])
+    with pyedflib.EdfReader(str(path)) as reader:
+        wanted = np.stack([reader.readSignal(0) / 1000, reader.readSignal(1)])
+    task = TableTask(2, tmp_path, path.name, "edf", None)
+    leads = Wanted((("I",), ("II",)), None, None, None, None, None)
+    for fs_hz in (333, 250):
+        made = make(task, Goal(leads, fs_hz, step, None, None))
+        assert isinstance(made, Made), made
+        ends = [np.pad(row, 333, mode="edge") for row in wanted]  # beyond its ends a recording stays as it is there
+        other = wanted if fs_hz == 333 else np.stack([resample_poly(row, fs_hz, 333) for row in ends])[:, fs_hz:]
+        assert np.abs(made.steps * step - other[:, : made.steps.shape[1]]).max() <= step / 2 + 1e-9
