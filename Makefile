@@ -36,11 +36,11 @@ OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help setup demo data train export attack audit bundle take bench report table docs notebook dependencies site picture perf test check clean
+.PHONY: help setup demo data train export attack audit bundle take bench folds report table docs notebook dependencies site picture perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack audit bundle take bench report table docs notebook dependencies site picture perf test check clean"
+	@echo "targets: setup demo data train export attack audit bundle take bench folds report table docs notebook dependencies site picture perf test check clean"
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
@@ -106,6 +106,10 @@ take: setup
 # On this machine; or DEVICE=pi@host, DEVICE=emulated:cortex-a72, several with blanks between; or DEVICES=devices.toml
 bench: setup
 	$(PULSEPROOF) bench $(OPTIONS) $(GRID) $(DEVICE:%=--device %) $(if $(DEVICES),--devices $(DEVICES))
+
+# A study with split = {folds = 5}: every fold from recordings to its report, then the answers over all of them
+folds: setup
+	$(PULSEPROOF) folds $(OPTIONS) $(if $(WORKERS),--workers $(WORKERS))
 
 table: setup
 	$(PULSEPROOF) table --study $(STUDY) --build $(BUILD)

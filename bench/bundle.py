@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.attacks.grid.study import MadeSet, MadeSets
+from pulseproof.bench.wire.head import WHOLES
 from pulseproof.core.errors import InputError
 from pulseproof.core.recipes import base_of, recipe_of
 from pulseproof.core.steps import digest
@@ -66,11 +67,11 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
         "format": FORMAT,
         "study": study.name,
         "title": study.title,
-        "note": _joined(recordings.about.note, _sample(recordings, len(rows))),
+        "note": _joined(recordings.about.note, _sample(recordings, rows)),
         "synthetic": recordings.about.synthetic,
         "origin": {
             "database": recordings.about.database,
-            "part": _joined(recordings.about.part, _sample(recordings, len(rows))),
+            "part": _joined(recordings.about.part, _sample(recordings, rows)),
             "facts": list(recordings.about.facts),
             "doubts": list(recordings.about.doubts),
         },
@@ -81,6 +82,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
             "samples": recordings.shape[1],
             "adc_step_mv": recordings.about.adc_step_mv,
             "exclusive": recordings.about.exclusive,
+            **({"join": recordings.about.join} if recordings.about.join else {}),
         },
         "artifacts": [
             {
@@ -120,9 +122,12 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
         _link(path, folder / name)
     write_array(folder / "labels.npy", recordings.labels[rows])
     write_array(folder / "patients.npy", recordings.patients[rows])
+    if recordings.about.join:
+        write_array(folder / WHOLES, recordings.wholes(rows))
     write_bytes(folder / "runner.pyz", runner)
     (folder / "runner.pyz").chmod(0o755)
-    names = sorted([*links, "labels.npy", "patients.npy", "runner.pyz"])
+    made = ["labels.npy", "patients.npy", "runner.pyz", *([WHOLES] if recordings.about.join else [])]
+    names = sorted([*links, *made])
     head["files"] = {
         name: {"sha256": sha256_file(folder / name), "size_bytes": (folder / name).stat().st_size} for name in names
     }
@@ -134,9 +139,9 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
     return folder
 
 
-def _sample(recordings: Recordings, n: int) -> str:
+def _sample(recordings: Recordings, rows: NDArray[np.intp]) -> str:
     """What of the test side the numbers are of, where it is not all of it."""
-    whole = len(recordings.indices("test"))
+    n, whole = (len(recordings.firsts(each)) for each in (rows, recordings.indices("test")))
     return "" if n == whole else f"sample of {n:,} of {whole:,} test recordings"
 
 

@@ -28,6 +28,7 @@ from torch import nn
 
 from pulseproof.core.code_digest import Code, code_of, module_of, ours
 from pulseproof.core.errors import InputError
+from pulseproof.core.scores import join_scores
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import say
@@ -302,8 +303,11 @@ def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
     scores, labels, ids = {}, {}, {}
     for split in ("validation", "test"):
         rows = recordings.indices(split)
-        scores[split], labels[split] = scores_of(module, recordings, rows), recordings.labels[rows]
-        ids[split] = recordings.ids[rows].tolist()
+        scores[split] = scores_of(module, recordings, rows)
+        if recordings.about.join:  # thresholds are of what is decided by
+            scores[split] = join_scores(scores[split], recordings.wholes(rows), recordings.about.join)
+            rows = recordings.firsts(rows)
+        labels[split], ids[split] = recordings.labels[rows], recordings.ids[rows].tolist()
     seen = labels["validation"], scores["validation"]
     known = len(seen[1]) > 0 and bool(np.isfinite(seen[1]).all())
     thresholds = best_thresholds(*seen) if known else None

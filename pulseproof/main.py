@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pulseproof import hardening, looking, reading, running
+from pulseproof import folding, hardening, looking, reading, running
 from pulseproof.attacks import commands as attacks
 from pulseproof.certify import commands as certify
 from pulseproof.core.errors import InputError
@@ -39,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "harden": hardening.harden,
     "bundle": running.bundle,
     "bench": running.run,
+    "folds": folding.folds,
     "take": running.take,
     "table": reading.table,
     "answers": reading.answers_command,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pulseproof.core.errors import InputError, NotHeldError
+from pulseproof.core.folds import expect_one
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, StudyOption, load
@@ -212,6 +213,7 @@ def schema() -> None:
 
 
 def home_of(study: Study, build: Path) -> Path:
+    expect_one(study)
     home = build / study.name
     if not (home / "bundle" / "bundle.json").exists():
         raise InputError(f"{home}: no bundle there yet", f"{command('bench')} runs the study first")

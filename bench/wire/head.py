@@ -26,6 +26,7 @@ from pulseproof.bench.wire.fields import (
     Wire,
     Words,
 )
+from pulseproof.core.data.base import Join
 from pulseproof.core.recipes import RECIPES, find_recipe
 from pulseproof.core.study import Kind
 
@@ -35,13 +36,19 @@ class FileEntry(Wire):
     size_bytes: Bytes
 
 
+WHOLES = "wholes.npy"  # of a task with ``join``: which recording each window is of
+
+
 class TaskEntry(Wire):
+    """``join``: how the scores of a recording's windows become its own; null where each signal is a recording."""
+
     classes: tuple[Words, ...] = Field(min_length=1)
     leads: tuple[Words, ...] = Field(min_length=1)
     fs_hz: Above
     samples: Count
     adc_step_mv: Above
     exclusive: bool = False
+    join: Join | None = None
 
 
 # The systems that there were when a bundle did not say which kind they are.
@@ -208,7 +215,7 @@ class BundleHead(Wire):
     @model_validator(mode="after")
     def _consistent(self) -> BundleHead:
         named = ["labels.npy", "patients.npy", *(each.file for each in self.artifacts)]
-        named += [each.file for each in self.signals]
+        named += [each.file for each in self.signals] + ([WHOLES] if self.task.join else [])
         unlisted = [name for name in named if name not in self.files]
         if unlisted:
             raise ValueError(f"files does not list {', '.join(unlisted)}")
