@@ -1,7 +1,7 @@
 """What is done to a recording in millivolts before a model sees it: one plan, written as torch, ONNX and TFLite.
 
-In: what a study says of a model's input (:class:`~core.data.model_input.InputSpec`), its leads, samples and rate, and the
-layout of the model. Out: a :class:`Front`, plain numbers, from which :mod:`models.front.module` makes a torch module,
+In: what a study says of a model's input (:mod:`core.data.model_input`), its leads, samples and rate, and the layout of
+the model. Out: a :class:`Front`, plain numbers, from which :mod:`models.front.module` makes a torch module,
 :mod:`models.front.onnx_front` and :mod:`models.front.tflite_front` the same operators in front of a file's own graph.
 """
 
