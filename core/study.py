@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
 from pulseproof.core.known_names import expect_method, expect_system, meant, method_names
 from pulseproof.core.recipes import RECIPES, STANDARD, expect_name
 from pulseproof.core.seeds import with_further_seeds
 from pulseproof.core.study_data import Count, Data, Seed, Strict
 from pulseproof.core.study_faults import faults
-from pulseproof.core.study_input import InputSpec
 from pulseproof.core.toml_files import read_toml
 
 NAME = r"^[a-z0-9][a-z0-9.-]*$"

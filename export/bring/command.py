@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import Study, load_study
-from pulseproof.core.study_input import InputSpec
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, DataOption

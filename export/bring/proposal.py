@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
+from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.study import ModelSpec
-from pulseproof.core.study_input import InputSpec
 from pulseproof.core.toml_files import toml_value
 from pulseproof.export.bring.trials import ALIKE, Trial, alike
 from pulseproof.export.bring.ways import said

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
+from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import ModelSpec, Study
-from pulseproof.core.study_input import InputSpec
 from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.bring.looks import Look

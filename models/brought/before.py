@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.study import ModelSpec, Study
-from pulseproof.core.study_input import InputSpec
 from pulseproof.ecg.expected import expected
 
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
+from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import ModelSpec
-from pulseproof.core.study_input import InputSpec
 from pulseproof.models.brought.estimator_files import load_estimator, read_strangers, save_estimator
 from pulseproof.models.brought.estimators import brought_model, check_model
 from pulseproof.models.brought.files import FileModel, fingerprint, take_file

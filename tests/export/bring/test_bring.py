@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.engines import score
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import ModelSpec, Study, completed, load_study
-from pulseproof.core.study_input import InputSpec
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.bring.looks import look
