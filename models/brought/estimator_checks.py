@@ -25,13 +25,13 @@ from pulseproof.core.errors import InputError
 
 def expect_sound(estimator: Any, path: Path, mend: str) -> None:
     """Raises InputError for an estimator with a part that its own code must not be run on."""
-    for part in _parts(estimator):
+    for part in parts_of(estimator):
         wrong = _wrong(part)
         if wrong is not None:
             raise InputError(f"{path}: its {type(part).__name__} {wrong}", mend)
 
 
-def _parts(estimator: Any) -> Iterator[Any]:
+def parts_of(estimator: Any) -> Iterator[Any]:
     """The estimator and all that it is made of, each once."""
     waiting, seen = [estimator], {}
     while waiting:

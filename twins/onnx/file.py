@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pulseproof.core.errors import InputError
 from pulseproof.twins.errors import NotCoveredError
+from pulseproof.twins.onnx import classical
 from pulseproof.twins.onnx.format import constants as constants_of
 from pulseproof.twins.onnx.format import load_plain
 from pulseproof.twins.onnx.node import Node
@@ -77,7 +78,7 @@ def _steps(
     steps = []
     with torch.no_grad():
         for proto in graph.node:
-            if proto.domain not in ("", "ai.onnx") or proto.op_type not in OPERATORS:
+            if proto.domain not in ("", "ai.onnx", classical.DOMAIN) or proto.op_type not in OPERATORS:
                 raise NotCoveredError(f"operator {proto.op_type} ({proto.name or proto.output[0]}) is not covered")
             node = Node(proto, constants, values, masked)
             step = GraphStep(OPERATORS[proto.op_type](node), tuple(proto.input), tuple(proto.output), proto.op_type)

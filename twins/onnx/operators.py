@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from pulseproof.twins.ends import SIGMOID, TANH, End, softmax_end
+from pulseproof.twins.onnx import classical
 from pulseproof.twins.onnx.layers import batch_norm, conv, for_torch, gemm, global_mean, lstm
 from pulseproof.twins.onnx.node import Node
 from pulseproof.twins.rounding import rounded
@@ -210,6 +211,7 @@ def _hard_sigmoid(node: Node) -> Run:
 
 
 OPERATORS: dict[str, Callable[[Node], Run]] = {
+    **classical.OPERATORS,
     "Abs": _plain(torch.abs),
     "Add": _plain(torch.add),
     "BatchNormalization": batch_norm,
