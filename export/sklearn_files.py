@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pulseproof.export.job import OUTPUT, ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.sklearn_graph import FEATURES, estimator_graph
+from pulseproof.models.brought.estimator_checks import parts_of
 from pulseproof.models.classical import FeatureModel, PythonHead
 from pulseproof.twins import NotCoveredError, open_twin
 from pulseproof.twins.program import Twin
@@ -50,6 +51,17 @@ def write_estimator(model: FeatureModel, shape: tuple[int, int], path: Path, dou
     onnx.save(_joined(before, _estimator_of(model, double)), path)
 
 
+def has_steps(module: nn.Module) -> bool:
+    """True for features with an estimator whose scores are flat between steps: it holds a tree, or asks neighbours. A
+    feature is a sum in another order of additions in the file, and a value within a rounding of a step falls on its
+    other side."""
+    head = module.head if isinstance(module, FeatureModel) else None
+    return isinstance(head, PythonHead) and any(
+        hasattr(part, "tree_") or hasattr(part, "_predictors") or hasattr(part, "_fit_X")
+        for part in parts_of(head.estimator)
+    )
+
+
 def _joined(before: onnx.ModelProto, behind: onnx.ModelProto) -> onnx.ModelProto:
     """Two graphs as one: the features of the first are those of the second."""
     import onnx
@@ -63,6 +75,9 @@ def _joined(before: onnx.ModelProto, behind: onnx.ModelProto) -> onnx.ModelProto
             if name == f"estimator.{OUTPUT}":
                 node.output[at] = OUTPUT
     made.graph.output[0].name = OUTPUT
+    imports = {one.domain: one for one in made.opset_import}  # a domain that both name stands there twice
+    del made.opset_import[:]
+    made.opset_import.extend(imports.values())
     onnx.checker.check_model(made)
     return made
 

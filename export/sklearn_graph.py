@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.ensemble import VotingClassifier
+from sklearn.linear_model import SGDClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.svm import LinearSVC
 
 from pulseproof.core.errors import InputError
+from pulseproof.export import sklearn_plain as plain
 from pulseproof.export.job import OUTPUT, RefusedError
 from pulseproof.export.onnx.graph import OPSET
 from pulseproof.models.brought.estimator_checks import parts_of
@@ -46,9 +51,13 @@ def estimator_graph(
     graph = made.graph
     for one in made.opset_import:  # it says the newest that any of its nodes needs, and was told to write for this one
         one.version = OPSET if one.domain == "" else one.version
-    _without_maps(graph)
-    _distances_as_they_are(graph)
-    _softmax_of_logarithms(graph)
+    plain.without_maps(graph)
+    plain.distances_as_they_are(graph)
+    if not double:
+        plain.scalers(graph)
+        plain.linear_layers(graph)
+    plain.softmax_of_logarithms(graph)
+    plain.normalised_once(graph)
     scores = graph.output[-1].name
     columns = _columns(graph.output[-1])
     if _is_one_an_output(last):
@@ -84,18 +93,40 @@ def _converted(estimator: Any, width: int, raw: bool, double: bool) -> onnx.Mode
         ) from None
     _register_boosters()
     try:
-        made: onnx.ModelProto = convert_sklearn(
-            estimator,
-            initial_types=[(FEATURES, (DoubleTensorType if double else FloatTensorType)([1, width]))],
-            options=_options(estimator, raw),
-            target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
-        )
+        with _whole_numbers():
+            made: onnx.ModelProto = convert_sklearn(
+                estimator,
+                initial_types=[(FEATURES, (DoubleTensorType if double else FloatTensorType)([1, width]))],
+                options=_options(estimator, raw),
+                target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+            )
     except (MissingConverter, MissingShapeCalculator) as error:
         raise RefusedError(f"skl2onnx has no converter for {_named_in(str(error), estimator)}") from None
     except Exception as error:  # a converter that meets what it was not made for raises anything
         said = " ".join(str(error).split())[:200]
         raise RefusedError(f"skl2onnx does not convert it: {type(error).__name__}: {said}") from None
     return made
+
+
+@contextmanager
+def _whole_numbers() -> Iterator[None]:
+    """skl2onnx 1.20 writes True and False into lists of integers (histogram trees), which protobuf takes no more."""
+    from skl2onnx.common import _container
+
+    make_node = _container.make_node
+
+    def make(*names: Any, **attributes: Any) -> onnx.NodeProto:
+        for name, value in attributes.items():
+            if isinstance(value, list):
+                attributes[name] = [int(one) if isinstance(one, bool | np.bool_) else one for one in value]
+        node: onnx.NodeProto = make_node(*names, **attributes)
+        return node
+
+    _container.make_node = make
+    try:
+        yield
+    finally:
+        _container.make_node = make_node
 
 
 def _named_in(message: str, estimator: Any) -> str:
@@ -143,12 +174,14 @@ def _options(estimator: Any, raw: bool) -> dict[int, dict[str, Any]]:
 
 
 def _mended(estimator: Any) -> Any:
-    """A copy that skl2onnx reads rightly.
+    """A copy that skl2onnx 1.20 reads rightly.
 
     Labels that are small integers (uint8, as studies hold them) it takes for texts; a soft vote it refuses unless
-    ``flatten_transform`` is off, which changes what ``transform`` gives and nothing of the probabilities.
+    ``flatten_transform`` is off, which changes what ``transform`` gives and nothing of the probabilities. A LinearSVC
+    within another estimator it trips over; any other linear classifier of the same weights has the same decision
+    values.
     """
-    made = copy.deepcopy(estimator)
+    made = _by_other_means(copy.deepcopy(estimator))
     for part in list(parts_of(made)):
         if isinstance(part, VotingClassifier):
             part.flatten_transform = False
@@ -158,6 +191,27 @@ def _mended(estimator: Any) -> Any:
         elif known is not None:
             part.classes_ = _whole(known)
     return made
+
+
+def _by_other_means(made: Any) -> Any:
+    """The same estimator with another linear classifier in the place of a LinearSVC that ends a pipeline, or that is
+    asked about one class."""
+    for part in list(parts_of(made)):
+        if isinstance(part, Pipeline):
+            name, last = part.steps[-1]
+            part.steps[-1] = (name, _linear_like(last))
+        elif isinstance(part, OneVsRestClassifier) and hasattr(part, "estimators_"):
+            part.estimators_ = [_linear_like(one) for one in part.estimators_]
+    return _linear_like(made)
+
+
+def _linear_like(one: Any) -> Any:
+    if not isinstance(one, LinearSVC) or not hasattr(one, "coef_"):
+        return one
+    other = SGDClassifier(loss="hinge")
+    other.coef_, other.intercept_ = np.atleast_2d(one.coef_), np.atleast_1d(one.intercept_)
+    other.classes_, other.n_features_in_ = one.classes_, one.n_features_in_
+    return other
 
 
 def _whole(labels: Any) -> Any:
@@ -175,64 +229,6 @@ def _columns(scores: onnx.ValueInfoProto) -> int:
     return sizes[-1] if sizes else 0
 
 
-def _without_maps(graph: onnx.GraphProto) -> None:
-    """A ZipMap that was not to be left out (a converter that has no such option) gives what it was given."""
-    import onnx
-
-    for node in list(graph.node):
-        if node.op_type == "ZipMap" and node.output[0] == graph.output[-1].name:
-            kept = node.input[0]
-            graph.node.remove(node)
-            del graph.output[-1]
-            graph.output.append(onnx.helper.make_tensor_value_info(kept, onnx.TensorProto.FLOAT, (1, 0)))
-
-
-def _distances_as_they_are(graph: onnx.GraphProto) -> None:
-    """skl2onnx 1.20 weighs neighbours by distances that it negates first, so that each is cut to the same least one and
-    all weigh alike: the negation goes. (It belongs to a TopK of the largest; here it is one of the smallest.)"""
-    import onnx
-
-    makers = {name: node for node in graph.node for name in node.output}
-    known = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        source = makers.get(node.input[0]) if node.op_type == "Max" else None
-        if source is None or source.op_type != "Mul" or source.input[1] not in known:
-            continue
-        nearest = makers.get(source.input[0])
-        negated = known[source.input[1]].size == 1 and float(known[source.input[1]].item()) == -1
-        if negated and nearest is not None and nearest.op_type == "TopK" and _attribute(nearest, "largest") == 0:
-            node.input[0] = source.input[0]
-
-
-def _softmax_of_logarithms(graph: onnx.GraphProto) -> None:
-    """``exp(z - logsumexp(z))``, which a naive Bayes ends in, as the one operator that it is: with logarithms of
-    probabilities near -1000 the difference of two of them keeps three digits, and a twin knows where its end is."""
-    import onnx
-
-    makers = {name: node for node in graph.node for name in node.output}
-
-    def maker(name: str, kind: str) -> onnx.NodeProto | None:
-        node = makers.get(name)
-        return node if node is not None and node.op_type == kind else None
-
-    for node in graph.node:
-        less = maker(node.input[0], "Sub") if node.op_type == "Exp" else None
-        if less is None:
-            continue
-        shaped = maker(less.input[1], "Reshape")
-        whole = maker(less.input[1] if shaped is None else shaped.input[0], "ReduceLogSumExp")
-        if whole is not None and whole.input[0] == less.input[0] and _attribute(whole, "axes") == [1]:
-            node.op_type = "Softmax"
-            node.input[0] = less.input[0]
-            node.attribute.append(onnx.helper.make_attribute("axis", 1))
-
-
-def _attribute(node: onnx.NodeProto, name: str) -> Any:
-    import onnx
-
-    return next((onnx.helper.get_attribute_value(each) for each in node.attribute if each.name == name), None)
-
-
 def _positives(graph: onnx.GraphProto, scores: str, last: Any) -> str:
     """Of (outputs, 1, labels), or a sequence of (1, labels), the probability of a 1 in each: (1, outputs)."""
     import onnx
@@ -247,10 +243,10 @@ def _positives(graph: onnx.GraphProto, scores: str, last: Any) -> str:
         if parts:
             one = parts[at]
         else:
-            _constant(graph, f"output.{at}", np.array(at, np.int64))
+            plain.constant(graph, f"output.{at}", np.array(at, np.int64))
             one = f"of.{at}"
             graph.node.append(onnx.helper.make_node("Gather", [scores, f"output.{at}"], [one], axis=0))
-        _constant(graph, f"positive.{at}", np.array([found.index(1)], np.int64))
+        plain.constant(graph, f"positive.{at}", np.array([found.index(1)], np.int64))
         graph.node.append(onnx.helper.make_node("Gather", [one, f"positive.{at}"], [f"column.{at}"], axis=1))
         columns.append(f"column.{at}")
     graph.node.append(onnx.helper.make_node("Concat", columns, ["columns"], axis=1))
@@ -271,15 +267,9 @@ def _fitted_to(graph: onnx.GraphProto, scores: str, columns: int, order: Sequenc
         raise RefusedError(f"skl2onnx gives {columns} scores where the study has {classes} classes")
     if order is None:
         return scores
-    _constant(graph, "order", np.array(order, np.int64))
+    plain.constant(graph, "order", np.array(order, np.int64))
     graph.node.append(onnx.helper.make_node("Gather", [scores, "order"], ["ordered"], axis=1))
     return "ordered"
-
-
-def _constant(graph: onnx.GraphProto, name: str, value: Any) -> None:
-    import onnx
-
-    graph.initializer.append(onnx.numpy_helper.from_array(value, name))
 
 
 def _from_float(graph: onnx.GraphProto, width: int) -> None:

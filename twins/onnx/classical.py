@@ -8,6 +8,7 @@ Trees and look-ups of neighbours are not here: their scores are flat between ste
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -147,8 +148,6 @@ def coupled(pairs: Tensor, classes: int) -> Tensor:
     """(..., pairs) probabilities of the first class of each pair to (..., classes): Wu, Lin and Weng 2004, second
     method, solved as libsvm does, and as far (it stops at an error of :data:`COUPLED` over the classes)."""
     pairs = pairs.clamp(LEAST, 1 - LEAST)
-    if classes == 2:
-        return torch.cat([pairs, 1 - pairs], dim=-1)
     of = [[pairs.new_zeros(pairs.shape[:-1])] * classes for _ in range(classes)]
     at = 0
     for first in range(classes):
@@ -219,6 +218,19 @@ def _reduced(function: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> Cal
     return read
 
 
+def _product(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
+    for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
+        x = x.prod(dim=axis, keepdim=keep)
+    return x
+
+
+def _imputer(node: Node) -> Run:
+    values, replaced = _row(node, "imputed_value_floats"), float(node.get("replaced_value_float", 0.0))
+    if not values.numel():
+        raise node.refusal("whole numbers")
+    return lambda x: torch.where(x.isnan() if math.isnan(replaced) else x == replaced, values, x)
+
+
 def _power(node: Node) -> Run:
     if node.inputs[1] and node.value(1).numel() == 1:
         exponent = float(node.value(1).reshape(()))  # a number: the gradient of x to a tensor's power asks for log x
@@ -260,9 +272,12 @@ OPERATORS: dict[str, Callable[[Node], Run]] = {
     "Or": _plain(torch.logical_or),
     "Pow": _power,
     "Reciprocal": _plain(torch.reciprocal),
+    "Imputer": _imputer,
+    "IsNaN": _plain(torch.isnan),
     "ReduceL1": _reduced(lambda x, axes, keep: x.abs().sum(dim=axes, keepdim=keep)),
     "ReduceL2": _reduced(lambda x, axes, keep: (x * x).sum(dim=axes, keepdim=keep).sqrt()),
     "ReduceLogSumExp": _reduced(lambda x, axes, keep: torch.logsumexp(x, dim=axes, keepdim=keep)),
+    "ReduceProd": _reduced(_product),
     "ReduceSumSquare": _reduced(lambda x, axes, keep: (x * x).sum(dim=axes, keepdim=keep)),
     "SVMClassifier": _svm_classifier,
     "Scaler": _scaler,
