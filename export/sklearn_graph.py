@@ -56,6 +56,7 @@ def estimator_graph(
     if not double:
         plain.scalers(graph)
         plain.linear_layers(graph)
+    plain.flat_biases(graph)
     plain.softmax_of_logarithms(graph)
     plain.normalised_once(graph)
     scores = graph.output[-1].name
@@ -288,7 +289,8 @@ def _from_float(graph: onnx.GraphProto, width: int) -> None:
 
 
 def _prune(graph: onnx.GraphProto) -> None:
-    """Leave out what the scores do not depend on: the label and all that is computed for it alone."""
+    """Leave out what the scores do not depend on: the label and all that is computed for it alone. What is left has a
+    name."""
     wanted, kept = {OUTPUT}, []
     for node in reversed(graph.node):
         if wanted & set(node.output):
@@ -297,6 +299,8 @@ def _prune(graph: onnx.GraphProto) -> None:
     constants = [tensor for tensor in graph.initializer if tensor.name in wanted]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(reversed(kept))
+    for at, node in enumerate(graph.node):  # recipes call layers by the names of their nodes
+        node.name = node.name or f"{node.op_type}_{at}"
     graph.initializer.extend(constants)
 
 

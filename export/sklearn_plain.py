@@ -143,6 +143,23 @@ def linear_layers(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes)
 
 
+def flat_biases(graph: onnx.GraphProto) -> None:
+    """What a matrix product adds, as (n,): ONNX Runtime's quantizer takes a bias of (1, n) for no bias of a layer, and
+    falls over it."""
+    import onnx
+
+    products = {node.output[0] for node in graph.node if node.op_type == "MatMul"}
+    known = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Add" or not products & set(node.input):
+            continue
+        for at, name in enumerate(node.input):
+            if name in known and len(known[name].dims) == 2 and known[name].dims[0] == 1:
+                constant(graph, f"{name}.flat", onnx.numpy_helper.to_array(known[name])[0])
+                known[f"{name}.flat"] = graph.initializer[-1]
+                node.input[at] = f"{name}.flat"
+
+
 def normalised_once(graph: onnx.GraphProto) -> None:
     """A softmax sums to one: a Normalizer of sums behind it divides by rounding alone, and goes."""
     makers = {name: node for node in graph.node for name in node.output}
