@@ -34,6 +34,10 @@ from pulseproof.runtime.words import one_line
 # its modules import (sklearn.datasets._base.urlretrieve). The scalers and GradientBoosting need no more than these.
 TRUSTED = (
     "sklearn.multiclass._ConstantPredictor",  # of a class that has one label only in the training data
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.utils._bunch.Bunch",  # a dictionary: the members of a vote or a stack by their names
+    "sklearn.feature_selection._univariate_selection.f_classif",  # by which SelectKBest chose; it is not called again
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",

@@ -232,11 +232,19 @@ def _imputer(node: Node) -> Run:
 
 
 def _power(node: Node) -> Run:
-    if node.inputs[1] and node.value(1).numel() == 1:
-        exponent = float(node.value(1).reshape(()))  # a number: the gradient of x to a tensor's power asks for log x
-        if node.is_constant(1):
-            return lambda x, _: x**exponent
-    return lambda x, y: x ** y.to(x.dtype)
+    """Of a number below 1, a power of nothing has an infinite slope, and times a mask of nothing that is no number: the
+    slope there is taken to be 0 (a transformer of powers masks one of two branches so)."""
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        exponent = y.detach().to(x.dtype)
+        steep = (x == 0) & (exponent < 1)
+        return torch.where(steep, torch.zeros_like(x) ** exponent, torch.where(steep, 1.0, x) ** exponent)
+
+    if not node.is_constant(1):
+        raise node.refusal("a power that depends on the signal")
+    if bool((node.value(1) >= 1).all()):
+        return lambda x, y: x ** y.to(x.dtype)
+    return run
 
 
 def _filled(node: Node) -> Run:
