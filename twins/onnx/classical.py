@@ -232,17 +232,18 @@ def _imputer(node: Node) -> Run:
 
 
 def _power(node: Node) -> Run:
-    """Of a number below 1, a power of nothing has an infinite slope, and times a mask of nothing that is no number: the
-    slope there is taken to be 0 (a transformer of powers masks one of two branches so)."""
+    """Where a power has no slope (a broken one of a negative number, which is no number; one below 1 of nothing) its
+    gradient is taken to be 0: a transformer of powers computes both of its branches, and masks one."""
 
     def run(x: Tensor, y: Tensor) -> Tensor:
         exponent = y.detach().to(x.dtype)
-        steep = (x == 0) & (exponent < 1)
-        return torch.where(steep, torch.zeros_like(x) ** exponent, torch.where(steep, 1.0, x) ** exponent)
+        without = ((x == 0) & (exponent < 1)) | ((x < 0) & (exponent != exponent.round()))
+        return torch.where(without, x.detach() ** exponent, torch.where(without, 1.0, x) ** exponent)
 
     if not node.is_constant(1):
         raise node.refusal("a power that depends on the signal")
-    if bool((node.value(1) >= 1).all()):
+    whole = node.value(1)
+    if bool(((whole >= 1) & (whole == whole.round())).all()):
         return lambda x, y: x ** y.to(x.dtype)
     return run
 
