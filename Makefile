@@ -141,6 +141,7 @@ perf: setup
 		$(PULSEPROOF) perf runner --study $(STUDY) --build $(BUILD) || held=$$?; \
 		$(PULSEPROOF) perf statistics || held=$$?; \
 		$(PULSEPROOF) perf weights $(OPTIONS) || held=$$?; \
+		$(PULSEPROOF) perf trees $(OPTIONS) || held=$$?; \
 		$(PULSEPROOF) perf attacks $(OPTIONS) || held=$$?; exit $$held
 
 test: setup

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 DOUBLE = "the estimator behind its float32 features is computed in double precision: in float32 it gives other scores"
 
+# What only an estimator with steps has: a tree, the trees of a histogram, those of XGBoost and LightGBM, and the
+# points of which neighbours are sought.
+STEPPED = ("tree_", "_predictors", "_Booster", "_fit_X")
+
 
 def write_onnx(job: ExportJob) -> MadeFile:
     """``onnx-fp32``. Raises RefusedError where skl2onnx has no converter for the estimator or for a part of it."""
@@ -57,8 +61,7 @@ def has_steps(module: nn.Module) -> bool:
     other side."""
     head = module.head if isinstance(module, FeatureModel) else None
     return isinstance(head, PythonHead) and any(
-        hasattr(part, "tree_") or hasattr(part, "_predictors") or hasattr(part, "_fit_X")
-        for part in parts_of(head.estimator)
+        any(hasattr(part, name) for name in STEPPED) for part in parts_of(head.estimator)
     )
 
 

@@ -24,6 +24,7 @@ from sklearn.svm import LinearSVC
 
 from pulseproof.core.errors import InputError
 from pulseproof.export import sklearn_plain as plain
+from pulseproof.export.boosters import register
 from pulseproof.export.job import OUTPUT, RefusedError
 from pulseproof.export.onnx.graph import OPSET
 from pulseproof.models.brought.estimator_checks import parts_of
@@ -92,7 +93,7 @@ def _converted(estimator: Any, width: int, raw: bool, double: bool) -> onnx.Mode
         raise InputError(
             f"skl2onnx cannot be imported ({error})", "pip install skl2onnx: it writes the ONNX file of an estimator"
         ) from None
-    _register_boosters()
+    register()
     try:
         with _whole_numbers():
             made: onnx.ModelProto = convert_sklearn(
@@ -134,18 +135,6 @@ def _named_in(message: str, estimator: Any) -> str:
     """The class that a message of skl2onnx names; its whole path says nothing more to a reader."""
     between = message.partition("<class '")[2].partition("'>")[0]
     return between.rpartition(".")[2] or type(estimator).__name__
-
-
-def _register_boosters() -> None:
-    """The converters of XGBoost, LightGBM and CatBoost that onnxmltools has, for those of the three that are
-    installed beside it: none of them is needed here, and a model of one cannot have been made without it."""
-    import importlib.util
-
-    if importlib.util.find_spec("onnxmltools") is None:
-        return
-    from pulseproof.export.boosters import register
-
-    register()
 
 
 def _options(estimator: Any, raw: bool) -> dict[int, dict[str, Any]]:

@@ -96,7 +96,9 @@ def another_tree(path: Path) -> Path:
     raise AssertionError("no list of points")
 
 
-def machine(find: Callable[[np.ndarray], bool], change: Callable[[np.ndarray], np.ndarray], kind: str = "vectors") -> Make:
+def machine(
+    find: Callable[[np.ndarray], bool], change: Callable[[np.ndarray], np.ndarray], kind: str = "vectors"
+) -> Make:
     """A support vector machine, the first array that ``find`` knows changed."""
 
     def make(path: Path) -> Path:
