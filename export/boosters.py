@@ -42,8 +42,20 @@ def register() -> None:
     catboost = known("catboost")
     if catboost is not None:
         update_registered_converter(
-            catboost.CatBoostClassifier, "CatBoostClassifier", shapes, _convert_catboost, options=OPTIONS
+            catboost.CatBoostClassifier, "CatBoostClassifier", shapes, _convert_catboost, parser=_ends, options=OPTIONS
         )
+
+
+def _ends(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """The label and the probabilities of a model that skl2onnx does not know as a classifier."""
+    from skl2onnx import get_model_alias
+    from skl2onnx.common.data_types import Int64TensorType, guess_tensor_type
+
+    operator = scope.declare_local_operator(get_model_alias(type(model)), model)
+    operator.inputs = inputs
+    operator.outputs.append(scope.declare_local_variable("label", Int64TensorType()))
+    operator.outputs.append(scope.declare_local_variable("probabilities", guess_tensor_type(inputs[0].type)))
+    return operator.outputs
 
 
 def _convert_catboost(scope: Any, operator: Any, container: Any) -> None:

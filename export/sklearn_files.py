@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 DOUBLE = "the estimator behind its float32 features is computed in double precision: in float32 it gives other scores"
 
-# What only an estimator with steps has: a tree, the trees of a histogram, those of XGBoost and LightGBM, and the
-# points of which neighbours are sought.
-STEPPED = ("tree_", "_predictors", "_Booster", "_fit_X")
+# What only an estimator with steps has: a tree, the trees of a histogram, those of XGBoost, LightGBM and CatBoost, and
+# the points of which neighbours are sought.
+STEPPED = ("tree_", "_predictors", "_Booster", "tree_count_", "_fit_X")
 
 
 def write_onnx(job: ExportJob) -> MadeFile:

@@ -137,8 +137,10 @@ def linear_layers(graph: onnx.GraphProto) -> None:
         sums = scores if end == "NONE" else f"{name}.sum"
         nodes.append(onnx.helper.make_node("Add", [f"{name}.product", f"{name}.bias"], [sums]))
         if end in _ENDS:
-            axis = {"axis": 1} if end == "SOFTMAX" else {}
-            nodes.append(onnx.helper.make_node(_ENDS[end], [sums], [scores], **axis))
+            squeeze = onnx.helper.make_node(_ENDS[end], [sums], [scores])
+            if end == "SOFTMAX":
+                squeeze.attribute.append(onnx.helper.make_attribute("axis", 1))
+            nodes.append(squeeze)
     del graph.node[:]
     graph.node.extend(nodes)
 

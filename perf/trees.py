@@ -119,8 +119,8 @@ def _compare(source: nn.Module, file: Path, signals: NDArray[np.float32]) -> tup
 
 
 def missed(found: Sequence[TreeFile]) -> str | None:
-    """Which claims do not hold: ours is never less exact, nor slower by more than a fifth. Bytes are told, not claimed: a
-    leaf of ours has a number for each class, of a tree that knows one class as well."""
+    """Which claims do not hold: ours is never less exact, nor slower by more than a fifth. Bytes are told, not claimed:
+    a leaf of ours has a number for each class, of a tree that knows one class as well."""
     said = []
     for ours, theirs in zip(found[::2], found[1::2], strict=True):
         if ours.reason is not None or ours.moved > (theirs.moved if theirs.reason is None else 0):

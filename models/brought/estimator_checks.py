@@ -78,7 +78,7 @@ def _of_machine(machine: SVC | NuSVC) -> str | None:
         return "is fitted to sparse features or to a kernel of its own, and is fed features"
     if counts.shape != (classes,) or (counts < 0).any() or int(counts.sum()) != len(vectors):
         return f"counts {counts.tolist()} support vectors a class, and has {len(vectors)}"
-    shapes = {
+    shapes: dict[str, tuple[Any, set[tuple[int, ...]]]] = {
         "support vectors": (vectors, {(len(vectors), width)}),
         "coefficients": (machine._dual_coef_, {(classes - 1, len(vectors))}),
         "coefficients to show": (machine.dual_coef_, {(classes - 1, len(vectors))}),

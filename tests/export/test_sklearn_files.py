@@ -1,4 +1,4 @@
-"""Estimators that skl2onnx converts: their files say what scikit-learn says, and have a twin where a gradient passes."""
+"""Estimators that skl2onnx converts: their files say what scikit-learn says, and have a twin if a gradient passes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,9 @@ ESTIMATORS: dict[str, tuple[Any, str, bool]] = {
     "vote with a forest": (vote(RandomForestClassifier(4, random_state=0), GaussianNB()), "one", False),
     "vote with boosted trees": (vote(HistGradientBoostingClassifier(max_iter=3), GaussianNB()), "two", False),
     "stack": (
-        StackingClassifier([("a", GradientBoostingClassifier(n_estimators=3)), ("b", GaussianNB())], cv=2), "one", False,
+        StackingClassifier([("a", GradientBoostingClassifier(n_estimators=3)), ("b", GaussianNB())], cv=2),
+        "one",
+        False,
     ),
     "bag of machines": (BaggingClassifier(SVC(probability=True), n_estimators=2, random_state=0), "one", True),
     "boosted stumps": (AdaBoostClassifier(n_estimators=4, random_state=0), "one", False),
@@ -183,9 +185,7 @@ def test_a_twin_of_it_has_its_scores_and_a_gradient(name: str, tmp_path: Path) -
 def test_what_has_steps_has_no_twin_and_says_why(name: str) -> None:
     model = model_of(name)
     references = Victims(signals_of(TRIED), torch.zeros(len(TRIED), 3))
-    with pytest.raises(
-        NoGradientError, match="no gradient reaches the signal: operator|the model is not differ"
-    ) as why:
+    with pytest.raises(NoGradientError, match=r"signal: operator|is not differ") as why:
         opened = open_module("own", model, references)
         aimed = references.signals.clone().requires_grad_()
         scores = opened.model(aimed)  # type: ignore[operator]
