@@ -35,9 +35,9 @@ NO_TORCH = (
     "trained = true, weights = 'x.safetensors'; or export it with torch.onnx.export"
 )
 NO_PROGRAM = (
-    "torch.export.load unpickles parts of such a file and evaluates text in it, and a TorchScript file is a program, so "
-    "neither is opened here: where it was made, write torch.onnx.export(model, (recording,), 'x.onnx', dynamo=True), for "
-    "a .pt2 file with model = torch.export.load('x.pt2').module(), for TorchScript with the nn.Module it was made of"
+    "torch.export.load unpickles parts of such a file and evaluates text in it, and a TorchScript file is a program, "
+    "so neither is opened here: where it was made, write torch.onnx.export(model, (recording,), 'x.onnx', "
+    "dynamo=True), of a .pt2 file with model = torch.export.load('x.pt2').module(), of TorchScript with its nn.Module"
 )
 NO_SKLEARN = (
     "a pickle runs code when it is opened, so it never is: write the estimator with skops.io.dump(estimator, 'x.skops')"

@@ -31,7 +31,7 @@ CHILD = Path(__file__).with_name("keras_child.py")
 TIME_LIMIT_S = 600
 INSTALL_S = 1800
 SAID = 300
-ASK = "give --with-tensorflow: it makes an environment with TensorFlow for this (600 MB, once), and converts the file there"
+ASK = "give --with-tensorflow: it makes an environment with TensorFlow for this (once), and converts the file there"
 MEND = "convert it with tf.lite.TFLiteConverter where it was made, and bring the .tflite file"
 
 

@@ -1,4 +1,4 @@
-"""Run by an interpreter that has TensorFlow and nothing of ours: a Keras file in, a .tflite file and a line of JSON out.
+"""Run by an interpreter that has TensorFlow and nothing of ours: a Keras file in, a .tflite file and JSON out.
 
     python -I keras_child.py model.keras out.tflite
 
