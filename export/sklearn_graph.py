@@ -11,6 +11,7 @@ the scores are right is for the gate to say (:mod:`export.gate.parity`), not for
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,8 @@ def _converted(estimator: Any, width: int, raw: bool, double: bool) -> onnx.Mode
         ) from None
     register()
     try:
-        with _whole_numbers():
+        with _whole_numbers(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parts of scikit-learn that skl2onnx asks for, and that will go one day
             made: onnx.ModelProto = convert_sklearn(
                 estimator,
                 initial_types=[(FEATURES, (DoubleTensorType if double else FloatTensorType)([1, width]))],
