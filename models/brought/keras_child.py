@@ -24,6 +24,7 @@ def main(path: Path, out: Path) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import numpy as np
     import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     if path.is_dir():
         model = tf.saved_model.load(str(path))
@@ -50,7 +51,8 @@ def main(path: Path, out: Path) -> dict[str, Any]:
     if any(size is None for size in sizes):
         raise ValueError(f"its input {tuple(shape)} leaves more open than the number of recordings")
     function = tf.function(score).get_concrete_function(tf.TensorSpec(sizes, kind))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    frozen = convert_variables_to_constants_v2(function)  # a weight within a loop would stay a variable, without value
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     content = converter.convert()
     out.write_bytes(content)
