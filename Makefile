@@ -29,17 +29,18 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 
 RUN := $(VENV)/bin/python -m
 PULSEPROOF := $(VENV)/bin/pulseproof
-# A file of tests stays on one process: its fixtures are dear. One thread each, or they wait for each other.
-PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file of tests stays on one process: its fixtures are dear. tests/conftest.py has them in their order, longest first.
+# One thread each, or they wait for each other.
+PYTEST = OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help setup demo data train export attack audit bundle take bench report table docs notebook dependencies site picture perf test check clean
+.PHONY: help setup demo data train export attack audit bundle take bench folds report table docs notebook dependencies site picture perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack audit bundle take bench report table docs notebook dependencies site picture perf test check clean"
+	@echo "targets: setup demo data train export attack audit bundle take bench folds report table docs notebook dependencies site picture perf test check clean"
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
@@ -106,6 +107,10 @@ take: setup
 bench: setup
 	$(PULSEPROOF) bench $(OPTIONS) $(GRID) $(DEVICE:%=--device %) $(if $(DEVICES),--devices $(DEVICES))
 
+# A study with split = {folds = 5}: every fold from recordings to its report, then the answers over all of them
+folds: setup
+	$(PULSEPROOF) folds $(OPTIONS) $(if $(WORKERS),--workers $(WORKERS))
+
 table: setup
 	$(PULSEPROOF) table --study $(STUDY) --build $(BUILD)
 
@@ -144,13 +149,16 @@ perf: setup
 		$(PULSEPROOF) perf trees $(OPTIONS) || held=$$?; \
 		$(PULSEPROOF) perf attacks $(OPTIONS) || held=$$?; exit $$held
 
+# Where Python is told to write no bytecode, each of the hundreds of processes of the tests would compile all rooms again.
 test: setup
+	@$(RUN) compileall -q pulseproof $(wildcard pulseproof/*/)
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST)
 
 check: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(RUN) mypy
+	@$(RUN) compileall -q pulseproof $(wildcard pulseproof/*/)
 	PULSEPROOF_DATA="$(if $(DATA),$(abspath $(DATA)))" $(PYTEST) -m "not slow"
 
 clean:

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
-from pulseproof.core.study import Study
 from pulseproof.core.terminal.console import Terminal, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 
 if TYPE_CHECKING:
     from pulseproof.attacks.grid.study import MadeSets
+    from pulseproof.core.study import Study
     from pulseproof.ecg.recordings import Recordings
 
 DEFAULT_STUDY = Path("studies/demo.toml")

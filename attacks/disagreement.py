@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, Norm
+from pulseproof.attacks.aim.ball import LINF
 from pulseproof.attacks.aim.ends import alike
+from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.recorder import INT16, Recorder
 from pulseproof.attacks.aim.references import clean_scores, spread_of
 from pulseproof.attacks.aim.victims import Victims

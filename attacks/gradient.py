@@ -18,7 +18,8 @@ from typing import Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, Norm
+from pulseproof.attacks.aim.ball import LINF
+from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.objectives import Objective, Watch
 from pulseproof.attacks.aim.references import clean_scores
 from pulseproof.attacks.aim.region import Region

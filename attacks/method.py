@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from pulseproof.attacks.aim.ball import BALLS, NORMS, Norm
+from pulseproof.attacks.aim.ball import BALLS
+from pulseproof.attacks.aim.norms import NORMS, Norm
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import AttackSpec

@@ -1,6 +1,6 @@
 """The table of all methods: what each is made on, what it asks of its source, and the class that does it.
 
-A new method is a file of its own and a line here; studies name it by its key (:mod:`core.method_names`).
+A new method is a file of its own and a line here; studies name it by its key (:mod:`core.known_names`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from pulseproof.attacks.aim.ball import L2, Norm
+from pulseproof.attacks.aim.ball import L2
+from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.method import Model, Perturbed, Prepared, Scene
 from pulseproof.core.errors import InputError

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, Norm
+from pulseproof.attacks.aim.ball import LINF
+from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.recorder import INT16, Recorder
 from pulseproof.attacks.aim.region import Region
 from pulseproof.attacks.gradient import BATCH, Pgd, anneal

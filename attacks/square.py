@@ -22,11 +22,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter1d
-from scipy.signal import find_peaks
 from torch import Generator, Tensor, nn
 
-from pulseproof.attacks.aim.ball import Norm
+from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.objectives import AucObjective, Objective, Watch
 from pulseproof.attacks.aim.recorder import INT16, Recorder
 from pulseproof.attacks.aim.references import TEMPERATURE, spread_of
@@ -154,6 +152,9 @@ def find_beats(signal: np.ndarray, fs_hz: float) -> np.ndarray:
     Good enough to lay windows by, not to measure with: peaks of the summed slope over 50 ms above 0.4 of its 99th
     percentile, 250 ms apart at least. None in a flat signal.
     """
+    from scipy.ndimage import uniform_filter1d  # late, as the next: half a second that few processes need
+    from scipy.signal import find_peaks
+
     slope = np.abs(np.diff(signal, axis=1, prepend=signal[:, :1])).sum(axis=0, dtype=np.float64)
     slope = uniform_filter1d(slope, max(1, round(QRS_S * fs_hz)))
     height = 0.4 * np.quantile(slope, 0.99)

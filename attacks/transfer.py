@@ -16,8 +16,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pulseproof.attacks.aim.aimed import Aimed
-from pulseproof.attacks.aim.ball import Norm
 from pulseproof.attacks.aim.needs import Need
+from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.method import Model, Perturbed, Prepared, Scene
 

@@ -15,7 +15,8 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, Norm
+from pulseproof.attacks.aim.ball import LINF
+from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.objectives import AucObjective, Objective
 from pulseproof.attacks.aim.references import clean_scores, spread_of
 from pulseproof.attacks.aim.victims import Victims

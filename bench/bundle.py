@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.attacks.grid.study import MadeSet, MadeSets
+from pulseproof.bench.wire.head import WHOLES
 from pulseproof.core.errors import InputError
 from pulseproof.core.recipes import base_of, recipe_of
 from pulseproof.core.steps import digest
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest, ManifestEntry
-from pulseproof.models.run import load_metrics
+from pulseproof.models.hardened.pairs import described, seed_of
+from pulseproof.models.run import folder_of, load_metrics
 from pulseproof.models.systems import kind_of
 from pulseproof.runtime.files import read_json, replacing, sha256_file, write_array, write_bytes, write_json
 from pulseproof.runtime.version import sources
@@ -65,11 +67,11 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
         "format": FORMAT,
         "study": study.name,
         "title": study.title,
-        "note": _joined(recordings.about.note, _sample(recordings, len(rows))),
+        "note": _joined(recordings.about.note, _sample(recordings, rows)),
         "synthetic": recordings.about.synthetic,
         "origin": {
             "database": recordings.about.database,
-            "part": _joined(recordings.about.part, _sample(recordings, len(rows))),
+            "part": _joined(recordings.about.part, _sample(recordings, rows)),
             "facts": list(recordings.about.facts),
             "doubts": list(recordings.about.doubts),
         },
@@ -80,6 +82,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
             "samples": recordings.shape[1],
             "adc_step_mv": recordings.about.adc_step_mv,
             "exclusive": recordings.about.exclusive,
+            **({"join": recordings.about.join} if recordings.about.join else {}),
         },
         "artifacts": [
             {
@@ -94,10 +97,11 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
                 "input_step_mv": entry.calibration.input_step_mv if entry.calibration else None,
                 "exact": entry.exact_on_devices,
                 **_thresholds(known.get(entry.model, {})),
+                **described(study, entry.model, folder_of(study, build, entry.model)),
             }
             for entry in artifacts
         ],
-        "signals": [_described(each) for each in signals.sets],
+        "signals": [_described(study, each) for each in signals.sets],
         "not_made": [{"name": each.name, "reason": each.reason} for each in signals.not_applicable],
         "not_applicable": [
             {"name": entry.name, "model": entry.model, "recipe": entry.recipe, "reason": _why(entry)}
@@ -118,9 +122,12 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
         _link(path, folder / name)
     write_array(folder / "labels.npy", recordings.labels[rows])
     write_array(folder / "patients.npy", recordings.patients[rows])
+    if recordings.about.join:
+        write_array(folder / WHOLES, recordings.wholes(rows))
     write_bytes(folder / "runner.pyz", runner)
     (folder / "runner.pyz").chmod(0o755)
-    names = sorted([*links, "labels.npy", "patients.npy", "runner.pyz"])
+    made = ["labels.npy", "patients.npy", "runner.pyz", *([WHOLES] if recordings.about.join else [])]
+    names = sorted([*links, *made])
     head["files"] = {
         name: {"sha256": sha256_file(folder / name), "size_bytes": (folder / name).stat().st_size} for name in names
     }
@@ -132,9 +139,9 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
     return folder
 
 
-def _sample(recordings: Recordings, n: int) -> str:
+def _sample(recordings: Recordings, rows: NDArray[np.intp]) -> str:
     """What of the test side the numbers are of, where it is not all of it."""
-    whole = len(recordings.indices("test"))
+    n, whole = (len(recordings.firsts(each)) for each in (rows, recordings.indices("test")))
     return "" if n == whole else f"sample of {n:,} of {whole:,} test recordings"
 
 
@@ -148,16 +155,19 @@ def _thresholds(metrics: dict[str, Any]) -> dict[str, Any]:
     return {"thresholds": metrics.get("thresholds")} | ({"specificity_thresholds": fixed} if fixed else {})
 
 
-def _described(each: MadeSet) -> dict[str, Any]:
+def _described(study: Study, each: MadeSet) -> dict[str, Any]:
     """A signal set as the head holds it. One that was made on a file serves the files of that model alone: whoever
-    ships another model does not have its graph."""
+    ships another model does not have its graph. So does one that was made on a further training: it is there to show
+    how far trainings differ."""
+    model = (each.source or "").partition("/")[0]
+    alone = "/" in (each.source or "") or seed_of(study, model) is not None
     return {
         "name": each.name,
         "file": f"signals/{each.name}.npy",
         "source": each.source,
         "method": each.method,
         "budget_mv": each.budget_mv,
-        "only": [each.source.partition("/")[0]] if each.source and "/" in each.source else None,
+        "only": [model] if alone else None,
         "linf_mv": each.linf_mv,
         "l2_mv": each.l2_mv,
         "rms_mv": each.rms_mv,

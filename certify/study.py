@@ -42,6 +42,11 @@ CODE = ("pulseproof.certify.bounds", "pulseproof.models.hardened.interval", "pul
 
 def certify_study(study: Study, recordings: Recordings, manifest: Manifest, build: Path) -> Certified:
     """Bound, prove, and write. What was bounded before is not bounded again."""
+    if recordings.about.join:
+        raise InputError(
+            f"study {study.name}: bounds of scores that are joined over windows are not computed",
+            'certify a study of the windows themselves: length = "cut"',
+        )
     rows = recordings.sample("test", study.test_records, study.seed)
     signals, labels = recordings.signals(rows), recordings.labels[rows]
     resamples = draw_resamples(recordings.patients[rows], study.bench.bootstrap, study.seed)

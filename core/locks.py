@@ -33,14 +33,16 @@ import uuid
 from collections.abc import Iterator
 from multiprocessing import reduction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.study import Study
 from pulseproof.core.terminal.console import say
 from pulseproof.runtime.files import is_partial
 from pulseproof.runtime.terminal import make_plain
 from pulseproof.runtime.words import one_line
+
+if TYPE_CHECKING:
+    from pulseproof.core.study import Study
 
 LOOK_S = 0.1  # between looks at a lock that another has
 BEAT_S = 5.0  # between touches of one's own

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.known_names import meant
 
 Format = Literal["onnx", "tflite"]
 SEED = "+seed"  # after a recipe: the same with another draw of calibration recordings
@@ -100,5 +101,5 @@ def sibling_of(name: str, file_format: Format) -> str:
 def expect_name(name: str) -> str:
     """A recipe's name without a seed, for a study. Raises ValueError, which says what there is."""
     if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}{meant(name, RECIPES)}")
     return name

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseproof.core.data.base import Join
+
 # Float32 arithmetic leaves a probability some steps of 6e-8 outside [0, 1]: a softmax as exp(x - log(sum)), a forest as
 # a sum of shares, a half float or an int8 zero point turned back.
 HAIR = 1e-6
@@ -56,3 +58,18 @@ def constant_classes(scores: NDArray[Any]) -> NDArray[np.bool_]:
 def class_spreads(scores: NDArray[Any]) -> NDArray[np.float64]:
     """float64 (classes,): the standard deviation over the recordings of each class's scores (n, classes)."""
     return np.asarray(np.asarray(scores, np.float64).std(axis=0))
+
+
+def join_scores(scores: NDArray[Any], wholes: NDArray[np.integer[Any]], how: Join) -> NDArray[Any]:
+    """(recordings, classes) in the type of ``scores``: the mean or the largest of the windows' of each recording.
+    ``scores`` (windows, classes); ``wholes`` (windows,): which recording each is of, those of one side by side."""
+    starts = starts_of(wholes)
+    if how == "max":
+        return np.maximum.reduceat(scores, starts, axis=0)
+    counts = np.diff(np.append(starts, len(wholes)))[:, None]
+    return (np.add.reduceat(scores, starts, axis=0, dtype=np.float64) / counts).astype(scores.dtype)
+
+
+def starts_of(wholes: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Where each recording's first window stands."""
+    return np.flatnonzero(np.diff(wholes, prepend=wholes[:1] - 1))

@@ -6,18 +6,23 @@ range is an :class:`~core.errors.InputError` that names the file, the key and wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.method_names import expect_method
-from pulseproof.core.recipes import STANDARD, expect_name
-from pulseproof.core.study_data import SOURCE_NAMES, Count, Data, Seed, Strict
+from pulseproof.core.known_names import expect_method, expect_system, meant, method_names
+from pulseproof.core.recipes import RECIPES, STANDARD, expect_name
+from pulseproof.core.seeds import with_further_seeds
+from pulseproof.core.study_data import Count, Data, Seed, Strict
+from pulseproof.core.study_faults import faults
+from pulseproof.core.study_input import InputSpec
 from pulseproof.core.toml_files import read_toml
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+NAME = r"^[a-z0-9][a-z0-9.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
 MOST_MV = 10_000.0
 
 
@@ -28,8 +33,8 @@ def _expect_printable(text: str) -> str:
 
 
 Title = Annotated[str, AfterValidator(_expect_printable)]
-RecipeName = Annotated[str, AfterValidator(expect_name)]
-Method = Annotated[str, AfterValidator(expect_method)]
+RecipeName = Annotated[str, AfterValidator(expect_name), Field(json_schema_extra={"enum": [*RECIPES]})]
+Method = Annotated[str, AfterValidator(expect_method), Field(json_schema_extra={"enum": [*method_names()]})]
 Kind = Literal["deep", "classical"]
 
 
@@ -52,12 +57,25 @@ class AugmentSpec(Strict):
 class DefenceSpec(Strict):
     """How a net is trained so that a disturbance within ``budget_mv`` of every sample does it little harm
     (:mod:`models.hardened.defence`). ``steps``: of the attack that an adversarial training makes of each batch;
-    ``weight``: of the worst case beside the clean loss."""
+    ``weight``: of the worst case beside the clean loss; ``consistency``: the worst case is how far the scores move, not
+    how wrong they are (TRADES). ``average``: the weights are a running mean of those that training went through.
+    ``cutoff_hz``: above it a smooth-input takes out what the signal holds."""
 
-    kind: Literal["adversarial", "certified", "gradient", "noise"]
+    kind: Literal["adversarial", "certified", "gradient", "noise", "smooth-input"]
     budget_mv: float = Field(0.02, gt=0, le=1)
     steps: int = Field(5, ge=1, le=100)
     weight: float = Field(1.0, gt=0, le=1)
+    consistency: bool = False
+    average: bool = False
+    cutoff_hz: float = Field(15.0, gt=0)
+
+    @model_validator(mode="after")
+    def _consistency_needs_the_clean_loss(self) -> DefenceSpec:
+        if self.consistency and (self.kind != "adversarial" or self.weight == 1):
+            raise ValueError(
+                'consistency goes with kind = "adversarial" and a weight below 1, as 0.75: alone it learns nothing'
+            )
+        return self
 
 
 class ModelSpec(Strict):
@@ -66,7 +84,10 @@ class ModelSpec(Strict):
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
     or .skops file. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's
     module and a .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says
-    otherwise. What is left out is the system's own default, printed by ``pulseproof systems``."""
+    otherwise. Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
+    that gives its scores, where it has several; ``classes``: which class of the study each score is of, in the file's
+    order. ``seeds``: it is trained so many times, each time from another seed; the further ones are models of their own
+    (:mod:`core.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
@@ -75,6 +96,9 @@ class ModelSpec(Strict):
     kind: Kind | None = None
     trained: bool = False
     weights: str | None = Field(None, pattern=r"\.safetensors$")
+    input: InputSpec | None = None
+    output: str | None = Field(None, min_length=1)
+    classes: tuple[str, ...] | None = Field(None, min_length=1)
     options: dict[str, Any] = Field(default_factory=dict)
     epochs: Count | None = None
     batch_size: Count | None = None
@@ -85,6 +109,7 @@ class ModelSpec(Strict):
     augment: AugmentSpec = AugmentSpec()
     segments: int = Field(0, ge=0, le=200)
     seed: Seed | None = None
+    seeds: int = Field(1, ge=1, le=10, strict=True)
     recipes: tuple[RecipeName, ...] | None = None
     defence: DefenceSpec | None = None
 
@@ -96,14 +121,23 @@ class ModelSpec(Strict):
             raise ValueError("trained = true goes with factory or estimator; a file is trained already")
         if self.weights and not (self.factory and self.trained):
             raise ValueError("weights go with factory and trained = true")
+        if (self.input or self.output or self.classes) and not (self.file and not self.file.endswith(".skops")):
+            raise ValueError("input, output and classes say how a .onnx or .tflite file is fed: they go with file")
+        if self.seeds > 1 and (self.trained or self.file):
+            raise ValueError("seeds are of a training: a model that came trained has none")
         if self.defence and (self.trained or self.estimator or self.file):
-            raise ValueError("a defence is a way to train a net: it goes with a system that is one, or with factory")
+            raise ValueError("a defence is a way to train: it goes with a built-in system, or with factory")
         return self
 
     @property
     def brought(self) -> bool:
         """True for a model that came trained: nothing here trains it."""
         return self.trained or self.file is not None
+
+
+SURROGATE = "surrogate"
+# Trained as the nets of studies/mit-bih.toml are, for minutes; it gets no files.
+SURROGATE_SPEC = ModelSpec(balanced=True, epochs=8, epoch_records=4096, recipes=())
 
 
 class ExportSpec(Strict):
@@ -123,12 +157,27 @@ class ExportSpec(Strict):
     sensitive_layers: Count = 2
 
 
+DEPLOYED = ("onnx-int8-static", "tflite-int8-static", "onnx-as-given", "tflite-as-given")
+NO_SURROGATE = "none"
+
+
+def _expect_surrogate(name: str) -> str:
+    if name != NO_SURROGATE:
+        expect_system(name)
+    return name
+
+
+Surrogate = Annotated[str, AfterValidator(_expect_surrogate)]
+
+
 class AttackSpec(Strict):
     """Adversarial recordings: from which models (default: all of the study), by which methods, at which budgets (mV).
 
     ``methods`` are made at every one of ``budgets_mv``; ``further_methods``, which cost more or say less, only at
     ``further_budgets_mv`` (default: the middle budget). ``deployed``: the files of each source that are attacked
-    themselves, by ``twin`` and ``disagree`` through their own graph and by ``square`` with ``queries`` queries.
+    themselves, by ``twin`` and ``disagree`` through their own graph and by ``square`` with ``queries`` queries (a float
+    .onnx file that was brought counts as ``onnx-as-given``). ``surrogate``: the system that is trained as ``surrogate``
+    where all models are files and none has a sibling to transfer an attack from; ``none``: no such system.
     ``steps``, ``temperature`` and ``references`` (validation recordings that the AUC objective plays against) are those
     of :mod:`attacks.aim.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a
     task. ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds
@@ -140,7 +189,8 @@ class AttackSpec(Strict):
     budgets_mv: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
     further_methods: tuple[Method, ...] = ()
     further_budgets_mv: tuple[float, ...] | None = None
-    deployed: tuple[RecipeName, ...] = ("onnx-int8-static", "tflite-int8-static")
+    deployed: tuple[RecipeName, ...] = DEPLOYED
+    surrogate: Surrogate = "cnn"
     steps: int = Field(20, ge=1, le=100_000)
     temperature: float = Field(0.2, gt=0)
     references: Count = Field(128, ge=16)
@@ -222,16 +272,29 @@ class Study(Strict):
     attacks: AttackSpec = AttackSpec()
     bench: BenchSpec = BenchSpec()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_further_seeds(cls, asked: Any) -> Any:
+        return with_further_seeds(asked)
+
     @model_validator(mode="after")
-    def _sources_exist(self) -> Study:
+    def _names_exist(self) -> Study:
+        for name, spec in self.models.items():
+            if not (spec.factory or spec.estimator or spec.file):
+                try:
+                    expect_system(spec.system or name)
+                except ValueError as error:
+                    raise ValueError(f"[models.{name}]: {error}") from None
         for source in self.attacks.sources or ():
             if source not in self.models:
-                raise ValueError(f"attacks.sources names {source!r}, which is not under [models]")
+                raise ValueError(
+                    f"attacks.sources names {source!r}, which is not under [models]{meant(source, self.models)}"
+                )
         return self
 
 
-def load_study(path: Path) -> Study:
-    """Read and check one study file.
+def load_study(path: Path, models: Mapping[str, Any] | None = None) -> Study:
+    """Read and check one study file; ``models``: what its ``[models]`` is where it has none.
 
     Raises InputError when the file is missing, is not TOML, or holds an unknown or wrong key.
     """
@@ -241,21 +304,24 @@ def load_study(path: Path) -> Study:
     except FileNotFoundError:
         have = ", ".join(sorted(str(file) for file in path.parent.glob("*.toml"))) or "none"
         raise InputError(f"{path}: no such study", f"studies there: {have}") from None
+    if models is not None:
+        content.setdefault("models", dict(models))
     try:
-        return Study.model_validate(content)
+        return completed(Study.model_validate(content))
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise InputError(f"{path}: " + "; ".join(lines), "docs/studies.md lists every key and what it takes") from None
+        raise InputError(
+            f"{path}: " + "; ".join(faults(error, Study)), "docs/studies.md lists every key and what it takes"
+        ) from None
 
 
-def _explain(problem: Any) -> str:
-    """One pydantic problem in words, with the key as the file spells it."""
-    at = problem["loc"]
-    tags = [place > 0 and at[place - 1] == "data" and part in SOURCE_NAMES for place, part in enumerate(at)]
-    where = ".".join(str(part) for part, tag in zip(at, tags, strict=True) if not tag)
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {where!r}"
-    if problem["type"] == "missing":
-        return f"key {where!r} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+def completed(study: Study) -> Study:
+    """A study of files alone, and what it takes to attack them: a surrogate of their task, from which attacks are
+    transferred, and Square on the files themselves, unless it says otherwise."""
+    attacks, models = study.attacks, dict(study.models)
+    if not all(spec.file is not None and not spec.file.endswith(".skops") for spec in models.values()):
+        return study
+    if attacks.surrogate != NO_SURROGATE and attacks.sources is None:
+        models.setdefault(SURROGATE, SURROGATE_SPEC.model_copy(update={"system": attacks.surrogate}))
+    if "further_methods" not in attacks.model_fields_set and "square" not in attacks.methods:
+        attacks = attacks.model_copy(update={"further_methods": ("square",)})
+    return study.model_copy(update={"models": models, "attacks": attacks})

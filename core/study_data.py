@@ -6,7 +6,7 @@ What reads each of them is named in :data:`ecg.prepare.SOURCES`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,6 @@ from pulseproof.core.data.ptbxl import PtbXlData
 from pulseproof.core.data.table import ArrayData, TableData
 
 __all__ = [
-    "SOURCE_NAMES",
     "ArrayData",
     "BeatData",
     "Count",
@@ -44,6 +43,3 @@ class SyntheticData(Strict):
 Data = Annotated[
     SyntheticData | PtbXlData | BeatData | WindowData | TableData | ArrayData, Field(discriminator="source")
 ]
-SOURCE_NAMES: tuple[str, ...] = tuple(
-    get_args(each.model_fields["source"].annotation)[0] for each in get_args(get_args(Data)[0])
-)

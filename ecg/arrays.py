@@ -110,6 +110,8 @@ def _about(path: Path, database: str) -> About:
         unknown = sorted(set(given) - {each.name for each in fields(About)})
         if unknown:
             raise ValueError(f"unknown key {unknown[0]!r}")
+        if given.get("join"):
+            raise ValueError("its rows are windows whose scores are joined, which source = 'table' alone reads")
         words = {key: _words(given, key) for key in ("classes", "leads", "facts", "doubts")}
         low, high = given.get("adc_range", (-32767, 32767))
         made = About(

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from pulseproof.core.folds import fold_of, folds_of
 from pulseproof.core.terminal.console import Terminal, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
-from pulseproof.ecg.download import BASE_URL
-from pulseproof.ecg.download import download as fetch
-from pulseproof.ecg.physionet import DATABASES, named
+from pulseproof.ecg.physionet import BASE_URL, DATABASES, named
 
 
 def download(
@@ -25,6 +24,8 @@ def download(
 
     Example: `pulseproof data ptb-xl mitdb --to data`, `pulseproof data afdb@1.0.0 --to data`
     """
+    from pulseproof.ecg.download import download as fetch
+
     for database in databases:
         done = fetch(database, to, base_url=address, workers=workers)
         say(f"{database}: {done.fetched:,} files fetched, {done.kept:,} were there, in {to / named(database).slug}")
@@ -39,12 +40,14 @@ def prepare(study: StudyOption, data: DataOption = None, build: BuildOption = No
     from pulseproof.ecg.recordings import SPLITS
 
     loaded, root, where = load(study, data, build)
+    if folds_of(loaded):  # in every fold the same recordings are read
+        loaded = fold_of(loaded, 1)
     recordings = read(loaded, root, where)
     about = recordings.about
     title = " · ".join(part for part in (loaded.title, about.database, about.note) if part)
     drawn = Table("side", "recordings", "patients", *about.classes, title=title)
     for split in SPLITS:
-        rows = recordings.indices(split)
+        rows = recordings.firsts(recordings.indices(split))
         counts = recordings.labels[rows].sum(axis=0)
         patients = len(set(recordings.patients[rows].tolist()))
         drawn.add_row(split, f"{len(rows):,}", f"{patients:,}", *(f"{count:,}" for count in counts))

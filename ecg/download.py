@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.terminal.console import follow, say
-from pulseproof.ecg.physionet import SET_ASIDE, SUMS, Database, named, read_sums
+from pulseproof.ecg.physionet import BASE_URL, SET_ASIDE, SUMS, Database, named, read_sums
 from pulseproof.ecg.transfer import (
     KeptSession,
     Retry,
@@ -37,7 +37,6 @@ from pulseproof.ecg.transfer import (
 )
 from pulseproof.runtime.files import read_json, sha256_file, write_json
 
-BASE_URL = "https://physionet.org/files/"
 MEMO = ".verified.json"
 MEMO_EVERY_S = 30.0
 # So many files in a row that the network failed: the server is gone, and 43,000 files need not each find that out.

@@ -1,17 +1,25 @@
 """What was read, before anything learns from it: counts, people, amplitudes, and a recording of each class to look at.
 
 In come a study's recordings, of any source, out comes a :class:`Look` of plain numbers, the same for the same
-recordings. Amplitudes are taken of at most :data:`SAMPLED` recordings, spread over all.
+recordings. Amplitudes are taken of at most :data:`SAMPLED` recordings, spread over all. :func:`keep_look` keeps one
+beside what a study builds, so that its report can show it without the recordings.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseproof.core.code_digest import code_of
+from pulseproof.core.errors import InputError
+from pulseproof.core.steps import Step
 from pulseproof.ecg.recordings import SPLITS, About, Recordings, Split
+from pulseproof.runtime.files import read_json, write_json
+from pulseproof.runtime.words import one_line
 
 SAMPLED = 2000
 AT_ONCE = 128
@@ -68,6 +76,11 @@ class Look:
     amplitudes: tuple[Amplitude, ...]
     strips: tuple[Strip, ...]
 
+    @property
+    def one(self) -> str:
+        """What amplitudes are of: a recording, or a window of one."""
+        return "window" if self.about.join else "recording"
+
     def amplitude_rows(self) -> list[tuple[str, ...]]:
         """A row a lead, as text."""
         return [
@@ -89,7 +102,7 @@ class Look:
 
 def look(recordings: Recordings) -> Look:
     """Count, measure and choose. Touches at most :data:`SAMPLED` recordings' signals."""
-    labels = recordings.labels.astype(np.int64).sum(axis=1)
+    labels = recordings.labels[recordings.firsts(np.arange(len(recordings)))].astype(np.int64).sum(axis=1)
     return Look(
         about=recordings.about,
         seconds=recordings.shape[1] / recordings.about.fs_hz,
@@ -102,8 +115,60 @@ def look(recordings: Recordings) -> Look:
     )
 
 
+def keep_look(recordings: Recordings, home: Path) -> None:
+    """Keep what :func:`look` finds in ``home/look/look.json``, unless it is there."""
+    folder = home / "look"
+    inputs = {
+        "recordings": recordings.fingerprint,
+        "view": [list(recordings.lead_rows), list(recordings.window)],
+        "about": asdict(recordings.about),
+    }
+
+    def write() -> list[Path]:
+        found = look(recordings)
+        kept = asdict(replace(found, strips=()))
+        kept["strips"] = [
+            {**vars(each), "millivolts": [round(value, 4) for value in each.millivolts.tolist()]}
+            for each in found.strips
+        ]
+        write_json(folder / "look.json", kept)
+        return [folder / "look.json"]
+
+    Step(folder, "look", inputs, [code_of(("pulseproof.ecg.look",))]).run(write)
+
+
+def kept_look(home: Path) -> Look | None:
+    """What was kept of a study's recordings; None of a study that an older version built. Raises InputError for a
+    damaged file."""
+    path = home / "look" / "look.json"
+    try:
+        kept = read_json(path)
+        strips = tuple(
+            Strip(**{**each, "millivolts": np.array(each["millivolts"], np.float32)}) for each in kept["strips"]
+        )
+        return Look(
+            **{
+                **kept,
+                "about": About(**_tuples(kept["about"])),
+                "sides": tuple(Side(**_tuples(each)) for each in kept["sides"]),
+                "amplitudes": tuple(Amplitude(**_tuples(each)) for each in kept["amplitudes"]),
+                "strips": strips,
+            }
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not what was kept of a look ({one_line(error)})", "delete it and run again"
+        ) from None
+
+
+def _tuples(kept: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
+
+
 def _side(recordings: Recordings, side: Split) -> Side:
-    rows = recordings.indices(side)
+    rows = recordings.firsts(recordings.indices(side))
     counts = recordings.labels[rows].sum(axis=0, dtype=np.int64)
     return Side(side, len(rows), len(np.unique(recordings.patients[rows])), tuple(counts.tolist()))
 

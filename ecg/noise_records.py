@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.wfdb.files import check_whole, read_record
@@ -49,5 +48,7 @@ def _read(stem: Path, fs_hz: float) -> NDArray[np.float32]:
             "choose an fs_hz that is a simple fraction of the record's own rate, or leave recorded noise out",
         )
     if ratio != 1:
+        from scipy.signal import resample_poly  # late: half a second, and few studies need it
+
         millivolts = resample_poly(millivolts, ratio.numerator, ratio.denominator, axis=1, padtype="edge")
     return np.ascontiguousarray(millivolts, dtype=np.float32)

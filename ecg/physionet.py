@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from pulseproof.core.errors import InputError
 
+BASE_URL = "https://physionet.org/files/"
 SUMS = "SHA256SUMS.txt"
 PARTIAL, SET_ASIDE = ".partial", ".set-aside"
 ODC_BY = "Open Data Commons Attribution License 1.0 (ODC-BY)"

@@ -18,6 +18,7 @@ from typing import Any
 
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.errors import InputError
+from pulseproof.core.folds import expect_one
 from pulseproof.core.locks import hold
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import Study
@@ -63,8 +64,10 @@ def prepare(study: Study, data_root: Path | None, build: Path) -> Recordings:
     ``build`` the folder that all studies build in. The fingerprint of what is returned is a digest of the arrays and
     what they mean: the same for the same recordings on every machine.
 
-    Raises InputError for a missing or damaged source; nothing half-read is left behind.
+    Raises InputError for a missing or damaged source, and for a study of several folds of which none is chosen; nothing
+    half-read is left behind.
     """
+    expect_one(study)
     data = study.data
     source = SOURCES[data.source]
     inputs = data.model_dump(mode="json", exclude=set(source.beside))

@@ -26,7 +26,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseproof.core.data.base import Join
 from pulseproof.core.errors import InputError
+from pulseproof.core.scores import starts_of
 from pulseproof.runtime.files import read_array, read_json, replacing, write_array, write_json
 from pulseproof.runtime.words import one_line
 
@@ -42,7 +44,8 @@ class About:
     ``adc_range``: lowest and highest legal step; ``note``: what a table must say beside a number made from these
     recordings ("SYNTHETIC", "subset of 2,943 records"); ``exclusive``: every recording has exactly one class.
     ``part`` is that of the note which says that a database is not here as a whole; ``facts`` are sentences on what was
-    left out, counted, and ``doubts`` on what was taken for granted.
+    left out, counted, and ``doubts`` on what was taken for granted. ``join``: the rows are windows, and their scores
+    are joined by ``mean`` or ``max`` to one of each recording; empty where a row is a recording.
     """
 
     database: str
@@ -57,10 +60,12 @@ class About:
     part: str = ""
     facts: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    join: Join | Literal[""] = ""
 
     def identity(self) -> dict[str, Any]:
         """What a fingerprint covers: all but sentences, which an edit of their words must not change."""
-        return {key: value for key, value in asdict(self).items() if key not in ("part", "facts", "doubts")}
+        beside = ("part", "facts", "doubts") if self.join else ("part", "facts", "doubts", "join")
+        return {key: value for key, value in asdict(self).items() if key not in beside}
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,25 @@ class Recordings:
         """The recordings of one side of the split, in their stored order."""
         return np.flatnonzero(self.splits == SPLITS.index(split))
 
+    def wholes(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """int64 (k,): which recording each of the rows is of, counted from 0; windows of one are called ``NAME:at``."""
+        if not self.about.join:
+            return np.arange(len(rows))
+        names = np.array([str(name).rpartition(":")[0] for name in self.ids[rows]])
+        return np.cumsum(np.append(False, names[1:] != names[:-1])).astype(np.int64)[: len(rows)]
+
+    def firsts(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The first window of each recording in ``rows``; ``rows`` where each is a recording."""
+        return rows[starts_of(self.wholes(rows))]
+
     def sample(self, split: Split, limit: int | None, seed: int) -> NDArray[np.intp]:
-        """At most ``limit`` recordings of one side, drawn without looking at labels, in their stored order."""
+        """At most ``limit`` recordings of one side, drawn without looking at labels, in their stored order. Of the test
+        side whole recordings, with all their windows; of the others so many windows."""
         rows = self.indices(split)
+        if self.about.join and split == "test" and limit is not None:
+            wholes = self.wholes(rows)
+            kept = np.random.default_rng(seed).permutation(int(wholes[-1]) + 1)[:limit] if len(rows) else wholes
+            return rows[np.isin(wholes, kept)]
         if limit is None or len(rows) <= limit:
             return rows
         return np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
@@ -171,13 +192,14 @@ class RecordingsWriter:
     room, and OSError where it runs out meanwhile.
     """
 
-    def __init__(self, folder: Path, about: About, count: int, samples: int) -> None:
+    def __init__(self, folder: Path, about: About, count: int | None, samples: int) -> None:
+        """``count``: how many will be added at most; None where nobody knows."""
         self.folder = Path(folder)
         self.about = about
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "recordings.json").unlink(missing_ok=True)
         self._count, self._shape = count, (len(about.leads), samples)
-        needed, free = 2 * count * math.prod(self._shape), shutil.disk_usage(self.folder).free
+        needed, free = 2 * (count or 0) * math.prod(self._shape), shutil.disk_usage(self.folder).free
         if needed > free:
             raise InputError(
                 f"{self.folder}: {needed / 1e6:,.0f} MB are needed for the recordings, {free / 1e6:,.0f} MB are free",
@@ -192,7 +214,7 @@ class RecordingsWriter:
         with contextlib.ExitStack() as opened:
             partial = opened.enter_context(replacing(self.folder / "signals.npy"))
             self._file = opened.enter_context(partial.open("wb"))
-            self._write_head(count)
+            self._write_head(count or 0)
             self._unpublished = opened.pop_all()
 
     def _write_head(self, count: int) -> None:
@@ -214,7 +236,7 @@ class RecordingsWriter:
 
         Fewer recordings than announced may have been added: bad ones are only found when they are read.
         """
-        if len(self._labels) > self._count:
+        if self._count is not None and len(self._labels) > self._count:
             raise AssertionError(f"{len(self._labels)} recordings were added, {self._count} announced")
         self._file.seek(0)
         self._write_head(len(self._labels))  # as long as it was: it is padded for every count

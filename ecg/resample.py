@@ -14,7 +14,6 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 REACH = 10  # samples of the lower of the two rates, to each side
 BETA = 5.0
@@ -45,6 +44,8 @@ def resample(signals: NDArray[np.float64], from_hz: float, to_hz: float) -> NDAr
     if found == 1 or not signals.size:
         return signals
     if max(found.numerator, found.denominator) <= LARGEST:
+        from scipy.signal import resample_poly  # late: half a second, and few studies need it
+
         made = resample_poly(signals, found.numerator, found.denominator, axis=1, padtype="edge")
         return np.asarray(made, np.float64)
     return _at_any_time(signals, found)

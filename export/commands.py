@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
-from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, DataOption, load
 from pulseproof.core.toml_files import toml_value
 from pulseproof.runtime.files import write_text
+
+if TYPE_CHECKING:
+    from pulseproof.core.study import ModelSpec, Study
 
 
 def export(
@@ -52,7 +54,7 @@ def export(
     loaded, root, where = load(study, data, build)
     only = None
     if model is not None:
-        from pulseproof.models.brought.model import spec_for
+        from pulseproof.models.brought.named import spec_for
 
         only = name or _name_of(model)
         spec = spec_for(model, None if weights is None else str(weights))
@@ -95,7 +97,7 @@ def _beside(study: Study, name: str, spec: ModelSpec, path: Path) -> Study:
     known = study.models.get(name)
     if known is not None and known.model_copy(update={"recipes": None}) != spec:
         raise InputError(f"{path}: has another model named {name!r}", "give this one a --name of its own")
-    return Study.model_validate(
+    return type(study).model_validate(
         {**study.model_dump(), "models": {**study.model_dump()["models"], name: (known or spec).model_dump()}}
     )
 

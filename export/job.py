@@ -74,6 +74,12 @@ class MadeFile:
     layers: tuple[MixedLayer, ...] = ()
 
 
+def front_note(module: nn.Module) -> str | None:
+    """What was put before and behind the graph of a brought file, for every table that shows it; None for nothing."""
+    front = getattr(module, "front", None)
+    return f"before and behind its owner's graph: {front}" if front else None
+
+
 def sentence(error: BaseException) -> str:
     """A converter's message as one short sentence: its first line that says something, without a traceback, without the
     place in the converter's own C++ sources, without its middle where it is long."""

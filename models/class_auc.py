@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pulseproof.runtime.auc import auc
 
 CHANCE = 0.5
+NEAR_CHANCE = 0.6  # macro AUC: a model that ranks no better is not fed what it was trained on, or is none
 
 
 def class_aucs(scores: NDArray[Any], labels: NDArray[Any], classes: Sequence[str]) -> dict[str, float | None]:
@@ -42,3 +43,16 @@ def class_warning(name: str, aucs: Mapping[str, Mapping[str, float | None]]) -> 
     if not told:
         return None
     return f"WARNING: {name} ranks {'; '.join(told)} worse than by chance: its macro AUC hides a class that fails"
+
+
+def chance_warning(name: str, auc: float | None, file: str | None) -> str | None:
+    """One sentence about a brought model that ranks near chance or below it; None for any other."""
+    if auc is None or auc >= NEAR_CHANCE:
+        return None
+    where = "below" if auc < CHANCE else "near"
+    mend = (
+        f"`pulseproof bring {file} --study STUDY` tries the usual scalings of the signal"
+        if file
+        else ("see that it is fed what it was trained on: signals are in mV")
+    )
+    return f"WARNING: {name} ranks validation recordings {where} chance (AUC {auc:.3f}): {mend}"

@@ -13,8 +13,6 @@ from pulseproof.core.locks import hold_build
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
-from pulseproof.models.class_auc import class_warning
-from pulseproof.models.metrics import paper_cells, paper_table
 
 
 def train(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
@@ -24,11 +22,12 @@ def train(study: StudyOption, data: DataOption = None, build: BuildOption = None
     """
     from pulseproof.ecg.prepare import prepare
     from pulseproof.models.brought.before import refuse_unsuitable
-    from pulseproof.models.run import train_study
 
     loaded, root, where = load(study, data, build)
     refuse_unsuitable(loaded, where)
     recordings = prepare(loaded, root, where)
+    from pulseproof.models.run import train_study
+
     with hold_build(loaded, where):
         train_study(loaded, recordings, where)
 
@@ -42,6 +41,8 @@ def table(
 
     Example: `pulseproof paper --study studies/ptb-xl.toml --format markdown`
     """
+    from pulseproof.models.class_auc import class_warning
+    from pulseproof.models.metrics import paper_cells, paper_table
     from pulseproof.models.run import load_metrics
 
     loaded, _, where = load(study, None, build)

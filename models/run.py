@@ -28,6 +28,7 @@ from torch import nn
 
 from pulseproof.core.code_digest import Code, code_of, module_of, ours
 from pulseproof.core.errors import InputError
+from pulseproof.core.scores import join_scores
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import say
@@ -37,10 +38,11 @@ from pulseproof.models.brought import model as brought
 from pulseproof.models.brought.estimator_files import load_estimator, save_estimator
 from pulseproof.models.brought.estimators import fit_estimator
 from pulseproof.models.brought.model import ESTIMATOR, KEPT, WEIGHTS, save_weights
-from pulseproof.models.class_auc import class_aucs, class_warning
+from pulseproof.models.class_auc import chance_warning, class_aucs, class_warning
 from pulseproof.models.classical import FeatureModel, head_of
 from pulseproof.models.features import Features
 from pulseproof.models.hardened.defence import EPOCHS, SLOWER
+from pulseproof.models.hardened.front import SmoothInput
 from pulseproof.models.metrics import best_thresholds, paper_row, specificity_thresholds
 from pulseproof.models.modules import build_net
 from pulseproof.models.systems import System, Task, resolve
@@ -108,8 +110,10 @@ def train_study(study: Study, recordings: Recordings, build: Path, only: str | N
             one(study, recordings, name, systems[name], spec, step)
         made = {file: sha256 for file, sha256 in step.outputs().items() if file in KEPT}
         identity = digest([name, step.digest, made])
-        trained[name] = load_model(step.folder, identity, spec.recipes or systems[name].recipes)
+        recipes = systems[name].recipes if spec.recipes is None else spec.recipes
+        trained[name] = load_model(step.folder, identity, recipes)
         _measure_one(trained[name], recordings, spec)
+        _warn(trained[name], spec)
     return trained
 
 
@@ -138,6 +142,18 @@ def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> N
     Step(trained.folder, "measure", inputs, [code_of(("pulseproof.models.metrics",))]).run(measure)
 
 
+def _warn(trained: Trained, spec: ModelSpec) -> None:
+    """Say, whenever a command comes by here, that a brought model ranks near chance: in silence it would go unseen
+    through every table."""
+    assert trained.folder is not None
+    if spec.brought:
+        warning = chance_warning(
+            trained.name, read_json(trained.folder / "metrics.json")["validation"]["auc"], spec.file
+        )
+        if warning:
+            say(f"  {warning}")
+
+
 def _shown(auc: float | None) -> str:
     return "not defined" if auc is None else f"{auc:.3f}"
 
@@ -146,13 +162,13 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
     spec = study.models[name]
     # What only a brought model has is left out for the others: theirs is the digest that they always had.
     of_brought = set() if spec.brought else {"file", "trained", "weights"}
-    undefended = set() if spec.defence else {"defence"}
+    unsaid = {name for name in ("defence", "input", "output", "classes") if getattr(spec, name) is None}
     inputs = {
         "version": VERSION,
         "recordings": recordings.fingerprint,
         "leads": recordings.about.leads,
         "window": recordings.window,
-        "model": spec.model_dump(exclude={"recipes", "kind", *of_brought, *undefended}, mode="json"),
+        "model": spec.model_dump(exclude={"recipes", "kind", "seeds", *of_brought, *unsaid}, mode="json"),
     }
     if spec.brought:
         inputs |= brought.inputs_of(name, spec, system, task_of(recordings))
@@ -193,6 +209,8 @@ def _take_one(study: Study, recordings: Recordings, name: str, system: System, s
     rows = recordings.sample("validation", CHECK_RECORDS, study.seed)
     signals, ids = recordings.signals(rows), recordings.ids[rows].tolist()
     kept, described = brought.take(name, spec, system, task, signals, step.folder, ids)
+    if described.get("front"):
+        say(f"  {name}: put before and behind its own graph: {described['front']}")
     files = brought.files_of(name, spec)
     if files and files != step.inputs["given"]:
         kept.unlink()
@@ -232,7 +250,7 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
             say(f"  warning: {says} training recordings of class {task.classes[at]}: nothing is learnt of it")
     if system.net is not None:
         torch.manual_seed(seed)
-        net = build_net(f"[models.{name}]", system, spec, task)
+        net = _fronted(build_net(f"[models.{name}]", system, spec, task), name, spec, task)
         head["normalise"] = fit_normalisation(net, recordings, seed)
         defaults = system.training
         augment = spec.augment
@@ -257,9 +275,10 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         save_weights(net, made)
         head["origin"] = "net"
     else:
-        if spec.defence is not None:
+        if spec.defence is not None and spec.defence.kind != "adversarial":
             raise InputError(
-                f"[models.{name}.defence]: {name} is no net", "a defence is a way to train a net: leave it out here"
+                f"[models.{name}.defence]: {name} is no net, and {spec.defence.kind} is a way to train one",
+                'of a classical system, kind = "adversarial" fits on attacked recordings too',
             )
         features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
         estimator = fit_estimator(name, system, spec, recordings, features, seed)
@@ -269,13 +288,26 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
     _end(step, head, made, history)
 
 
+def _fronted(net: nn.Module, name: str, spec: ModelSpec, task: Task) -> nn.Module:
+    """The net behind what its defence puts in front of it."""
+    if spec.defence is None or spec.defence.kind != "smooth-input":
+        return net
+    try:
+        return SmoothInput(net, len(task.leads), task.fs_hz, spec.defence.cutoff_hz)
+    except InputError as error:
+        raise InputError(f"[models.{name}.defence]: {error}", error.mend) from None
+
+
 def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
     """Validation and test rows, with the thresholds that validation gave: null where its scores are not finite."""
     scores, labels, ids = {}, {}, {}
     for split in ("validation", "test"):
         rows = recordings.indices(split)
-        scores[split], labels[split] = scores_of(module, recordings, rows), recordings.labels[rows]
-        ids[split] = recordings.ids[rows].tolist()
+        scores[split] = scores_of(module, recordings, rows)
+        if recordings.about.join:  # thresholds are of what is decided by
+            scores[split] = join_scores(scores[split], recordings.wholes(rows), recordings.about.join)
+            rows = recordings.firsts(rows)
+        labels[split], ids[split] = recordings.labels[rows], recordings.ids[rows].tolist()
     seen = labels["validation"], scores["validation"]
     known = len(seen[1]) > 0 and bool(np.isfinite(seen[1]).all())
     thresholds = best_thresholds(*seen) if known else None
@@ -318,6 +350,7 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
             net = resolve(head["name"], spec).net
             assert net is not None
             module = net(len(task.leads), task.samples, len(task.classes), **spec.options)
+            module = _fronted(module, head["name"], spec, task)
             module.load_state_dict(load_file(folder / WEIGHTS))
         else:
             features = Features(task.leads, task.samples, task.fs_hz, spec.segments)

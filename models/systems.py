@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.known_names import expect_system
 from pulseproof.core.study import Kind, ModelSpec
 from pulseproof.models.built_in import decision_tree, logistic_regression, random_forest
 from pulseproof.models.nets import Cnn, EcgLens, Lstm
@@ -99,13 +100,10 @@ def kind_of(name: str, spec: ModelSpec) -> Kind:
 
 
 def _built_in(name: str, spec: ModelSpec) -> System:
-    system = SYSTEMS.get(spec.system or name)
-    if system is None:
-        raise InputError(
-            f"[models.{name}]: no system named {spec.system or name!r}",
-            f"built in are {', '.join(SYSTEMS)}; your own: factory or estimator = 'package.module:name'",
-        )
-    return system
+    try:
+        return SYSTEMS[expect_system(spec.system or name)]
+    except ValueError as error:
+        raise InputError(f"[models.{name}]: {error}", "pulseproof systems prints what each is") from None
 
 
 def resolve(name: str, spec: ModelSpec) -> System:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from pulseproof.runtime.auc import macro_auc
 from pulseproof.runtime.files import replacing
 
 WARM_UP = 0.15  # share of all steps in which the learning rate rises
+AVERAGED = 0.99  # of a mean of weights, what stays at a step (Izmailov et al. 2018; as an exponential mean)
 HELD = 0.6  # share of a certified training with the whole learning rate
 NORMALISE_RECORDS = 2000
 VALIDATION_RECORDS = 4000  # more than these are not needed to choose an epoch
@@ -42,8 +44,8 @@ VALIDATION_RECORDS = 4000  # more than these are not needed to choose an epoch
 @dataclass(frozen=True)
 class TrainingPlan:
     """All that decides how a net is trained. With a ``defence`` the best epoch is the one that it protects best.
-    ``epoch_records``: recordings an
-    epoch (None: all); ``balanced``: draw rare classes more often, see :func:`draw_weights`."""
+    ``epoch_records``: recordings an epoch (None: all); ``balanced``: draw rare classes more often, see
+    :func:`draw_weights`."""
 
     epochs: int
     batch_size: int
@@ -77,7 +79,8 @@ def train_net(
     what: str,
     after_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> list[dict[str, float | None]]:
-    """Train ``net`` in place and leave it with the best epoch's weights; returns one line of history an epoch.
+    """Train ``net`` in place and leave it with the best epoch's weights; returns one line of history an epoch, with the
+    time that its training took, on the clock and of processors.
 
     The best epoch is that of the highest validation macro AUC; where none is defined (no class has both labels there),
     that of the lowest validation loss. ``checkpoint`` is where an unfinished training is kept; the caller removes it
@@ -89,43 +92,31 @@ def train_net(
         validation = np.random.default_rng(plan.seed).choice(validation, VALIDATION_RECORDS, replace=False)
     optimizer = torch.optim.AdamW(net.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
     state = _Progress.resume(checkpoint, net, optimizer) if checkpoint.exists() else _Progress()
+    if plan.defence is not None and plan.defence.average and state.average is None:
+        state.average = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
     plan = replace(plan, batch_size=min(plan.batch_size, len(rows)))
     sample = torch.from_numpy(recordings.signals(rows[:4]))
     objective = PlainLoss() if plan.defence is None else Hardening(net, plan.defence, what, sample)
-    per_epoch = max(1, (plan.epoch_records or len(rows)) // plan.batch_size)
     for epoch in follow(range(state.epoch, plan.epochs), what):
-        generator = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
-        torch.manual_seed(plan.seed * 100_003 + epoch)  # dropout
-        order = _draw(recordings.labels[rows], per_epoch * plan.batch_size, plan.balanced, generator)
-        net.train()
-        total = 0.0
-        for step in range(per_epoch):
-            chosen = rows[order[step * plan.batch_size : (step + 1) * plan.batch_size]]
-            x = disturb(torch.from_numpy(recordings.signals(chosen)), plan.augment, generator)
-            y = torch.from_numpy(recordings.labels[chosen]).float()
-            done = (epoch * per_epoch + step) / (plan.epochs * per_epoch)
-            rate = _learning_rate(plan, done)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss, logits = objective.loss(net, x, y, done, generator)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            total += loss.item()
-            if not math.isfinite(total):
-                raise _not_finite(what, epoch, "training", logits.detach().numpy(), recordings, chosen)
+        began = time.perf_counter(), time.process_time()
+        loss = _one_epoch(net, recordings, rows, plan, epoch, objective, optimizer, state.average, what)
+        spent = {"seconds": time.perf_counter() - began[0], "processor_seconds": time.process_time() - began[1]}
+        trained = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+        if state.average is not None:
+            net.load_state_dict(state.average)
         scores, labels = scores_of(net, recordings, validation), recordings.labels[validation]
         if not np.isfinite(scores).all():
             raise _not_finite(what, epoch, "validation", scores, recordings, validation)
         scores = objective.judged(net, recordings, validation, scores)
         auc = macro_auc(scores, labels)
         known = math.isfinite(auc)
-        state.history.append({"epoch": epoch, "loss": total / per_epoch, "validation_auc": auc if known else None})
+        line = {"epoch": epoch, "loss": loss, "validation_auc": auc if known else None}
+        state.history.append({**line, **spent})
         worth = auc if known else -_loss(scores, labels)
         if state.best is None or worth > state.best_worth:
             state.best_worth = worth
             state.best = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+        net.load_state_dict(trained)
         state.epoch = epoch + 1
         state.keep(checkpoint, net, optimizer)
         after_epoch(epoch)
@@ -133,6 +124,56 @@ def train_net(
     net.load_state_dict(state.best)
     net.eval()
     return state.history
+
+
+def _one_epoch(
+    net: nn.Module,
+    recordings: Recordings,
+    rows: NDArray[np.intp],
+    plan: TrainingPlan,
+    epoch: int,
+    objective: PlainLoss,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor] | None,
+    what: str,
+) -> float:
+    """Take the steps of one epoch on the recordings ``rows``; returns the mean loss."""
+    per_epoch = max(1, (plan.epoch_records or len(rows)) // plan.batch_size)
+    generator = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
+    torch.manual_seed(plan.seed * 100_003 + epoch)  # dropout
+    order = _draw(recordings.labels[rows], per_epoch * plan.batch_size, plan.balanced, generator)
+    net.train()
+    total = 0.0
+    for step in range(per_epoch):
+        chosen = rows[order[step * plan.batch_size : (step + 1) * plan.batch_size]]
+        x = disturb(torch.from_numpy(recordings.signals(chosen)), plan.augment, generator)
+        y = torch.from_numpy(recordings.labels[chosen]).float()
+        done = (epoch * per_epoch + step) / (plan.epochs * per_epoch)
+        rate = _learning_rate(plan, done)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, logits = objective.loss(net, x, y, done, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        if average is not None:
+            _towards(average, net.state_dict(), done)
+        total += loss.item()
+        if not math.isfinite(total):
+            raise _not_finite(what, epoch, "training", logits.detach().numpy(), recordings, chosen)
+    return total / per_epoch
+
+
+def _towards(average: dict[str, Tensor], now: dict[str, Tensor], done: float) -> None:
+    """Move a running mean of weights to those of now; what is no float is that of now. At first it follows closely, for
+    the first weights are nobody's."""
+    follows = max(1 - AVERAGED, 1 - min(1.0, done / WARM_UP))
+    for name, tensor in now.items():
+        if tensor.is_floating_point():
+            average[name].lerp_(tensor.detach(), follows)
+        else:
+            average[name].copy_(tensor)
 
 
 def _loss(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
@@ -185,11 +226,13 @@ class _Progress:
         self.epoch = 0
         self.best_worth = -math.inf
         self.best: dict[str, Tensor] | None = None
+        self.average: dict[str, Tensor] | None = None
         self.history: list[dict[str, float | None]] = []
 
     def keep(self, path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         tensors = {f"net/{name}": tensor for name, tensor in net.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (self.best or {}).items()}
+        tensors |= {f"average/{name}": tensor for name, tensor in (self.average or {}).items()}
         for index, entry in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
         head = {"epoch": self.epoch, "best_worth": self.best_worth, "history": self.history}
@@ -221,6 +264,7 @@ class _Progress:
             net.load_state_dict(initial)
             return cls()
         state.best = _under("best/", tensors)
+        state.average = _under("average/", tensors) or None
         return state
 
 

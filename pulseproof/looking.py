@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from pulseproof.core.folds import fold_of, folds_of
 from pulseproof.core.terminal.console import Terminal, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 
@@ -22,6 +23,8 @@ def look(study: StudyOption, data: DataOption = None, build: BuildOption = None)
     from pulseproof.runtime.files import write_text
 
     loaded, root, where = load(study, data, build)
+    if folds_of(loaded):  # in every fold the same recordings are read
+        loaded = fold_of(loaded, 1)
     found = look_at(prepare(loaded, root, where))
     about = found.about
     terminal = Terminal()
@@ -31,7 +34,7 @@ def look(study: StudyOption, data: DataOption = None, build: BuildOption = None)
         sides.add_row(side.name, f"{side.recordings:,}", f"{side.people:,}", *(f"{each:,}" for each in side.classes))
     terminal.print(sides)
     lasting = f"{found.seconds:g} s at {about.fs_hz:g} Hz, steps of {about.adc_step_mv:g} mV"
-    amplitudes = Table(*found.amplitude_heads(), title=f"mV, of {found.sampled:,} recordings of {lasting}")
+    amplitudes = Table(*found.amplitude_heads(), title=f"mV, of {found.sampled:,} {found.one}s of {lasting}")
     for row in found.amplitude_rows():
         amplitudes.add_row(*row)
     terminal.print(amplitudes)

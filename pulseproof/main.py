@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pulseproof import looking, reading, running
+from pulseproof import folding, hardening, looking, reading, running
 from pulseproof.attacks import commands as attacks
 from pulseproof.certify import commands as certify
 from pulseproof.core.errors import InputError
@@ -17,6 +17,7 @@ from pulseproof.core.terminal.console import put, run_app
 from pulseproof.core.terminal.options import BuildOption
 from pulseproof.ecg import commands as ecg
 from pulseproof.export import commands as export
+from pulseproof.export.bring import command as bring
 from pulseproof.models import commands as models
 
 DEMO = Path(__file__).parent / "studies" / "demo.toml"
@@ -28,14 +29,17 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "layers": models.layers,
     "train": models.train,
     "paper": models.table,
+    "bring": bring.bring,
     "recipes": export.recipes,
     "export": export.export,
     "attack": attacks.attack,
     "audit": attacks.audit,
     "wfdb": attacks.wfdb,
     "certify": certify.certify,
+    "harden": hardening.harden,
     "bundle": running.bundle,
     "bench": running.run,
+    "folds": folding.folds,
     "take": running.take,
     "table": reading.table,
     "answers": reading.answers_command,

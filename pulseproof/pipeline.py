@@ -23,6 +23,7 @@ def bundled(
     ``workers`` and ``scheduler`` say where the signal sets are made (:mod:`attacks.grid.study`); their bytes are the
     same everywhere."""
     # torch and scikit-learn take seconds to import; a wrong option or a missing file must not wait for them.
+    from pulseproof.ecg.look import keep_look
     from pulseproof.ecg.prepare import prepare
     from pulseproof.models.brought.before import refuse_unsuitable
 
@@ -33,6 +34,7 @@ def bundled(
     from pulseproof.models.run import train_study
 
     with hold_build(study, build):
+        keep_look(recordings, build / study.name)
         trained = train_study(study, recordings, build)
         manifest = export_study(study, recordings, trained, build)
         signals = attack_study(study, recordings, trained, build, manifest, data, workers, scheduler)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pulseproof.core.errors import InputError, NotHeldError
-from pulseproof.core.study import Study
+from pulseproof.core.folds import expect_one
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, StudyOption, load
 
 if TYPE_CHECKING:  # imported late where it is used: it brings scipy
+    from pulseproof.core.study import Study
     from pulseproof.report.numbers.evaluation import Evaluation
 
 Format = Literal["terminal", "json", "csv", "markdown"]
@@ -201,7 +202,7 @@ def docs(
 
 
 def schema() -> None:
-    """Write the JSON schemas of the rows, a result, a bundle and a manifest to docs/schema.
+    """Write the JSON schemas of rows, results, bundles and manifests to docs/schema, that of studies beside them.
 
     Example: `pulseproof schema`
     """
@@ -212,6 +213,7 @@ def schema() -> None:
 
 
 def home_of(study: Study, build: Path) -> Path:
+    expect_one(study)
     home = build / study.name
     if not (home / "bundle" / "bundle.json").exists():
         raise InputError(f"{home}: no bundle there yet", f"{command('bench')} runs the study first")

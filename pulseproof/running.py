@@ -127,7 +127,7 @@ def _say_expected(home: Path, head: BundleHead) -> None:
     from pulseproof.report.numbers.expected import counts_of, expected_text
 
     bundle = read_bundle(home / "bundle")
-    n = head.device.records or len(bundle.labels)
+    n = head.device.records or bundle.signals
     text = expected_text(head, n, counts_of(head, read_results(bundle, home / "results")))
     if text is not None:
         say(text)

@@ -33,8 +33,10 @@ from pulseproof.report.numbers.evaluation import Evaluation, evaluate
 from pulseproof.report.numbers.pivot import by_device, fullest_budget
 from pulseproof.report.tables import matrix
 from pulseproof.report.tables.attacks import controls_markdown, methods_markdown, twins_markdown
+from pulseproof.report.tables.defences import defences_markdown, has_defences
 from pulseproof.report.tables.table import as_csv, as_markdown
 from pulseproof.runtime.files import write_bytes, write_text
+from pulseproof.twins.coverage import operators_markdown
 
 PAGES = (
     "README.md",
@@ -44,6 +46,7 @@ PAGES = (
     "docs/export-results.md",
     "docs/attacks-results.md",
     "docs/emulation.md",
+    "docs/operators.md",
 )
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -75,6 +78,8 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
             f"{study.name}-controls.md": controls_markdown(evaluation),
             f"{study.name}-methods.md": methods_markdown(evaluation, budget),
         }
+    if has_defences(evaluation):
+        written[f"{study.name}-defences.md"] = defences_markdown(evaluation)
     if len(whole.devices) > len(evaluation.devices):
         written[f"{study.name}-machines.md"] = machines.as_markdown(machines.machine_lines(build / study.name))
     for name, text in written.items():
@@ -100,9 +105,10 @@ def _of_this_machine(evaluation: Evaluation) -> Evaluation:
 
 
 def write_recipes(folder: Path) -> None:
-    """Write the table of systems and recipes and that of the gate's bounds, as the code has them."""
+    """Write the tables of systems and recipes, of bounds and of operators that twins compute, as the code has them."""
     write_text(folder / "recipes.md", recipe_table() + "\n")
     write_text(folder / "bounds.md", bounds_table() + "\n")
+    write_text(folder / "operators.md", operators_markdown() + "\n")
 
 
 def fill(page: Path, root: Path) -> None:

@@ -15,11 +15,12 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any, Iterator
-
-import numpy as np
+from typing import IO, TYPE_CHECKING, Any, Iterator
 
 from pulseproof.runtime.words import one_line
+
+if TYPE_CHECKING:  # imported late where it is used: a command that only prints needs no arrays
+    import numpy as np
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ROOM = 1 << 20  # bytes: a disk with less is full for whoever failed to write there
@@ -116,6 +117,8 @@ def read_json(path: Path) -> Any:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write one array as ``.npy``, whole or not at all. Object arrays are refused."""
+    import numpy as np
+
     with replacing(path) as temporary, open(temporary, "wb") as file:
         # As np.save writes it, through Python's own files: numpy's way does not say why a write fails.
         np.lib.format.write_array(SimpleNamespace(write=file.write), np.asanyarray(array), allow_pickle=False)
@@ -123,6 +126,8 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:
     """Read one ``.npy`` array; ``mapped`` keeps it on the disk and reads only what is touched."""
+    import numpy as np
+
     try:
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (OSError, MemoryError):

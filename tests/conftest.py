@@ -1,10 +1,11 @@
-"""Shared by all tests: where the real recordings are, if anywhere, and the one browser."""
+"""Shared by all tests: in which order they come, where the real recordings are, if anywhere, and the one browser."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,24 @@ def pytest_configure() -> None:
     tell to end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+# A file of tests stays on one worker (the Makefile says why), and those that take minutes are begun first: who came to
+# one of them at the end would be alone with it.
+LONGEST = (
+    *("hostile/test_two_at_once.py", "hostile/test_stages.py", "adding/test_pages.py", "docs/test_site_browser.py"),
+    *("hostile/model/test_model_file.py", "models/test_defence.py", "docs/test_tutorial.py", "adding/test_l1.py"),
+    *("adding/test_stale.py", "face/test_notebook.py", "perf/test_perf_attacks.py", "bench/test_pipeline.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order of the files: :data:`LONGEST`, then by their slow tests and by all that they have, most first."""
+    home = Path(__file__).parent
+    tests = Counter(item.path for item in items)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow") is not None)
+    listed = {home / name: len(LONGEST) - place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (-listed.get(item.path, 0), -slow[item.path], -tests[item.path], str(item.path)))
 
 
 @pytest.fixture(scope="session")

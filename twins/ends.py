@@ -57,7 +57,7 @@ TANH = End("tanh", torch.tanh, lambda x: x)
 MOVES = {
     *("Cast", "Concat", "Dropout", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze"),
     *("Transpose", "Unsqueeze"),
-    *("CONCATENATION", "EXPAND_DIMS", "RESHAPE", "SLICE", "SQUEEZE", "TRANSPOSE"),
+    *("CONCATENATION", "EXPAND_DIMS", "GATHER", "RESHAPE", "SLICE", "SQUEEZE", "TRANSPOSE"),
 }
 # Increasing functions of one number: what stands before one ranks as well.
 INCREASING = {

@@ -25,7 +25,7 @@ class Twin(nn.Module):
     """float32 (n, leads, samples) mV to float32 (n, classes), computed as a deployed file does.
 
     ``shape``: (leads, samples) that the file takes. ``output_step``: the step to which it rounds its scores, in their
-    unit; None where it does not.
+    unit; None where it does not. ``own_steps``: it rounds some of its values to steps that it reads off each recording.
     """
 
     def __init__(
@@ -35,9 +35,10 @@ class Twin(nn.Module):
         ends: tuple[str, str],
         shape: tuple[int, int],
         output_step: float | None,
+        own_steps: bool = False,
     ) -> None:
         super().__init__()
-        self.shape, self.output_step = shape, output_step
+        self.shape, self.output_step, self.own_steps = shape, output_step, own_steps
         self._entry, self._exit = ends
         self._constants = dict(constants)
         self._steps = _needed(steps, self._exit)
@@ -64,7 +65,7 @@ class Twin(nn.Module):
         if found is None:
             return None
         steps, scores, names = found
-        return Twin(steps, self._constants, (self._entry, scores), self.shape, None), names
+        return Twin(steps, self._constants, (self._entry, scores), self.shape, None, self.own_steps), names
 
     def one(self, signal: Tensor) -> Tensor:
         """Scores (classes,) of one recording (leads, samples) mV; also of its bounds

@@ -12,8 +12,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Generator, Tensor, nn
 
-from pulseproof.attacks.aim.ball import Norm
 from pulseproof.attacks.aim.needs import Need, fitted
+from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.objectives import AucObjective, Bce, Linear, Objective
 from pulseproof.attacks.aim.references import auc_objective, clean_scores, spread_of
 from pulseproof.attacks.aim.victims import Victims

@@ -10,16 +10,13 @@ leads * samples``), which may stand in a few samples alone. Each ball holds the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from pulseproof.attacks.aim.norms import BallNorm
+
 TINY = 1e-30
-BallNorm = Literal["linf", "l2", "l1"]
-# What a method can say that its budget bounds; "none": no norm at all.
-Norm = Literal["linf", "l2", "l1", "none"]
-NORMS: tuple[Norm, ...] = get_args(Norm)
 # The share of the samples that one step in the L1 ball changes. The steepest step of all changes a single one, and
 # hundreds of them would be needed; Tramer and Boneh (2019, SLIDE) take the 1 % of the largest gradients.
 SPARSITY = 0.01

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pulseproof.attacks.aim.ball import NORMS, Norm
+from pulseproof.attacks.aim.norms import NORMS, Norm
 
 Steps = NDArray[np.int16]
 INT16 = (-32768, 32767)  # the range of steps where a recorder's own is not known

@@ -12,7 +12,8 @@ from typing import ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
-from pulseproof.attacks.aim.ball import LINF, Norm
+from pulseproof.attacks.aim.ball import LINF
+from pulseproof.attacks.aim.norms import Norm
 
 
 class Region(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pulseproof.attacks.aim.ball import BallNorm
+from pulseproof.attacks.aim.norms import BallNorm
 from pulseproof.attacks.audit.flags import Flag
 from pulseproof.attacks.audit.measured import Again, Kind, MeasuredTarget
 from pulseproof.core.errors import InputError

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.attacks.aim.ball import BallNorm
+from pulseproof.attacks.aim.norms import BallNorm
 from pulseproof.core.statistics import Resamples, percentiles, resampled_macro_auc
 from pulseproof.runtime.auc import macro_auc
 

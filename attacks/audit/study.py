@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.attacks.aim.ball import BallNorm
+from pulseproof.attacks.aim.norms import BallNorm
 from pulseproof.attacks.aim.recorder import Recorder
 from pulseproof.attacks.aim.sources import WITHOUT
 from pulseproof.attacks.audit.file import Audit, audit_path, cell_of, flag_entry, recheck_of, twin_entry, write_audit

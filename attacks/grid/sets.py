@@ -20,9 +20,11 @@ from pulseproof.attacks.aim.recorder import Recorder, Steps, distances
 from pulseproof.attacks.aim.sources import Source, file_source, model_source, others_source
 from pulseproof.attacks.method import Precision
 from pulseproof.attacks.methods import METHODS
+from pulseproof.core.recipes import FLOAT
 from pulseproof.core.study import Method, Study
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest, ManifestEntry
+from pulseproof.models.brought.files import FileModel
 from pulseproof.models.run import Trained
 from pulseproof.runtime.files import read_json
 
@@ -124,8 +126,17 @@ def _sources(
     if made_on == "others":
         return [source for name in names if (source := others_source(name, trained)) is not None]
     entries = [] if manifest is None else [entry for entry in manifest.entries if entry.status == "ok"]
-    chosen = [entry for entry in entries if entry.model in names and entry.recipe in study.attacks.deployed]
+    chosen = [entry for entry in entries if entry.model in names and _is_deployed(entry, study, trained)]
     return [_file(entry, trained, home) for entry in chosen]
+
+
+def _is_deployed(entry: ManifestEntry, study: Study, trained: Mapping[str, Trained]) -> bool:
+    """True for the files that are attacked themselves: those of the study's recipes, and what was brought as it is."""
+    deployed = study.attacks.deployed
+    if entry.recipe in deployed:
+        return True
+    is_brought = isinstance(trained[entry.model].module, FileModel) and entry.recipe == FLOAT["onnx"]
+    return is_brought and "onnx-as-given" in deployed
 
 
 def _file(entry: ManifestEntry, trained: Mapping[str, Trained], home: Path) -> Source:

@@ -57,7 +57,7 @@ class Arrived:
 
 def may_come(bundle: HostBundle) -> dict[str, int]:
     """The names of all files that results of this bundle can have, and how many bytes each may have at most."""
-    head, (n, classes) = bundle.head, bundle.labels.shape
+    head, n, classes = bundle.head, bundle.signals, bundle.labels.shape[1]
     calls = max(n, head.run.min_runs) + int(1e6 * head.run.min_s)  # none takes less than a microsecond
     found = {"device.json": MAX_RESULT_BYTES}
     for artifact in head.artifacts:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.wire.head import WHOLES
 from pulseproof.bench.wire.results import read_bundle
 from pulseproof.bench.wire.schema import ArtifactEntry, BundleHead, Part, SignalEntry
 from pulseproof.core.errors import InputError
@@ -32,7 +33,11 @@ def make_part(bundle: Path, folder: Path, asked: Asked, part: Part, formats: Seq
     content = read_json(bundle / "bundle.json")
     content["artifacts"] = [each for each in content["artifacts"] if each["name"] in artifacts]
     content["signals"] = [{**each, "only": sets[each["name"]]} for each in content["signals"] if each["name"] in sets]
-    files = [*ALWAYS, *(each["file"] for each in content["artifacts"] + content["signals"])]
+    files = [
+        *ALWAYS,
+        *([WHOLES] if head.task.join else []),
+        *(each["file"] for each in content["artifacts"] + content["signals"]),
+    ]
     content["files"] = {name: content["files"][name] for name in dict.fromkeys(files)}
     if _is_there(folder, content):
         return folder

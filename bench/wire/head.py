@@ -26,6 +26,7 @@ from pulseproof.bench.wire.fields import (
     Wire,
     Words,
 )
+from pulseproof.core.data.base import Join
 from pulseproof.core.recipes import RECIPES, find_recipe
 from pulseproof.core.study import Kind
 
@@ -35,13 +36,19 @@ class FileEntry(Wire):
     size_bytes: Bytes
 
 
+WHOLES = "wholes.npy"  # of a task with ``join``: which recording each window is of
+
+
 class TaskEntry(Wire):
+    """``join``: how the scores of a recording's windows become its own; null where each signal is a recording."""
+
     classes: tuple[Words, ...] = Field(min_length=1)
     leads: tuple[Words, ...] = Field(min_length=1)
     fs_hz: Above
     samples: Count
     adc_step_mv: Above
     exclusive: bool = False
+    join: Join | None = None
 
 
 # The systems that there were when a bundle did not say which kind they are.
@@ -58,12 +65,31 @@ class ExactMode(Wire):
     within: Above
 
 
+class DefenceEntry(Wire):
+    """How a model was trained against disturbance: ``kind`` and ``budget_mv`` as its study says. ``plain``: the model
+    of the same net without it; null where the study has none."""
+
+    kind: Name
+    budget_mv: Positive
+    plain: Name | None = None
+
+
+class TrainingEntry(Wire):
+    """What a training took: ``seconds`` on the clock and of processors."""
+
+    epochs: Count
+    seconds: Positive
+    processor_seconds: Positive
+
+
 class ArtifactEntry(Wire):
     """``kind``: whether its model is among the deep or the classical systems; null in bundles of an older version (read
     it by :attr:`system_kind`). ``input_step_mv``: the step to which the file rounds the signal before all else; null
     where it does not. ``thresholds``: the score of each class from which its model says yes, from validation
     recordings; ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``). ``exact``: how
-    a device holds a quantized file against its exact arithmetic; null where nothing is known to give that."""
+    a device holds a quantized file against its exact arithmetic; null where nothing is known to give that.
+    ``defence``, ``training``: of its model; null for one without, and where it is not known. ``seed_of``: the model
+    that its model is a further training of, from another seed."""
 
     name: ArtifactName
     model: Name
@@ -77,6 +103,9 @@ class ArtifactEntry(Wire):
     thresholds: tuple[Number, ...] | None = None
     specificity_thresholds: dict[Words, tuple[Number, ...]] | None = None
     exact: ExactMode | None = None
+    defence: DefenceEntry | None = None
+    training: TrainingEntry | None = None
+    seed_of: Name | None = None
 
     @property
     def system_kind(self) -> Kind | None:
@@ -186,7 +215,7 @@ class BundleHead(Wire):
     @model_validator(mode="after")
     def _consistent(self) -> BundleHead:
         named = ["labels.npy", "patients.npy", *(each.file for each in self.artifacts)]
-        named += [each.file for each in self.signals]
+        named += [each.file for each in self.signals] + ([WHOLES] if self.task.join else [])
         unlisted = [name for name in named if name not in self.files]
         if unlisted:
             raise ValueError(f"files does not list {', '.join(unlisted)}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.bench.wire.fields import plain
-from pulseproof.bench.wire.head import BundleHead
+from pulseproof.bench.wire.head import WHOLES, BundleHead
 from pulseproof.bench.wire.reading import parsed, read_file, read_hashed
 from pulseproof.bench.wire.result import Device, Result
 from pulseproof.core.errors import InputError
+from pulseproof.core.scores import join_scores, starts_of
 from pulseproof.core.terminal.hints import command
 from pulseproof.runtime.wire.untrusted import MAX_JSON_BYTES, BundleError, read_plain
 
@@ -41,22 +42,40 @@ REMEASURE = f"delete it; {command('bench')} measures it again"
 
 @dataclass(frozen=True)
 class HostBundle:
-    """A bundle as the statistics need it: ``labels`` uint8 (n, classes), ``patients`` int64 (n,)."""
+    """A bundle as the statistics need it: ``labels`` uint8 (n, classes), ``patients`` int64 (n,). Where a recording's
+    score is joined from those of its windows, n are recordings and ``wholes``, int64 (windows,), says which recording
+    each window is of; else None."""
 
     folder: Path
     head: BundleHead
     labels: NDArray[np.uint8]
     patients: NDArray[np.int64]
+    wholes: NDArray[np.int64] | None = None
+
+    @property
+    def signals(self) -> int:
+        """How many signals, recordings or windows of such, a set holds."""
+        return len(self.labels if self.wholes is None else self.wholes)
+
+    def first_signals(self, rows: Sequence[int]) -> list[int]:
+        """The signal of each of these recordings, its first window where it has several."""
+        return list(rows) if self.wholes is None else [int(starts_of(self.wholes)[row]) for row in rows]
 
 
 @dataclass(frozen=True)
 class MeasuredResult:
-    """One result that belongs to the bundle. ``scores`` float (n, classes), of the first n recordings of the bundle;
-    None when the run failed. ``failure`` says why: the device's reason, or what is wrong with its scores."""
+    """One result that belongs to the bundle. ``scores`` float (n, classes), of the first n recordings of the bundle,
+    joined where they are; None when the run failed. ``failure`` says why: the device's reason, or what is wrong with
+    its scores."""
 
     result: Result
     scores: NDArray[np.floating[Any]] | None
     failure: str | None
+
+    @property
+    def n(self) -> int | None:
+        """Of how many recordings it is."""
+        return self.result.n if self.scores is None else len(self.scores)
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,15 @@ def read_bundle(folder: Path) -> HostBundle:
         raise InputError(f"{folder / 'labels.npy'}: {labels.shape}, not 0 and 1 of shape (n, {classes})", REMAKE)
     if patients.shape != labels.shape[:1]:
         raise InputError(f"{folder / 'patients.npy'}: {patients.shape}, but labels.npy has {len(labels)} rows", REMAKE)
-    return HostBundle(folder, head, labels, patients)
+    if head.task.join is None:
+        return HostBundle(folder, head, labels, patients)
+    wholes = _bundle_array(folder, head, WHOLES, np.int64)
+    if wholes.shape != patients.shape or wholes[0] != 0 or not np.isin(np.diff(wholes), (0, 1)).all():
+        raise InputError(f"{folder / WHOLES}: {wholes.shape}, not 0, 0, 1, ... of each window", REMAKE)
+    firsts = starts_of(wholes)
+    if (labels != labels[firsts][wholes]).any() or (patients != patients[firsts][wholes]).any():
+        raise InputError(f"{folder / WHOLES}: windows of one recording differ in label or patient", REMAKE)
+    return HostBundle(folder, head, labels[firsts], patients[firsts], wholes)
 
 
 def read_results(bundle: HostBundle, folder: Path) -> tuple[DeviceResults, ...]:
@@ -223,7 +250,7 @@ def _staleness(bundle: HostBundle, result: Result) -> str | None:
         "on another version of the artifact": result.artifact.sha256 != head.files[artifact.file].sha256,
         "on another version of the signal set": result.signals.sha256 != head.files[signals.file].sha256,
         "with another recorder step": asked is not None and asked.adc_step_mv != head.task.adc_step_mv,
-        "on more recordings than there are": result.status == "ok" and (result.n or 0) > len(bundle.labels),
+        "on more recordings than there are": result.status == "ok" and (result.n or 0) > bundle.signals,
         "with another number of threads": threads is not None and threads != head.run.threads,
         "for another time or number of runs": any(
             said not in (None, rule) for said, rule in zip(told, rules, strict=False)
@@ -249,7 +276,18 @@ def _with_scores(bundle: HostBundle, result: Result, path: Path) -> MeasuredResu
         return MeasuredResult(
             result, None, f"its scores are {what} in {len(wrong)} of {len(scores)} recordings (the first: {wrong[0]})"
         )
-    return MeasuredResult(result, scores, None)
+    return _joined(bundle, result, scores)
+
+
+def _joined(bundle: HostBundle, result: Result, scores: NDArray[np.floating[Any]]) -> MeasuredResult:
+    """One score a recording. Of a run that ended inside a recording only those that are whole."""
+    if bundle.wholes is None or bundle.head.task.join is None:
+        return MeasuredResult(result, scores, None)
+    n = len(scores)
+    whole = n if n == len(bundle.wholes) else int(np.searchsorted(bundle.wholes, bundle.wholes[n]))
+    if not whole:
+        return MeasuredResult(result, None, f"it ran {n} windows, not all of the first recording's")
+    return MeasuredResult(result, join_scores(scores[:whole], bundle.wholes[:whole], bundle.head.task.join), None)
 
 
 def _bundle_array(folder: Path, head: BundleHead, name: str, dtype: type[np.generic]) -> NDArray[Any]:

@@ -78,6 +78,7 @@ class WindowSpec(Strict):
 class RecordsPart(Strict):
     """One database of several: its folder under DATA and what is different in it. Its records are called by ``name``
     (default: the folder's) and their own: ``mitdb/100``. ``classes`` are this database's labels for the same classes.
+    ``records``: those that the study's ``split`` deals to the sides (default: all).
     """
 
     path: str
@@ -89,6 +90,7 @@ class RecordsPart(Strict):
     train: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    records: tuple[str, ...] | None = Field(None, min_length=1)
     same_patient: tuple[tuple[str, ...], ...] | None = None
 
     @model_validator(mode="after")
@@ -105,10 +107,12 @@ class MarkedData(Strict):
     the test or the validation side are left out of training; None, unlike an empty list, says that nobody knows who is
     who. ``person`` is a regular expression that finds the person in a record's name: its first group, or all that it
     matches; records in which it finds the same are of one person. With ``split`` the ``records`` (names or patterns)
-    are dealt to the sides by shares of their people instead. ``leads``: by name, by number, or by alternatives
-    (``MLII|II``); ``other_names``: what a lead may be called where a record has none of its name; ``without_lead =
-    "skip"`` leaves out records that have none of them, counted and named. ``default_gain``: ADC units a millivolt of
-    leads whose header says gain 0; ``bad_records = "skip"`` leaves out records that cannot be read.
+    are dealt to the sides by shares of their people instead, over all ``parts`` where there are some. ``leads``: by
+    name, by number, or by alternatives (``MLII|II``); ``record_leads``: other leads of single records, by names or
+    patterns, of which a name and then the first pattern counts; ``other_names``: what a lead may be called where a
+    record has none of its name; ``without_lead = "skip"`` leaves out records that have none of them, counted and named.
+    ``default_gain``: ADC units a millivolt of leads whose header says gain 0; ``bad_records = "skip"`` leaves out
+    records that cannot be read.
     """
 
     path: str = "mitdb"
@@ -123,6 +127,7 @@ class MarkedData(Strict):
     records: tuple[str, ...] = ("*",)
     same_patient: tuple[tuple[str, ...], ...] | None = None
     person: Annotated[str, AfterValidator(_expect_pattern)] | None = None
+    record_leads: dict[str, tuple[Lead, ...]] = Field(default_factory=dict)
     other_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     default_gain: float | None = Field(None, gt=0)
     bad_records: Literal["error", "skip"] = "error"
@@ -131,10 +136,11 @@ class MarkedData(Strict):
     @model_validator(mode="after")
     def _sides(self) -> MarkedData:
         if self.parts:
-            beside = [key for key in ("path", *SIDES, "split", "records") if key in self.model_fields_set]
+            beside = [key for key in ("path", *SIDES, "records") if key in self.model_fields_set]
             if beside:
                 raise ValueError(f"{', '.join(beside)} beside parts: each part has its own")
-            if not all(any(getattr(part, side) for part in self.parts) for side in SIDES):
+            _check_parts(self.parts, self.split)
+            if self.split is None and not all(any(getattr(part, side) for part in self.parts) for side in SIDES):
                 empty = next(side for side in SIDES if not any(getattr(part, side) for part in self.parts))
                 raise ValueError(f"no part has records on the {empty} side: give one of them {empty} = [...]")
         elif self.split is not None:
@@ -231,6 +237,18 @@ def names_of(classes: str | tuple[str, ...] | Rules) -> tuple[str, ...]:
     if isinstance(classes, str):
         return AAMI_NAMES if classes == "aami" else ("N", "rest")
     return class_map(classes).names if isinstance(classes, dict) else classes
+
+
+def _check_parts(parts: tuple[RecordsPart, ...], split: Split | None) -> None:
+    """Sides of parts, or records that ``split`` deals: one of both."""
+    if split is not None and not split.drawn:
+        raise ValueError('split takes shares (0.7) or folds here; each part names its sides: train = ["1*"] and so on')
+    for place, part in enumerate(parts):
+        named = [side for side in SIDES if getattr(part, side)]
+        if split is not None and named:
+            raise ValueError(f"parts.{place}: {', '.join(named)} beside split, which deals records to the sides")
+        if split is None and part.records is not None:
+            raise ValueError(f"parts.{place}.records are what split deals to the sides: write split, or name the sides")
 
 
 def _check_sides(data: MarkedData | RecordsPart) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
-from pulseproof.core.data.base import Seed, Strict
+from pulseproof.core.data.base import Join, Seed, Strict
 from pulseproof.core.data.classes import AS_IT_IS, Rules, class_map, rules_of
 
 PRESETS = ("challenge-2020", "challenge-2021", "cinc-2017")
@@ -75,17 +75,34 @@ Side = Annotated[float, Field(gt=0, lt=1)] | Text | tuple[Text, ...]
 class Split(Strict):
     """Who learns, validates and tests: shares of the patients, drawn by ``seed`` and, with ``stratify``, so that every
     class is shared out as well; or patterns (``"8*"``) of the cells of the split column or, without one, of the names
-    of the recordings. ``by`` is there to be read: recordings of a patient are never on two sides."""
+    of the recordings. ``by`` is there to be read: recordings of a patient are never on two sides.
 
-    train: Side
-    validation: Side
-    test: Side
+    ``folds = 5`` deals the patients to five folds of equal shares; each tests once, the one after it validates, the
+    others train (``pulseproof folds``). ``fold`` says which one tests: one of those studies by itself."""
+
+    train: Side | None = None
+    validation: Side | None = None
+    test: Side | None = None
+    folds: int | None = Field(None, ge=3, le=20)
+    fold: int | None = Field(None, ge=1, le=20)
     by: Literal["patient"] = "patient"
     stratify: bool = True
     seed: Seed = 1
 
     @model_validator(mode="after")
     def _alike(self) -> Split:
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        given, missing = ([key for key, side in named.items() if (side is None) == gone] for gone in (False, True))
+        if self.folds is not None:
+            if given:
+                raise ValueError(f"{', '.join(given)} beside folds: a fold tests, the next one validates, others train")
+            if (self.fold or 1) > self.folds:
+                raise ValueError(f"fold = {self.fold}: there are {self.folds}")
+            return self
+        if self.fold is not None:
+            raise ValueError("fold says which of the folds tests: write folds as well")
+        if missing:
+            raise ValueError(f"key {missing[0]!r} is missing: a share (0.7) or patterns; or write folds = 5 instead")
         sides = (self.train, self.validation, self.test)
         shares = [side for side in sides if isinstance(side, float)]
         if shares and len(shares) < len(sides):
@@ -96,8 +113,22 @@ class Split(Strict):
 
     @property
     def drawn(self) -> bool:
-        """True for shares."""
-        return isinstance(self.train, float)
+        """True for shares and folds."""
+        return self.folds is not None or isinstance(self.train, float)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each side, or of each fold; empty where there are patterns."""
+        if self.folds is not None:
+            return (1 / self.folds,) * self.folds
+        return tuple(side for side in (self.train, self.validation, self.test) if isinstance(side, float))
+
+    def side_of(self, place: int) -> int:
+        """The side (0 train, 1 validation, 2 test) of who was dealt to this place of :attr:`shares`."""
+        if self.folds is None:
+            return place
+        tests = (self.fold or 1) - 1
+        return 2 if place == tests else 1 if place == (tests + 1) % self.folds else 0
 
     def patterns(self) -> dict[str, tuple[str, ...]]:
         """The patterns of each side, where they are patterns."""
@@ -105,7 +136,7 @@ class Split(Strict):
         return {
             name: (side,) if isinstance(side, str) else side
             for name, side in named.items()
-            if not isinstance(side, float)
+            if side is not None and not isinstance(side, float)
         }
 
 
@@ -118,12 +149,14 @@ class TableData(Strict):
     recordings that have none of the classes. ``fewest``: a class is left out that has fewer recordings on a side; None
     is 5 for the presets of the Challenges, else 0.
 
-    ``leads``: by name (``"MLII|II"``: the first that is there), None: those of the first recording. ``file_leads``:
-    what the columns or rows of files without names are. ``fs_hz``: resampled to; None: the rate of all files.
-    ``rate_hz``, ``unit`` and ``adc_step_mv`` are for files that do not know: numbers are in ``unit`` or, without it,
-    steps of ``adc_step_mv``, which is also what all are rounded to. ``window_s``: the length of a recording; ``length =
-    "cut"`` cuts longer ones, ``"pad"`` also fills shorter ones with their last sample. ``note`` stands over every
-    table.
+    ``leads``: by name (``"MLII|II"``: the first that is there) or by number (``"#2"``), None: those of the first
+    recording; ``record_leads``: other leads of single recordings, by their names or patterns, of which a name and then
+    the first pattern counts. ``file_leads``: what the columns or rows of files without names are. ``fs_hz``: resampled
+    to; None: the rate of all files. ``rate_hz``, ``unit`` and ``adc_step_mv`` are for files that do not know: numbers
+    are in ``unit`` or, without it, steps of ``adc_step_mv``, which is also what all are rounded to. ``window_s``: the
+    length of a recording; ``length = "cut"`` cuts longer ones, ``"pad"`` also fills shorter ones with their last
+    sample; ``"windows"`` takes one every ``step_s`` (default: ``window_s``) of each recording, and ``join`` makes one
+    score of its windows'. ``note`` stands over every table.
     """
 
     source: Literal["table"]
@@ -140,6 +173,7 @@ class TableData(Strict):
     patient_pattern: Annotated[str, Field(max_length=200), AfterValidator(_pattern)] | None = None
     split: Split | None = None
     leads: tuple[Text, ...] | None = Field(None, min_length=1)
+    record_leads: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
     file_leads: tuple[Text, ...] | None = Field(None, min_length=1)
     fs_hz: float | None = Field(None, ge=1, le=100_000)
     rate_hz: float | None = Field(None, ge=1, le=100_000)
@@ -147,17 +181,35 @@ class TableData(Strict):
     adc_step_mv: float | None = Field(None, ge=1e-6, le=10)
     default_gain: float | None = Field(None, gt=0)
     window_s: float | None = Field(None, gt=0, le=86_400)
-    length: str | None = None
+    length: Literal["cut", "pad", "windows"] | None = None
+    step_s: float | None = Field(None, gt=0, le=86_400)
+    join: Join | None = None
     bad_records: Literal["error", "skip"] = "error"
     note: Text | None = None
 
     @model_validator(mode="after")
-    def _said_enough(self) -> TableData:
-        if self.length not in (None, "cut", "pad"):
+    def _windows_and_leads(self) -> TableData:
+        if (self.length == "windows") != (self.join is not None):
             raise ValueError(
-                f'length = "{self.length}": "cut" or "pad"; windows of one recording whose scores are joined are not'
-                ' supported (source = "windows" takes each window as a recording)'
+                'length = "windows" and join = "mean" (or "max") go together: how the scores of a recording\'s windows'
+                " become its own"
             )
+        if self.step_s is not None and self.length != "windows":
+            raise ValueError('step_s goes with length = "windows"')
+        if self.step_s is not None and self.window_s is not None and self.step_s < self.window_s:
+            raise ValueError(
+                f"step_s = {self.step_s:g} is less than window_s: windows whose scores are joined do not overlap, for"
+                " an attack would change the same sample in two ways"
+            )
+        for name, leads in self.record_leads.items():
+            if self.leads is None:
+                raise ValueError("record_leads: say in leads what they are called in results")
+            if len(leads) != len(self.leads):
+                raise ValueError(f"record_leads: {len(leads)} leads of {name}, the study reads {len(self.leads)}")
+        return self
+
+    @model_validator(mode="after")
+    def _said_enough(self) -> TableData:
         if self.length and self.window_s is None:
             raise ValueError(f'length = "{self.length}" needs window_s, the seconds that a recording is to last')
         if self.split is None and self.columns.split is None:

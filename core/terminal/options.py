@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pulseproof.core.study import Study, load_study
+if TYPE_CHECKING:  # imported late where it is used: the checks of a study are built by pydantic
+    from pulseproof.core.study import Study
 
 StudyOption = Annotated[Path, typer.Option("--study", help="The study's TOML file.", metavar="FILE")]
 DataOption = Annotated[
@@ -19,4 +20,6 @@ BuildOption = Annotated[Path | None, typer.Option("--build", help="Where work go
 
 def load(study: Path, data: Path | None, build: Path | None) -> tuple[Study, Path | None, Path]:
     """The study, the data folder and the build folder that a command was given."""
+    from pulseproof.core.study import load_study
+
     return load_study(study), data, build or Path("build")

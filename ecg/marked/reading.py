@@ -198,7 +198,7 @@ def _cut(record: Record, source: SourceRecord, spec: Marked) -> tuple[Cuts, Reco
 def _record(source: SourceRecord) -> Record:
     part = source.part
     header = read_header(source.stem)
-    return read_record(source.stem, found(header, part.leads, part.others), header, default_gain=part.default_gain)
+    return read_record(source.stem, found(header, source.leads, part.others), header, default_gain=part.default_gain)
 
 
 def _signal_files(stem: Path) -> list[Path]:

@@ -53,6 +53,7 @@ class SourceRecord:
     part: SourcePart
     split: Side
     patient: int
+    leads: tuple[str, ...]
 
     @property
     def stem(self) -> Path:
@@ -98,7 +99,9 @@ def parts_of(spec: BeatData | WindowData, folder: Path) -> tuple[SourcePart, ...
                 annotator=part.annotator or spec.annotator,
                 default_gain=part.default_gain or spec.default_gain,
                 classes=map_of(spec.classes if part.classes is None else part.classes, names),
-                sides={side: getattr(part, side) for side in SIDES},
+                sides={side: getattr(part, side) for side in SIDES}
+                if spec.split is None
+                else {"train": part.records or ("*",)},
                 groups=part.same_patient,
             )
         )
@@ -132,12 +135,17 @@ def sources_of(spec: BeatData | WindowData, parts: Sequence[SourcePart]) -> tupl
 
     Raises InputError for names that are none, patterns that match nothing or two sides, and a side that is left empty.
     """
-    named = [_named(part) for part in parts]
+    named = [_named(part, spec.split is not None) for part in parts]
     _check_once(parts, named)
     group_of = _groups(spec, parts, named)
+    leads = _leads(spec, [name for records in named for side in SIDES for name in records[side]])
+
+    def source(name: str, part: SourcePart, side: Side) -> SourceRecord:
+        return SourceRecord(name, part, side, _patient(group_of.get(name, name)), leads.get(name, part.leads))
+
     if spec.split is not None:
         every = [(name, part) for part, records in zip(parts, named, strict=True) for name in records["train"]]
-        return [SourceRecord(name, part, "train", _patient(group_of.get(name, name))) for name, part in every], []
+        return [source(name, part, "train") for name, part in every], []
     sources, left_out = [], []
     for place, side in enumerate(SIDES):
         later = {
@@ -156,8 +164,29 @@ def sources_of(spec: BeatData | WindowData, parts: Sequence[SourcePart]) -> tupl
             raise InputError(
                 f"data.{side}: no record is left, all share a patient with another side", "name other records"
             )
-        sources += [SourceRecord(name, part, side, _patient(group_of.get(name, name))) for name, part in kept]
+        sources += [source(name, part, side) for name, part in kept]
     return sources, left_out
+
+
+def _leads(spec: BeatData | WindowData, every: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """{record: its leads} of those that ``record_leads`` names. Raises InputError for a line that fits no record."""
+    found: dict[str, tuple[str, ...]] = {}
+    asked = leads_of(spec)
+    for key in sorted(spec.record_leads, key=_is_pattern):  # names first, then patterns as they are written
+        if len(spec.record_leads[key]) != len(asked):
+            raise InputError(
+                f"data.record_leads: {len(spec.record_leads[key])} leads of {key}, the study reads {len(asked)}"
+                f" ({', '.join(asked)})",
+                "give every record as many leads, in the same order",
+            )
+        fitting = [name for name in every if fnmatchcase(name, key)] if _is_pattern(key) else [key]
+        if not set(fitting) & set(every):
+            raise InputError(
+                f"data.record_leads: the study reads no record {key!r}",
+                f"it reads {', '.join(sorted(every)[:TOLD])}; call records as results do",
+            )
+        found = dict.fromkeys(fitting, spec.record_leads[key]) | found
+    return found
 
 
 def _check_once(parts: Sequence[SourcePart], named: Sequence[Mapping[Side, Sequence[str]]]) -> None:
@@ -172,29 +201,30 @@ def _check_once(parts: Sequence[SourcePart], named: Sequence[Mapping[Side, Seque
                 )
 
 
-def _named(part: SourcePart) -> dict[Side, list[str]]:
-    """The records of each side, called as the study calls them: what is named, then what a pattern finds."""
+def _named(part: SourcePart, dealt: bool) -> dict[Side, list[str]]:
+    """The records of each side, called as the study calls them: what is named, then what a pattern finds. ``dealt``:
+    they are the ``records`` of a split, all under the first side."""
     problems, there = [], None
     asked = {side: part.sides.get(side, ()) for side in SIDES}
     named = {side: [name for name in asked[side] if not _is_pattern(name)] for side in SIDES}
     matched: dict[str, tuple[Side, str]] = {}
     literal = {name for names in named.values() for name in names}
     for side in SIDES:
-        given = asked[side]
+        given, key = asked[side], f"{part.key}.{'records' if dealt else side}"
         twice = sorted(name for name, times in Counter(given).items() if times > 1)
         unfit = [name for name in named[side] if not RECORD_NAME.fullmatch(name)]
         if not given and not part.prefix and side in part.sides:
-            problems.append(f"{part.key}.{side}: names no record")
+            problems.append(f"{key}: names no record")
         if twice:
-            problems.append(f"{part.key}.{side}: {', '.join(twice)} is there twice")
-        problems += [f"{part.key}.{side}: {name!r} is no record's name" for name in unfit]
+            problems.append(f"{key}: {', '.join(twice)} is there twice")
+        problems += [f"{key}: {name!r} is no record's name" for name in unfit]
         for pattern in filter(_is_pattern, given):
             there = _records_in(part) if there is None else there
             hits = [name for name in there if fnmatchcase(name, pattern) and name not in literal]
             if not any(fnmatchcase(name, pattern) for name in there):
                 listed = ", ".join(there[:TOLD]) or "none"
                 problems.append(
-                    f"{part.key}.{side}: no record of {part.folder} with {part.annotator} annotations is called"
+                    f"{key}: no record of {part.folder} with {part.annotator} annotations is called"
                     f" {pattern!r}; there are {listed}"
                 )
             for name in hits:

@@ -34,6 +34,7 @@ class Seen:
     assumed: list[str] = field(default_factory=list)
     twins: list[str] = field(default_factory=list)
     total: int = 0
+    windows: int = 0
 
     def add(self, made: Made, name: str, labels: NDArray[np.uint8], side: Split) -> None:
         self.total += 1
@@ -72,6 +73,11 @@ def told(found: TableSurvey, seen: Seen, bad: Problems, step_mv: float) -> tuple
             facts.append(f"{what}: {_some(names, seen.total)}.")
     if seen.twins:
         facts.append(f"Holding the very samples of another recording, and left out: {_some(seen.twins, found.total)}.")
+    if spec.join:
+        facts.append(
+            f"Windows of {spec.window_s or 0:g} s: {seen.windows:,} of {seen.total:,} recordings, whose scores are"
+            f" joined by {'their mean' if spec.join == 'mean' else 'the largest'}."
+        )
     if seen.padded:
         doubts.append(
             f"Shorter than {spec.window_s or 0:g} s, filled with the last sample: {_some(seen.padded, seen.total)}."
@@ -102,9 +108,15 @@ def note_on(found: TableSurvey, seen: Seen, bad: Problems) -> tuple[str, str]:
         part,
         "each recording taken as its own patient" if nobody_known(found) else "",
         f"{len(seen.assumed):,} recordings uncalibrated" if seen.assumed else "",
+        _joined(spec.join) if (spec := found.told).join else "",
         f"{len(seen.padded):,} recordings filled up to {found.told.window_s or 0:g} s" if seen.padded else "",
     ]
     return "; ".join(each for each in said if each), part
+
+
+def _joined(how: str | None) -> str:
+    what = "their mean" if how == "mean" else "the largest of them"
+    return f"scores of windows, {what} is that of a recording; latency is of one window"
 
 
 def nobody_known(found: TableSurvey) -> bool:

@@ -12,6 +12,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.wfdb.header import read_header
+
 WFDB, EDF, TEXT, NUMPY, PARQUET = "wfdb", "edf", "text", "numpy", "parquet"
 KINDS = {
     ".hea": WFDB,
@@ -76,10 +79,23 @@ class Listing:
             raise ValueError(f"{cell!r} has no header {name} beside it")
         stem, _, suffix = name.rpartition(".")
         kind = KINDS[f".{suffix.lower()}"]
-        parts = self._stems[folder][stem] if kind == WFDB else [name]
+        parts = [name]
+        if kind == WFDB:
+            parts = self._stems[folder][stem]
+            if not any(part.lower().endswith(HEADED) for part in parts):  # reading 40,000 headers takes time
+                parts = sorted({*parts, *self._named(folder, stem)})
         before = "" if folder == "." else f"{folder}/"
         files = tuple(self._stat(folder, before, part) for part in parts)
         return FoundFile(f"{before}{name}", f"{before}{stem}", kind, files)
+
+    def _named(self, folder: str, stem: str) -> list[str]:
+        """The signal files that a header names, of those that are there: they may be called as they like, and a change
+        of one must not go unseen."""
+        try:
+            signals = read_header(self.root / folder / stem).signals
+        except (InputError, OSError):  # told when the record is read
+            return []
+        return [name for name in {signal.file for signal in signals} if name in self._folders[folder]]
 
     def headers(self) -> list[str]:
         """Every WFDB header of the folder, by its path, in the order of their names."""

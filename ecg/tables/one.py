@@ -23,8 +23,8 @@ LIMIT = 32767  # of a step in int16; -32768 is WFDB's mark of a missing sample
 @dataclass(frozen=True)
 class Goal:
     """What every recording becomes: ``fs_hz`` (None: that of its file), steps of ``adc_step_mv``, ``samples`` (None: as
-    long as it is), ``length``: what is done with those that last longer or shorter. ``one_rate``: files of another rate
-    are refused, not resampled."""
+    long as it is), ``length``: what is done with those that last longer or shorter; for windows ``samples`` are
+    those of one, of which one begins every ``step``. ``one_rate``: files of another rate are refused, not resampled."""
 
     wanted: Wanted
     fs_hz: float | None
@@ -32,17 +32,25 @@ class Goal:
     samples: int | None
     length: str | None
     one_rate: bool = False
+    step: int = 0
 
 
 @dataclass(frozen=True)
 class TableTask:
-    """``row`` of the table, the ``root`` and the ``file`` under it, and the rate that its row says."""
+    """``row`` of the table, the ``root`` and the ``file`` under it, and the rate that its row says. ``leads``: where it
+    has others than the study's (:class:`~ecg.tables.signals.Wanted`)."""
 
     row: int
     root: Path
     file: str
     kind: str
     rate_hz: float | None
+    leads: tuple[tuple[str, ...], ...] | None = None
+
+    def wanted(self, of_all: Wanted) -> Wanted:
+        """What to take of this file, of what is taken of all."""
+        rate_hz, leads = self.rate_hz or of_all.rate_hz, self.leads or of_all.leads
+        return replace(of_all, rate_hz=rate_hz, leads=leads)
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,8 @@ class Made:
 
 def make(task: TableTask, goal: Goal) -> Made | str:
     """The recording of one row, or what is wrong with it."""
-    wanted = goal.wanted if task.rate_hz is None else replace(goal.wanted, rate_hz=task.rate_hz)
     try:
-        signal = read_signal(task.root / task.file, task.kind, wanted)
+        signal = read_signal(task.root / task.file, task.kind, task.wanted(goal.wanted))
         return _made(task, goal, signal)
     except InputError as error:
         return error.what.replace(f"{task.root}/", "")
@@ -96,7 +103,12 @@ def _made(task: TableTask, goal: Goal, signal: ReadSignal) -> Made:
     steps = np.rint(resample(values, signal.fs_hz, fs_hz) / goal.adc_step_mv)
     have, seconds = steps.shape[1], values.shape[1] / signal.fs_hz
     samples = have if goal.samples is None else goal.samples
-    if have != samples:
+    if goal.length == "windows":
+        if have < samples - 1:
+            raise ValueError(f"lasts {have / fs_hz:g} s, less than a window of {samples / fs_hz:g} s")
+        whole = samples + max(0, have - samples) // goal.step * goal.step
+        steps = np.pad(steps, ((0, 0), (0, max(0, samples - have))), mode="edge")[:, :whole]
+    elif have != samples:
         long = have > samples
         if goal.length is None and abs(have - samples) > 1:
             raise ValueError(f'lasts {have / fs_hz:g} s and not {samples / fs_hz:g} s (length = "cut" or "pad")')
@@ -118,6 +130,6 @@ def _made(task: TableTask, goal: Goal, signal: ReadSignal) -> Made:
         flat=bool(flat),
         assumed=bool(signal.assumed),
         padded=have < samples - 1,
-        cut=have > samples + 1,
+        cut=goal.length != "windows" and have > samples + 1,
         digest=hashlib.sha256(made.tobytes()).digest()[:16],
     )

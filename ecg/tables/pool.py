@@ -4,11 +4,15 @@ In come tasks, out come their results one by one, as a plain loop would give the
 process; many by workers of :mod:`core.pool`, a chunk at a time, and no more chunks are under way than there are
 workers. Samples come back in a file of bytes, the rest as JSON. A worker that dies of a file costs that recording
 alone: its chunk is read again one by one, and the one that it dies of is a bad row. A loop that is left early ends its
-workers.
+workers. With a folder to keep them in, chunks that were read stay there until the loop has ended: a reading that was
+killed goes on behind them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import math
 import os
 import tempfile
 from collections import deque
@@ -20,6 +24,7 @@ import numpy as np
 
 from pulseproof.core.pool import Call, Pool
 from pulseproof.ecg.tables.one import Goal, Made, TableTask, make
+from pulseproof.runtime.files import read_json, write_json
 
 FEW = 1000  # recordings: starting a worker takes as long as reading some hundred
 CHUNK = 16
@@ -27,21 +32,34 @@ MOST_WORKERS = 8
 AHEAD = 3  # chunks a worker that are read and not yet taken
 
 
-def in_order(tasks: Sequence[TableTask], goal: Goal, few: int = FEW) -> Iterator[Made | str]:
-    """What :func:`ecg.tables.one.make` says of every task, in their order."""
-    workers = min(MOST_WORKERS, _processors())
-    if len(tasks) <= few or workers < 2:
+def in_order(
+    tasks: Sequence[TableTask], goal: Goal, few: int = FEW, *, keep: Path | None = None
+) -> Iterator[Made | str]:
+    """What :func:`ecg.tables.one.make` says of every task, in their order. ``keep``: a folder for what was read, where
+    there are more than ``few``; what is in it of an earlier call for the same is taken and not read again, and whoever
+    has taken all removes it."""
+    if len(tasks) <= few:
         yield from (make(task, goal) for task in tasks)
         return
+    workers = min(MOST_WORKERS, _processors())
     pool = Pool(workers)
     try:
-        with tempfile.TemporaryDirectory(prefix="pulseproof-") as folder:
-            yield from _shared_out(pool, tasks, goal, Path(folder), workers)
+        with contextlib.ExitStack() as opened:
+            folder = keep or Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="pulseproof-")))
+            folder.mkdir(parents=True, exist_ok=True)
+            yield from _shared_out(pool, tasks, goal, folder, workers, keep is not None)
     finally:
         pool.close()
 
 
-def _shared_out(pool: Pool, tasks: Sequence[TableTask], goal: Goal, folder: Path, workers: int) -> Iterator[Made | str]:
+def count_kept(keep: Path) -> int:
+    """How many recordings an earlier call left in that folder."""
+    return CHUNK * sum(1 for _ in keep.glob("*.json"))
+
+
+def _shared_out(
+    pool: Pool, tasks: Sequence[TableTask], goal: Goal, folder: Path, workers: int, kept: bool
+) -> Iterator[Made | str]:
     chunks = {place: tasks[first : first + CHUNK] for place, first in enumerate(range(0, len(tasks), CHUNK))}
     waiting = deque(chunks)
     running: dict[int, Call] = {}
@@ -50,17 +68,46 @@ def _shared_out(pool: Pool, tasks: Sequence[TableTask], goal: Goal, folder: Path
     while following < len(chunks):
         while waiting and len(running) < workers and waiting[0] < following + AHEAD * workers:
             place = waiting.popleft()
+            before = _read_before(folder / str(place), chunks[place], goal) if kept else None
+            if before is not None:
+                ready[place] = _taken(before, chunks[place], folder / str(place), kept)
+                continue
             running[place] = pool.submit(_chunk, goal, chunks[place], str(folder / str(place)))
-        pool.wait()
+        if running:
+            pool.wait()
         for place in [place for place, call in running.items() if call.ended]:
             call = running.pop(place)
             path = folder / str(place)
-            ready[place] = (
-                _one_by_one(goal, chunks[place], path) if call.died else _taken(call.result(), chunks[place], path)
-            )
+            if call.died:
+                ready[place] = _one_by_one(goal, chunks[place], path)
+                continue
+            if kept:  # the mark that the samples beside it are whole
+                write_json(_mark(path), {"of": _name(chunks[place], goal), "told": call.result()})
+            ready[place] = _taken(call.result(), chunks[place], path, kept)
         while following in ready:
             yield from ready.pop(following)
             following += 1
+
+
+def _mark(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _name(tasks: Sequence[TableTask], goal: Goal) -> str:
+    """By what a chunk is known: all that decides what is read, but the bytes of the files."""
+    return hashlib.sha256(repr((list(tasks), goal)).encode()).hexdigest()
+
+
+def _read_before(path: Path, tasks: Sequence[TableTask], goal: Goal) -> list[dict[str, Any]] | None:
+    """What is known of a chunk that an earlier call read whole; None where it did not."""
+    try:
+        mark = read_json(_mark(path))
+        told: list[dict[str, Any]] = mark["told"]
+        samples = sum(math.prod(each["shape"]) for each in told if "bad" not in each)
+        whole = mark["of"] == _name(tasks, goal) and path.stat().st_size == 2 * samples and len(told) == len(tasks)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return told if whole else None
 
 
 def _chunk(goal: Goal, tasks: Sequence[TableTask], path: str) -> list[dict[str, Any]]:
@@ -88,10 +135,11 @@ def _chunk(goal: Goal, tasks: Sequence[TableTask], path: str) -> list[dict[str, 
     return told
 
 
-def _taken(told: list[dict[str, Any]], tasks: Sequence[TableTask], path: Path) -> list[Made | str]:
-    """What a worker gave."""
+def _taken(told: list[dict[str, Any]], tasks: Sequence[TableTask], path: Path, kept: bool = False) -> list[Made | str]:
+    """What a worker gave. ``kept``: its file stays."""
     raw = np.fromfile(path, np.int16)
-    path.unlink()
+    if not kept:
+        path.unlink()
     results: list[Made | str] = []
     first = 0
     for task, each in zip(tasks, told, strict=True):

@@ -8,10 +8,15 @@ one. Every bad row is told in one error, after all were looked at; of a reading 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseproof.core.code_digest import code_of
 from pulseproof.core.errors import InputError
 from pulseproof.core.terminal.console import follow, say
 from pulseproof.ecg.recordings import About, RecordingsWriter
@@ -20,9 +25,9 @@ from pulseproof.ecg.tables.challenge import codes_in
 from pulseproof.ecg.tables.edf import edf_library
 from pulseproof.ecg.tables.facts import Seen, note_on, told
 from pulseproof.ecg.tables.listing import EDF, KNOW_UNITS, PARQUET, WFDB
-from pulseproof.ecg.tables.one import LIMIT, Goal, TableTask, make
-from pulseproof.ecg.tables.plan import check_lacking, plan
-from pulseproof.ecg.tables.pool import in_order
+from pulseproof.ecg.tables.one import LIMIT, Goal, Made, TableTask, make
+from pulseproof.ecg.tables.plan import Plan, check_lacking, plan
+from pulseproof.ecg.tables.pool import count_kept, in_order
 from pulseproof.ecg.tables.problems import Problems
 from pulseproof.ecg.tables.rows import TableRow, TableSurvey, survey
 from pulseproof.ecg.tables.signals import Wanted, read_signal, step_of
@@ -33,7 +38,8 @@ FINEST_MV = 0.001  # the step of files that know none
 
 
 def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
-    """Read every row into ``target``; returns the files made. On any error nothing is left there.
+    """Read every row into ``target``; returns the files made. On any error nothing is left there; what a reading that
+    was killed had read of many recordings is taken by the next.
 
     Raises one InputError for all rows that cannot be used (or, where the study skips them, when a side is empty).
     """
@@ -61,11 +67,36 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
         adc_range=(-LIMIT, LIMIT),
         synthetic=False,
         exclusive=all(int(labels.sum()) == 1 for labels in planned.rows.values()),
+        join=spec.join or "",
     )
+    # What this code read of these files, which the name of the target goes by.
+    keep = target / f"read-{code_of((__name__,)).digest[:16]}"
+    if before := count_kept(keep):
+        say(f"{name}: {min(before, len(tasks)):,} recordings were read before, by a run that was stopped")
+    try:
+        return _written(found, target, fingerprint, planned, goal, about, bad, keep)
+    except InputError:
+        shutil.rmtree(keep, ignore_errors=True)
+        raise
+
+
+def _written(
+    found: TableSurvey,
+    target: Path,
+    fingerprint: str,
+    planned: Plan,
+    goal: Goal,
+    about: About,
+    bad: Problems,
+    keep: Path,
+) -> list[Path]:
+    """The files of all that can be read. ``keep``: where what was read stays until they are there."""
+    spec, name = found.told, found.name
+    tasks = [_task(found, found.rows[row]) for row in planned.rows]
     seen = Seen(planned.classes)
-    with RecordingsWriter(target, about, len(tasks), goal.samples or 0) as writer:
+    with RecordingsWriter(target, about, None if spec.join else len(tasks), goal.samples or 0) as writer:
         twins: dict[bytes, str] = {}
-        results = follow(in_order(tasks, goal), name, total=len(tasks))
+        results = follow(in_order(tasks, goal, keep=keep), name, total=len(tasks))
         for task, made in zip(tasks, results, strict=True):
             row = found.rows[task.row]
             if isinstance(made, str):
@@ -76,7 +107,9 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
                 seen.twins.append(f"{row.found.name} = {twin}")
                 continue
             labels, side = planned.rows[row.number], planned.sides[row.number]
-            writer.add(made.steps, labels, _patient(row), side, row.found.name)
+            for called, steps in _cut(made, goal, row.found.name):
+                writer.add(steps, labels, _patient(row), side, called)
+                seen.windows += 1
             seen.add(made, row.found.name, labels, side)
         if len(bad) and (spec.bad_records == "error" or not seen.total):
             raise bad.error(found.total)
@@ -87,7 +120,10 @@ def read(found: TableSurvey, target: Path, fingerprint: str) -> list[Path]:
             say(f"{name}: {sentence}")
         note, part = note_on(found, seen, bad)
         writer.about = replace(about, note=note, part=part, facts=facts, doubts=doubts)
-        return writer.close(fingerprint)
+        files = writer.close(fingerprint)
+        for left in target.glob("read-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        return files
 
 
 def _check_libraries(found: TableSurvey) -> None:
@@ -115,15 +151,15 @@ def _wanted(found: TableSurvey) -> Wanted:
     """What to take of each file; where the study names no leads, those of the first recording that can be read."""
     spec = found.told
     leads = None if spec.leads is None else tuple(tuple(name.split("|")) for name in spec.leads)
-    seconds = spec.window_s if spec.length else None  # a recording that is too long is refused by its whole length
+    # Else all is read: a recording that is too long is refused by its whole length.
+    seconds = spec.window_s if spec.length in ("cut", "pad") else None
     wanted = Wanted(
         leads, spec.file_leads, spec.rate_hz, spec.unit, spec.adc_step_mv, spec.default_gain, seconds, spec.fs_hz
     )
     for row in found.rows.values() if leads is None else ():
         task = _task(found, row)
         if not isinstance(make(task, Goal(wanted, None, 1.0, None, None)), str):
-            rate = replace(wanted, rate_hz=row.rate_hz or spec.rate_hz)
-            names = read_signal(found.folder / row.found.file, row.found.kind, rate).leads
+            names = read_signal(found.folder / row.found.file, row.found.kind, task.wanted(wanted)).leads
             return replace(wanted, leads=tuple((name,) for name in names))
     return wanted
 
@@ -141,7 +177,7 @@ def _headers(found: TableSurvey, wanted: Wanted, bad: Problems) -> tuple[dict[in
                 raise ValueError(f"{row.found.file}: labels of a Challenge are in WFDB headers, and it has none")
             labels = codes_in(path) if spec.labels == "challenge" else row.labels
             if spec.adc_step_mv is None:
-                steps.append(step_of(path, kind, wanted) or FINEST_MV)
+                steps.append(step_of(path, kind, _task(found, row).wanted(wanted)) or FINEST_MV)
         except InputError as error:
             bad.add(row.number, "file", error.what.replace(f"{found.folder}/", ""))
             continue
@@ -166,12 +202,22 @@ def _goal(found: TableSurvey, tasks: Sequence[TableTask], wanted: Wanted, step_m
                 f"data.window_s: {spec.window_s:g} s is less than one sample", f"a sample is {1 / fs_hz:g} s"
             )
         wanted = replace(wanted, to_hz=fs_hz)
-        return Goal(wanted, fs_hz, step_mv, samples, spec.length, one_rate=spec.fs_hz is None)
+        step = samples if spec.step_s is None else round(spec.step_s * fs_hz)
+        return Goal(wanted, fs_hz, step_mv, samples, spec.length, spec.fs_hz is None, step)
     return None
 
 
 def _task(found: TableSurvey, row: TableRow) -> TableTask:
-    return TableTask(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz)
+    return TableTask(row.number, found.folder, row.found.file, row.found.kind, row.rate_hz, row.leads)
+
+
+def _cut(made: Made, goal: Goal, name: str) -> Iterator[tuple[str, NDArray[np.int16]]]:
+    """A recording, or its windows: what each is called, and its steps."""
+    if goal.length != "windows" or goal.samples is None:
+        yield name, made.steps
+        return
+    for first in range(0, made.steps.shape[1] - goal.samples + 1, goal.step):
+        yield f"{name}:{first}", made.steps[:, first : first + goal.samples]
 
 
 def _patient(row: TableRow) -> int:

@@ -7,6 +7,7 @@ were read, all in one error.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,13 +28,14 @@ from pulseproof.runtime.files import sha256_file
 @dataclass(frozen=True)
 class TableRow:
     """One recording: its files, what the table says of its labels (None: its header says them), whose it is, what tells
-    its side, and its rate where the table says it."""
+    its side, its rate where the table says it, and its leads where the study says other ones of it."""
 
     number: int
     found: FoundFile
     labels: tuple[str, ...] | None
     person: Person
     rate_hz: float | None
+    leads: tuple[tuple[str, ...], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,30 @@ def survey(spec: TableData, folder: Path) -> TableSurvey:
         )
     where = str(folder if table is None else table)
     rows, problems, label_columns = _rows(told, cells, listing, where)
+    rows = _own_leads(told, rows, problems)
     files = [each for row in rows.values() for each in row.found.files]
     about = {"table": sha256_file(table) if table else None, "files": files, "bad": problems.sentences()}
     return TableSurvey(folder, spec, told, where, rows, len(cells.rows), problems, label_columns, digest(about))
+
+
+def _own_leads(spec: TableData, rows: dict[int, TableRow], bad: Problems) -> dict[int, TableRow]:
+    """The rows with the leads that ``record_leads`` gives them. Raises InputError for a line that fits no recording,
+    where none is bad: it may mean that one."""
+    lines = sorted(spec.record_leads.items(), key=lambda line: any(mark in line[0] for mark in "*?["))
+    unused = {name for name, _ in lines}
+    made = dict(rows)
+    for number, row in rows.items():
+        fitting = [line for line in lines if row.found.name == line[0] or fnmatch.fnmatchcase(row.found.name, line[0])]
+        unused -= {name for name, _ in fitting}
+        if fitting:
+            made[number] = replace(row, leads=tuple(tuple(each.split("|")) for each in fitting[0][1]))
+    if unused and not len(bad):
+        shown = ", ".join(row.found.name for row in list(rows.values())[:5])
+        raise InputError(
+            f"data.record_leads: no recording is called {sorted(unused)[0]!r}",
+            f"call recordings by their files without suffix ({shown}), or by patterns",
+        )
+    return made
 
 
 def _inside(folder: Path, name: str) -> Path:

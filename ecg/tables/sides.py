@@ -2,8 +2,8 @@
 
 In come the recordings with their patients and labels, out comes the side of each. A patient is on one side only: what a
 column or a pattern says against that is a bad row. Shares are dealt patient by patient, the rarest class first, each to
-the side that lacks most of what the patient has (Sechidis et al. 2011, iterative stratification); the same seed and
-the same patients give the same sides, in whatever order the table has them.
+the side (or fold) that lacks most of what the patient has (Sechidis et al. 2011, iterative stratification); the same
+seed and the same patients give the same sides, in whatever order the table has them.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def drawn_sides(
         counts[place[person.patient], classes] += 1
     if not split.stratify:
         counts = counts[:, classes:]
-    shares = np.array([split.train, split.validation, split.test], np.float64)
+    shares = np.array(split.shares, np.float64)
     lacking = shares[:, None] * counts.sum(axis=0)
     order = np.random.default_rng(split.seed).permutation(len(names))
     side_of = np.full(len(names), -1)
@@ -91,4 +91,4 @@ def drawn_sides(
             side = int(best[np.argmax(lacking[best, -1])])
             side_of[who] = side
             lacking[side] -= counts[who]
-    return {row: SPLITS[side_of[place[person.patient]]] for row, person in people.items()}
+    return {row: SPLITS[split.side_of(int(side_of[place[person.patient]]))] for row, person in people.items()}

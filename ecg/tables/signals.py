@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pulseproof.ecg.resample import REACH
 from pulseproof.ecg.tables import edf, numbers
-from pulseproof.ecg.tables.listing import EDF, NUMPY, PARQUET, TEXT, WFDB
+from pulseproof.ecg.tables.listing import EDF, HEADED, NUMPY, PARQUET, TEXT, WFDB
 from pulseproof.ecg.wfdb.files import read_record
 from pulseproof.ecg.wfdb.header import MILLIVOLTS, read_header
 
@@ -66,7 +66,7 @@ def read_signal(path: Path, kind: str, wanted: Wanted) -> ReadSignal:
             tuple(signal.label for signal in signals), rate, samples * gains + offsets, float(np.abs(gains).max())
         )
     reader = {TEXT: numbers.read_text, NUMPY: numbers.read_numpy, PARQUET: numbers.read_parquet}[kind]
-    known = wanted.file_leads or (None if wanted.leads is None else tuple(names[0] for names in wanted.leads))
+    known = wanted.file_leads or _by_name(wanted)
     read = reader(path, known)
     names = read.leads or _unnamed(read.values.shape[0], wanted)
     rows = _rows(names, wanted.leads)
@@ -103,11 +103,12 @@ def _wfdb(path: Path, wanted: Wanted) -> ReadSignal:
     stem = path.with_name(path.name.removesuffix(".hea"))
     header = read_header(stem)
     rows = _rows(list(header.leads), wanted.leads)
-    other = sorted(
-        {header.signals[row].file for row in rows if not header.signals[row].file.startswith(f"{stem.name}.")}
-    )
-    if other:  # the fingerprint looks at this record's own files only
-        raise ValueError(f"its header names the signal file {other[0]!r}, which is not called as the record")
+    others = sorted({header.signals[row].file for row in rows} - {f"{stem.name}{suffix}" for suffix in HEADED})
+    if others and any(stem.with_name(f"{stem.name}{suffix}").exists() for suffix in HEADED):
+        raise ValueError(
+            f"its header names the signal file {others[0]!r} beside one that is called as the record: call all of them"
+            " as the record, or none"
+        )  # of such a record the fingerprint looks at its own files only
     record = read_record(stem, [header.leads[row] for row in rows], header, default_gain=wanted.default_gain)
     for lead, gone in zip(record.taken, record.missing, strict=True):
         if gone.any():
@@ -142,21 +143,33 @@ def _rows(names: Sequence[str], leads: Sequence[Sequence[str]] | None) -> list[i
     exact, plain = [name.upper() for name in names], [_plain(name) for name in names]
     rows = []
     for lead in leads:
-        places = [
-            known.index(key)
-            for name in lead
-            for known, key in ((exact, name.upper()), (plain, _plain(name)))
-            if key in known
-        ]
+        places = [place for name in lead if (place := _place(name, exact, plain)) is not None]
         if not places:
             raise ValueError(f"no lead {'|'.join(lead)!r}; leads there: {', '.join(names[:20])}")
         rows.append(places[0])
     return rows
 
 
+def _place(name: str, exact: Sequence[str], plain: Sequence[str]) -> int | None:
+    """Where a lead stands by its name, as it is or plain, or by its number (``#2``)."""
+    for known, key in ((exact, name.upper()), (plain, _plain(name))):
+        if key in known:
+            return known.index(key)
+    number = int(name[1:]) if name.startswith("#") and name[1:].isdecimal() and len(name) < 6 else 0
+    return number - 1 if 0 < number <= len(exact) else None
+
+
+def _by_name(wanted: Wanted) -> tuple[str, ...] | None:
+    """The leads that the study reads, where it calls them by names and not by numbers."""
+    names = tuple(each[0] for each in wanted.leads or ())
+    return names if names and not any(name.startswith("#") for name in names) else None
+
+
 def _unnamed(count: int, wanted: Wanted) -> tuple[str, ...]:
     """What the leads of a file without names are called, by the study."""
-    names = wanted.file_leads or (None if wanted.leads is None else tuple(each[0] for each in wanted.leads))
+    names = wanted.file_leads or _by_name(wanted)
+    if names is None and wanted.leads is not None:  # asked for by their numbers
+        return tuple(f"lead {place + 1}" for place in range(count))
     if names is None:
         raise ValueError(f"the file does not say what its {count} leads are called (file_leads, or leads)")
     if len(names) != count:

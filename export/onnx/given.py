@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pulseproof.core.errors import InputError
-from pulseproof.export.job import INPUT, OUTPUT, ExportJob, MadeFile, RefusedError
+from pulseproof.export.job import INPUT, OUTPUT, ExportJob, MadeFile, RefusedError, front_note
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.models.brought.files import FileModel
 from pulseproof.runtime.words import one_line
@@ -44,7 +44,8 @@ def write_given(job: ExportJob) -> MadeFile:
     if model.ByteSize() > LARGEST:
         raise RefusedError(f"with its weights it has {model.ByteSize():,} bytes; one ONNX file holds {LARGEST:,}")
     onnx.save(model, job.out)
-    return MadeFile(onnx_graph.share_note(job.out) if job.module.quantized else None)
+    notes = (front_note(job.module), onnx_graph.share_note(job.out) if job.module.quantized else None)
+    return MadeFile("; ".join(note for note in notes if note) or None)
 
 
 def _ends(graph: onnx.GraphProto) -> tuple[onnx.ValueInfoProto, onnx.ValueInfoProto]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseproof.models.front.onnx_front import FRONT
 from pulseproof.twins.onnx.format import constants, load_plain  # noqa: F401 (for who takes a graph apart and saves it)
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def layers(graph: onnx.GraphProto, operators: tuple[str, ...] = LAYERS) -> dict[
     known, found = constants(graph), {}
     for node in graph.node:
         weights = [known[name] for name in node.input[:2] if name in known]
+        if FRONT.match(node.name):  # what stands before a brought file's own graph is none of it
+            continue
         if node.op_type in operators and weights and weights[0].dtype == np.float32 and not _only_selects(weights[0]):
             found[node.name] = weights[0]
     return found

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pulseproof.export.job import ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.models.front.onnx_apart import put_back, take_off
 
 if TYPE_CHECKING:
     import onnx
@@ -41,14 +42,18 @@ def write_fp16(job: ExportJob) -> MadeFile:
         for node in graph.node:
             for name in filter(None, node.input):  # an optional input that is left out has no name
                 users.setdefault(name, set()).add(node.op_type)
+    front = take_off(model)  # in half, what is small beside a variance would be nothing, and microvolts too large
     for tensor in _float_tensors(model.graph):
         used_by = users.get(tensor.name, set())
         if not used_by or not used_by <= set(DEFAULT_OP_BLOCK_LIST):  # those stay float32
             rounded = round_to_half(onnx.numpy_helper.to_array(tensor), used_by, tensor.name)
             tensor.CopyFrom(onnx.numpy_helper.from_array(rounded, tensor.name))
     model = convert_float_to_float16(model, keep_io_types=True)
+    if front is not None:
+        put_back(model, front)
     onnx_graph.save(model, job.out)
     left = sorted({node.op_type for node in model.graph.node if node.op_type in DEFAULT_OP_BLOCK_LIST})
+    left += ["what stands before its owner's graph"] if front is not None else []
     return MadeFile(f"{', '.join(left)} stay float32" if left else None)
 
 

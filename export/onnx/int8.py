@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from pulseproof.export.job import INPUT, ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.models.front.onnx_front import front_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -74,7 +75,8 @@ class Calibrated:
         steps, shifted by 128. Symmetric int8 activations would leave half of the steps unused behind every ReLU.
 
         ``only``: the nodes to quantize (empty: all), each other node sees its inputs unrounded; ``but``: those to leave
-        in float. ``float_sums``: what a layer gives is not rounded to 8 bits again, but goes on in float.
+        in float, as is whatever stands before the graph of a brought file. ``float_sums``: what a layer gives is not
+        rounded to 8 bits again, but goes on in float.
         """
         from onnxruntime.quantization import QDQQuantizer, QuantType
 
@@ -86,7 +88,7 @@ class Calibrated:
             activation_qType=QuantType.QInt8 if signed else QuantType.QUInt8,
             tensors_range=self.ranges,
             nodes_to_quantize=list(only),
-            nodes_to_exclude=list(but),
+            nodes_to_exclude=[*but, *front_nodes(self.model.graph)],
             op_types_to_quantize=list(self.operators),
             extra_options={"OpTypesToExcludeOutputQuantization": list(self.operators)} if float_sums else {},
         )
@@ -272,7 +274,8 @@ def _quantize_dynamic(prepared_file: Path, out: Path, only: Sequence[str]) -> No
     only = [name for each in only for name in (each, f"{each}_MatMul")]
     # Unsigned weights: with signed ones ONNX Runtime's ConvInteger is slower than the float convolution, and its
     # MatMulInteger saturates on x86 without VNNI.
-    quantize_dynamic(model, out, weight_type=QuantType.QUInt8, nodes_to_quantize=only)
+    left = front_nodes(model.graph)
+    quantize_dynamic(model, out, weight_type=QuantType.QUInt8, nodes_to_quantize=only, nodes_to_exclude=left)
     onnx_graph.save(onnx.load(out), out)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pulseproof.export.job import ExportJob, MadeFile
+from pulseproof.export.job import ExportJob, MadeFile, front_note
 from pulseproof.export.tflite.flatbuffer import Graph, rename_ends
 from pulseproof.export.tflite.int8 import (
     expect_products,
@@ -88,10 +88,10 @@ def write_fp16_products(job: ExportJob) -> MadeFile:
 
 
 def write_given(job: ExportJob) -> MadeFile:
-    """``tflite-as-given``: the very bytes of the file that was brought."""
+    """``tflite-as-given``: the very bytes of the file that was taken."""
     assert isinstance(job.module, FileModel)
     shutil.copyfile(job.module.path, job.out)
-    return MadeFile()
+    return MadeFile(front_note(job.module))
 
 
 def _halve(job: ExportJob, scope: str, operators: str) -> None:

@@ -9,39 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import flatbuffers
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from pulseproof.export.job import INPUT, OUTPUT
-from pulseproof.twins.tflite.format import EIGHT_BIT, FLOATS, TYPES, TfliteFile
+from pulseproof.models.front.tflite_writer import TfliteWriter
+from pulseproof.twins.tflite.format import EIGHT_BIT, FLOATS, TYPES, TfliteFile  # noqa: F401 (TYPES: for who reads one)
 
-IDENTIFIER = b"TFL3"
-ALIGNMENT = 16  # of a buffer in the file, as the schema demands; the generated writer does not keep it
 # Operators that move values without changing them: behind one of these the signal is still the signal.
 MOVES = ("RESHAPE", "TRANSPOSE", "PAD", "SLICE", "STRIDED_SLICE", "EXPAND_DIMS", "SQUEEZE")
 
 
-class _Buffer(schema.BufferT):
-    """A buffer that is written aligned."""
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the generated classes' name)
-        if self.data is None:
-            return int(super().Pack(builder))
-        content = bytes(np.asarray(self.data, np.uint8))
-        builder.StartVector(1, len(content), ALIGNMENT)
-        builder.head = builder.Head() - len(content)
-        builder.Bytes[builder.Head() : builder.Head() + len(content)] = content
-        data = builder.EndVector()
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, data)
-        return int(schema.BufferEnd(builder))
-
-
-class Graph(TfliteFile):
+class Graph(TfliteWriter, TfliteFile):
     """One TFLite model with one subgraph, to which tensors and operators can be added."""
 
     @classmethod
@@ -54,49 +33,6 @@ class Graph(TfliteFile):
         graph.name, graph.tensors, graph.operators, graph.inputs, graph.outputs = "main", [], [], [], []
         model.subgraphs = [graph]
         return cls(model)
-
-    def constant(self, name: str, values: np.ndarray, scale: float | None = None) -> int:
-        """Add a constant tensor; with ``scale`` its real values are ``scale * values``."""
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-        self.model.buffers.append(buffer)
-        index = self.tensor(name, values.shape, values.dtype)
-        self.graph.tensors[index].buffer = len(self.model.buffers) - 1
-        if scale is not None:
-            quantization = schema.QuantizationParametersT()
-            quantization.scale, quantization.zeroPoint = [scale], [0]
-            self.graph.tensors[index].quantization = quantization
-        return index
-
-    def tensor(
-        self, name: str, shape: tuple[int, ...], dtype: Any = np.dtype(np.float32), variable: bool = False
-    ) -> int:
-        """Add a tensor that is computed, fed, or (``variable``) kept from one call to the next."""
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type = name, [int(size) for size in shape], TYPES[np.dtype(dtype)]
-        tensor.buffer, tensor.isVariable, tensor.hasRank = 0, variable, True
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
-
-    def add(self, operator: str, inputs: list[int], output: int, options: Any = None, version: int = 1) -> int:
-        """Add an operator by its name in the schema; -1 is an input that is left out. Returns ``output``."""
-        made = schema.OperatorT()
-        made.opcodeIndex = self._code(getattr(schema.BuiltinOperator, operator), version)
-        made.inputs, made.outputs = inputs, [output]
-        if options is not None:
-            made.builtinOptions = options
-            made.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
-        self.graph.operators.append(made)
-        return output
-
-    def _code(self, builtin: int, version: int) -> int:
-        for index, known in enumerate(self.model.operatorCodes):
-            if (flatbuffer_utils.get_builtin_code_from_operator_code(known), known.version) == (builtin, version):
-                return index
-        code = schema.OperatorCodeT()
-        code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
-        self.model.operatorCodes.append(code)
-        return len(self.model.operatorCodes) - 1
 
     def prune(self) -> None:
         """Take out the tensors that no operator uses, and their values."""
@@ -127,11 +63,7 @@ class Graph(TfliteFile):
             end.name, end.tensorIndex = name, index
             (signature.inputs if name == INPUT else signature.outputs).append(end)
         self.model.signatureDefs = [signature]
-        for buffer in self.model.buffers:
-            buffer.__class__ = _Buffer
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self.model.Pack(builder), IDENTIFIER)
-        path.write_bytes(bytes(builder.Output()))
+        path.write_bytes(self.packed())
 
 
 def rename_ends(path: Path) -> None:

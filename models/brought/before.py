@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pulseproof.core.study import ModelSpec, Study
+from pulseproof.core.study_input import InputSpec
 from pulseproof.ecg.expected import expected
 
 
@@ -26,12 +27,11 @@ def refuse_unsuitable(study: Study, build: Path, only: str | None = None) -> Non
 
 
 def _refuse(study: Study, build: Path, name: str, spec: ModelSpec) -> None:
-    # Late: they bring torch, onnx and scikit-learn, and most studies have no model of this kind.
-    from pulseproof.models.brought.estimator_files import read_strangers
-    from pulseproof.models.brought.files import expect_file
-    from pulseproof.models.brought.model import GIVEN
-    from pulseproof.models.brought.onnx_checks import check_onnx
-    from pulseproof.models.brought.tflite_checks import check_tflite
+    # Late: they bring onnx or scikit-learn, and most studies have no model of this kind. None brings torch: what is
+    # refused is refused in a second or two.
+    from pulseproof.models.brought.dressing import dress_of
+    from pulseproof.models.brought.kinds import GIVEN, expect_file
+    from pulseproof.models.front.fitting import Fitting
     from pulseproof.runtime.files import sha256_file
 
     path = Path(spec.file or spec.weights or "")
@@ -43,7 +43,11 @@ def _refuse(study: Study, build: Path, name: str, spec: ModelSpec) -> None:
     if kept.is_file() and sha256_file(kept) == sha256_file(path):
         return
     if path.suffix == ".skops":
+        from pulseproof.models.brought.estimator_files import read_strangers
+
         read_strangers(path, what)
     elif asked is not None:
-        check = check_onnx if path.suffix == ".onnx" else check_tflite
-        check(path, what, asked.shape, asked.classes)
+        sides = asked.shape, asked.classes, asked.fs_hz, asked.leads, asked.names
+        told = Fitting(*sides, spec.input or InputSpec(), spec.output, spec.classes or ())
+        if (told.leads or not told.spec.leads) and (told.names or not told.order):  # else the recordings tell
+            dress_of(path, what, told)

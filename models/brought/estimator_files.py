@@ -19,8 +19,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import skops.io
-
 from pulseproof.core.errors import InputError
 from pulseproof.models.brought.archives import SCHEMA, expect_bounded
 from pulseproof.models.brought.estimator_checks import expect_sound
@@ -62,6 +60,8 @@ ANOTHER = "write it again with skops.io.dump(estimator, path), by the scikit-lea
 
 def save_estimator(estimator: Any, path: Path) -> None:
     """Write a fitted estimator as skops; equal estimators give equal bytes."""
+    import skops.io  # late, as below: it brings a second of imports, pytest and dask among them
+
     with replacing(path) as temporary:
         temporary.write_bytes(_renumbered(skops.io.dumps(estimator)))
         load_estimator(temporary, ours=True)  # what could not be read back must not be kept
@@ -101,6 +101,8 @@ def load_estimator(path: Path, mend: str = "train the model again", ours: bool =
     ``mend``: what to do when the file is damaged. ``ours``: it was trained here, and may be a booster. It is measured
     first (:mod:`models.brought.archives`).
     """
+    import skops.io
+
     expect_bounded(path)
     try:
         asked = skops.io.get_untrusted_types(file=path)

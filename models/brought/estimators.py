@@ -26,6 +26,7 @@ from pulseproof.core.study import ModelSpec
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.classical import FeatureModel, PythonHead, decision_values, head_of, probabilities
 from pulseproof.models.features import Features
+from pulseproof.models.hardened.rounds import ROUNDS, attacked_values
 from pulseproof.models.lone_label import without_constants
 from pulseproof.models.systems import System, Task
 from pulseproof.models.train import draw_weights, scores_of
@@ -38,9 +39,34 @@ ROUNDING = 1e-4  # of a score, or of the largest score where that is above 1
 def fit_estimator(
     name: str, system: System, spec: ModelSpec, recordings: Recordings, features: Features, seed: int
 ) -> Any:
-    """The estimator of a system, fitted on the training side. Raises InputError when it cannot be."""
-    assert system.estimator is not None
+    """The estimator of a system, fitted on the training side; with a defence, on what attacks make of it as well.
+    Raises InputError when it cannot be."""
     rows = recordings.indices("train")
+    values, labels = scores_of(features, recordings, rows), recordings.labels[rows]
+    estimator = _fitted(name, system, spec, values, labels, seed, recordings.about.classes)
+    if spec.defence is None:
+        return estimator
+    clean = labels
+    for number in range(1, ROUNDS + 1):
+        what, start = f"{name}, round {number} of {ROUNDS}", seed * 1009 + number
+        given = (values, labels)
+        more = attacked_values(estimator, features, recordings, rows, spec.defence, start, given, what)
+        values, labels = np.concatenate([values, more]), np.concatenate([labels, clean])
+        estimator = _fitted(name, system, spec, values, labels, seed, recordings.about.classes)
+    return estimator
+
+
+def _fitted(
+    name: str,
+    system: System,
+    spec: ModelSpec,
+    values: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    seed: int,
+    classes: Sequence[str],
+) -> Any:
+    """The estimator of a system, fitted to ``values`` (n, features) and ``labels`` (n, classes)."""
+    assert system.estimator is not None
     try:
         estimator = system.estimator(seed, **spec.options)
     except TypeError as error:
@@ -48,10 +74,8 @@ def fit_estimator(
             f"[models.{name}]: cannot be built: {one_line(error)}",
             "options are the keywords of the system; an own estimator is called as callable(**options)",
         ) from None
-    values = scores_of(features, recordings, rows)
-    labels = recordings.labels[rows]
     if spec.balanced:
-        draw = np.random.default_rng(seed).choice(len(rows), len(rows), p=draw_weights(labels))
+        draw = np.random.default_rng(seed).choice(len(labels), len(labels), p=draw_weights(labels))
         values, labels = values[draw], labels[draw]
     alone = labels.shape[1] == 1
     try:
@@ -60,7 +84,7 @@ def fit_estimator(
         given = probabilities(estimator, values[:2], alone).shape
     except Exception as error:  # scikit-learn refuses in many ways what it was not made for
         both = labels.any(axis=0) & ~labels.astype(bool).all(axis=0)
-        one_label = [recordings.about.classes[at] for at in np.flatnonzero(~both)]
+        one_label = [classes[at] for at in np.flatnonzero(~both).tolist()]
         told = f" ({', '.join(one_label)} without a positive or without a negative one)" if one_label else ""
         raise InputError(
             f"[models.{name}]: cannot be fitted to labels (n, {labels.shape[1]}) of {len(labels)} training recordings"

@@ -8,7 +8,6 @@ load it again. The checks of each kind are in :mod:`models.brought.files`, :mod:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,53 +21,26 @@ from torch import nn
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import ModelSpec
+from pulseproof.core.study_input import InputSpec
 from pulseproof.models.brought.estimator_files import load_estimator, read_strangers, save_estimator
 from pulseproof.models.brought.estimators import brought_model, check_model
-from pulseproof.models.brought.files import CONVERT, FileModel, expect_file, fingerprint, take_file
-from pulseproof.models.modules import build_net, check_net, gives_module, load_weights, weights_digest
+from pulseproof.models.brought.files import FileModel, fingerprint, take_file
+from pulseproof.models.brought.kinds import ESTIMATOR, GIVEN, expect_file
+from pulseproof.models.brought.named import spec_for
+from pulseproof.models.front.fitting import Fitting
+from pulseproof.models.modules import build_net, check_net, load_weights, weights_digest
 from pulseproof.models.systems import System, Task
 from pulseproof.runtime.files import replacing, write_bytes
 from pulseproof.runtime.words import one_line
 
-__all__ = ["KEPT", "FileModel", "files_of", "inputs_of", "load", "save_weights", "spec_for", "take"]
+__all__ = ["ESTIMATOR", "KEPT", "FileModel", "files_of", "inputs_of", "load", "save_weights", "spec_for", "take"]
 
 # Bump when another file would be kept of the same model, or when a model that was taken would be refused now.
 VERSION = 3
-WEIGHTS, ESTIMATOR = "weights.safetensors", "estimator.skops"
-GIVEN = {".onnx": "given.onnx", ".tflite": "given.tflite", ".skops": ESTIMATOR}
+WEIGHTS = "weights.safetensors"
 KEPT = (WEIGHTS, *GIVEN.values())
 # What a study may say of a model that is trained here only.
 OF_TRAINING = ("epochs", "batch_size", "learning_rate", "weight_decay", "epoch_records", "balanced", "augment", "seed")
-
-
-def spec_for(model: str, weights: str | None = None, options: Mapping[str, Any] | None = None) -> ModelSpec:
-    """The specification of a trained model that a command names.
-
-    ``model``: the path of a .onnx, .tflite or .skops file, or ``package.module:name`` of what returns a trained torch
-    module (with ``weights`` from a .safetensors file, if given) or a fitted estimator, called with ``options``. Raises
-    InputError for anything else.
-    """
-    chosen = dict(options or {})
-    for name in (model, weights or ""):
-        if any("\ud800" <= letter <= "\udfff" for letter in name):  # no study can name it
-            raise InputError(f"{name}: its name is not UTF-8", "give it another name")
-    if ":" in model and not Path(model).exists():
-        if not re.fullmatch(r"[\w.]+:\w+", model):
-            raise InputError(f"{model}: not the name of a callable", "give package.module:name")
-        if weights is not None and Path(weights).suffix != ".safetensors":
-            raise InputError(f"{weights}: weights come from a .safetensors file", CONVERT[".pt"])
-        if weights is not None or gives_module(model, chosen):
-            return ModelSpec(factory=model, trained=True, weights=weights, options=chosen)
-        return ModelSpec(estimator=model, trained=True, options=chosen)
-    suffix = Path(model).suffix
-    if suffix not in GIVEN:
-        mend = f"give {', '.join(GIVEN)} (so spelt), or package.module:name of what returns a model"
-        raise InputError(
-            f"{model}: not a file of a trained model that is taken here", CONVERT.get(suffix.lower(), mend)
-        )
-    if weights is not None or chosen:
-        raise InputError(f"{model}: a file takes neither weights nor options", "leave them out")
-    return ModelSpec(file=model)
 
 
 def inputs_of(name: str, spec: ModelSpec, system: System, task: Task) -> dict[str, Any]:
@@ -117,8 +89,9 @@ def take(
     what = _what(name, spec)
     if spec.file is not None and not spec.file.endswith(".skops"):
         kept = folder / GIVEN[Path(spec.file).suffix]
-        taken = take_file(Path(spec.file), what, signals, len(task.classes), kept, ids)
-        return kept, {"origin": "file", "file": kept.name, "quantized": taken.quantized, "threshold": taken.threshold}
+        taken = take_file(Path(spec.file), what, signals, len(task.classes), kept, ids, fitting_of(spec, task))
+        described = {"quantized": taken.quantized, "threshold": taken.threshold, "front": taken.front}
+        return kept, {"origin": "file", "file": kept.name, **described}
     module: nn.Module
     if spec.factory is not None:
         kept, head = folder / WEIGHTS, {"origin": "net"}
@@ -151,11 +124,20 @@ def take(
     return kept, head
 
 
+def fitting_of(spec: ModelSpec, task: Task) -> Fitting:
+    """What a study says of the ends of a brought file."""
+    shape, order = (len(task.leads), task.samples), spec.classes or ()
+    return Fitting(
+        shape, len(task.classes), task.fs_hz, task.leads, task.classes, spec.input or InputSpec(), spec.output, order
+    )
+
+
 def load(name: str, spec: ModelSpec, system: System, task: Task, folder: Path, head: Mapping[str, Any]) -> nn.Module:
     """A kept model, as :func:`take` left it. Raises what a damaged folder raises."""
     if head["origin"] == "file":
         shape = (len(task.leads), task.samples)
-        return FileModel(folder / head["file"], shape, bool(head["quantized"]), float(head["threshold"])).eval()
+        quantized, threshold, front = bool(head["quantized"]), float(head["threshold"]), head.get("front")
+        return FileModel(folder / head["file"], shape, quantized, threshold, front).eval()
     what = f"{folder}"
     if head["origin"] == "net":
         net = build_net(_what(name, spec), system, spec, task)

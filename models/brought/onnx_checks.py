@@ -17,9 +17,11 @@ import onnx
 from onnx import TensorProto
 
 from pulseproof.core.errors import InputError
-from pulseproof.models.brought.checks import check_input, check_output, strange
+from pulseproof.models.brought.checks import strange
 from pulseproof.models.brought.onnx_parts import expect_bounded
 from pulseproof.models.brought.onnx_weights import find_external, graphs_of, tensors_of
+from pulseproof.models.front.fitting import Fitting, choose_output, count_scores
+from pulseproof.models.front.plan import Front
 from pulseproof.runtime.words import one_line
 
 # Operators that only a quantized graph has; an 8-bit or half weight says the same.
@@ -34,54 +36,87 @@ SMALL_TYPES = {
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 
 
+# What a front may be cast to, and a tail from.
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+
+
 @dataclass(frozen=True)
 class OnnxFacts:
     """``quantized``: it has quantized operators, or 8-bit or half weights. ``data``: the files beside it that hold
-    its weights."""
+    its weights. ``front``: what must stand before its graph; ``output``: the name of the one that gives the scores, and
+    ``given``: how many, None where it does not say. ``plain``: one output, float32, of the shape (1, given).
+    ``operators``: their names, each once."""
 
     quantized: bool
     data: tuple[Path, ...]
+    front: Front
+    output: str
+    given: int | None
+    plain: bool
+    operators: tuple[str, ...] = ()
 
 
-def check_onnx(path: Path, what: str, shape: tuple[int, int], classes: int) -> OnnxFacts:
-    """Check a file against a task of recordings ``shape`` (leads, samples) and ``classes``.
+def check_onnx(
+    path: Path, what: str, shape: tuple[int, int], classes: int, fitting: Fitting | None = None
+) -> OnnxFacts:
+    """Check a file against a task of recordings ``shape`` (leads, samples) and ``classes``; ``fitting``: what else the
+    study says of its ends.
 
     ``what`` begins every message. Raises InputError.
     """
-    model = _load(path, what)
+    fitting = Fitting(shape, classes) if fitting is None else fitting
+    model = load_bounded(path, what)
     data = find_external(model, path, what)
     graph = model.graph
     _expect_known_operators(model, what)
     _expect_inference(model, what)
-    stored = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}
-    inputs = [each for each in graph.input if each.name not in stored]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        names = f"inputs {_names(inputs)} and outputs {_names(graph.output)}"
+    front = fitting.front(shape_of(_only_input(graph, what)), what)
+    place = choose_output(tuple(each.name for each in graph.output), tuple(map(_count, graph.output)), fitting, what)
+    chosen = graph.output[place]
+    kind = chosen.type.tensor_type.elem_type
+    if kind not in (*FLOATS, TensorProto.UNDEFINED):
         raise InputError(
-            f"{what}: it has {names}, expected one of each",
-            "export it with the signal as its only input and the scores as its only output (a classifier of skl2onnx: "
-            "options={'zipmap': False}, and keep the probabilities only)",
+            f"{what}: its output {chosen.name!r} is {type_name(kind)}, expected float32 scores",
+            "name an output that gives one score a class and not the label: output = 'name' under [models.x] (of "
+            "skl2onnx: probabilities, with options={'zipmap': False})",
         )
-    kind = inputs[0].type.tensor_type.elem_type
-    if kind != TensorProto.FLOAT:
-        raise InputError(
-            f"{what}: its input {inputs[0].name!r} is {_type_name(kind)}, expected float32 (millivolts)",
-            "export it with a float32 input (keep_io_types=True where weights are made half)",
-        )
-    check_input(_shape(inputs[0]), shape, what)
-    kind = graph.output[0].type.tensor_type.elem_type
-    if kind not in (TensorProto.FLOAT, TensorProto.UNDEFINED):
-        raise InputError(
-            f"{what}: its output {graph.output[0].name!r} is {_type_name(kind)}, expected float32 scores",
-            "export it so that it gives one float32 score a class, not the label",
-        )
-    declared = _shape(graph.output[0])
-    if declared is not None:
-        check_output(declared, classes, what)
+    declared = shape_of(chosen)
+    given = _count(chosen)
+    fitting.tail(given, False, what)
     if data:
         onnx.load_external_data_for_model(model, str(path.parent))
     _expect_finite(model, what)
-    return OnnxFacts(_is_quantized(model), data)
+    right = declared is None or (len(declared) == 2 and declared[0] in (1, None))
+    plain = right and len(graph.output) == 1 and kind in (TensorProto.FLOAT, TensorProto.UNDEFINED)
+    operators = tuple(sorted({node.op_type for each in graphs_of(model) for node in each.node}))
+    return OnnxFacts(_is_quantized(model), data, front, chosen.name, given, plain, operators)
+
+
+def _only_input(graph: onnx.GraphProto, what: str) -> onnx.ValueInfoProto:
+    inputs = plain_inputs(graph)
+    if len(inputs) != 1:
+        raise InputError(
+            f"{what}: it has the inputs {_names(inputs)}, expected one: a recording is all that there is to feed",
+            "convert it with the signal as its only input; a second one is not computed here",
+        )
+    kind = inputs[0].type.tensor_type.elem_type
+    if kind not in FLOATS:
+        raise InputError(
+            f"{what}: its input {inputs[0].name!r} is {type_name(kind)}, and nothing in the file says which "
+            "millivolts its numbers are",
+            "bring the file before that cast, with a float input and a QuantizeLinear behind it",
+        )
+    return inputs[0]
+
+
+def plain_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The inputs that are no weights."""
+    stored = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}
+    return [each for each in graph.input if each.name not in stored]
+
+
+def _count(output: onnx.ValueInfoProto) -> int | None:
+    return count_scores(shape_of(output)) if output.type.tensor_type.elem_type in (0, *FLOATS) else None
 
 
 def pull_together(path: Path, out: Path) -> None:
@@ -89,7 +124,8 @@ def pull_together(path: Path, out: Path) -> None:
     onnx.save_model(onnx.load(path), out)
 
 
-def _load(path: Path, what: str) -> onnx.ModelProto:
+def load_bounded(path: Path, what: str) -> onnx.ModelProto:
+    """An ONNX file, read without its external data. Raises InputError."""
     data = path.read_bytes()
     try:
         expect_bounded(data)
@@ -125,7 +161,7 @@ def _damaged(what: str, said: str) -> InputError:
 
 def external_files(path: Path, what: str) -> tuple[Path, ...]:
     """The files that hold weights of an ONNX file, each inside its own folder. Raises InputError."""
-    return find_external(_load(path, what), path, what)
+    return find_external(load_bounded(path, what), path, what)
 
 
 def _expect_known_operators(model: onnx.ModelProto, what: str) -> None:
@@ -214,7 +250,7 @@ def _is_quantized(model: onnx.ModelProto) -> bool:
     )
 
 
-def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
+def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
     """The declared shape, None for a free dimension; None when there is no shape at all."""
     if not value.type.tensor_type.HasField("shape"):
         return None
@@ -225,7 +261,8 @@ def _names(values: Any) -> str:
     return ", ".join(repr(value.name) for value in values) or "none"
 
 
-def _type_name(kind: int) -> str:
+def type_name(kind: int) -> str:
+    """``float16`` for the code of it in the format."""
     try:
         return str(TensorProto.DataType.Name(kind)).lower()
     except ValueError:

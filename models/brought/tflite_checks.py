@@ -9,51 +9,99 @@ FILE``, a process of its own
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pulseproof.core.errors import InputError
-from pulseproof.models.brought.checks import check_input, check_output, strange
+from pulseproof.models.brought.checks import strange
 from pulseproof.models.brought.tried import answer, tried
+from pulseproof.models.front.fitting import Fitting, Steps, choose_output, count_scores
+from pulseproof.models.front.layouts import Declared
+from pulseproof.models.front.plan import Front
 
 EXPORT_AGAIN = "convert it again, or copy it again: LiteRT must open it"
 
 
-def check_tflite(path: Path, what: str, shape: tuple[int, int], classes: int) -> bool:
-    """Check a file against a task of recordings ``shape`` (leads, samples) and ``classes``. True when it is quantized:
-    it has 8- or 16-bit tensors with a scale, or half weights.
+TYPES = ("float32", "int8", "int16", "uint8")
+
+
+@dataclass(frozen=True)
+class TfliteFacts:
+    """``quantized``: it has 8- or 16-bit tensors with a scale, or half weights. ``declared``: its input; ``front``:
+    what must stand before its graph; ``steps``: of an input of whole numbers. ``output``: the place of the one that
+    gives the scores, and ``given``: how many. ``plain``: its input and its only output are what an engine takes and
+    gives, of the shapes (1, leads, samples) and (1, given), floats or signed whole numbers. ``operators``: their names,
+    each once."""
+
+    quantized: bool
+    declared: Declared
+    front: Front
+    steps: Steps | None
+    output: int
+    given: int | None
+    plain: bool
+    operators: tuple[str, ...]
+
+
+def check_tflite(
+    path: Path, what: str, shape: tuple[int, int], classes: int, fitting: Fitting | None = None
+) -> TfliteFacts:
+    """Check a file against a task of recordings ``shape`` (leads, samples) and ``classes``; ``fitting``: what else the
+    study says of its ends.
 
     ``what`` begins every message. Raises InputError.
     """
+    fitting = Fitting(shape, classes) if fitting is None else fitting
     with path.open("rb") as file:
         if file.read(8)[4:] != b"TFL3":
             raise InputError(f"{what}: not a TFLite file", EXPORT_AGAIN)
     found = tried("pulseproof.models.brought.tflite_checks", path, what, "LiteRT", EXPORT_AGAIN)
     inputs, outputs = found["inputs"], found["outputs"]
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(inputs) != 1:
+        listed = ", ".join(repr(each["name"]) for each in inputs)
         raise InputError(
-            f"{what}: it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each",
-            "convert it with the signal as its only input and the scores as its only output",
+            f"{what}: it has {len(inputs)} inputs ({listed}), expected one: a recording is all that there is to feed",
+            "convert it with the signal as its only input; a second one is not computed here",
         )
-    for side, tensor in (("input", inputs[0]), ("output", outputs[0])):
-        if tensor["type"] not in ("float32", "int8", "int16") or (
-            tensor["type"] != "float32" and tensor["scales"] != 1
-        ):
-            scales = f" with {tensor['scales']} scales" if tensor["type"] in ("int8", "int16") else ""
+    counts = tuple(count_scores(declared_of(each)) if each["type"] in TYPES else None for each in outputs)
+    names = tuple(each["name"] for each in outputs)
+    aliases = {each["signature"]: each["name"] for each in outputs}
+    if fitting.output in aliases:
+        fitting = replace(fitting, output=aliases[fitting.output])
+    place = choose_output(names, counts, fitting, what)
+    chosen = outputs[place]
+    for side, tensor in (("input", inputs[0]), ("output", chosen)):
+        if tensor["type"] not in TYPES or (tensor["type"] != "float32" and tensor["scales"] != 1):
+            scales = f" with {tensor['scales']} scales" if tensor["type"] in TYPES[1:] else ""
             raise InputError(
-                f"{what}: its {side} is {tensor['type']}{scales}, expected float32, or int8 or int16 with one scale",
+                f"{what}: its {side} is {tensor['type']}{scales}, expected float32, or int8, uint8 or int16 with one "
+                "scale: what its numbers mean would be a guess",
                 "convert it with a float32 input and output, or quantize it fully with int8 ones",
             )
-    check_input(tuple(None if size < 0 else size for size in inputs[0]["shape"]), shape, what)
-    check_output(tuple(None if size < 0 else size for size in outputs[0]["shape"]), classes, what)
+    declared = declared_of(inputs[0])
+    front = fitting.front(declared, what)
+    fitting.tail(counts[place], False, what)
     if found["strange"]:
         raise InputError(
             f"{what}: its weights {found['strange']!r} hold a value that is {found['wrong']}",
             "train or convert it again: such a model has no scores",
         )
-    return bool(found["quantized"])
+    steps = None
+    if inputs[0]["type"] != "float32":
+        limits = np.iinfo(inputs[0]["type"])
+        steps = Steps(limits.min, limits.max, inputs[0]["scale"], inputs[0]["zero"])
+    right = front.nothing and len(outputs) == 1 and len(chosen["shape"]) == 2 and chosen["shape"][0] in (1, -1)
+    plain = right and "uint8" not in (inputs[0]["type"], chosen["type"])
+    quantized, operators = bool(found["quantized"]), tuple(found["operators"])
+    return TfliteFacts(quantized, declared, front, steps, place, counts[place], plain, operators)
+
+
+def declared_of(tensor: dict[str, Any]) -> Declared:
+    """The shape of an input or output as :func:`describe` gives it."""
+    return tuple(None if size < 0 else size for size in tensor["shape"])
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -62,21 +110,49 @@ def describe(path: str) -> dict[str, Any]:
 
     interpreter = Interpreter(model_path=path, num_threads=1)
     interpreter.allocate_tensors()
+    signature = _signature(Path(path).read_bytes())
     sides = {
         side: [
-            {
-                "type": np.dtype(tensor["dtype"]).name,
-                "shape": [int(size) for size in tensor["shape_signature"]],
-                "scales": len(tensor["quantization_parameters"]["scales"]),
-            }
-            for tensor in details
+            _described(tensor, {index: name for name, index in signature.get(side, {}).items()}) for tensor in details
         ]
         for side, details in (
             ("inputs", interpreter.get_input_details()),
             ("outputs", interpreter.get_output_details()),
         )
     }
-    return {**sides, **_describe_weights(Path(path).read_bytes())}
+    names = sorted({str(each["op_name"]) for each in interpreter._get_ops_details()} - {"DELEGATE"})
+    return {**sides, **_describe_weights(Path(path).read_bytes()), "operators": names}
+
+
+def _described(tensor: dict[str, Any], signature: dict[int, str]) -> dict[str, Any]:
+    about = tensor["quantization_parameters"]
+    return {
+        "name": str(tensor["name"]),
+        "signature": signature.get(int(tensor["index"])),
+        "type": np.dtype(tensor["dtype"]).name,
+        "shape": [int(size) for size in tensor["shape_signature"]],
+        "scales": len(about["scales"]),
+        "scale": float(about["scales"][0]) if len(about["scales"]) else 0.0,
+        "zero": int(about["zero_points"][0]) if len(about["zero_points"]) else 0,
+    }
+
+
+def _signature(content: bytes) -> dict[str, dict[str, int]]:
+    """{side: {name: tensor}} of the first signature, by whose names a dictionary of outputs is known."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content)
+    if not model.SignatureDefsLength():
+        return {}
+    first = model.SignatureDefs(0)
+    sides = {
+        "inputs": [first.Inputs(at) for at in range(first.InputsLength())],
+        "outputs": [first.Outputs(at) for at in range(first.OutputsLength())],
+    }
+    return {
+        side: {(each.Name() or b"").decode("utf-8", "replace"): int(each.TensorIndex()) for each in ends}
+        for side, ends in sides.items()
+    }
 
 
 def _describe_weights(content: bytes) -> dict[str, Any]:

@@ -25,10 +25,10 @@ TIME_LIMIT_S = 120
 MOST_BYTES = 1 << 24  # of an answer: names of tensors, which are no longer than their file
 
 
-def tried(module: str, path: Path, what: str, reader: str, mend: str) -> dict[str, Any]:
-    """What ``module`` says of the file at ``path``. ``what`` begins every message, ``reader`` is who reads it. Raises
-    InputError."""
-    command = [sys.executable, "-m", module, str(path.absolute())]
+def tried(module: str, path: Path, what: str, reader: str, mend: str, *more: str) -> dict[str, Any]:
+    """What ``module`` says of the file at ``path``, given ``more`` arguments. ``what`` begins every message, ``reader``
+    is who reads it. Raises InputError."""
+    command = [sys.executable, "-m", module, str(path.absolute()), *more]
     home = Path(__file__).absolute().parents[3]
     try:
         child = subprocess.run(command, cwd=home, capture_output=True, timeout=TIME_LIMIT_S, check=False)

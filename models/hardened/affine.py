@@ -21,8 +21,12 @@ Rule = Callable[..., Any]
 def _affine(x: Ends, weight: Tensor, bias: Tensor | None, terms: int, run: Callable[..., Tensor]) -> Ends:
     """``run(x, weight)`` plus ``bias`` (of the result's shape), by centre and radius. ``terms``: products a sum has."""
     weight = weight.to(x.dtype)
+    if not x.unit:  # in training every pass over the values counts; halves are taken of the weights, which are fewer
+        middle, around = run(x.lower + x.upper, weight / 2), run(x.upper - x.lower, weight.abs() / 2)
+        middle = middle if bias is None else middle + bias.to(x.dtype)
+        return x.like(middle - around, middle + around)
     centre, radius = (x.lower + x.upper) / 2, (x.upper - x.lower) / 2
-    exact = not x.unit or (x.whole and is_whole(weight) and (bias is None or is_whole(bias)))
+    exact = x.whole and is_whole(weight) and (bias is None or is_whole(bias))
     if not exact:
         radius = radius + gamma(terms + 2, x.unit) * x.largest
     middle, around = run(centre, weight), run(radius, weight.abs())
@@ -31,7 +35,7 @@ def _affine(x: Ends, weight: Tensor, bias: Tensor | None, terms: int, run: Calla
         middle = middle + bias
         # Whole biases beyond 2**24 were rounded on their way into a twin's float32.
         around = around + (gamma(terms + 2, x.unit) if not exact else x.unit * (bias.abs() >= 2**24)) * bias.abs()
-    return x.like(middle - around, middle + around, exact and bool(x.unit))
+    return x.like(middle - around, middle + around, exact)
 
 
 def _constant(what: str, *values: Any) -> None:
@@ -89,6 +93,8 @@ def batch_norm(
     factor = (variance.to(x.dtype) + eps).rsqrt() * (1.0 if weight is None else weight.to(x.dtype))
     shift = (0.0 if bias is None else bias.to(x.dtype)) - mean.to(x.dtype) * factor
     lower, upper = x.lower * factor.reshape(shape), x.upper * factor.reshape(shape)
+    if not x.unit and bool((factor >= 0).all()):  # as in most nets: no end becomes the other
+        return x.like(lower + shift.reshape(shape), upper + shift.reshape(shape))
     found = x.like(
         torch.minimum(lower, upper) + shift.reshape(shape), torch.maximum(lower, upper) + shift.reshape(shape)
     )

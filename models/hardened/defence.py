@@ -1,19 +1,23 @@
 """Training that makes a net hard to disturb: what is minimised beside, or instead of, the loss of clean recordings.
 
 In: a net, a batch, and how much of the training is done. Out: the loss of that step; and after an epoch the validation
-scores by which the best epoch is chosen: those that the defence is for, not the clean ones. Four kinds:
+scores by which the best epoch is chosen: those that the defence is for, not the clean ones. The kinds:
 
 * ``adversarial``: the loss of what projected gradient descent makes of the batch within ``budget_mv`` of every sample
   (Madry et al. 2018, arXiv 1706.06083; one step of random start: Wong et al. 2020, arXiv 2001.03994). The budget rises
   over the first half of the training. Batch norms use their running statistics while the attack is made.
 * ``certified``: the loss at the worst ends of interval bounds (Gowal et al. 2018, arXiv 1810.12715), by the statistics
-of
-  the clean batch. Nothing is bounded in the first tenth; then the budget rises with the square of time over half the
+  of the clean batch. Nothing is bounded in the first tenth; then the budget rises with the square of time over half the
   training, for a net that is not yet trained has bounds that say nothing. Such a net comes with a proof.
 * ``gradient``: a penalty on the absolute gradient of the loss by the signal, of what ``budget_mv`` would do to first
   order (Drucker and Le Cun 1992).
 * ``noise``: white noise of ``budget_mv`` standard deviation. It is tried first everywhere, and does nothing against an
   attack; it is here to be measured.
+* ``smooth-input``: nothing, but a low-pass filter in front of the net (:mod:`models.hardened.front`), which is part of
+  what is exported and attacked.
+
+With ``consistency`` an adversarial training minimises the clean loss and how far the attack moves the scores, whatever
+they are (TRADES, Zhang et al. 2019, arXiv 1901.08573).
 """
 
 from __future__ import annotations
@@ -88,6 +92,8 @@ class Hardening(PlainLoss):
         self, net: nn.Module, x: Tensor, y: Tensor, done: float, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         budget, weight = self.budget(done), self.spec.weight
+        if self.spec.kind == "smooth-input" or not budget:
+            return super().loss(net, x, y, done, generator)
         if self.spec.kind == "noise":
             scores = net(x + budget * torch.randn(x.shape, generator=generator))
             return bce(scores, y), scores
@@ -97,13 +103,13 @@ class Hardening(PlainLoss):
             clean = bce(scores, y)
             (gradient,) = torch.autograd.grad(bce(scores, y, reduction="none").mean(dim=1).sum(), x, create_graph=True)
             return clean + weight * budget * gradient.abs().sum(dim=(1, 2)).mean(), scores
+        if self.spec.consistency:
+            return consistency_loss(net, x, y, budget, self.spec.steps, weight, generator)
         if self.spec.kind == "adversarial":
             near = attacked(net, x, y, budget, self.spec.steps, generator)
             scores = net(near)
             worst = bce(scores, y)
             return (worst if weight == 1 else weight * worst + (1 - weight) * bce(net(x), y)), scores
-        if not budget:
-            return super().loss(net, x, y, done, generator)
         scores, bounds = training_bounds(net, x, budget)
         share = weight * budget / self.spec.budget_mv
         return share * bce(worst_scores(bounds, y), y) + (1 - share) * bce(scores, y), scores
@@ -111,7 +117,10 @@ class Hardening(PlainLoss):
     def judged(
         self, net: nn.Module, recordings: Recordings, rows: NDArray[np.intp], clean: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """What is left of the recordings ``rows`` within the whole budget: attacked, or the worst ends of bounds."""
+        """What is left of the recordings ``rows`` within the whole budget: attacked, or the worst ends of bounds. A
+        filter is no training, and its best epoch is the cleanest."""
+        if self.spec.kind == "smooth-input":
+            return clean
         net.eval()
         generator = torch.Generator().manual_seed(0)
         found = []
@@ -142,6 +151,22 @@ def attacked(net: nn.Module, x: Tensor, y: Tensor, budget: float, steps: int, ge
         delta = (delta.detach() + 2.5 / max(steps, 2) * budget * gradient.sign()).clamp(-budget, budget)
     net.train(was)
     return (x + delta).detach()
+
+
+def consistency_loss(
+    net: nn.Module, x: Tensor, y: Tensor, budget: float, steps: int, weight: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(the loss, the clean scores) of TRADES: the clean loss, and how far the attack moves what the net says, the
+    divergence of each class's probability, with ``weight``."""
+    was = net.training
+    net.eval()
+    with torch.no_grad():
+        held = torch.sigmoid(net(x))
+    near = attacked(net, x, held, budget, steps, generator)
+    net.train(was)
+    scores, moved = net(x), net(near)
+    said = torch.sigmoid(scores)
+    return (1 - weight) * bce(scores, y) + weight * (bce(moved, said) - bce(scores, said)), scores
 
 
 def interval_scores(net: nn.Module, x: Tensor, budget: float) -> Bounded:

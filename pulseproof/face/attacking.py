@@ -34,6 +34,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.scores import constant_classes
 from pulseproof.core.statistics import Resamples, draw_resamples, percentiles
 from pulseproof.core.study import AttackSpec, Method
+from pulseproof.core.study_faults import faults
 from pulseproof.ecg.recordings import Recordings, to_millivolts
 from pulseproof.face.given import TRIED, expect_seed, frozen_module, hushed, listed, recordings_of
 from pulseproof.face.results import AttackedBudget, AttackResult, Way
@@ -94,10 +95,8 @@ def attack_settings(given: Recordings, budgets_mv: Sequence[float], **more: Any)
     try:
         settings = AttackSpec(budgets_mv=budgets, **more)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        said = problem["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {said}", "docs/python.md says what each argument takes") from None
+        said = "; ".join(faults(error, AttackSpec))
+        raise InputError(said, "docs/python.md says what each argument takes") from None
     step_mv = given.about.adc_step_mv
     recorder = Recorder(step_mv, *given.about.adc_range)
     small = [budget for budget in budgets if recorder.budget_steps(budget) < 1]

@@ -228,7 +228,7 @@ def answers_of(study: Study | str | os.PathLike[str], *, build: str | os.PathLik
         build: where work went.
 
     Returns:
-        The recommendation, five questions with their sentences, and the comparisons they rest on; AUCs with 95 %
+        The recommendation, six questions with their sentences, and the comparisons they rest on; AUCs with 95 %
         intervals over patients, latencies in milliseconds, sizes in bytes, budgets in millivolts.
 
     Raises:

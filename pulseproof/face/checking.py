@@ -32,7 +32,8 @@ from pulseproof.face.attacking import attack_settings, attacked, opponents_of
 from pulseproof.face.given import TRIED, expect_seed, hushed, recordings_of
 from pulseproof.face.latency import latency_of
 from pulseproof.face.results import AttackResult, FileReport
-from pulseproof.models.brought.files import CONVERT, FileModel, Taken, take_file
+from pulseproof.models.brought.files import FileModel, Taken, take_file
+from pulseproof.models.brought.kinds import CONVERT
 from pulseproof.runtime.engines import ENGINES, EngineError
 from pulseproof.runtime.files import sha256_file
 

@@ -8,11 +8,12 @@ on.
 
 from __future__ import annotations
 
+from pulseproof.models.class_auc import NEAR_CHANCE
 from pulseproof.report.answers.types import Sentence
 from pulseproof.report.numbers.classes import CHANCE, ClassValue, class_words, weakest
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.rows import Row
-from pulseproof.report.numbers.texts import budget_text
+from pulseproof.report.numbers.texts import auc_text, budget_text
 
 NAMED = 4  # files in a sentence; more are counted
 
@@ -54,6 +55,25 @@ def below_chance(evaluation: Evaluation) -> list[Sentence]:
         )
         said.append(Sentence(text, _behind(next(iter(files.values())))))
     return said
+
+
+def near_chance(evaluation: Evaluation) -> list[Sentence]:
+    """A sentence where files rank the clean recordings near chance or below it, as one does that is fed another signal
+    than it was trained on."""
+    found = {
+        row.artifact: row.auc
+        for row in evaluation.rows
+        if row.method == "clean" and row.auc is not None and row.auc < NEAR_CHANCE
+    }
+    if not found:
+        return []
+    words = [f"{artifact} ({auc_text(value)})" for artifact, value in found.items()]
+    more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
+    text = (
+        f"Clean recordings are ranked near chance by {', '.join(words[:NAMED])}{more}: such a file is fed another "
+        "signal than it was trained on, or is no model of this task. [models.<name>.input] says what it expects."
+    )
+    return [Sentence(text, f"clean AUC below {NEAR_CHANCE:g}; `pulseproof bring` tries the usual scalings")]
 
 
 def _behind(value: ClassValue) -> str:

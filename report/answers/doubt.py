@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pulseproof.bench.wire.results import GONE
 from pulseproof.report.answers.card import FEW_PATIENTS
-from pulseproof.report.answers.classes import below_chance
+from pulseproof.report.answers.classes import below_chance, near_chance
 from pulseproof.report.answers.types import Comparison, Recommendation, Sentence
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.resampled import WORST
@@ -28,6 +28,7 @@ def doubts(
     return [
         *_data(evaluation),
         *_classes(evaluation),
+        *near_chance(evaluation),
         *below_chance(evaluation),
         *_audit(evaluation),
         *_latency(evaluation, recommended),

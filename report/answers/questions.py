@@ -1,5 +1,5 @@
-"""The questions of a study, answered in words: which file to ship, quantization, transfer, deep against classical,
-doubt.
+"""The questions of a study, answered in words: which file to ship, the cure, quantization, transfer, deep against
+classical, doubt.
 
 In comes an :class:`~report.numbers.evaluation.Evaluation`; out come :class:`~report.answers.types.Answers`. A sentence
 that claims a difference, or that there is none, is written only for comparisons whose verdict says so after correction
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pulseproof.report.answers.classes import weakest_class
+from pulseproof.report.answers.cure import cures
 from pulseproof.report.answers.doubt import doubts
 from pulseproof.report.answers.front import recommend
 from pulseproof.report.answers.types import Answers, Comparison, FrontPoint, Question, Recommendation, Sentence
@@ -37,6 +38,7 @@ from pulseproof.report.numbers.texts import budget_text, difference_text
 
 TITLES = {
     "ship": "Which file should I ship?",
+    "cure": "What can I do about it?",
     "quantization": "Does quantization change accuracy or robustness?",
     "transfer": "Do attacks transfer, from what to what?",
     "classical": "Deep networks against classical models",
@@ -59,6 +61,7 @@ def answers(evaluation: Evaluation) -> Answers:
 
     sentences = {
         "ship": [] if recommended is None else _ship(evaluation, recommended, against, of("attacked-minus-clean")),
+        "cure": cures(evaluation, recommended, budget, found),
         "quantization": _quantization(evaluation, of("quantized-minus-float"), budget),
         "transfer": _transfer(evaluation, of("attack-minus-control"), budget),
         "classical": _classical(evaluation, of("deep-minus-classical"), budget),

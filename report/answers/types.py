@@ -22,8 +22,9 @@ Kind = Literal[
     "deep-minus-classical",
     "attack-minus-control",
     "other-minus-recommended",
+    "defended-minus-plain",
 ]
-QuestionId = Literal["ship", "quantization", "transfer", "classical", "doubt"]
+QuestionId = Literal["ship", "cure", "quantization", "transfer", "classical", "doubt"]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Question:
 @dataclass(frozen=True)
 class Answers:
     """All that is answered about one evaluation. ``recommendation`` is None where no file has what it takes: cost, size
-    and a clean AUC. ``questions`` are always five, in the order ship, quantization, transfer, classical, doubt."""
+    and a clean AUC. ``questions`` are always six, in the order ship, cure, quantization, transfer, classical, doubt."""
 
     recommendation: Recommendation | None
     questions: tuple[Question, ...]

@@ -101,8 +101,9 @@ def float_files(evaluation: Evaluation, rows: Rows) -> dict[str, str]:
 
 
 def models_of(evaluation: Evaluation, kind: SystemKind) -> list[str]:
-    """The models of one kind, in the order of the bundle."""
-    return list(dict.fromkeys(each.model for each in evaluation.head.artifacts if each.system_kind == kind))
+    """The models of one kind, in the order of the bundle; without further seeds of one."""
+    every = [each for each in evaluation.head.artifacts if each.system_kind == kind and not each.seed_of]
+    return list(dict.fromkeys(each.model for each in every))
 
 
 def comparisons(evaluation: Evaluation, budget: float | None) -> list[Comparison]:
@@ -110,7 +111,7 @@ def comparisons(evaluation: Evaluation, budget: float | None) -> list[Comparison
     any. ``budget`` in mV, None without attacks."""
     every = [Rows(evaluation, device) for device in devices_by_weight(evaluation)]
     found: list[Comparison] = []
-    for kind in (_quantized, _formats, _attacked, _deep, _transfer):
+    for kind in (_quantized, _formats, _attacked, _deep, _transfer, _defended):
         pairs = next((pairs for rows in every if (pairs := _counting(evaluation, kind, every, rows, budget))), [])
         found += compared(evaluation, pairs)
     host = next((each.name for each in evaluation.devices if each.evidence == HOST), None)
@@ -255,6 +256,13 @@ def _transfer(evaluation: Evaluation, rows: Rows, budget: float | None) -> Itera
             attacked, noise = rows.by_key.get((artifact, each.name)), rows.by_key.get((artifact, str(control)))
             if each.method == TRANSFERRED and each.source in files and each.source != target and attacked and noise:
                 yield Pair("attack-minus-control", attacked, noise)
+
+
+def _defended(evaluation: Evaluation, rows: Rows, budget: float | None) -> Iterator[Pair]:
+    """The file of a defended model and that of the same net without the defence, of one recipe."""
+    for each in evaluation.head.artifacts:
+        if each.defence is not None and each.defence.plain and not each.seed_of:
+            yield from _both("defended-minus-plain", rows, each.name, f"{each.defence.plain}/{each.recipe}", budget)
 
 
 def _on_host(rows: Rows, host: Rows) -> Iterator[Pair]:

@@ -128,7 +128,7 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
     kept = kept_numbers(bundle, devices, build / "rows", resamples, seed)
     audit, no_audit = audit_of(bundle.head, build)
     flags = together(audit, measured_flags(bundle, devices, kept))
-    numbers = {each.result.n for device in devices for each in device.results.values() if each.result.n is not None}
+    numbers = {each.n for device in devices for each in device.results.values() if each.n is not None}
     counts = {n: class_counts(bundle, n) for n in numbers}
     whole = class_counts(bundle, len(bundle.labels))
     note = _note(bundle.head, whole)
@@ -198,7 +198,7 @@ def _differences(head: BundleHead, devices: Sequence[DeviceResults], resampled: 
             parent_values = resampled.get((device.name, parent, clean))
             if not is_quantized(artifact.recipe) or child_values is None or parent_values is None:
                 continue
-            ran = [device.results[name, clean].result.n for name in (artifact.name, parent)]
+            ran = [device.results[name, clean].n for name in (artifact.name, parent)]
             if ran[0] != ran[1]:  # other recordings are no pair
                 continue
             values = child_values - parent_values  # the same resamples on both sides: in pairs

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.attacks.aim.ball import BallNorm
+from pulseproof.attacks.aim.norms import BallNorm
 from pulseproof.attacks.aim.saturation import in_levels
 from pulseproof.attacks.audit.file import FlagEntry, flag_entry
 from pulseproof.attacks.audit.flags import OTHER_AIM, find_flags, saturated_outputs

@@ -286,7 +286,7 @@ def _row(
     return Row(
         **facts,
         **_numbers(kept, device.name, *key),
-        n=result.n,
+        n=measured.n,
         latency_p50_ms=latency.p50 if latency else None,
         latency_p99_ms=latency.p99 if latency else None,
         load_ms=result.load_ms,

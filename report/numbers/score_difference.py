@@ -15,7 +15,6 @@ import numpy as np
 
 from pulseproof.bench.wire.results import DeviceResults, HostBundle
 from pulseproof.core.errors import InputError
-from pulseproof.twins.output_step import output_step
 
 FLOAT = 1e-5  # of a score: what the order of additions may change
 Verdict = Literal["exact", "within one step", "within 1e-5", "LARGER"]
@@ -95,6 +94,8 @@ def score_differences(
 
 def _step(path: Path) -> float | None:
     """None also for a file that cannot be read: no table fails for it, and without a step no difference is excused."""
+    from pulseproof.twins.output_step import output_step  # late: its room brings torch, and few tables ask for a step
+
     try:
         return output_step(path)
     except InputError:

@@ -9,8 +9,8 @@ comes a folder:
     *.png                the pictures by themselves, for a paper or a slide
 
 Each section of the page is a module that says what stands in it, and a template that writes it: ``answered`` ``table``
-``classes`` ``budgets`` ``cost`` ``transfer`` ``differences`` ``latency`` ``recordings`` ``provenance``. ``markup`` is
-what they are made with, ``page`` puts them together; the charts come from :mod:`report.charts`.
+``classes`` ``budgets`` ``cost`` ``transfer`` ``differences`` ``latency`` ``recordings`` ``look`` ``provenance``.
+``markup`` is what they are made with, ``page`` puts them together; the charts come from :mod:`report.charts`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pulseproof.bench.wire.results import read_bundle, read_results
+from pulseproof.ecg.look import kept_look
 from pulseproof.report.answers.types import Answers
 from pulseproof.report.charts.pictures import write_pictures
 from pulseproof.report.numbers.class_aucs import as_csv as class_csv
@@ -29,6 +30,7 @@ from pulseproof.report.page.classes import classes_section
 from pulseproof.report.page.cost import cost_section
 from pulseproof.report.page.differences import differences_section
 from pulseproof.report.page.latency import latency_section, read_latencies
+from pulseproof.report.page.look import look_section
 from pulseproof.report.page.page import page
 from pulseproof.report.page.provenance import audit_section, machines_section, missing_section, origin_section
 from pulseproof.report.page.recordings import recordings_section
@@ -54,6 +56,7 @@ def write_report(
     recommendation = answers.recommendation if answers else None
     shipped, budget = (recommendation.artifact, recommendation.budget_mv) if recommendation else (None, None)
     viewer = None if bundle is None else viewer_data(bundle, devices, evaluation.rows, shipped, budget)
+    kept = None if home is None else kept_look(home)
     sections = [
         answers_section(answers) if answers else None,
         results_section(evaluation),
@@ -65,6 +68,7 @@ def write_report(
         latency_section(timed),
         machines_section(evaluation, home) if home is not None else None,
         recordings_section(viewer) if viewer else None,
+        look_section(kept) if kept else None,
         audit_section(evaluation),
         missing_section(evaluation),
         origin_section(evaluation, bundle, devices),

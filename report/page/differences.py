@@ -22,10 +22,11 @@ TITLES = {
     "device-minus-host": "Another device minus this machine",
     "attacked-minus-clean": "Attacked minus clean",
     "deep-minus-classical": "Deep minus classical",
+    "defended-minus-plain": "Trained with a defence minus the same net without",
     "attack-minus-control": "Attack from another model minus noise of the same bound",
     "other-minus-recommended": "Every other file minus the recommended one, by what they count for",
 }
-OPEN = ("quantized-minus-float", "deep-minus-classical")  # the others are folded away
+OPEN = ("quantized-minus-float", "deep-minus-classical", "defended-minus-plain")  # the others are folded away
 
 
 @dataclass(frozen=True)

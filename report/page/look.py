@@ -1,7 +1,9 @@
-"""The page of ``pulseproof look``: what was read, in tables, and a strip of each class on ECG paper.
+"""What was read, in tables, and a strip of each class on ECG paper: the page of ``pulseproof look``, and a section of
+the report.
 
-In comes a :class:`~ecg.look.Look`, out comes one HTML file in the style of the report. The paper is the report's (25
-mm/s, 10 mm/mV, a calibration pulse of 1 mV), drawn here and not by a script, so that it is there without one.
+In comes a :class:`~ecg.look.Look`, out comes one HTML file in the style of the report, or that section. The paper is
+the report's (25 mm/s, 10 mm/mV, a calibration pulse of 1 mV), drawn here and not by a script, so that it is there
+without one.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pulseproof.report.page.page import page
 
 SPEED, GAIN = 25, 10  # mm/s, mm/mV
 PULSE, MARGIN = 8, 5  # mm: room of the calibration pulse, and around
+MOST_STRIPS = 12  # in the report, whose page has more to hold
 HIGHEST = 80  # mm: what is higher than this is drawn smaller
 
 
@@ -53,21 +56,48 @@ def as_html(title: str, found: Look) -> str:
     return page(title, about.note, about.synthetic, subtitle, sections, made_from="the recordings that were read")
 
 
+def look_section(found: Look) -> Section:
+    """The same as one section, without what was left out and taken for granted, which the report says anyway."""
+    counts, amplitudes = _counts_table(found), _amplitude_table(found)
+    strips = [_strip(each, found.about.fs_hz) for each in found.strips[:MOST_STRIPS]]
+    more = len(found.strips) - len(strips)
+    said = f"{_several(found)} {f'`pulseproof look` shows {more} more classes.' if more else ''}".strip()
+    return section(
+        "read",
+        "What was read: every side, not only the test recordings",
+        counts=counts,
+        amplitudes=amplitudes,
+        strips=strips,
+        said=said,
+    )
+
+
 def _counts(found: Look) -> Section:
+    return section(
+        "counts", "Recordings and people", template="counted", table=_counts_table(found), said=_several(found)
+    )
+
+
+def _several(found: Look) -> str:
+    return f"Recordings of several classes: {found.several:,}; of none: {found.without:,}."
+
+
+def _counts_table(found: Look) -> HtmlTable:
     rows = [
         (side.name, f"{side.recordings:,}", f"{side.people:,}", *(f"{each:,}" for each in side.classes))
         for side in found.sides
     ]
     heads = ["side", "recordings", "people", *found.about.classes]
-    table = _table("Recordings of each class, by side.", heads, rows, "Recordings and people")
-    several = f"Recordings of several classes: {found.several:,}; of none: {found.without:,}."
-    return section("counts", "Recordings and people", template="counted", table=table, said=several)
+    return _table("Recordings of each class, by side.", heads, rows, "Recordings and people")
 
 
 def _amplitudes(found: Look) -> Section:
-    caption = f"Percentiles of all samples and peak to peak of a recording, mV, of {found.sampled:,} recordings."
-    table = _table(caption, found.amplitude_heads(), found.amplitude_rows(), "Amplitudes")
-    return section("amplitudes", "Amplitudes", template="counted", table=table, said="")
+    return section("amplitudes", "Amplitudes", template="counted", table=_amplitude_table(found), said="")
+
+
+def _amplitude_table(found: Look) -> HtmlTable:
+    caption = f"Percentiles of all samples and peak to peak of a {found.one}, mV, of {found.sampled:,} {found.one}s."
+    return _table(caption, found.amplitude_heads(), found.amplitude_rows(), "Amplitudes")
 
 
 def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], label: str) -> HtmlTable:

@@ -67,8 +67,9 @@ def viewer_data(
     budget = middle_budget(rows) if budget is None else budget
     chosen = choose(bundle, device, budget)
     clean_set = next(each for each in bundle.head.signals if each.method == "clean")
-    clean = _read(bundle, clean_set)[list(chosen.rows)]
-    kept, packed, left_out = _pack(bundle, clean, chosen.rows, budgets_of(rows))
+    shown = bundle.first_signals(chosen.rows)
+    clean = _read(bundle, clean_set)[shown]
+    kept, packed, left_out = _pack(bundle, clean, shown, budgets_of(rows))
     artifacts = [each for each in bundle.head.artifacts if (each.name, clean_set.name) in device.results]
     task = bundle.head.task
     value: dict[str, Any] = {
@@ -98,7 +99,8 @@ def viewer_data(
         ],
         "first": {"artifact": artifact, "budget": budget},
     }
-    return Viewer(data_block("viewer-data", value), chosen.rule, left_out)
+    rule = chosen.rule + ("" if bundle.wholes is None else " Of each its first window, beside its joined scores.")
+    return Viewer(data_block("viewer-data", value), rule, left_out)
 
 
 def choose(bundle: HostBundle, device: DeviceResults, budget: float | None) -> ChosenRecordings:
@@ -188,7 +190,7 @@ def _scores(device: DeviceResults, artifact: str, sets: Sequence[SignalEntry], r
 def _read(bundle: HostBundle, signals: SignalEntry) -> NDArray[np.int16]:
     """int16 (n, leads, samples) of one signal set, mapped; its bytes must be those that were measured."""
     path = bundle.folder / signals.file
-    task, n = bundle.head.task, len(bundle.labels)
+    task, n = bundle.head.task, bundle.signals
     try:
         array = read_array(path, mapped=True)
     except (OSError, ValueError) as error:

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.warm import run_warm
+
 HOME = Path(__file__).resolve().parent.parent.parent
 PACKAGE = HOME / "pulseproof"
 PAGES = HOME / "docs" / "adding"
@@ -25,6 +27,7 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 PLACE = re.compile(r"# (\S+), (.*?)\n(.*)", re.S)
 # What would change what the commands do: recordings of this machine, a make around this test.
 NOT_OURS = ("PULSEPROOF_DATA", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "GITHUB_STEP_SUMMARY")
+OWN = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
 MADE = ("build", ".venv", "__pycache__", "recordings")  # by the commands that try what was added
 
 
@@ -172,13 +175,14 @@ def run(home: Path, script: str, *arguments: str) -> str:
     """What a script prints that is run with the copy's packages. The tests' own helpers are those of this checkout."""
     begun = f"import pulseproof, pathlib\nassert pathlib.Path(pulseproof.__file__).is_relative_to({str(home)!r})\n"
     path = {"PYTHONPATH": f"{home}{os.pathsep}{HOME}"}
-    return _output([sys.executable, "-c", begun + script, *arguments], home, dict(os.environ) | path, errors=False)
+    done = run_warm(begun + script, *arguments, folder=home, environment=dict(os.environ) | OWN | path)
+    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
 
 
-def _output(command: list[str], home: Path, environment: dict[str, str], errors: bool = True) -> str:
-    own = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+def _output(command: list[str], home: Path, environment: dict[str, str]) -> str:
     done = subprocess.run(
-        command, cwd=home, env=environment | own, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=home, env=environment | OWN, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout + done.stderr if errors else done.stdout
+    return done.stdout + done.stderr

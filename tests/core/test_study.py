@@ -68,6 +68,7 @@ def test_a_study_is_read(tmp_path: Path) -> None:
         ('name = "small"', 'name = "../up"', "name"),
         ('source = "synthetic"', 'source = "tape"', "data"),
         ("epochs = 2", 'factory = "a:b"\nestimator = "c:d"', "one of system, factory, estimator and file"),
+        ("epochs = 2", 'system = "transformer"', "[models.cnn]: no system named 'transformer'"),
         ("epochs = 2", "trained = true", "goes with factory or estimator"),
         ("epochs = 2", 'factory = "a:b"\nweights = "w.safetensors"', "weights go with factory and trained"),
         ("epochs = 2", 'file = "model.pkl"', "models.cnn.file"),

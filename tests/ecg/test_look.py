@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pulseproof.ecg.look import PERCENTILES, look
+from pulseproof.core.errors import InputError
+from pulseproof.ecg.look import PERCENTILES, keep_look, kept_look, look
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.ecg.write_arrays import write_recordings
 from pulseproof.looking import look as look_command
-from pulseproof.report.page.look import as_html
+from pulseproof.report.page.look import as_html, look_section
 from tests.ecg.making import study_of
 
 LABELS = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -66,6 +68,30 @@ def test_the_page_has_a_strip_a_class_and_obeys_no_text(tmp_path: Path) -> None:
     assert html.count('<svg class="ecg"') == 3 and "A TRY" in html
     assert "<script>alert" not in html and "&lt;script&gt;alert" in html and "A &lt;title&gt;" in html
     assert "Made by Pulseproof from the recordings that were read." in html
+
+
+def test_what_is_kept_is_a_section_of_the_report(tmp_path: Path) -> None:
+    recordings, home = recordings_of(tmp_path, ("N", "<script>alert(1)</script>", "PVC")), tmp_path / "home"
+    assert kept_look(home) is None
+    keep_look(recordings, home)
+    kept, found = kept_look(home), look(recordings)
+    assert kept is not None
+    assert replace(kept, strips=()) == replace(found, strips=())
+    for one, other in zip(kept.strips, found.strips, strict=True):
+        assert np.allclose(one.millivolts, other.millivolts, atol=5e-5)
+        assert replace(one, millivolts=other.millivolts) == other
+    body = look_section(kept).body
+    assert body.count('<svg class="ecg"') == 3 and "&lt;script&gt;alert" in body and "<script>" not in body
+    written = home / "look" / "look.json"
+    before = written.stat().st_mtime_ns
+    keep_look(recordings, home)
+    assert written.stat().st_mtime_ns == before  # nothing changed
+    keep_look(recordings.select(["II"], None, "a test"), home)
+    again = kept_look(home)
+    assert again is not None and again.about.leads == ("II",)
+    written.write_text('{"about": 3}')
+    with pytest.raises(InputError, match="not what was kept of a look"):
+        kept_look(home)
 
 
 def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

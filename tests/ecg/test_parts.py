@@ -115,6 +115,34 @@ def test_two_parts_of_one_folder(root: Path, tmp_path: Path) -> None:
         prepare(changed(parts=parts), root, tmp_path / "build")
 
 
+def test_shares_of_several_databases(root: Path, tmp_path: Path) -> None:
+    parts = [{"path": "mitdb", "records": ["1*", "2*", "300"]}, {**OTHERS, "train": []}]
+    split = {"train": 0.5, "validation": 0.25, "test": 0.25, "seed": 3}
+    asked = changed(parts=parts, split=split, same_patient=[["mitdb/101", "sv/801"]])
+    recordings = prepare(asked, root, tmp_path / "build")
+    on = [names_on(recordings, side) for side in range(3)]
+    assert set().union(*on) == {"mitdb/100", "mitdb/101", "mitdb/102", "mitdb/200", "mitdb/300", "sv/800", "sv/801"}
+    assert sum(map(len, on)) == 7 and all(on)  # nobody twice, no side empty
+    assert any({"mitdb/101", "sv/801"} <= side for side in on)
+    with pytest.raises(InputError, match=r"data\.parts\.0\.records: no record of"):
+        prepare(changed(parts=[{"path": "mitdb", "records": ["9*"]}], split=split), root, tmp_path / "build")
+
+
+def test_leads_by_a_mapping_a_record(root: Path, tmp_path: Path) -> None:
+    own = {"mitdb/3*": ["V1"], "mitdb/301": ["MLII"], "sv/800": ["#2"]}
+    recordings = prepare(changed(fs_hz=128.0, record_leads=own), root, tmp_path / "build")
+    plain = prepare(changed(fs_hz=128.0), root, tmp_path / "build")
+    same = {
+        name.split(":")[0]: bool(np.array_equal(a, b))
+        for name, a, b in zip(recordings.ids, recordings.steps, plain.steps, strict=True)
+    }
+    assert [name for name, alike in sorted(same.items()) if not alike] == ["mitdb/300", "sv/800"]
+    assert "Lead MLII was read from V1 in 1 record." in recordings.about.facts
+    for own, says in (({"9*": ["V1"]}, "the study reads no record '9\\*'"), ({"sv/*": ["#1", "#2"]}, "2 leads of sv/")):
+        with pytest.raises(InputError, match=says):
+            prepare(changed(record_leads=own), root, tmp_path / "build")
+
+
 def test_what_will_be_read_is_known_before(root: Path, tmp_path: Path) -> None:
     two = [HERE | {"leads": ["MLII", "V1"]}, OTHERS | {"leads": ["#1", "#2"]}]
     study = study_of({key: value for key, value in PARTS.items() if key != "leads"} | {"parts": two})
@@ -148,6 +176,9 @@ def test_parts_that_do_not_fit(root: Path, tmp_path: Path, changes: dict[str, An
         ({"path": "mitdb"}, "path beside parts"),
         ({"parts": [OTHERS]}, "no part has records on the validation side"),
         ({"parts": []}, "key 'train' is missing"),
+        ({"split": {"folds": 5}}, "parts.0: train, validation, test beside split"),
+        ({"parts": [{"path": "mitdb", "records": ["1*"]}]}, "parts.0.records are what split deals"),
+        ({"parts": [{"path": "mitdb"}], "split": {"train": "a", "validation": "b", "test": "c"}}, "split takes shares"),
     ],
 )
 def test_parts_and_one_database_do_not_mix(changes: dict[str, Any], says: str) -> None:

@@ -19,7 +19,7 @@ def loaded(program: str) -> set[str]:
     """The modules that a fresh interpreter has loaded after ``program``."""
     shown = f"{program}\nimport json, sys; print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", shown], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout))
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_importing_it_imports_nothing_of_ours_and_nothing_heavy() -> None:
@@ -46,3 +46,27 @@ def test_another_name_is_none_of_it_and_a_room_is_still_found() -> None:
     with pytest.raises(AttributeError, match="attack_modle"):
         _ = pp.attack_modle  # type: ignore[attr-defined]
     assert "pulseproof.core.errors" in loaded("from pulseproof import core; import pulseproof.core.errors")
+
+
+ASKED = """
+import sys
+from pulseproof.main import main
+sys.argv = ["pulseproof", *{asked!r}.split()]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+sys.stdout.write("\\n")
+"""
+
+
+@pytest.mark.parametrize("asked", ["--help", "--version"])
+def test_the_command_says_what_there_is_without_what_does_the_work(asked: str) -> None:
+    """In a quarter of a second: help is read by people who wait for it."""
+    assert not (HEAVY - {"typer", "rich"} | {"numpy", "requests"}) & loaded(ASKED.format(asked=asked))
+
+
+@pytest.mark.parametrize("module", ["report.answers.questions", "report.page", "bench.wire.results"])
+def test_a_report_is_written_without_torch(module: str) -> None:
+    """``table``, ``answers``, ``gate`` and ``report`` read what was measured: nothing is trained or attacked there."""
+    assert not {"torch", "sklearn", "onnxruntime", "scipy.stats"} & loaded(f"import pulseproof.{module}")

@@ -57,7 +57,7 @@ def test_a_study_is_run_and_answers(study: Path, tmp_path: Path) -> None:
     home = pp.run_study(loaded, build=str(build), workers=0)
     assert home == build / "tiny" and len(list((home / "results" / "host").glob("*/clean.json"))) == 2
     found = pp.answers_of(study, build=build)
-    assert len(found.questions) == 5 and str(found) == as_text(found)
+    assert len(found.questions) == 6 and str(found) == as_text(found)
     assert found.recommendation is not None and found.recommendation.artifact in str(found)
     stamps = {path: path.stat().st_mtime_ns for path in home.rglob("*.json")}
     pp.run_study(str(study), build=build, workers=0)  # nothing is left to do

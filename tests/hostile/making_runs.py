@@ -29,6 +29,9 @@ IMPORTED = (
     "pulseproof.pipeline",
     "pulseproof.export.run",
     "pulseproof.models.run",
+    "pulseproof.core.study",  # these are imported late, by the commands that need them
+    "skops.io",
+    "scipy.signal",
 )
 STUDY = """
 name = "{name}"

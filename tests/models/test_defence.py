@@ -53,10 +53,20 @@ def test_more_is_left_of_a_defended_net(kind: str, tmp_path: Path) -> None:
         assert sure[kind] > sure["plain"] + 0.2 and sure[kind] <= left[kind], (sure, left)
 
 
-@pytest.mark.parametrize("kind", ["adversarial", "certified", "gradient", "noise"])
-def test_a_stopped_training_ends_with_the_same_weights(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("adversarial", {"average": True}),
+        ("adversarial", {"consistency": True, "weight": 0.75}),
+        ("certified", {}),
+        ("gradient", {}),
+        ("noise", {}),
+        ("smooth-input", {}),
+    ],
+)
+def test_a_stopped_training_ends_with_the_same_weights(kind: str, more: dict[str, float], tmp_path: Path) -> None:
     recordings = small_recordings(tmp_path / "recordings", 100)
-    spec = DefenceSpec(kind=kind, budget_mv=BUDGET, steps=2)  # type: ignore[arg-type]
+    spec = DefenceSpec(kind=kind, budget_mv=BUDGET, steps=2, **more)  # type: ignore[arg-type]
     whole = trained(recordings, spec, tmp_path / "whole").state_dict()
     with pytest.raises(KeyboardInterrupt):
         trained(recordings, spec, tmp_path / "half", 7)
@@ -104,8 +114,8 @@ def test_what_has_no_bounds_is_refused_before_it_is_trained() -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ({"file": "x.onnx", "defence": {"kind": "noise"}}, "a way to train a net"),
-        ({"estimator": "a:b", "defence": {"kind": "noise"}}, "a way to train a net"),
+        ({"file": "x.onnx", "defence": {"kind": "noise"}}, "a way to train"),
+        ({"estimator": "a:b", "defence": {"kind": "noise"}}, "a way to train"),
         ({"system": "cnn", "defence": {"kind": "magic"}}, "certified"),
         ({"system": "cnn", "defence": {"kind": "noise", "budget_mv": 0}}, "greater than 0"),
     ],

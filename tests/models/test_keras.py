@@ -14,7 +14,7 @@ import pytest
 from pulseproof.core.engines import score
 from pulseproof.core.errors import InputError
 from pulseproof.models.brought import keras
-from pulseproof.models.brought.files import CONVERT, NO_PROGRAM
+from pulseproof.models.brought.kinds import CONVERT, NO_PROGRAM
 
 MADE = """
 import sys, keras

@@ -346,22 +346,22 @@ class Transposed(nn.Module):
         return x.mean(dim=1).repeat(1, 3)[:, :5]
 
 
-def transposed(path: Path) -> Path:
-    torch.onnx.export(Transposed().eval(), (torch.zeros(1, SAMPLES, LEADS),), path, opset_version=17, dynamo=False)
+def too_long(path: Path) -> Path:
+    torch.onnx.export(Transposed().eval(), (torch.zeros(1, SAMPLES + 1, LEADS),), path, opset_version=17, dynamo=False)
     return path
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (two_inputs, "expected one of each"),
-        (transposed, "transposed"),
+        (two_inputs, "expected one: a recording"),
+        (too_long, "the recordings are"),
         (training_file, "training mode"),
         (lambda path: exported(Head(1, nn.Identity()), path), "the study has 5 classes"),
         (lambda path: path, "no such file"),
         (lambda path: path.write_bytes(b"\x80\x02pickle") and path, "by its content it is a pickle"),
     ],
-    ids=["two inputs", "transposed", "training mode", "classes", "missing", "pickle"],
+    ids=["two inputs", "too long", "training mode", "classes", "missing", "pickle"],
 )
 def test_an_unsuitable_file_is_refused_before_recordings_are_read(make, says: str, tmp_path: Path) -> None:
     """Strangers waited 25 to 35 s of reading recordings for this. Here there are none to read."""
@@ -381,13 +381,13 @@ def test_every_command_looks_at_the_file_first(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.delenv("PULSEPROOF_DATA", raising=False)
     file, toml = two_inputs(tmp_path / "own.onnx"), tmp_path / "s.toml"
-    with pytest.raises(InputError, match="expected one of each"):
+    with pytest.raises(InputError, match="expected one: a recording"):
         bundle_study(study_with(file), None, tmp_path / "build")
     toml.write_text(
         'name = "s"\ntitle = "s"\n[data]\nsource = "ptb-xl"\npath = "nowhere"\nleads = ["I", "II"]\n'
         "window_s = [0, 0.6]\n[models.cnn]\nepochs = 1\n"
     )
     asked = ["export", "--study", str(toml), "--build", str(tmp_path / "build"), "--model"]
-    for model, says in ((str(file), "expected one of each"), ("net.keras", "not a file of a trained model")):
+    for model, says in ((str(file), "expected one: a recording"), ("net.keras", "not a file of a trained model")):
         error = CliRunner().invoke(app, [*asked, model]).exception
         assert isinstance(error, InputError) and says in error.what

@@ -18,7 +18,7 @@ from pulseproof.report.answers.types import Answers, FrontPoint
 from tests.bench.making import audit, change_json, flag
 from tests.report.making_answers import BUDGET, Strength, evaluated, put, set_latency, study
 
-IDS = ["ship", "quantization", "transfer", "classical", "doubt"]
+IDS = ["ship", "cure", "quantization", "transfer", "classical", "doubt"]
 
 
 def said(found: Answers, question: str) -> str:

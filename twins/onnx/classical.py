@@ -241,7 +241,7 @@ def _power(node: Node) -> Run:
         return torch.where(without, x.detach() ** exponent, torch.where(without, 1.0, x) ** exponent)
 
     if not node.is_constant(1):
-        raise node.refusal("a power that depends on the signal")
+        return run
     whole = node.value(1)
     if bool(((whole >= 1) & (whole == whole.round())).all()):
         return lambda x, y: x ** y.to(x.dtype)
@@ -263,7 +263,7 @@ def _plain(function: Callable[..., Tensor]) -> Callable[[Node], Run]:
 
 
 # By the names of both domains, none of which they share. What twins.onnx.operators has of the same name counts.
-OPERATORS: dict[str, Callable[[Node], Run]] = {
+CLASSICAL: dict[str, Callable[[Node], Run]] = {
     "ArrayFeatureExtractor": _feature_extractor,
     "Binarizer": _binarizer,
     "ConstantOfShape": _filled,

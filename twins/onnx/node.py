@@ -1,15 +1,17 @@
 """One node of an ONNX file while it is read: what an operator asks about its attributes and inputs, and how it refuses.
 
-In: the node, and the values known so far. Out: what :mod:`twins.onnx.operators` and :mod:`twins.onnx.layers` build on.
+In: the node, and the values known so far. Out: what the families of :mod:`twins.onnx.operators` build on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from pulseproof.twins.errors import NotCoveredError
+from pulseproof.twins.steps import Run
 
 if TYPE_CHECKING:
     import onnx
@@ -19,19 +21,26 @@ class Node:
     """One node while the file is read: its attributes, and the values of those of its inputs that are constant."""
 
     def __init__(
-        self, proto: onnx.NodeProto, constants: dict[str, Tensor], values: dict[str, Tensor], masked: bool
+        self,
+        proto: onnx.NodeProto,
+        constants: dict[str, Tensor],
+        values: dict[str, Tensor],
+        masked: bool,
+        opset: int,
     ) -> None:
         from onnx.helper import get_attribute_value
 
         self.operator, self.name = proto.op_type, proto.name or proto.output[0]
-        self.masked = masked
-        self.inputs = list(proto.input)
+        self.masked, self.opset = masked, opset
+        self.inputs, self.outputs = list(proto.input), list(proto.output)
         self._constants, self._values = constants, values
         self._left = {each.name: get_attribute_value(each) for each in proto.attribute}
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute."""
         value = self._left.get(name, default)
+        if isinstance(value, list | tuple) and value and isinstance(value[0], bytes):
+            return [one.decode() for one in value]
         return value.decode() if isinstance(value, bytes) else value
 
     def demand(self, **wanted: Any) -> None:
@@ -67,3 +76,8 @@ class Node:
     def value(self, at: int) -> Tensor:
         """An input's value for a recording of zeros: its shape and type are those of any other recording."""
         return self._values[self.inputs[at]]
+
+
+def plain(function: Callable[..., Tensor | tuple[Tensor, ...]]) -> Callable[[Node], Run]:
+    """An operator without attributes."""
+    return lambda node: function

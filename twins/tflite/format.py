@@ -38,6 +38,12 @@ class TfliteFile:
         self.model = model
         self.graph = model.subgraphs[0]
 
+    def part(self, number: int) -> Self:
+        """The same file with another of its subgraphs as ``graph``: the condition or the body of a loop."""
+        other = type(self)(self.model)
+        other.graph = self.model.subgraphs[number]
+        return other
+
     @classmethod
     def open(cls, path: Path) -> Self:
         """Read a TFLite file. Raises InputError when it is none."""

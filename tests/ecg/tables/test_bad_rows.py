@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pulseproof.core.errors import InputError
-from pulseproof.ecg.recordings import SPLITS
+from pulseproof.ecg.recordings import SPLITS, RecordingsWriter
 from pulseproof.ecg.tables import pool, reader
 from pulseproof.ecg.tables.listing import Listing
 from pulseproof.ecg.tables.one import Goal, TableTask
@@ -133,6 +133,7 @@ def test_read_once_and_again_when_a_file_changes(
     assert np.array_equal(again.steps[1], np.rint(wave(77) * 1000))
 
 
+@pytest.mark.slow
 def test_workers_give_what_this_process_gives(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = read_with(tmp_path, tmp_path / "build")
     monkeypatch.setattr("pulseproof.ecg.tables.pool._processors", lambda: 2)
@@ -142,6 +143,34 @@ def test_workers_give_what_this_process_gives(mine: Path, tmp_path: Path, monkey
     assert np.array_equal(alone.steps, together.steps) and alone.fingerprint == together.fingerprint
 
 
+def test_a_reading_that_was_stopped_goes_on(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = read_with(tmp_path, tmp_path / "build")
+    monkeypatch.setattr("pulseproof.ecg.tables.pool._processors", lambda: 2)
+    monkeypatch.setattr("pulseproof.ecg.tables.pool.in_order.__defaults__", (0,))
+    monkeypatch.setattr("pulseproof.ecg.tables.pool.CHUNK", 2)
+    add, added = RecordingsWriter.add, []
+
+    def stopped(self: RecordingsWriter, *recording: Any) -> None:
+        added.append(recording[-1])
+        if len(added) == 7:
+            raise KeyboardInterrupt
+        add(self, *recording)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(RecordingsWriter, "add", stopped)
+        read_with(tmp_path, tmp_path / "build2")
+    marks = sorted((tmp_path / "build2" / "recordings").glob("*/read-*/*.json"))
+    assert 4 <= len(marks) <= 6  # of six chunks; three were taken, some read ahead
+    first, second = (mark.with_suffix("") for mark in marks[:2])
+    seen = np.fromfile(first, np.int16)
+    np.where(np.arange(len(seen)) == 3, seen + 1, seen).astype(np.int16).tofile(first)  # to see that it is taken
+    second.write_bytes(second.read_bytes()[:-2])  # as of a process that was killed while it wrote
+    again = read_with(tmp_path, tmp_path / "build2")
+    assert np.argwhere(again.steps != alone.steps).tolist() == [[0, 0, 3]]
+    assert not list((tmp_path / "build2" / "recordings").glob("*/read-*"))
+
+
+@pytest.mark.slow
 def test_a_recording_that_its_reader_dies_of_is_a_bad_row(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,47 @@ def test_leads_by_name_in_any_order_and_by_another_name(tmp_path: Path) -> None:
         assert np.array_equal(recordings.steps[row, 0], np.rint(wave(place)[1 if place % 2 else 0] * 1000))
 
 
+def test_signal_files_are_called_as_their_header_says(tmp_path: Path) -> None:
+    rows = write_collection(tmp_path / "mine", ".hea")
+    for name in [str(row[0]) for row in rows[1:]]:
+        header = tmp_path / "mine" / name
+        stem = header.stem
+        header.write_text(header.read_text().replace(f"{stem}.dat", f"raw_{stem}.bin"))
+        header.with_suffix(".dat").rename(header.with_name(f"raw_{stem}.bin"))
+    knows: dict[str, Any] = {"unit": None, "rate_hz": None}
+    recordings = read_with(tmp_path, tmp_path / "build", **knows)
+    for row, name in enumerate(recordings.ids):
+        read = wfdb.rdrecord(str(tmp_path / "mine" / str(name))).p_signal
+        assert np.array_equal(recordings.steps[row], np.rint(read.T * 1000))
+    raw = tmp_path / "mine" / "signals" / "raw_r000.bin"
+    raw.write_bytes(raw.read_bytes()[:-2] + b"\x07\x00")  # a change of it is seen: it is read again, and refused
+    with pytest.raises(InputError, match="checksum"):
+        read_with(tmp_path, tmp_path / "build", **knows)
+    mixed = tmp_path / "mine" / "signals" / "r001.hea"
+    (mixed.parent / "r001.dat").write_bytes(b"")
+    with pytest.raises(InputError, match="beside one that is called as the record"):
+        read_with(tmp_path, tmp_path / "build", **knows)
+
+
+def test_leads_by_number_and_by_a_mapping_a_record(tmp_path: Path) -> None:
+    write_collection(tmp_path / "mine", ".npy")
+    own = {"signals/r00[3-9]": ["II"], "signals/r005": ["#1"], "signals/r01*": ["no|#2"]}
+    recordings = read_with(
+        tmp_path, tmp_path / "build", leads=["#1"], file_leads=list(LEADS), record_leads=own
+    )  # a name counts before a pattern
+    assert recordings.about.leads == ("#1",)
+    for row, name in enumerate(recordings.ids):
+        place = int(str(name)[-2:])
+        lead = 0 if place < 3 or place == 5 else 1
+        assert np.array_equal(recordings.steps[row, 0], np.rint(wave(place)[lead] * 1000)), name
+    for changes, says in (
+        ({"record_leads": {"r000": ["II"]}}, "no recording is called 'r000'"),
+        ({"record_leads": {"signals/r000": ["V9"]}}, "row 2: file: signals/r000.npy: no lead 'V9'"),
+    ):
+        with pytest.raises(InputError, match=says):
+            read_with(tmp_path, tmp_path / "build", leads=["I"], file_leads=list(LEADS), **changes)
+
+
 DATA_HEAD = ["file", "rhythm", "person", "side"]
 
 
@@ -103,7 +144,7 @@ def one_bad(tmp_path: Path, name: str, **changes: Any) -> str:
         ("x.edf", "junk", "not an EDF or BDF file"),
         ("x.parquet", "junk", "not a readable Parquet file"),
         ("x.hea", "x 2 250 1000\nx.dat 16 1000/mV 16 0 0 0 0 I\n", "announces 2 signals"),
-        ("x.hea", "x 2 250 1000\ny.dat 16 1000/mV 16 0 0 0 0 I\ny.dat 16 1000/mV 16 0 0 0 0 II\n", "not called as"),
+        ("x.hea", "x 2 250 1000\ny.dat 16 1000/mV 16 0 0 0 0 I\ny.dat 16 1000/mV 16 0 0 0 0 II\n", "y.dat: no such"),
     ],
 )
 def test_a_bad_file_is_a_bad_row(tmp_path: Path, name: str, content: str, what: str) -> None:
@@ -249,3 +290,32 @@ def test_damaged_bytes_are_a_sentence(tmp_path: Path, suffix: str) -> None:
         assert isinstance(made, (Made, str))
         assert not isinstance(made, str) or made
     assert refused > 20
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".bdf"])
+def test_gains_and_offsets_are_those_that_pyedflib_reads(tmp_path: Path, suffix: str) -> None:
+    import pyedflib
+
+    path, step = tmp_path / f"x{suffix}", 0.001
+    signals = np.cumsum(np.random.default_rng(0).normal(0, 8, (2, 3330)), axis=1) + 500  # uV
+    kind, high = (pyedflib.FILETYPE_EDFPLUS, 2047) if suffix == ".edf" else (pyedflib.FILETYPE_BDFPLUS, 2**23 - 1)
+    with pyedflib.EdfWriter(str(path), 2, file_type=kind) as writer:
+        common = {"sample_frequency": 333, "digital_min": -high - 1, "digital_max": high}
+        texts = {"transducer": "", "prefilter": ""}
+        writer.setSignalHeaders(
+            [
+                {"label": "ECG I", "dimension": "uV", "physical_min": -3000, "physical_max": 5000} | common | texts,
+                {"label": "ECG II", "dimension": "mV", "physical_min": -4.1, "physical_max": 5.3} | common | texts,
+            ]
+        )
+        writer.writeSamples([signals[0], signals[1] / 1000])
+    with pyedflib.EdfReader(str(path)) as reader:
+        wanted = np.stack([reader.readSignal(0) / 1000, reader.readSignal(1)])
+    task = TableTask(2, tmp_path, path.name, "edf", None)
+    leads = Wanted((("I",), ("II",)), None, None, None, None, None)
+    for fs_hz in (333, 250):
+        made = make(task, Goal(leads, fs_hz, step, None, None))
+        assert isinstance(made, Made), made
+        ends = [np.pad(row, 333, mode="edge") for row in wanted]  # beyond its ends a recording stays as it is there
+        other = wanted if fs_hz == 333 else np.stack([resample_poly(row, fs_hz, 333) for row in ends])[:, fs_hz:]
+        assert np.abs(made.steps * step - other[:, : made.steps.shape[1]]).max() <= step / 2 + 1e-9

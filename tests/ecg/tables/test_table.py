@@ -157,7 +157,7 @@ def test_what_cannot_be(mine: Path, tmp_path: Path, changes: dict[str, Any], wha
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"length": "windows", "window_s": 2}, "windows of one recording whose scores are joined are not supported"),
+        ({"length": "windows", "window_s": 2}, "go together"),
         ({"length": "cut"}, "needs window_s"),
         ({"columns": {"label": "rhythm"}}, "say who tests"),
         ({"columns": {"split": "side"}}, "name the column of the labels"),

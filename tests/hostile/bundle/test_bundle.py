@@ -263,6 +263,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_manifest_of_anything_is_taken_or_refused_never_a_crash(whole: Path, data: st.DataObject) -> None:

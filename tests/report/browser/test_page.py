@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pulseproof.report.page import write_report
+from tests.axe import faults, look_with_axe
 from tests.bench.making import change_json
 from tests.report.making_report import evaluated, make_study
 
@@ -110,14 +110,10 @@ def test_all_rows_sort_by_number_with_the_unmeasured_last(page_file: Path, open_
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_anyone_can_read_it(page_file: Path, open_page: Any, width: int, dark: bool) -> None:
     """axe-core finds no fault: names, roles, outline, contrast, landmarks."""
-    pytest.importorskip("axe_playwright_python", reason="no axe-core here: make setup installs it")
     page = open_page(page_file, width, dark)
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    faults = [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]]
-    assert faults == []
-    assert len(found["passes"]) > 20
+    look_with_axe(page)
+    assert faults(page) == []
 
 
 @pytest.mark.parametrize("width", [320, NARROW, 768, WIDE])

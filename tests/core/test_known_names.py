@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pulseproof.attacks.methods import METHODS
-from pulseproof.core.method_names import method_names
+from pulseproof.core.known_names import method_names
 from pulseproof.core.study import AttackSpec
 
 

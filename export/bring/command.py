@@ -1,0 +1,100 @@
+"""``pulseproof bring``: say what a stranger's file is, find out how its signal was scaled, and propose a study's block.
+
+In: a .onnx or .tflite file and a study. Out: text, and with ``--keep`` the block in the study file. The file is read
+and run by processes of their own; nothing is kept of it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pulseproof.core.errors import InputError
+from pulseproof.core.study import Study, load_study
+from pulseproof.core.study_input import InputSpec
+from pulseproof.core.terminal.console import Terminal, put, say
+from pulseproof.core.terminal.hints import command
+from pulseproof.core.terminal.options import BuildOption, DataOption
+from pulseproof.runtime.files import write_text
+
+if TYPE_CHECKING:
+    from pulseproof.export.bring.looks import Look
+
+RECORDS = 500
+
+
+def bring(
+    file: Annotated[Path, typer.Argument(help="A trained model: .onnx or .tflite.", metavar="FILE")],
+    study: Annotated[Path | None, typer.Option(help="Whose recordings it is tried on.", metavar="FILE")] = None,
+    data: DataOption = None,
+    build: BuildOption = None,
+    name: Annotated[str | None, typer.Option(help="What the study is to call it. [default: from FILE]")] = None,
+    output: Annotated[str | None, typer.Option(help="The output that gives the scores, where it has several.")] = None,
+    layout: Annotated[str | None, typer.Option(help="The axes of its input, such as 'n t c'.")] = None,
+    records: Annotated[int, typer.Option(min=50, help="Recordings of each side, training and validation.")] = RECORDS,
+    keep: Annotated[bool, typer.Option(help="Write the block into the study file.")] = False,
+) -> None:
+    """Look at a trained model's file, try the usual scalings of the signal on it, and propose what a study says of it.
+
+    Example: `pulseproof bring mine.tflite --study studies/mit-bih.toml --data recordings`
+    """
+    from pulseproof.models.brought.kinds import CONVERT, expect_file
+
+    if file.suffix not in (".onnx", ".tflite"):
+        raise InputError(
+            f"{file}: not a file that is looked at here", CONVERT.get(file.suffix, "give a .onnx or .tflite file")
+        )
+    expect_file(file, str(file))
+    from pulseproof.export.bring.looks import look
+
+    seen = look(file)
+    put(f"{seen.text()}\n")
+    if study is None:
+        say("--study names whose recordings it is to be tried on: then its scaling is found out, and a block proposed")
+        return
+    called = name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "own"
+    loaded, where = load_study(study, {called: {"file": str(file)}}), build or Path("build")
+    _refuse_early(loaded, seen, output, layout)
+    from pulseproof.ecg.prepare import prepare
+
+    recordings = prepare(loaded, data, where)
+    from pulseproof.export.bring.trial_run import run_trials
+
+    found = run_trials(loaded, recordings, seen, called, output, layout, records)
+    Terminal().print(found.table)
+    for line in found.told:
+        say(line)
+    put(f"\n{found.block}\n")
+    _keep(study, called, found.block, keep)
+
+
+def _refuse_early(study: Study, seen: Look, output: str | None, layout: str | None) -> None:
+    """Raises InputError for a file that cannot fit, before recordings are read."""
+    from pulseproof.ecg.expected import expected
+    from pulseproof.export.bring.ways import ways_in
+    from pulseproof.models.brought.dressing import dress_of
+    from pulseproof.models.front.fitting import Fitting
+
+    asked = expected(study)
+    if asked is None:
+        return
+    spec = InputSpec(layout=layout)
+    fitting = Fitting(asked.shape, asked.classes, asked.fs_hz, asked.leads, asked.names, spec, output)
+    way = ways_in(seen.declared, fitting, str(seen.path))[0]
+    dress_of(seen.path, str(seen.path), replace(fitting, spec=way))
+
+
+def _keep(study: Path, name: str, block: str, keep: bool) -> None:
+    if f"[models.{name}]" in study.read_text(encoding="utf-8"):
+        say(f"{study} has a [models.{name}] already: it is as it was")
+        return
+    if not keep:
+        say(f"to measure it, add this to {study} (or give --keep)")
+        return
+    text = study.read_text(encoding="utf-8")
+    write_text(study, f"{text.rstrip()}\n\n{block}\n")
+    say(f"{study} now has [models.{name}]: {command('bench', study=study)} measures it")

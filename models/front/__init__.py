@@ -1,0 +1,1 @@
+"""What stands in front of a model that somebody brings: from a recording in millivolts to what the model was fed."""
