@@ -146,6 +146,7 @@ perf: setup
 		$(PULSEPROOF) perf runner --study $(STUDY) --build $(BUILD) || held=$$?; \
 		$(PULSEPROOF) perf statistics || held=$$?; \
 		$(PULSEPROOF) perf weights $(OPTIONS) || held=$$?; \
+		$(PULSEPROOF) perf trees $(OPTIONS) || held=$$?; \
 		$(PULSEPROOF) perf attacks $(OPTIONS) || held=$$?; exit $$held
 
 # Where Python is told to write no bytecode, each of the hundreds of processes of the tests would compile all rooms again.

@@ -6,6 +6,7 @@ its entry, see :mod:`export.run`. Each is a step: what is there as it should be 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from importlib import metadata
@@ -31,6 +32,7 @@ from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.price import price
 from pulseproof.export.quiet import quiet
 from pulseproof.export.recipes import Write, cell_of, kind_of
+from pulseproof.export.sklearn_files import has_steps
 from pulseproof.export.tflite import flatbuffer
 from pulseproof.models.brought.files import FileModel
 from pulseproof.models.run import Trained
@@ -53,6 +55,7 @@ LIBRARIES = {
         "ethos-u-vela",
         "emlearn",
     ),
+    "estimator": ("scikit-learn", "skl2onnx", "onnxmltools"),
 }
 
 
@@ -107,7 +110,7 @@ class ModelFiles:
     def reference(self) -> parity.Reference:
         """The source's scores on validation recordings, with which every file is compared."""
         rows = self.recordings.sample("validation", self.study.export.parity_records, self.study.seed)
-        trees = self.kind == "trees"
+        trees = self.kind == "trees" or (self.kind == "estimator" and has_steps(self.trained.module))
         return parity.make_reference(self.trained.module, self.recordings, rows, trees)
 
     def calibration(self, seed: int) -> NDArray[np.float32]:
@@ -176,7 +179,7 @@ class ModelFiles:
             "parity": [spec.parity_records, self.study.seed],
             "calibration": calibration if declared.calibrated else None,
             "mixed": spec.model_dump(include=_MIXED, mode="json") if declared.mixed else None,
-            "libraries": _versions(format_of(recipe)),
+            "libraries": _versions(format_of(recipe), self.kind),
             "engines": {name: here()[name] for name in engines_of(format_of(recipe))},
         }
 
@@ -189,7 +192,7 @@ class ModelFiles:
             "model": self.trained.name,
             "recipe": recipe,
             "format": format_of(recipe),
-            "libraries": _versions(format_of(recipe)),
+            "libraries": _versions(format_of(recipe), self.kind),
         }
 
     def _make(self, recipe: str) -> ManifestEntry:
@@ -293,8 +296,15 @@ class ModelFiles:
 
 
 @functools.cache
-def _versions(file_format: str) -> dict[str, str]:
-    return {name: metadata.version(name) for name in LIBRARIES[file_format]}
+def _versions(file_format: str, kind: str) -> dict[str, str]:
+    """What makes a file. Of the writers of estimators, onnxmltools and the boosters are there where a model needs
+    them, and nobody else does."""
+    names = [*LIBRARIES[file_format], *(LIBRARIES["estimator"] if kind == "estimator" else ())]
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _announce(entry: ManifestEntry) -> None:

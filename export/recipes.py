@@ -8,24 +8,26 @@ passes the gate is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
 from pulseproof.core.recipes import RECIPES, Format
-from pulseproof.export import tree_files
+from pulseproof.export import sklearn_files, tree_files
 from pulseproof.export.job import ExportJob, MadeFile
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.tflite import files as tflite_files
 from pulseproof.export.tflite import lstm as lstm_flatbuffer
 from pulseproof.export.tflite import lstm_int8
 from pulseproof.models.brought.model import FileModel
-from pulseproof.models.classical import FeatureModel, Logistic, PythonHead
+from pulseproof.models.classical import FeatureModel, Logistic
 from pulseproof.models.features import Features
 from pulseproof.models.nets import Lstm
 from pulseproof.models.trees import TreeWalk
 
-Kind = Literal["net", "lstm", "recurrent", "trees", "logistic", "onnx-file", "onnx-quantized-file", "tflite-file"]
+Kind = Literal[
+    "net", "lstm", "recurrent", "trees", "logistic", "estimator", "onnx-file", "onnx-quantized-file", "tflite-file"
+]
 Write = Callable[[ExportJob], MadeFile]
 Cell = tuple[Write, ...] | str
 
@@ -150,6 +152,23 @@ TABLE: Mapping[Kind, Mapping[str, Cell]] = {
         "tflite-int8-mixed": NO_MIXED_FEATURES,
         "tflite-as-given": ONLY_A_FILE,
     },
+    "estimator": {
+        "onnx-fp32": (sklearn_files.write_onnx, sklearn_files.write_onnx_double),
+        "onnx-fp16": (onnx_files.write_fp16_products,),
+        "onnx-int8-dynamic": (onnx_files.write_dynamic_products, onnx_files.write_dynamic_last_layer),
+        "onnx-int8-static": (onnx_files.write_static_products, onnx_files.write_static_last_layer),
+        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products, onnx_files.write_static_s8s8_last_layer),
+        "onnx-int8-mixed": NO_MIXED_FEATURES,
+        "onnx-as-given": ONLY_A_FILE,
+        "tflite-fp32": (sklearn_files.write_tflite,),
+        "tflite-fp16": (tflite_files.write_fp16_products,),
+        "tflite-int8-dynamic": (tflite_files.write_dynamic_products, tflite_files.write_dynamic_last_layer),
+        "tflite-int8-static": (tflite_files.write_static_products, tflite_files.write_static_last_layer),
+        "tflite-int8-full": NO_FULL_FEATURES,
+        "tflite-int16x8": (tflite_files.write_int16x8_products, tflite_files.write_int16x8_last_layer),
+        "tflite-int8-mixed": NO_MIXED_FEATURES,
+        "tflite-as-given": ONLY_A_FILE,
+    },
     "onnx-file": {
         "onnx-fp32": (onnx_files.write_given,),
         "onnx-fp16": (onnx_files.write_fp16,),
@@ -173,8 +192,8 @@ TABLE: Mapping[Kind, Mapping[str, Cell]] = {
 }
 
 
-def kind_of(module: nn.Module) -> Kind | None:
-    """Which column of the table a trained module belongs to; None for an estimator that runs in Python only."""
+def kind_of(module: nn.Module) -> Kind:
+    """Which column of the table a trained module belongs to."""
     if isinstance(module, FileModel):
         if module.format == "tflite":
             return "tflite-file"
@@ -182,7 +201,7 @@ def kind_of(module: nn.Module) -> Kind | None:
     if isinstance(module, FeatureModel):
         if isinstance(module.head, TreeWalk):
             return "trees"
-        return "logistic" if isinstance(module.head, Logistic) else None
+        return "logistic" if isinstance(module.head, Logistic) else "estimator"
     if type(module) is Lstm:  # not a user's subclass: its forward may do anything
         return "lstm"
     return "recurrent" if any(isinstance(part, nn.RNNBase) for part in module.modules()) else "net"
@@ -190,16 +209,7 @@ def kind_of(module: nn.Module) -> Kind | None:
 
 def cell_of(module: nn.Module, recipe: str) -> Cell:
     """The functions that make this recipe of this module, or the reason why there is no such file."""
-    kind = kind_of(module)
-    if kind is None:
-        assert isinstance(module, FeatureModel) and isinstance(module.head, PythonHead)
-        return f"{_class_name(module.head.estimator)} runs in Python only: {module.head.reason}"
-    cell = TABLE[kind][recipe]
+    cell = TABLE[kind_of(module)][recipe]
     if cell is NO_FULL_FEATURES and isinstance(module, FeatureModel) and not isinstance(module.features, Features):
         return NO_FULL_SAMPLES
     return cell
-
-
-def _class_name(estimator: Any) -> str:
-    inner = getattr(estimator, "estimator", None)
-    return type(estimator).__name__ + (f" of {type(inner).__name__}" if inner is not None else "")

@@ -22,6 +22,7 @@ COLUMNS: Mapping[str, Kind] = {
     "decision tree": "trees",
     "random forest": "trees",
     "logistic regression": "logistic",
+    "other estimator": "estimator",
     "CNN": "net",
     "LSTM": "lstm",
     "ECG-Lens": "net",

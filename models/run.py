@@ -354,7 +354,8 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
             module.load_state_dict(load_file(folder / WEIGHTS))
         else:
             features = Features(task.leads, task.samples, task.fs_hz, spec.segments)
-            module = FeatureModel(features, head_of(load_estimator(folder / ESTIMATOR), alone=len(task.classes) == 1))
+            estimator = load_estimator(folder / ESTIMATOR, ours=True)
+            module = FeatureModel(features, head_of(estimator, alone=len(task.classes) == 1))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"{folder}: not a readable trained model ({one_line(error)})", "delete it and train again"

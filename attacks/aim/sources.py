@@ -32,8 +32,12 @@ from pulseproof.attacks.transfer import Ensemble
 from pulseproof.core.engines import open_limited
 from pulseproof.core.steps import digest
 from pulseproof.core.terminal.console import say
+from pulseproof.export.job import RefusedError
+from pulseproof.export.sklearn_files import estimator_twin
 from pulseproof.models.brought.files import FileModel
+from pulseproof.models.classical import FeatureModel, PythonHead
 from pulseproof.models.fold import held_fold
+from pulseproof.models.held import hold
 from pulseproof.models.run import Trained, load_model
 from pulseproof.runtime.engines import EngineError, choose_engine
 from pulseproof.twins import NotCoveredError, open_twin
@@ -161,6 +165,8 @@ def open_module(name: str, module: nn.Module, references: Victims) -> Opened:
     """The module itself, or what stands for it where it has no gradient of its own."""
     if isinstance(module, FileModel):
         return _before(name, _twin(module.path, references), references, ())
+    if isinstance(module, FeatureModel) and isinstance(module.head, PythonHead):
+        return _before(name, _of_estimator(module, references), references, ())
     soft = held_soft(module, references.signals)
     if soft.reason is not None:  # the true forest has no gradient that could take its place
         raise NoGradientError(f"no gradient reaches the signal: of the copy with soft trees, {soft.reason}")
@@ -168,6 +174,20 @@ def open_module(name: str, module: nn.Module, references: Victims) -> Opened:
     if strange is not None:
         raise NoGradientError(f"no gradient reaches the signal through its {type(strange).__name__}")
     return _opened(name, soft.module, references)
+
+
+def _of_estimator(module: FeatureModel, references: Victims) -> nn.Module:
+    """The twin of the ONNX file that features and estimator have, held against the estimator itself: an estimator runs
+    in scikit-learn, through which no gradient passes."""
+    shape = (references.signals.shape[1], references.signals.shape[2])
+    try:
+        twin = estimator_twin(module, shape)
+    except (NotCoveredError, RefusedError) as error:
+        raise NoGradientError(f"no gradient reaches the signal: {error}") from None
+    held = hold(lambda: twin, module, references.signals)
+    if held.reason is not None:
+        raise NoGradientError(f"no gradient reaches the signal: of the twin of its ONNX file, {held.reason}")
+    return twin
 
 
 def _opened(name: str, module: nn.Module, references: Victims) -> Opened:

@@ -3,7 +3,8 @@
 In: an estimator as skops read it. Out: nothing, or InputError. scikit-learn trusts its own trees: one whose child is
 itself is walked for ever, beyond Ctrl-C, and one whose child lies behind its end reads other memory. Here every child
 comes after its parent, every feature is one that the estimator is fed, and every tree of neighbours is the one that its
-points give.
+points give. libsvm takes the counts of its support vectors on trust as well, and reads so far: here they add up to the
+vectors that are there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 # Two of scikit-learn's private names, for which it has no public ones: what is checked are those very types.
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.neighbors import BallTree, KDTree
+from sklearn.svm import SVC, NuSVC
 from sklearn.tree._tree import Tree
 
 from pulseproof.core.errors import InputError
@@ -25,13 +27,13 @@ from pulseproof.core.errors import InputError
 
 def expect_sound(estimator: Any, path: Path, mend: str) -> None:
     """Raises InputError for an estimator with a part that its own code must not be run on."""
-    for part in _parts(estimator):
+    for part in parts_of(estimator):
         wrong = _wrong(part)
         if wrong is not None:
             raise InputError(f"{path}: its {type(part).__name__} {wrong}", mend)
 
 
-def _parts(estimator: Any) -> Iterator[Any]:
+def parts_of(estimator: Any) -> Iterator[Any]:
     """The estimator and all that it is made of, each once."""
     waiting, seen = [estimator], {}
     while waiting:
@@ -54,6 +56,8 @@ def _wrong(part: Any) -> str | None:
         return _of_nodes(part.children_left != -1, children, part.feature, part.n_features, part.node_count)
     if isinstance(part, KDTree | BallTree):
         return _of_neighbours(part)
+    if isinstance(part, SVC | NuSVC) and hasattr(part, "support_vectors_"):
+        return _of_machine(part)
     width = _width(part)
     return None if width is None else _of_estimator(part, width)
 
@@ -63,6 +67,30 @@ def _of_neighbours(tree: KDTree | BallTree) -> str | None:
     fresh = type(tree)(np.asarray(state[0]), leaf_size=state[4], metric=state[11]).__getstate__()
     same = all(np.array_equal(ours, its) for ours, its in zip(state[:7], fresh[:7], strict=True))
     return None if same else "is not the tree of its own points"
+
+
+def _of_machine(machine: SVC | NuSVC) -> str | None:
+    """What is wrong with the support vectors of a machine of libsvm's, which copies all of these by their counts."""
+    width, classes = _width(machine) or 0, len(machine.classes_)
+    counts, vectors = np.asarray(machine._n_support), np.asarray(machine.support_vectors_)
+    pairs = classes * (classes - 1) // 2
+    if machine._sparse or machine.kernel == "precomputed" or callable(machine.kernel):
+        return "is fitted to sparse features or to a kernel of its own, and is fed features"
+    if counts.shape != (classes,) or (counts < 0).any() or int(counts.sum()) != len(vectors):
+        return f"counts {counts.tolist()} support vectors a class, and has {len(vectors)}"
+    shapes: dict[str, tuple[Any, set[tuple[int, ...]]]] = {
+        "support vectors": (vectors, {(len(vectors), width)}),
+        "coefficients": (machine._dual_coef_, {(classes - 1, len(vectors))}),
+        "coefficients to show": (machine.dual_coef_, {(classes - 1, len(vectors))}),
+        "offsets": (machine._intercept_, {(pairs,)}),
+        "indices": (machine.support_, {(len(vectors),)}),
+        "slopes of its probabilities": (machine._probA, {(0,), (pairs,)}),
+        "shifts of its probabilities": (machine._probB, {np.asarray(machine._probA).shape}),
+    }
+    for name, (array, wanted) in shapes.items():
+        if np.asarray(array).shape not in wanted:
+            return f"has {name} of shape {np.asarray(array).shape}, not {' or '.join(map(str, sorted(wanted)))}"
+    return None
 
 
 def _of_estimator(estimator: Any, width: int) -> str | None:

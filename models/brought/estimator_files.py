@@ -32,6 +32,10 @@ from pulseproof.runtime.words import one_line
 # its modules import (sklearn.datasets._base.urlretrieve). The scalers and GradientBoosting need no more than these.
 TRUSTED = (
     "sklearn.multiclass._ConstantPredictor",  # of a class that has one label only in the training data
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.utils._bunch.Bunch",  # a dictionary: the members of a vote or a stack by their names
+    "sklearn.feature_selection._univariate_selection.f_classif",  # by which SelectKBest chose; it is not called again
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
@@ -39,6 +43,17 @@ TRUSTED = (
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
+)
+# Boosters keep bytes that a C++ library of their own parses: of a model that was trained here they are our own, of a
+# stranger's file they are not looked at.
+TRAINED_HERE = (
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+    "builtins.bytearray",
+    "catboost.core.CatBoostClassifier",
 )
 ANOTHER = "write it again with skops.io.dump(estimator, path), by the scikit-learn that is installed here"
 
@@ -49,7 +64,7 @@ def save_estimator(estimator: Any, path: Path) -> None:
 
     with replacing(path) as temporary:
         temporary.write_bytes(_renumbered(skops.io.dumps(estimator)))
-        load_estimator(temporary)  # what could not be read back must not be kept
+        load_estimator(temporary, ours=True)  # what could not be read back must not be kept
 
 
 def _renumbered(content: bytes) -> bytes:
@@ -80,17 +95,18 @@ def _renumbered(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def load_estimator(path: Path, mend: str = "train the model again") -> Any:
+def load_estimator(path: Path, mend: str = "train the model again", ours: bool = False) -> Any:
     """Read a fitted estimator. A file that asks for a type outside scikit-learn's own is refused, not run.
 
-    ``mend``: what to do when the file is damaged. It is measured first (:mod:`models.brought.archives`).
+    ``mend``: what to do when the file is damaged. ``ours``: it was trained here, and may be a booster. It is measured
+    first (:mod:`models.brought.archives`).
     """
     import skops.io
 
     expect_bounded(path)
     try:
         asked = skops.io.get_untrusted_types(file=path)
-        strange = [name for name in asked if name not in TRUSTED]
+        strange = [name for name in asked if name not in TRUSTED and not (ours and name in TRAINED_HERE)]
         estimator = None if strange else skops.io.load(path, trusted=asked)
     except MemoryError:
         raise InputError(f"{path}: there is not enough memory to read it", mend) from None

@@ -18,13 +18,19 @@ NO_TORCH = (
     "safetensors.torch.save_file(model.state_dict(), 'x.safetensors') and give factory = 'package.module:name', "
     "trained = true, weights = 'x.safetensors'; or export it with torch.onnx.export"
 )
+NO_PROGRAM = (
+    "torch.export.load unpickles parts of such a file and evaluates text in it, and a TorchScript file is a program, "
+    "so neither is opened here: where it was made, write torch.onnx.export(model, (recording,), 'x.onnx', "
+    "dynamo=True), of a .pt2 file with model = torch.export.load('x.pt2').module(), of TorchScript with its nn.Module"
+)
 NO_SKLEARN = (
     "a pickle runs code when it is opened, so it never is: write the estimator with skops.io.dump(estimator, 'x.skops')"
 )
 NO_KERAS = "convert it with tf.lite.TFLiteConverter to .tflite, or with tf2onnx to .onnx"
 # Files that people have and that are not taken: what to do with them.
 CONVERT: Mapping[str, str] = {
-    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".torchscript"), NO_TORCH),
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), NO_TORCH),
+    **dict.fromkeys((".pt2", ".torchscript"), NO_PROGRAM),
     **dict.fromkeys((".pkl", ".pickle", ".joblib", ".sav"), NO_SKLEARN),
     **dict.fromkeys((".h5", ".hdf5", ".keras", ".pb"), NO_KERAS),
     ".safetensors": "weights alone are no net: give 'package.module:name' of its factory, and this as weights",

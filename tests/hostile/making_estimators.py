@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 import skops.io
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from pulseproof.models.brought.estimator_files import save_estimator
@@ -30,6 +33,9 @@ KINDS: dict[str, Callable[[], Any]] = {
     "forest": lambda: RandomForestClassifier(3, max_depth=3, random_state=0).fit(X, Y),
     "boosted": lambda: HistGradientBoostingClassifier(max_iter=2).fit(X, Y),
     "neighbours": lambda: KNeighborsClassifier(algorithm="kd_tree").fit(X, Y),
+    "vectors": lambda: SVC().fit(X, Y),
+    "calibrated": lambda: CalibratedClassifierCV(LinearSVC(), cv=2).fit(X, Y),
+    "vote": lambda: VotingClassifier([("a", GaussianNB()), ("b", SVC())]).fit(X, Y),
 }
 Members = dict[str, bytes]
 

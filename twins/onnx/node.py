@@ -63,6 +63,10 @@ class Node:
             raise self.refusal(f"an input {at} that depends on the signal")
         return self._constants[self.inputs[at]]
 
+    def is_constant(self, at: int) -> bool:
+        """True when this input is known while the file is read."""
+        return self.inputs[at] in self._constants
+
     def integers(self, at: int, attribute: str | None = None) -> list[int] | None:
         """Whole numbers from an input or, in older operator sets, an attribute; None when left out."""
         if self.given(at):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pulseproof.twins.errors import NotCoveredError
+from pulseproof.twins.onnx.classical import DOMAIN
 from pulseproof.twins.onnx.format import constants as constants_of
 from pulseproof.twins.onnx.node import Node
 from pulseproof.twins.onnx.operators import OPERATORS
@@ -52,7 +53,7 @@ class Reader:
         for written in nodes:
             proto = _renamed(written, known, prefix) if prefix else written
             known.update(zip(written.output, proto.output, strict=True))
-            if proto.domain not in ("", "ai.onnx"):
+            if proto.domain not in ("", "ai.onnx", DOMAIN):
                 raise self._refusal(proto, f"of {proto.domain}")
             if proto.op_type == "If":
                 self._branch(proto, known)

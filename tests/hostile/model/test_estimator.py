@@ -96,6 +96,27 @@ def another_tree(path: Path) -> Path:
     raise AssertionError("no list of points")
 
 
+def machine(
+    find: Callable[[np.ndarray], bool], change: Callable[[np.ndarray], np.ndarray], kind: str = "vectors"
+) -> Make:
+    """A support vector machine, the first array that ``find`` knows changed."""
+
+    def make(path: Path) -> Path:
+        members = members_of(kind)
+        for name, content in members.items():
+            array = np.load(io.BytesIO(content), allow_pickle=False) if name.endswith(".npy") else np.zeros(0)
+            if find(array):
+                members[name] = npy(change(array))
+                return pack(path, members)
+        raise AssertionError("no such array")
+
+    return make
+
+
+def counts(array: np.ndarray) -> bool:
+    return array.shape == (2,) and array.dtype == np.int32 and int(array.sum()) > 99
+
+
 # name: (how the archive is made, what the sentence says)
 WRONG: dict[str, tuple[Make, str]] = {
     "4 MB that unpack to 4 GB": (making.bomb, "unpack to 4,194,304,"),
@@ -139,6 +160,19 @@ WRONG: dict[str, tuple[Make, str]] = {
     "boosted trees with a feature far away": (changed("boosted", ("feature_idx", 0), 2**40), "is none of 5"),
     "boosted trees with categories": (changed("boosted", ("is_categorical", 0), 1), "categories that are not there"),
     "neighbours that are not there": (another_tree, "is not the tree of its own points"),
+    "a million support vectors that are not there": (
+        machine(counts, lambda array: array + np.int32(10**6)),
+        "counts [",
+    ),
+    "support vectors counted below zero": (machine(counts, lambda array: array * np.int32([-1, 1])), "counts [-"),
+    "half of the coefficients": (
+        machine(lambda array: array.ndim == 2 and array.shape[0] == 1, lambda array: array[:, ::2].copy()),
+        "has coefficients to show of shape (1,",
+    ),
+    "a machine in a vote that counts wrongly": (
+        machine(counts, lambda array: array + np.int32(9), "vote"),
+        "counts [",
+    ),
 }
 
 
