@@ -7,7 +7,6 @@ write whole steps, so what can really be written is a lattice in that ball, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,20 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pulseproof.certify.proved import Bounds
 from pulseproof.models.hardened.ends import UNIT, NoBoundsError
 from pulseproof.models.hardened.interval import Bounded
 from pulseproof.twins.program import Twin
 
 BATCH = 32
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """``lower`` and ``upper``: float64 (n, classes), in the unit of the scores as the file gives them. Behind a sigmoid
-    that is sure, scores that differ before it are one: an AUC is proved of what the file gives, ties included."""
-
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
 
 
 def ball(signals: NDArray[np.float32], budget_mv: float) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import pytest
 
 from pulseproof.certify import study as certify
 from pulseproof.certify.commands import table
-from pulseproof.certify.file import certified_path, load_certified
+from pulseproof.certify.file import CODE, certified_path, read_certified
 from pulseproof.core import code_digest
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.errors import InputError
@@ -26,7 +26,7 @@ def test_an_edited_rule_makes_the_bounds_anew(monkeypatch: pytest.MonkeyPatch) -
     read = code_digest._read
     for edited in ("models.hardened.rules", "models.hardened.affine", "twins.onnx_operators", "twins.tflite_node"):
         code_of.cache_clear()
-        before = code_of(certify.CODE).digest
+        before = code_of(CODE).digest
 
         def other(name: str, edited: str = edited) -> code_digest._Module | None:
             found = read(name)
@@ -34,7 +34,7 @@ def test_an_edited_rule_makes_the_bounds_anew(monkeypatch: pytest.MonkeyPatch) -
 
         monkeypatch.setattr(code_digest, "_read", other)
         code_of.cache_clear()
-        assert code_of(certify.CODE).digest != before, edited
+        assert code_of(CODE).digest != before, edited
         monkeypatch.setattr(code_digest, "_read", read)
     code_of.cache_clear()
 
@@ -58,7 +58,7 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = train_study(study, recordings, tmp_path)
     manifest = export_study(study, recordings, trained, tmp_path)
     found = certify.certify_study(study, recordings, manifest, tmp_path)
-    assert load_certified(study, tmp_path) == found
+    assert read_certified(certified_path(study, tmp_path)) == found
     proved = {(each.artifact, each.budget_mv): each.auc or 0.0 for each in found.proofs}
     assert proved["cnn-hard/onnx-fp32", 0.02] > proved["cnn/onnx-fp32", 0.02] + 0.2
     assert abs(proved["cnn-hard/onnx-int8-static", 0.02] - proved["cnn-hard/onnx-fp32", 0.02]) < 0.05
@@ -71,11 +71,14 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*args: object) -> None:
         raise AssertionError("bounded before")
 
+    real = certify.score
     monkeypatch.setattr(certify, "score_bounds", never)
+    monkeypatch.setattr(certify, "score", never)
     assert certify.certify_study(study, recordings, manifest, tmp_path) == found
 
-    # An engine that is off by more than the file's own arithmetic has no proof.
-    real = certify.score
+    # Another processor's engine is asked again, and one that is off by more than the file's own arithmetic has no
+    # proof.
+    monkeypatch.setattr(certify, "features", lambda: ["other"])
     monkeypatch.setattr(certify, "score", lambda *asked: real(*asked) + np.float32(5))
     lost = certify.certify_study(study, recordings, manifest, tmp_path)
     assert not lost.proofs and all(
@@ -85,4 +88,4 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     certified_path(study, tmp_path).write_text("{")
     with pytest.raises(InputError, match="proofs"):
-        load_certified(study, tmp_path)
+        read_certified(certified_path(study, tmp_path))
