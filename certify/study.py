@@ -51,6 +51,13 @@ from pulseproof.twins import NotCoveredError, open_twin
 CHUNK = 256  # recordings whose bytes are hashed at a time
 
 
+def is_to_be_certified(study: Study, build: Path) -> bool:
+    """Whether a run of the study proves by itself: a model of it was trained for bounds, or it was certified before,
+    and what was proved may be stale now. Bounds of other nets prove nothing, and take their time."""
+    trained = any(spec.defence is not None and spec.defence.kind == "certified" for spec in study.models.values())
+    return trained or certified_path(study, build).exists()
+
+
 def certify_study(study: Study, recordings: Recordings, manifest: Manifest, build: Path) -> Certified:
     """Bound, prove, and write. What was bounded before is not bounded again."""
     rows = recordings.sample("test", study.test_records, study.seed)

@@ -94,9 +94,10 @@ class Operator:
             raise self.refusal("integers on one side and floats on the other")
         return kinds.pop()
 
-    def finish(self, factor: float | Tensor = 1.0) -> Callable[[Tensor], Tensor]:
+    def finish(self, factor: float | Tensor = 1.0, slack: float | None = None) -> Callable[[Tensor], Tensor]:
         """What happens to a result: its activation, and of a quantized one the rescaling (by ``factor``, from its units
-        to one) and rounding. The activation of a quantized one narrows the limits at which it is clipped."""
+        to one; ``slack``: see :func:`twins.rounding.rescaled`) and rounding. The activation of a quantized one narrows
+        the limits at which it is clipped."""
         code = int(self.option("fusedActivationFunction", 0) or 0)
         if code not in (0, 1, 3):
             raise self.refusal(f"the activation {ACTIVATIONS[code] if code < len(ACTIVATIONS) else code}")
@@ -109,7 +110,7 @@ class Operator:
         if code == 3:
             high = min(high, round(6 / self.result.one))
         by, masked = factor / self.result.one, self.masked
-        return lambda y: rescaled(y, by, low, high, masked)
+        return lambda y: rescaled(y, by, low, high, masked, slack)
 
 
 @dataclass

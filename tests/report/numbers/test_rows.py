@@ -39,6 +39,8 @@ KEYS = [  # tools outside read these: the names and their order stay
     *("attacked_through", "auc_counted", "auc_counted_low", "auc_counted_high"),
     *("loss_budget_mv", "loss_budget_low_mv", "loss_budget_high_mv", "loss_budget"),
     *("chance_budget_mv", "chance_budget_low_mv", "chance_budget_high_mv", "chance_budget"),
+    *("proof", "proved_auc", "proved_auc_low", "proved_auc_high", "proof_gap"),
+    *("proved_decided", "proved_sensitivity", "proved_specificity"),
 ]
 # What depends on a file's other budgets, and on the file that it is held to.
 COUNTED = KEYS[KEYS.index("attacked_through") :]
