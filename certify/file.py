@@ -24,11 +24,13 @@ VERSION = 2
 CODE = ("pulseproof.certify.bounds", "pulseproof.models.hardened.interval", "pulseproof.twins.opening")
 
 
-class _Frozen(BaseModel):
+class FrozenEntry(BaseModel):
+    """Of a file of proofs: nothing unknown in it, and no number that JSON does not know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ClassProof(_Frozen):
+class ClassProof(FrozenEntry):
     """The proved AUC of a class, with the 95 % interval over patients; null where it is not defined."""
 
     auc: float | None
@@ -36,7 +38,7 @@ class ClassProof(_Frozen):
     high: float | None
 
 
-class ProofEntry(_Frozen):
+class ProofEntry(FrozenEntry):
     """A file (``artifact``, with its ``sha256``) at a budget. What is not defined is null. ``width``: the mean width of
     the bounds in standard deviations of the clean scores. ``bounds``: the file of the bounds, float64 (2, n, classes),
     beside certified.json."""
@@ -55,7 +57,7 @@ class ProofEntry(_Frozen):
     bounds: str
 
 
-class UnprovedEntry(_Frozen):
+class UnprovedEntry(FrozenEntry):
     """A file (of these bytes) of which nothing is proved, and why."""
 
     artifact: str
@@ -63,7 +65,7 @@ class UnprovedEntry(_Frozen):
     reason: str
 
 
-class Certified(_Frozen):
+class Certified(FrozenEntry):
     """All proofs of a study: of ``recordings`` test recordings of ``patients`` people, whose bytes have the SHA-256
     ``signals`` (as ``signals/clean.npy``) and ``labels``; by the rules whose code has the digest ``rules``."""
 

@@ -77,10 +77,10 @@ def certify_study(study: Study, recordings: Recordings, manifest: Manifest, buil
             said = error.what if isinstance(error, InputError) else str(error)
             unproved.append(UnprovedEntry(artifact=entry.name, sha256=entry.sha256, reason=said))
             continue
-        thresholds = _thresholds(metrics, entry.model)
+        thresholds = thresholds_of(metrics, entry.model)
         for budget, bounds in every.items():
             found = proved(bounds, labels, resamples, thresholds, recordings.about.exclusive)
-            facts = _facts(found, recordings.about.classes)
+            facts = proof_facts(found, recordings.about.classes)
             proofs.append(
                 ProofEntry(
                     artifact=entry.name,
@@ -161,11 +161,14 @@ class _BoundedFile:
         return float(scores.std(axis=0).mean()) or 1.0
 
 
-def _facts(found: Proof, classes: tuple[str, ...]) -> dict[str, Any]:
+def proof_facts(found: Proof, classes: tuple[str, ...]) -> dict[str, Any]:
     """A proof as the file has it."""
-    values = [ClassProof(auc=_number(e.estimate), low=_number(e.low), high=_number(e.high)) for e in found.class_aucs]
+    values = [
+        ClassProof(auc=known_number(e.estimate), low=known_number(e.low), high=known_number(e.high))
+        for e in found.class_aucs
+    ]
     numbers = ("auc", "auc_low", "auc_high", "decided", "sensitivity", "specificity")
-    return {name: _number(getattr(found, name)) for name in numbers} | {
+    return {name: known_number(getattr(found, name)) for name in numbers} | {
         "class_aucs": dict(zip(classes, values, strict=True))
     }
 
@@ -188,10 +191,12 @@ def _hash_of_array(array: NDArray[Any]) -> str:
     return hashlib.sha256(file.getvalue()).hexdigest()
 
 
-def _thresholds(metrics: Mapping[str, Mapping[str, object]], model: str) -> NDArray[np.float64] | None:
+def thresholds_of(metrics: Mapping[str, Mapping[str, object]], model: str) -> NDArray[np.float64] | None:
+    """Those of a model from validation recordings, (classes,); None where it has none."""
     found = metrics.get(model, {}).get("thresholds")
     return None if found is None else np.asarray(found, np.float64)
 
 
-def _number(value: float) -> float | None:
+def known_number(value: float) -> float | None:
+    """None for what JSON does not know."""
     return value if math.isfinite(value) else None

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulseproof.certify import smoothed as smoothing
 from pulseproof.certify import study as certify
-from pulseproof.certify.commands import table
+from pulseproof.certify.commands import smoothed_table, table
 from pulseproof.certify.file import CODE, certified_path, read_certified
+from pulseproof.certify.smoothed import Smoothing, smooth_study
 from pulseproof.core import code_digest
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.errors import InputError
@@ -75,6 +77,18 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certify, "score_bounds", never)
     monkeypatch.setattr(certify, "score", never)
     assert certify.certify_study(study, recordings, manifest, tmp_path) == found
+
+    # Smoothing takes any file, a forest too; and its draws are kept.
+    asked = Smoothing((0.05, 0.1), draws=40, alpha=0.1)
+    smoothed = smooth_study(study, recordings, manifest, tmp_path, asked, ["random-forest/onnx-fp32"])
+    (file,) = smoothed.files
+    assert file.inferences == 40 * smoothed.recordings and file.clean_auc is not None
+    assert (file.radii[0].auc or 0.0) > (file.radii[1].auc or 0.0) and file.radii[0].auc < file.clean_auc
+    monkeypatch.setattr(smoothing, "open_limited", never)
+    assert smooth_study(study, recordings, manifest, tmp_path, asked, ["random-forest/onnx-fp32"]) == smoothed
+    Terminal().print(smoothed_table(smoothed))
+    with pytest.raises(InputError, match="no file matches lstm"):
+        smooth_study(study, recordings, manifest, tmp_path, asked, ["lstm/*"])
 
     # Another processor's engine is asked again, and one that is off by more than the file's own arithmetic has no
     # proof.
