@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.certify.bounds import score_bounds
+from pulseproof.certify.bounds import file_bounds
 from pulseproof.certify.file import (
     CODE,
     VERSION,
@@ -46,7 +46,7 @@ from pulseproof.models.run import load_metrics
 from pulseproof.runtime.condition.processor import features
 from pulseproof.runtime.engines import EngineError
 from pulseproof.runtime.files import read_array, write_array
-from pulseproof.twins import NotCoveredError, open_twin
+from pulseproof.twins import NotCoveredError
 
 CHUNK = 256  # recordings whose bytes are hashed at a time
 
@@ -127,7 +127,7 @@ class _BoundedFile:
         inputs = {"version": VERSION, "budget_mv": budget, **self.seen}
 
         def make() -> list[Path]:
-            found = score_bounds(open_twin(self.file), self.recordings.signals(self.rows), budget)
+            found = file_bounds(self.file, self.recordings.signals(self.rows), budget)
             self.folder.mkdir(parents=True, exist_ok=True)
             write_array(path, np.stack([found.lower, found.upper]))
             return [path]
