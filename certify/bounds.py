@@ -23,7 +23,7 @@ from pulseproof.models.hardened.interval import Bounded
 from pulseproof.twins import open_twin
 from pulseproof.twins.program import Twin
 
-BATCH = 32
+BATCH = 16  # what a core keeps in its cache
 
 
 def ball(signals: NDArray[np.float32], budget_mv: float) -> tuple[Tensor, Tensor]:
