@@ -100,6 +100,7 @@ def _lost(evaluation: Evaluation) -> dict[str, Any]:
         **dict.fromkeys(("auc_counted", "auc_counted_low", "auc_counted_high")),
         **dict(zip(COUNTED[4:8], (*found.lost.numbers, found.lost.text), strict=True)),
         **dict(zip(COUNTED[8:], (*found.chance.numbers, found.chance.text), strict=True)),
+        **dict.fromkeys(KEYS[KEYS.index("proof") :]),  # nothing was certified
     }
 
 
