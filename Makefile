@@ -36,11 +36,11 @@ OPTIONS = --study $(STUDY) --build $(BUILD) $(if $(DATA),--data $(DATA))
 # Where signal sets are made: WORKERS=2 processes here, or the workers of a Dask scheduler, SCHEDULER=tcp://host:8786
 GRID = $(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help setup demo data train export attack audit bundle take bench folds report table docs notebook dependencies site picture perf test check clean
+.PHONY: help setup demo data train export attack audit certify bundle take bench folds report table docs notebook dependencies site picture perf test check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup demo data train export attack audit bundle take bench folds report table docs notebook dependencies site picture perf test check clean"
+	@echo "targets: setup demo data train export attack audit certify bundle take bench folds report table docs notebook dependencies site picture perf test check clean"
 
 setup: $(VENV)/.ready $(VENV)/.tflite-runtime-ready
 
@@ -94,6 +94,10 @@ attack: setup
 # Whether the attacks are worth believing: flags, each with a sentence; the table and the report then show them
 audit: setup
 	$(PULSEPROOF) audit $(OPTIONS)
+
+# What no disturbance can do to the files, whatever attacks there are; the table and the report then show it
+certify: setup
+	$(PULSEPROOF) certify $(OPTIONS)
 
 # Also as one file, build/<study>/<study>-bundle.pyz, to carry to a device by hand; make take brings its results.zip in
 bundle: setup

@@ -1,6 +1,6 @@
 """What bounds of scores prove: a macro and per-class AUC, decisions, sensitivity and specificity.
 
-In: :class:`~certify.bounds.Bounds` of recordings with labels. Out: numbers that no disturbance within the budget brings
+In: :class:`Bounds` of recordings with labels. Out: numbers that no disturbance within the budget brings
 lower, of these recordings. Each positive recording of a class counts with the lowest score that it can get and each
 negative one with the highest, all at once, so the AUC of those scores is a lower bound of every AUC that an attack on
 them reaches, whatever it aims at. The interval over patients is that of any AUC: it says how it varies with the people,
@@ -15,11 +15,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.certify.bounds import Bounds
-from pulseproof.core.statistics import Resamples, percentiles, resampled_macro_auc
+from pulseproof.core.statistics import Interval, Resamples, macro, percentiles, resampled_aucs
 from pulseproof.runtime.auc import auc, macro_auc
 
 FAR = 1e300  # stands for a score that has no bound
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """``lower`` and ``upper``: float64 (n, classes), in the unit of the scores as the file gives them. Behind a sigmoid
+    that is sure, scores that differ before it are one: an AUC is proved of what the file gives, ties included."""
+
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+    def outside(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
+        """bool (k,): which of the first k recordings have a score in ``scores`` (k, classes) outside of its bounds."""
+        lower, upper = self.lower[: len(scores)], self.upper[: len(scores)]
+        return np.asarray(((scores < lower) | (scores > upper)).any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ class Proof:
     auc: float
     auc_low: float
     auc_high: float
-    class_aucs: tuple[float, ...]
+    class_aucs: tuple[Interval, ...]
     decided: float
     sensitivity: float
     specificity: float
@@ -55,8 +68,9 @@ def proved(
     """What the bounds of recordings with ``labels`` (n, classes) prove. ``thresholds`` (classes,), in the unit of the
     scores, decide each class; where the task is ``exclusive`` the highest score does."""
     scores = worst_ends(bounds, labels)
-    low, high = percentiles(resampled_macro_auc(scores, labels, resamples))
-    aucs = tuple(auc(scores[:, k], labels[:, k]) for k in range(labels.shape[1]))
+    drawn = resampled_aucs(scores, labels, resamples)
+    low, high = percentiles(macro(drawn))
+    aucs = tuple(Interval(auc(scores[:, k], labels[:, k]), *percentiles(drawn[k])) for k in range(labels.shape[1]))
     decided = sensitivity = specificity = float("nan")
     if exclusive:
         decided = float(_sure_of_highest(bounds).mean())

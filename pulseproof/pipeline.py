@@ -1,4 +1,4 @@
-"""The whole path of a study in order: recordings, models, artifacts, signal sets, bundle.
+"""The whole path of a study in order: recordings, models, artifacts, proofs, signal sets, bundle.
 
 Each room does only what is not done yet, so calling this again after nothing changed costs seconds. Only ``bench``
 knows all rooms; nothing imports ``bench``.
@@ -30,6 +30,7 @@ def bundled(
     refuse_unsuitable(study, build)
     recordings = prepare(study, data, build)
     from pulseproof.attacks.grid.study import attack_study
+    from pulseproof.certify.study import certify_study, is_to_be_certified
     from pulseproof.export.run import export_study
     from pulseproof.models.run import train_study
 
@@ -37,6 +38,8 @@ def bundled(
         keep_look(recordings, build / study.name)
         trained = train_study(study, recordings, build)
         manifest = export_study(study, recordings, trained, build)
+        if is_to_be_certified(study, build):
+            certify_study(study, recordings, manifest, build)
         signals = attack_study(study, recordings, trained, build, manifest, data, workers, scheduler)
         yield make_bundle(study, recordings, manifest, signals, build)
 

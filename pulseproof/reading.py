@@ -109,6 +109,10 @@ def gate(
             help="The least budget at which AUC is lost: .01mV@-.05 (a loss of .05), .02mV@.5 (an AUC of .5)."
         ),
     ] = None,
+    min_certified_auc: Annotated[
+        list[str] | None,
+        typer.Option(help="The lowest macro AUC that is proved at a budget, as .8@0.01mV; pulseproof certify proves."),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Take the unfavourable end of each AUC's 95 % interval.")
     ] = False,
@@ -128,7 +132,8 @@ def gate(
 
     attacked = tuple(map(attacked_bound, min_attacked_auc or ()))
     budgets = tuple(map(budget_bound, min_budget or ()))
-    bounds = Bounds(min_auc, max_auc_drop, max_p50_ms, max_p99_ms, max_size_bytes, attacked, strict, budgets)
+    certified = tuple(attacked_bound(each, "--min-certified-auc") for each in min_certified_auc or ())
+    bounds = Bounds(min_auc, max_auc_drop, max_p50_ms, max_p99_ms, max_size_bytes, attacked, strict, budgets, certified)
     loaded, _, where = load(study, None, build)
     checks = gate(evaluation_of(loaded, where), bounds, artifact or (), device or ())
     if junit is not None:

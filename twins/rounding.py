@@ -71,10 +71,16 @@ def rounded(x: Tensor, low: float, high: float, masked: bool = True) -> Tensor:
     return result
 
 
-def rescaled(x: Tensor, by: Tensor | float, low: float, high: float, masked: bool = True) -> Tensor:
-    """A whole number ``x`` times the factor ``by``, rounded: what an integer kernel does by a factor in fixed point."""
+def rescaled(
+    x: Tensor, by: Tensor | float, low: float, high: float, masked: bool = True, slack: float | None = None
+) -> Tensor:
+    """A whole number ``x`` times the factor ``by``, rounded: what an integer kernel does by a factor in fixed point.
+
+    ``slack``: how far off the product, in steps, a kernel can be before it rounds; None: as far as one that multiplies
+    a whole number by a factor of 31 bits. It changes no value here; bounds count it.
+    """
     if has_torch_function_unary(x):
-        return handle_torch_function(rescaled, (x,), x, by, low, high, masked)
+        return handle_torch_function(rescaled, (x,), x, by, low, high, masked, slack)
     return rounded(x * by, low, high, masked)
 
 

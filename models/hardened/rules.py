@@ -201,11 +201,12 @@ def _to_steps(x: Ends, low: float, high: float, masked: bool = True) -> Ends:
     return x.like(torch.round(x.lower).clamp(low, high), torch.round(x.upper).clamp(low, high), True)
 
 
-def _rescaled(x: Ends, by: Any, low: float, high: float, masked: bool = True) -> Ends:
+def _rescaled(x: Ends, by: Any, low: float, high: float, masked: bool = True, slack: float | None = None) -> Ends:
     """:func:`twins.rounding.rescaled`. A kernel multiplies by a factor of 31 bits and rounds twice, first to a unit
-    that is at most twice ``by``, or by a float32 that is itself a product of three (the scales)."""
+    that is at most twice ``by``, or by a float32 that is itself a product of three (the scales). ``slack``: what
+    another kernel can be off by, in steps."""
     found = _mul(x, by)
-    size = torch.as_tensor(by, dtype=x.dtype).abs()
+    size = torch.as_tensor(by, dtype=x.dtype).abs() if slack is None else slack
     return _to_steps(found.widened(size + 4 * x.unit * found.largest) if x.unit else found, low, high, masked)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pulseproof.report.answers.proved import lost_proof
 from pulseproof.report.answers.types import Doubt, FrontPoint, Recommendation
 from pulseproof.report.numbers.attacked_through import WORDS
 from pulseproof.report.numbers.compare import CountingRows, Rows
@@ -40,6 +41,9 @@ def card_doubts(evaluation: Evaluation, chosen: Recommendation, timed: Rows, row
         yield Doubt("synthetic", "The recordings are synthetic: nothing here is about patients.")
     yield from _attacks(evaluation, point, worst)
     yield from _marks(timed.clean(chosen.artifact), clean)
+    lost = lost_proof(evaluation, chosen.device, chosen.artifact)
+    if lost is not None:
+        yield lost
     yield from _recordings(evaluation, chosen, clean)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pulseproof.bench.wire.results import GONE
 from pulseproof.report.answers.card import FEW_PATIENTS
 from pulseproof.report.answers.classes import below_chance, near_chance
+from pulseproof.report.answers.proved import lost_proofs
 from pulseproof.report.answers.types import Comparison, Recommendation, Sentence
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.resampled import WORST
@@ -31,6 +32,7 @@ def doubts(
         *near_chance(evaluation),
         *below_chance(evaluation),
         *_audit(evaluation),
+        *lost_proofs(evaluation),
         *_latency(evaluation, recommended),
         *_runs(evaluation),
         *_undecided(comparisons),

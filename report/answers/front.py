@@ -128,6 +128,7 @@ def _point(
         losses=None if clean is None else evaluation.losses.get((str(clean.device), artifact)),
         auc_device=None if clean is None else clean.device,
         recordings=None if clean is None else clean.n,
+        auc_proved=None if worst is None or evaluation.proofs.lost(timed.device, artifact) else worst.proved_auc,
     )
 
 

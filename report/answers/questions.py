@@ -15,6 +15,7 @@ from pulseproof.report.answers.classes import weakest_class
 from pulseproof.report.answers.cure import cures
 from pulseproof.report.answers.doubt import doubts
 from pulseproof.report.answers.front import recommend
+from pulseproof.report.answers.proved import proof_sentences
 from pulseproof.report.answers.types import Answers, Comparison, FrontPoint, Question, Recommendation, Sentence
 from pulseproof.report.answers.words import (
     CARD,
@@ -87,6 +88,8 @@ def _ship(
     evidence += f"; {chosen.judged_on}; {device.evidence}; {front} of {len(chosen.front)} files are "
     evidence += "on the front: none is as good as they in cost, size, clean and attacked AUC at once"
     said = [Sentence(f"Ship {point.artifact}. {chosen.reason}", evidence), *_withstands(point)]
+    if evaluation.proofs.lost(chosen.device, chosen.artifact) is None:
+        said += proof_sentences(evaluation, rows.of(chosen.artifact).device, chosen.artifact)
     said += weakest_class(rows.clean(chosen.artifact), worst)
     if chosen.doubts:
         words = conjunction(each.word for each in chosen.doubts)

@@ -63,7 +63,8 @@ class FrontPoint:
     :class:`Recommendation` says, None where it was not measured; ``auc_attacked`` the worst case at the budget that it
     counts for, ``auc_measured`` the one that was measured on it, the same or higher. ``through``: through what it was
     attacked there, ``held_to`` the file that it is held to for that; ``losses``: the budgets at which it loses AUC;
-    ``auc_device``: where its AUCs were measured, on ``recordings``; None in results of older versions."""
+    ``auc_device``: where its AUCs were measured, on ``recordings``; None in results of older versions; ``auc_proved``:
+    what no disturbance at the budget brings its AUC below, None where nothing is proved."""
 
     artifact: str
     cost: float | None
@@ -77,6 +78,7 @@ class FrontPoint:
     losses: LossBudgets | None = None
     auc_device: str | None = None
     recordings: int | None = None
+    auc_proved: float | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,10 @@ CAPTION = (
     "its file, hollow where it came from elsewhere. Dotted line: each recording as the attack that hurts most. Gray: "
     "all controls of the same budget."
 )
+PROVED = (
+    " Dashed line: what is proved, which no disturbance brings the AUC below; the truth lies in the shade between it "
+    "and the worst case."
+)
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,11 @@ class ModelPanel:
 
 @dataclass(frozen=True)
 class BudgetCurves:
-    """The pictures of one device and their legend."""
+    """The pictures of one device, their legend, and what the lines mean."""
 
     panels: tuple[ModelPanel, ...]
     keys: tuple[Key, ...]
+    caption: str = CAPTION
 
 
 def budget_curves(lines: Sequence[DeviceLine]) -> BudgetCurves | None:
@@ -74,7 +79,10 @@ def budget_curves(lines: Sequence[DeviceLine]) -> BudgetCurves | None:
         area_key("band", "controls"),
         line_key("chance", "chance"),
     ]
-    return BudgetCurves(tuple(panels), tuple(keys))
+    if not any(cell.proved is not None for each in lines for cell in each.cells.values()):
+        return BudgetCurves(tuple(panels), tuple(keys))
+    keys[-1:-1] = [line_key("curve proved", "proved"), area_key("gap", "between proof and attack")]
+    return BudgetCurves(tuple(panels), tuple(keys), CAPTION + PROVED)
 
 
 def scales(budgets: Sequence[float]) -> tuple[AxisScale, AxisScale, float]:
@@ -141,7 +149,8 @@ def _curve(
     cells = [(budget, across(budget * beside), each.cells[budget]) for budget in budgets if budget in each.cells]
     worst = [start, *((at, up(cell.worst)) for _, at, cell in cells if cell.worst is not None)]
     attacked = [start, *((at, up(cell.attacked)) for _, at, cell in cells if cell.attacked is not None)]
-    parts = polyline(worst, f"curve dotted {color}") + polyline(attacked, f"curve {color}")
+    parts = _bracket(cells, start, up, color)
+    parts += polyline(worst, f"curve dotted {color}") + polyline(attacked, f"curve {color}")
     if clean.auc_low is not None and clean.auc_high is not None:
         parts.append(line((start[0], up(clean.auc_low)), (start[0], up(clean.auc_high)), f"curve {color}"))
     parts.append(mark(start, clean.recipe, f"{clean.artifact}, clean: {auc_text(clean.auc)}", size=SMALL))
@@ -152,10 +161,21 @@ def _curve(
     return parts
 
 
+def _bracket(cells: Sequence[tuple[float, float, BudgetCell]], start: Point, up: AxisScale, color: str) -> list[Part]:
+    """What is proved of one artifact, and the shade up to its worst case."""
+    between = [(at, cell.worst, cell.proved) for _, at, cell in cells if cell.proved is not None]
+    if not between:
+        return []
+    lower = [start, *((at, up(proved)) for at, _, proved in between)]
+    upper = [start, *((at, up(worst if worst is not None else proved)) for at, worst, proved in between)]
+    return [area(upper, lower, "gap"), *polyline(lower, f"curve proved {color}")]
+
+
 def _told(each: DeviceLine, budget: float, cell: BudgetCell) -> str:
     made = " ".join(part for part in (cell.method, "from" if cell.source else None, cell.source) if part)
     worst = f"; worst case {auc_text(cell.worst)}" if cell.worst is not None else ""
-    return f"{each.clean.artifact} at {budget_text(budget)}: {auc_text(cell.attacked)} ({made}){worst}"
+    proved = "" if cell.proved is None else f"; proved {auc_text(cell.proved)}"
+    return f"{each.clean.artifact} at {budget_text(budget)}: {auc_text(cell.attacked)} ({made}){worst}{proved}"
 
 
 def _gist(lines: Sequence[DeviceLine], budgets: Sequence[float]) -> str:
@@ -169,6 +189,18 @@ def _gist(lines: Sequence[DeviceLine], budgets: Sequence[float]) -> str:
             found.append(f"{_range(values)} at {budget_text(budget)}")
     if found:
         said.append(f"worst case {', '.join(found)}")
+    proved = []
+    for budget in asked:
+        cells = [each.cells[budget] for each in lines if budget in each.cells]
+        lowest: list[float | None] = [cell.proved for cell in cells if cell.proved is not None]
+        gaps: list[float | None] = [
+            cell.worst - cell.proved for cell in cells if cell.proved is not None and cell.worst is not None
+        ]
+        if any(lowest):  # a proof of 0 says nothing
+            gap = f" (gap {_range(gaps)})" if gaps else ""
+            proved.append(f"{_range(lowest)} at {budget_text(budget)}{gap}")
+    if proved:
+        said.append(f"proved {', '.join(proved)}")
     return "; ".join(said)
 
 

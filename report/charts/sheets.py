@@ -55,7 +55,7 @@ def budget_sheet(evaluation: Evaluation, lines: Sequence[DeviceLine]) -> Drawing
         parts += [Words((x + budget_chart.LEFT, y + 12), told, "name", "start"), *panel.drawing.at(x, y + 18)]
     count = len(curves.panels)
     body = Drawing(wide * min(COLUMNS, count), high * -(-count // COLUMNS), tuple(parts))
-    return _sheet(evaluation, lines[0].device, "AUC under attack", body, curves.keys, budget_chart.CAPTION)
+    return _sheet(evaluation, lines[0].device, "AUC under attack", body, curves.keys, curves.caption)
 
 
 def cost_sheet(evaluation: Evaluation, device: str, picture: CostPicture | None) -> Drawing | None:

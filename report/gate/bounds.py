@@ -17,6 +17,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.statistics import percentiles
 from pulseproof.core.terminal.hints import command
 from pulseproof.report.answers.words import auc_words
+from pulseproof.report.gate.proofs import proved_at
 from pulseproof.report.numbers.attacked_through import WORDS, counted_curve, lower_of, weakest
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.flagged import hint
@@ -42,7 +43,7 @@ class Bounds:
     AUC of the float parent minus that of a quantized file; ``max_p50_ms``, ``max_p99_ms``: latency in ms, batch 1;
     ``max_size_bytes``; ``min_attacked_auc``: budget in mV to the lowest macro AUC under any attack; ``strict``: AUCs by
     the unfavourable end of their 95 % interval, not by the estimate; ``min_budget``: the budgets at which AUC may be
-    lost."""
+    lost; ``min_certified_auc``: budget in mV to the lowest macro AUC that is proved."""
 
     min_auc: float | None = None
     max_auc_drop: float | None = None
@@ -52,6 +53,7 @@ class Bounds:
     min_attacked_auc: tuple[tuple[float, float], ...] = ()
     strict: bool = False
     min_budget: tuple[BudgetBound, ...] = ()
+    min_certified_auc: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Check:
 AT_BUDGET = re.compile(r"(?P<auc>[\d.]+)@(?P<budget>[\d.]+) ?mV")
 
 
-def attacked_bound(text: str) -> tuple[float, float]:
-    """``.6@0.01mV`` as (budget in mV, AUC). Raises InputError."""
+def attacked_bound(text: str, option: str = "--min-attacked-auc") -> tuple[float, float]:
+    """``.6@0.01mV`` as (budget in mV, AUC). Raises InputError, which names the ``option``."""
     found = AT_BUDGET.fullmatch(text)
     try:
         budget, auc = float(found["budget"]), float(found["auc"])  # type: ignore[index]
@@ -77,7 +79,7 @@ def attacked_bound(text: str) -> tuple[float, float]:
             return budget, auc
     except (TypeError, ValueError):
         pass
-    raise InputError(f"--min-attacked-auc {text!r}: not an AUC at a budget", "as .6@0.01mV")
+    raise InputError(f"{option} {text!r}: not an AUC at a budget", "as .6@0.01mV")
 
 
 AT_LOSS = re.compile(r"(?P<budget>[\d.]+) ?mV@(?P<level>-?[\d.]+)")
@@ -131,7 +133,7 @@ def _checks(evaluation: Evaluation, line: DeviceLine, judged: DeviceLine, bounds
     row = line.clean
     if row.failed:
         return [Check(line.device, row.artifact, "runs", False, str(row.not_applicable))]
-    clean, attacked = _clean(judged, bounds), _under_attack(evaluation, judged, bounds)
+    clean, attacked = _clean(judged, bounds), _under_attack(evaluation, judged, line.device, bounds)
     if judged is not line:
         where = f"on {judged.device}, {judged.clean.n:,} recordings; its scores on {line.device} are the same"
         clean, attacked = (
@@ -152,10 +154,12 @@ def _clean(line: DeviceLine, bounds: Bounds) -> list[tuple[str, bool, str]]:
     return found
 
 
-def _under_attack(evaluation: Evaluation, line: DeviceLine, bounds: Bounds) -> list[tuple[str, bool, str]]:
+def _under_attack(evaluation: Evaluation, line: DeviceLine, device: str, bounds: Bounds) -> list[tuple[str, bool, str]]:
+    """By attacks and by proofs: ``line`` is of the run whose AUCs count for ``device``."""
     return [
         *(_attacked(evaluation, line, budget, least, bounds.strict) for budget, least in bounds.min_attacked_auc),
         *(_budget(evaluation, line, each, bounds.strict) for each in bounds.min_budget),
+        *(proved_at(evaluation, line, device, *each, bounds.strict) for each in bounds.min_certified_auc),
     ]
 
 

@@ -24,6 +24,7 @@ from pulseproof.report.numbers.classes import ClassCount, class_counts, over
 from pulseproof.report.numbers.flagged import Flags, audit_of, together
 from pulseproof.report.numbers.fuller_run import Fuller, fuller_runs
 from pulseproof.report.numbers.measured_flags import measured_flags
+from pulseproof.report.numbers.proofs import Proofs, proofs_of, with_proofs
 from pulseproof.report.numbers.resampled import WORST, Kept, Resampled, kept_numbers
 from pulseproof.report.numbers.rows import HOST, Row, is_quantized, known, parent_of, rows_of
 from pulseproof.report.numbers.score_difference import host_of, score_differences
@@ -50,7 +51,8 @@ class Evaluation:
     the study's largest difference of AUC that does not matter; ``recordings`` and ``patients`` are those of the bundle,
     ``patients_of`` the patients of the first n recordings by n, for every n that was run; ``runners`` how many versions
     of the runner measured the results of each device. ``counted``: the worst case that each file counts for;
-    ``losses``: the budgets at which it loses AUC; ``fuller``: by device, the fuller run of another.
+    ``losses``: the budgets at which it loses AUC; ``fuller``: by device, the fuller run of another; ``proofs``: what is
+    proved of each file on each device.
     """
 
     head: BundleHead
@@ -73,6 +75,7 @@ class Evaluation:
     counted: CountedWorst = field(default_factory=dict, compare=False, repr=False)
     losses: Losses = field(default_factory=dict, compare=False, repr=False)
     fuller: dict[str, Fuller] = field(default_factory=dict)
+    proofs: Proofs = field(default_factory=Proofs, compare=False, repr=False)
 
     @property
     def resampled(self) -> Resampled:
@@ -142,7 +145,8 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
     ]
     counted = counted_worst(rows, kept.aucs)
     lost = losses(rows, kept.aucs, counted)
-    rows = with_counted(rows, counted, lost)
+    proofs = proofs_of(bundle, devices, build, resamples, seed)
+    rows = with_proofs(with_counted(rows, counted, lost), proofs)
     rows += [
         Row(model=each.model, recipe=each.recipe, not_applicable=each.reason, note=note)
         for each in bundle.head.not_applicable
@@ -168,6 +172,7 @@ def evaluate(build: Path, resamples: int = 2000, seed: int = 1, delta: float = 0
         counted=counted,
         losses=lost,
         fuller=fuller_runs(bundle, devices),
+        proofs=proofs,
     )
 
 

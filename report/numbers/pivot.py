@@ -26,7 +26,8 @@ class BudgetCell:
     ``worst`` is its AUC when each recording is sent as what hurts most, ``controls`` under each noise of that budget.
     ``flags`` are those of the audit for any of its attacks; that an attack is no better than noise, for the lowest.
     ``counted``: through what it was attacked and what it counts for, None without a worst case; ``on_model``: whether
-    any of its attacks was made on this model or one of its files."""
+    any of its attacks was made on this model or one of its files. ``proved``: what no disturbance brings its AUC below,
+    None where nothing is proved."""
 
     attacked: float | None
     made: Made | None
@@ -38,6 +39,7 @@ class BudgetCell:
     flags: tuple[str, ...] = ()
     counted: Counted | None = None
     on_model: bool = False
+    proved: float | None = None
 
     @property
     def noise(self) -> str | None:
@@ -131,7 +133,7 @@ def _cell(rows: Sequence[Row], counted: Counted | None) -> BudgetCell:
     """The worst case and the control among the rows of one artifact at one budget."""
     attacks = [row for row in rows if row.attack]
     attacked = lowest(attacks)
-    worst = next((row.auc for row in rows if row.method == WORST), None)
+    worst = next((row for row in rows if row.method == WORST), None)
     flags = [
         flag
         for row in attacks
@@ -144,9 +146,10 @@ def _cell(rows: Sequence[Row], counted: Counted | None) -> BudgetCell:
         source=attacked.source if attacked else None,
         method=attacked.method if attacked else None,
         complete=all(row.auc is not None and row.evidence == HOST for row in attacks),  # others get a part
-        worst=worst,
+        worst=worst.auc if worst else None,
         controls={str(row.method): row.auc for row in rows if row.control and row.auc is not None},
         flags=tuple(dict.fromkeys(flags)),
         counted=counted,
         on_model=any(row.auc is not None and made_of(row) not in ("ensemble", "transfer") for row in attacks),
+        proved=worst.proved_auc if worst else None,
     )

@@ -65,6 +65,12 @@ class Row(BaseModel):
     worst case, where the file's own graph was not attacked at most that of its float parent. ``loss_budget_mv``: the
     budget at which .05 of AUC is lost, ``chance_budget_mv``: at which .5 is crossed, null for an inequality;
     ``loss_budget`` and ``chance_budget`` tell each in words: its interval, an inequality, why there is none.
+
+    Worst cases have the other side of the bracket too (:mod:`report.numbers.proofs`). ``proved_auc``: what no
+    disturbance within the budget brings lower, with its interval; ``proof_gap``: ``auc`` less that, in which the truth
+    lies; ``proved_decided``: the share of recordings none of whose decisions can be changed; ``proved_sensitivity``,
+    ``proved_specificity`` at the thresholds of validation recordings. ``proof``, also of clean rows: ``proved``, or why
+    nothing is; None where nothing was certified.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -136,6 +142,14 @@ class Row(BaseModel):
     chance_budget_low_mv: float | None = None
     chance_budget_high_mv: float | None = None
     chance_budget: str | None = None
+    proof: str | None = None
+    proved_auc: float | None = None
+    proved_auc_low: float | None = None
+    proved_auc_high: float | None = None
+    proof_gap: float | None = None
+    proved_decided: float | None = None
+    proved_sensitivity: float | None = None
+    proved_specificity: float | None = None
 
     @property
     def artifact(self) -> str:

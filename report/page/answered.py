@@ -58,6 +58,8 @@ def _facts(card: Recommendation) -> list[tuple[str, str, str]]:
         if point.auc_measured is not None and point.auc_measured != point.auc_attacked:
             counted += f" ({auc_text(point.auc_measured)} measured on it)"
         facts.append((f"worst-case AUC at {budget_text(card.budget_mv)}", counted))
+        if point.auc_proved is not None:
+            facts.append((f"proved AUC at {budget_text(card.budget_mv)}", auc_text(point.auc_proved)))
     if point.losses is not None:
         facts += [
             (f"{LOST:g} of AUC is lost at", point.losses.lost.text),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulseproof.report.charts.budget import CAPTION, budget_curves
+from pulseproof.report.charts.budget import budget_curves
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.page.markup import Section, section
 from pulseproof.report.page.table import weighed
@@ -14,6 +14,7 @@ def budgets_section(evaluation: Evaluation) -> Section | None:
     found = [(name, them) for name, own in lines.items() if (them := budget_curves(own)) is not None]
     if not found:
         return None
-    caption = f"{CAPTION} The numbers stand in the table above."
+    fullest = max((them.caption for _, them in found), key=len)
+    caption = f"{fullest} The numbers stand in the table above."
     title = "How the AUC falls with the budget"
     return section("budgets", title, devices=found, alone=len(lines) == 1, caption=caption)

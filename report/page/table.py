@@ -20,7 +20,7 @@ from pulseproof.report.numbers.pivot import BudgetCell, DeviceLine, by_device
 from pulseproof.report.numbers.rows import Row, latency_marks
 from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, signed, size_text, span
 from pulseproof.report.page.markup import HeadCell, HtmlCell, HtmlTable, Section, artifact_cell, data_block, section
-from pulseproof.report.tables.remarks import attacked_text, legend, loss_text, noise_text, remarks
+from pulseproof.report.tables.remarks import any_proved, attacked_text, legend, loss_text, noise_text, remarks
 from pulseproof.report.tables.table import NOTHING, describe_device
 
 DIGITS = 6  # significant ones of a number in the page; results.csv has all
@@ -50,6 +50,9 @@ COLUMNS = (
     ("attacked_through", "attacked through", "text"),
     ("loss_budget", ".05 lost at", "text"),
     ("chance_budget", ".5 crossed at", "text"),
+    ("proved_auc", "proved AUC", "auc"),
+    ("proof_gap", "gap to it", "auc"),
+    ("proof", "proof", "text"),
     ("note", "note", "text"),
 )
 HIDDEN = ("auc_high",)  # shown inside another column
@@ -113,13 +116,17 @@ def _device(evaluation: Evaluation, name: str, lines: Sequence[DeviceLine]) -> H
     heads: list[str | HeadCell] = ["artifact", "size", cost, *([] if counted else ["p99, ms"])]
     heads += ["clean AUC", "int - float", *(["-.05 at, mV", ".5 at, mV"] if budgets else [])]
     heads += [HeadCell(budget_text(budget), budget=f"{budget:g}") for budget in budgets]
-    rows = [_line(line, budgets, counted) for line in lines]
+    rows = [_line(line, budgets, counted, any_proved(lines)) for line in lines]
     data = [{"device": name, "model": line.clean.model, "recipe": line.clean.recipe} for line in lines]
     caption = (
         f"{describe_device(evaluation, name)}. Clean AUC with its 95 % interval; a column a budget: AUC under the "
         "lowest attack with the letter of where it was made; below it the worst case of each recording and the most "
         "harmful noise."
     )
+    if any_proved(lines):
+        caption += (
+            " Proved: what no disturbance brings it below, and the gap to the worst case, in which the truth lies."
+        )
     return HtmlTable(caption, heads, rows, f"Artifacts on {name}", "sortable results", data)
 
 
@@ -128,7 +135,7 @@ def _ran(line: DeviceLine) -> bool:
     return line.clean.auc is not None or line.clean.failed or any(cell.attacked is not None for cell in cells)
 
 
-def _line(line: DeviceLine, budgets: Sequence[float], counted: bool) -> list[HtmlCell]:
+def _line(line: DeviceLine, budgets: Sequence[float], counted: bool, proofs: bool) -> list[HtmlCell]:
     row, difference = line.clean, line.difference
     clean = "failed" if row.failed else auc_text(row.auc)
     part = over(row.classes, len(row.class_aucs or {})) if row.auc is not None else ""
@@ -148,7 +155,7 @@ def _line(line: DeviceLine, budgets: Sequence[float], counted: bool) -> list[Htm
         delta,
     ]
     found += _losses(line) if budgets else []
-    return found + [_budget(line.cells.get(budget)) for budget in budgets]
+    return found + [_budget(line.cells.get(budget), proofs) for budget in budgets]
 
 
 def _losses(line: DeviceLine) -> list[HtmlCell]:
@@ -169,12 +176,18 @@ def _sortable(number: Crossing) -> float | None:
     return 10 * number.largest if number.estimate == ABOVE else number.estimate
 
 
-def _budget(cell: BudgetCell | None) -> HtmlCell:
+def _budget(cell: BudgetCell | None, proofs: bool) -> HtmlCell:
     if cell is None:
         return HtmlCell("-")
     made = " ".join(part for part in (cell.method, "from" if cell.source else "", cell.source) if part)
     below = f"{auc_text(cell.worst)} · {noise_text(cell)}"
-    return HtmlCell(attacked_text(cell), cell.attacked, small=(below,), hint=made)
+    proof = () if not proofs or cell.proved is None else (_proved(cell.proved, cell.worst),)
+    return HtmlCell(attacked_text(cell), cell.attacked, small=(below, *proof), hint=made)
+
+
+def _proved(proved: float, worst: float | None) -> str:
+    """``proved .798, gap .041``."""
+    return f"proved {auc_text(proved)}" + ("" if worst is None else f", gap {auc_text(worst - proved)}")
 
 
 def _filters(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:

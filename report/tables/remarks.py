@@ -33,6 +33,17 @@ LETTERS: dict[Made, str] = {
 NOISES = {"random-sign": "s", "gaussian": "n", "noise-bw": "b", "noise-em": "m", "noise-ma": "a"}
 
 
+PROVED = (
+    " Proved: what no disturbance within the budget brings the AUC below, by bounds through the file's own operators; "
+    "the truth lies between it and the worst case."
+)
+
+
+def any_proved(lines: Sequence[DeviceLine]) -> bool:
+    """Whether anything is proved of any of the lines."""
+    return any(cell.proved is not None for line in lines for cell in line.cells.values())
+
+
 def remarks(evaluation: Evaluation, device: str) -> list[str]:
     """The sentences that must stand below the table of one device, most weighty first."""
     lines = by_device(evaluation).get(device, [])
@@ -40,7 +51,7 @@ def remarks(evaluation: Evaluation, device: str) -> list[str]:
     said = _engines(lines) + _notes(evaluation, lines) + _failures(rows) + _classes(rows) + _doubtful(lines)
     if any(cell.attacked is not None for line in lines for cell in line.cells.values()):
         said += _sources(evaluation, lines) + _through(lines, evaluation.delta)
-    said += _moved(lines)
+    said += _moved(lines) + _proofs(lines)
     # What the study no longer asks for is nobody's missing number; it waits there should the study ask again.
     stale = [each for each in evaluation.stale if each.path.parent.parent.name == device and each.reason != GONE]
     if stale:
@@ -121,7 +132,7 @@ def legend(evaluation: Evaluation) -> str:
         "worst case has lost .05 of the clean AUC, and at which it crosses .5, [95 % interval], interpolated on the "
         "log axis; < below the smallest budget, > above the largest; ^ held to a file that was attacked through its "
         "own graph."
-    )
+    ) + (PROVED if evaluation.proofs.proved else "")
 
 
 def attacked_text(cell: BudgetCell) -> str:
@@ -227,6 +238,15 @@ def _through(lines: Sequence[DeviceLine], delta: float) -> list[str]:
         text += f"what {kin} keeps" + (f" (lower than their own: {', '.join(lower)})" if lower else "")
         said.append(f"{text}.")
     return said
+
+
+def _proofs(lines: Sequence[DeviceLine]) -> list[str]:
+    """Of which files nothing is proved on this device, a sentence a reason; nothing where no file was certified."""
+    reasons: dict[str, list[str]] = {}
+    for line in lines:
+        if line.clean.proof not in (None, "proved"):
+            reasons.setdefault(str(line.clean.proof), []).append(line.clean.artifact)
+    return [f"No proof of {', '.join(names)}: {reason}." for reason, names in reasons.items()]
 
 
 def _moved(lines: Sequence[DeviceLine]) -> list[str]:

@@ -25,6 +25,7 @@ from pulseproof.report.numbers.pivot import DeviceLine, by_device
 from pulseproof.report.numbers.rows import Row, latency_marks
 from pulseproof.report.numbers.texts import auc_text, budget_text, csv_text, milliseconds, signed, size_text, span
 from pulseproof.report.tables.remarks import (
+    any_proved,
     attacked_text,
     audited,
     banner,
@@ -125,7 +126,8 @@ LOSSES = ("-.05 at mV", ".5 at mV")
 def header(lines: Sequence[DeviceLine]) -> list[str]:
     """The columns: those of :data:`FIXED`, where there are attacks those of :data:`LOSSES`, then one a budget."""
     losses = LOSSES if _budgets(lines) else ()
-    return [*FIXED, *losses, *(f"{budget_text(budget)}: attack/worst/noise" for budget in _budgets(lines))]
+    what = "attack/worst/noise" + "/proved" * any_proved(lines)
+    return [*FIXED, *losses, *(f"{budget_text(budget)}: {what}" for budget in _budgets(lines))]
 
 
 def cells(line: DeviceLine, lines: Sequence[DeviceLine]) -> list[str]:
@@ -151,7 +153,10 @@ def cells(line: DeviceLine, lines: Sequence[DeviceLine]) -> list[str]:
         found += ["-", "-"] if lost is None else [loss_text(line, each) for each in (lost.lost, lost.chance)]
     for budget in _budgets(lines):
         cell = line.cells.get(budget)
-        found.append(f"{attacked_text(cell)} / {auc_text(cell.worst)} / {noise_text(cell)}" if cell else "-")
+        texts = [attacked_text(cell), auc_text(cell.worst), noise_text(cell)] if cell else ["-"]
+        if cell and any_proved(lines):
+            texts.append(auc_text(cell.proved))
+        found.append(" / ".join(texts))
     return found
 
 

@@ -27,10 +27,27 @@ def _elementwise(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Oper
             finish = operator.finish()
             return lambda a, b: finish(function(a, b))
         left, right = _pair(operator)
-        rescaled = operator.finish()
+        rescaled = operator.finish(slack=_slack_of_sum(operator, max(left, right)))
         return lambda a, b: rescaled(function(a * left, b * right))
 
     return read
+
+
+def _slack_of_sum(operator: Operator, scale: float) -> float:
+    """How far the kernels of ADD and SUB are off the sum, in steps, before they round it. ``scale``: the larger one of
+    the two inputs.
+
+    TFLite's reference (``add.h``) shifts both inputs, of 8 bits, left by 20, multiplies each by a factor of 31 bits
+    that is at most a half, and the sum by another: units of 2 ``scale`` 2^-20. Each product is off by half a unit, by
+    another half where its factor is below a half and is shifted back after, and by 2^(8+20-31) for the factor's bits:
+    together 2 (1 + 1/8) + 1 units, 6.5 x 2^-20 ``scale``. XNNPACK (``xnn_init_qs8_add_minmax_params``) multiplies each
+    input by a factor whose unit is at most 2^-20 of the larger one, off by half of it, and by 2^-24 for the float32
+    that it is made of, and rounds the sum once: 2 x 2^8 (1/2 + 1/16) = 288 times 2^-20 ``scale``, which is more. Of 16
+    bits the reference shifts by 15, off by 2 (1 + 1/2) + 1 units of 2 ``scale`` 2^-15; where all scales are powers of
+    two it shifts one input back first instead, which rounds it to a step.
+    """
+    ratio = scale / operator.result.one
+    return ratio * 288 * 2.0**-20 if operator.result.dtype.itemsize == 1 else ratio * 8 * 2.0**-15 + 0.5
 
 
 def _multiply(operator: Operator) -> Run:

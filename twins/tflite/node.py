@@ -109,9 +109,10 @@ class Operator:
             raise self.refusal("integers on one side and floats on the other")
         return kinds.pop()
 
-    def finish(self, factor: float | Tensor = 1.0) -> Callable[[Tensor], Tensor]:
+    def finish(self, factor: float | Tensor = 1.0, slack: float | None = None) -> Callable[[Tensor], Tensor]:
         """What happens to a result: its activation, and of a quantized one the rescaling (by ``factor``, from its units
-        to one) and rounding. The activation of a quantized one narrows the limits at which it is clipped."""
+        to one; ``slack``: see :func:`twins.rounding.rescaled`) and rounding. The activation of a quantized one narrows
+        the limits at which it is clipped."""
         code = int(self.option("fusedActivationFunction", 0) or 0)
         if code not in RANGES:
             raise self.refusal(f"the activation {ACTIVATIONS[code] if code < len(ACTIVATIONS) else code}")
@@ -122,7 +123,7 @@ class Operator:
         low = low if least is None else max(low, round(least / self.result.one))
         high = high if most is None else min(high, round(most / self.result.one))
         by, masked = factor / self.result.one, self.masked
-        return lambda y: rescaled(y, by, low, high, masked)
+        return lambda y: rescaled(y, by, low, high, masked, slack)
 
 
 @dataclass

@@ -39,9 +39,11 @@ KEYS = [  # tools outside read these: the names and their order stay
     *("attacked_through", "auc_counted", "auc_counted_low", "auc_counted_high"),
     *("loss_budget_mv", "loss_budget_low_mv", "loss_budget_high_mv", "loss_budget"),
     *("chance_budget_mv", "chance_budget_low_mv", "chance_budget_high_mv", "chance_budget"),
+    *("proof", "proved_auc", "proved_auc_low", "proved_auc_high", "proof_gap"),
+    *("proved_decided", "proved_sensitivity", "proved_specificity"),
 ]
 # What depends on a file's other budgets, and on the file that it is held to.
-COUNTED = KEYS[KEYS.index("attacked_through") :]
+COUNTED = KEYS[KEYS.index("attacked_through") : KEYS.index("proof")]
 MEASURED = ("n", "auc", "auc_low", "auc_high", "latency_p50_ms", "latency_p99_ms", "load_ms", "peak_rss_mb")
 
 
@@ -98,6 +100,7 @@ def _lost(evaluation: Evaluation) -> dict[str, Any]:
         **dict.fromkeys(("auc_counted", "auc_counted_low", "auc_counted_high")),
         **dict(zip(COUNTED[4:8], (*found.lost.numbers, found.lost.text), strict=True)),
         **dict(zip(COUNTED[8:], (*found.chance.numbers, found.chance.text), strict=True)),
+        **dict.fromkeys(KEYS[KEYS.index("proof") :]),  # nothing was certified
     }
 
 
