@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
 from pulseproof.core.known_names import expect_method, expect_system, meant, method_names
 from pulseproof.core.recipes import RECIPES, STANDARD, expect_name
-from pulseproof.core.seeds import with_further_seeds
-from pulseproof.core.study_data import Count, Data, Seed, Strict
-from pulseproof.core.study_faults import faults
+from pulseproof.core.studies.faults import faults
+from pulseproof.core.studies.model_input import InputSpec
+from pulseproof.core.studies.seeds import with_further_seeds
+from pulseproof.core.studies.sources import Count, Data, Seed, Strict
 from pulseproof.core.toml_files import read_toml
 
 NAME = r"^[a-z0-9][a-z0-9.-]*$"
@@ -87,7 +87,7 @@ class ModelSpec(Strict):
     otherwise. Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
     that gives its scores, where it has several; ``classes``: which class of the study each score is of, in the file's
     order. ``seeds``: it is trained so many times, each time from another seed; the further ones are models of their own
-    (:mod:`core.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
+    (:mod:`core.studies.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pulseproof.core.folds import fold_of, folds_of
+from pulseproof.core.studies.folds import fold_of, folds_of
 from pulseproof.core.terminal.console import Terminal, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 from pulseproof.ecg.physionet import BASE_URL, DATABASES, named

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from pulseproof.core.data.classes import class_map
 from pulseproof.core.data.marked import names_of
+from pulseproof.core.studies.sources import BeatData, PtbXlData, SyntheticData, TableData, WindowData
 from pulseproof.core.study import Study
-from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData, TableData, WindowData
 from pulseproof.ecg.marked.sources import leads_of
 from pulseproof.ecg.synthetic import CLASSES, LEADS
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.errors import InputError
-from pulseproof.core.folds import expect_one
 from pulseproof.core.locks import hold
 from pulseproof.core.steps import Step, digest
+from pulseproof.core.studies.folds import expect_one
 from pulseproof.core.study import Study
 from pulseproof.core.terminal.console import say
 from pulseproof.core.terminal.hints import command

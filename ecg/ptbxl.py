@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import digest
-from pulseproof.core.study_data import PtbXlData
+from pulseproof.core.studies.sources import PtbXlData
 from pulseproof.core.terminal.console import follow, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.ecg.origin import Bad, database_names, refuse, without

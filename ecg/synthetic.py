@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.study_data import SyntheticData
+from pulseproof.core.studies.sources import SyntheticData
 from pulseproof.ecg.recordings import About, RecordingsWriter, Split
 from pulseproof.ecg.synthetic_waves import COMBINATIONS, DOWER, FORMS, HEALTHY, Form
 

@@ -11,7 +11,7 @@ import typer
 
 from pulseproof.attacks.commands import WorkersOption
 from pulseproof.core.errors import InputError
-from pulseproof.core.folds import fold_of, folds_of
+from pulseproof.core.studies.folds import fold_of, folds_of
 from pulseproof.core.terminal.console import put, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 

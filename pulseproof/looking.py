@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from pulseproof.core.folds import fold_of, folds_of
+from pulseproof.core.studies.folds import fold_of, folds_of
 from pulseproof.core.terminal.console import Terminal, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pulseproof.core.errors import InputError, NotHeldError
-from pulseproof.core.folds import expect_one
+from pulseproof.core.studies.folds import expect_one
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, StudyOption, load

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import digest
-from pulseproof.core.study_data import SyntheticData as MineData  # FILL data
+from pulseproof.core.studies.sources import SyntheticData as MineData  # FILL data
 from pulseproof.ecg.origin import database_names
 from pulseproof.ecg.recordings import SPLITS, About, RecordingsWriter
 from pulseproof.runtime.files import sha256_file

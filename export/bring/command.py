@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import Study, load_study
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command

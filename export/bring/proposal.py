@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pulseproof.core.data.model_input import InputSpec
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec
 from pulseproof.core.toml_files import toml_value
 from pulseproof.export.bring.trials import ALIKE, Trial, alike

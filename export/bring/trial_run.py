@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings

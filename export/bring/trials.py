@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
 from pulseproof.core.scores import are_probabilities
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.models.brought.dressing import Dressing, dress_of
 from pulseproof.models.brought.files import FileModel
 from pulseproof.models.class_auc import class_aucs

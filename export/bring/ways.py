@@ -1,6 +1,6 @@
 """What a brought model may have been trained on, as far as its input's shape allows: leads, rates, windows, scalings.
 
-In: the shape that a file declares and a study's task. Out: specifications to try (:mod:`core.data.model_input`), the
+In: the shape that a file declares and a study's task. Out: specifications to try (:mod:`core.studies.model_input`), the
 likeliest first. Which of them is right only recordings can tell (:mod:`export.bring.trials`).
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.models.front.fitting import Fitting
 from pulseproof.models.front.layouts import Declared
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pulseproof.core.data.model_input import InputSpec
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.ecg.expected import expected
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec
 from pulseproof.models.brought.estimator_files import load_estimator, read_strangers, save_estimator
 from pulseproof.models.brought.estimators import brought_model, check_model

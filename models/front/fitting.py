@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.models.front.layouts import Declared
 from pulseproof.models.front.plan import Front, make_front
 from pulseproof.models.front.tail import Tail, make_tail

@@ -1,7 +1,7 @@
 """What is done to a recording in millivolts before a model sees it: one plan, written as torch, ONNX and TFLite.
 
-In: what a study says of a model's input (:mod:`core.data.model_input`), its leads, samples and rate, and the layout of
-the model. Out: a :class:`Front`, plain numbers, from which :mod:`models.front.module` makes a torch module,
+In: what a study says of a model's input (:mod:`core.studies.model_input`), its leads, samples and rate, and the layout
+of the model. Out: a :class:`Front`, plain numbers, from which :mod:`models.front.module` makes a torch module,
 :mod:`models.front.onnx_front` and :mod:`models.front.tflite_front` the same operators in front of a file's own graph.
 """
 
@@ -14,8 +14,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.data.model_input import InputSpec, Normalise
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.model_input import InputSpec, Normalise
 from pulseproof.models.front.layouts import Declared, Layout, find_layout
 
 PER_MV = {"mV": 1.0, "uV": 1000.0, "V": 0.001}

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pulseproof.core.data.model_input import InputSpec
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.models.brought.tried import answer, tried
 from pulseproof.models.front.fitting import Fitting
 from pulseproof.models.front.layouts import Declared

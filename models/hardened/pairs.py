@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pulseproof.core.seeds import first_of
+from pulseproof.core.studies.seeds import first_of
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.runtime.files import read_json
 

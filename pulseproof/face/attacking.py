@@ -33,8 +33,8 @@ from pulseproof.attacks.methods import METHODS
 from pulseproof.core.errors import InputError
 from pulseproof.core.scores import constant_classes
 from pulseproof.core.statistics import Resamples, draw_resamples, percentiles
+from pulseproof.core.studies.faults import faults
 from pulseproof.core.study import AttackSpec, Method
-from pulseproof.core.study_faults import faults
 from pulseproof.ecg.recordings import Recordings, to_millivolts
 from pulseproof.face.given import TRIED, expect_seed, frozen_module, hushed, listed, recordings_of
 from pulseproof.face.results import AttackedBudget, AttackResult, Way

@@ -4,7 +4,8 @@ In comes an :class:`~report.numbers.evaluation.Evaluation` whose bundle says whi
 and of which net without one each is the other; out come sentences. Nothing is called a defence that no gradient
 followed through the file itself; that no attack without gradients was made on it, or no audit, is said. What a defence
 costs in clean AUC is a paired difference over patients and stands there whichever way it falls. Further seeds of a
-model (:mod:`core.seeds`) are never the file to ship: they say whether trainings differ less than what is compared.
+model (:mod:`core.studies.seeds`) are never the file to ship: they say whether trainings differ less than what is
+compared.
 """
 
 from __future__ import annotations

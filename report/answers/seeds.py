@@ -1,7 +1,8 @@
 """Whether what separates a plain net from a defended one is larger than what separates two trainings of either.
 
 In comes an :class:`~report.numbers.evaluation.Evaluation` with models that were trained from several seeds
-(:mod:`core.seeds`); out come sentences. Patients' intervals say nothing about this: another seed gives another net.
+(:mod:`core.studies.seeds`); out come sentences. Patients' intervals say nothing about this: another seed gives another
+net.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pulseproof.core.seeds import first_of, further_names
+from pulseproof.core.studies.seeds import first_of, further_names
 from pulseproof.core.study import Study
 
 ASKED = {"name": "s", "title": "s", "seed": 7, "data": {"source": "synthetic"}}

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from pulseproof.core.data.marked import RecordsPart, WindowSpec
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.sources import BeatData, PtbXlData, SyntheticData, WindowData
 from pulseproof.core.study import (
     AttackSpec,
     AugmentSpec,
@@ -20,7 +21,6 @@ from pulseproof.core.study import (
     Study,
     load_study,
 )
-from pulseproof.core.study_data import BeatData, PtbXlData, SyntheticData, WindowData
 
 GOOD = """
 name = "small"

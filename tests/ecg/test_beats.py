@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.sources import BeatData
 from pulseproof.core.study import load_study
-from pulseproof.core.study_data import BeatData
 from pulseproof.ecg.marked.labels import AAMI
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import SPLITS, Recordings

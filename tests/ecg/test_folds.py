@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.folds import fold_of, folds_of
+from pulseproof.core.studies.folds import fold_of, folds_of
 from pulseproof.core.study import Study, load_study
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings

@@ -10,8 +10,8 @@ import pytest
 import wfdb
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.sources import BeatData
 from pulseproof.core.study import load_study
-from pulseproof.core.study_data import BeatData
 from pulseproof.ecg.expected import Expected, expected
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings

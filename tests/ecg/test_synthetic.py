@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from pulseproof.core.study_data import SyntheticData
+from pulseproof.core.studies.sources import SyntheticData
 from pulseproof.ecg import synthetic
 from pulseproof.ecg.recordings import Recordings, open_recordings
 from pulseproof.ecg.synthetic import (

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.engines import score
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec, Study, completed, load_study
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.recordings import Recordings

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from pulseproof.core.data.model_input import InputSpec
 from pulseproof.core.engines import score
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.export.job import ExportJob, MadeFile
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.models.brought.files import FileModel, take_file

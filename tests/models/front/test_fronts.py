@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from scipy import signal
 
-from pulseproof.core.data.model_input import InputSpec
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.models.front.module import FrontModule
 from pulseproof.models.front.onnx_front import front_nodes, put_front, put_tail
 from pulseproof.models.front.plan import Front, make_front

@@ -6,9 +6,13 @@ Whatever runs one study runs a fold.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pulseproof.core.errors import InputError
-from pulseproof.core.study import Study
 from pulseproof.core.terminal.hints import command
+
+if TYPE_CHECKING:  # the commands say what there is without it: it brings pydantic
+    from pulseproof.core.study import Study
 
 
 def folds_of(study: Study) -> int | None:
