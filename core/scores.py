@@ -6,13 +6,12 @@ In: scores ``(n, classes)``. Out: one answer, the same for every room that decid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.data.base import Join
-
+Join = Literal["mean", "max"]  # of the scores of a recording's windows
 # Float32 arithmetic leaves a probability some steps of 6e-8 outside [0, 1]: a softmax as exp(x - log(sum)), a forest as
 # a sum of shares, a half float or an int8 zero point turned back.
 HAIR = 1e-6

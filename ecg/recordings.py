@@ -26,9 +26,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.core.data.base import Join
 from pulseproof.core.errors import InputError
-from pulseproof.core.scores import starts_of
+from pulseproof.core.scores import Join, starts_of
 from pulseproof.runtime.files import read_array, read_json, replacing, write_array, write_json
 from pulseproof.runtime.words import one_line
 

@@ -26,8 +26,8 @@ from pulseproof.bench.wire.fields import (
     Wire,
     Words,
 )
-from pulseproof.core.data.base import Join
 from pulseproof.core.recipes import RECIPES, find_recipe
+from pulseproof.core.scores import Join
 from pulseproof.core.study import Kind
 
 

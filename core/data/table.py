@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
-from pulseproof.core.data.base import Join, Seed, Strict
+from pulseproof.core.data.base import Seed, Strict
 from pulseproof.core.data.classes import AS_IT_IS, Rules, class_map, rules_of
+from pulseproof.core.scores import Join
 
 PRESETS = ("challenge-2020", "challenge-2021", "cinc-2017")
 CINC_2017: Rules = {"N": ("N",), "AF": ("A",), "O": ("O",), "noisy": ("~",)}

@@ -29,7 +29,7 @@ from pulseproof.runtime.files import write_text
 ROOT = Path(__file__).parents[2]
 TABLE, BILL, PAGE = ROOT / "docs/results/dependencies.md", ROOT / "docs/sbom.cdx.json", ROOT / "docs/dependencies.md"
 LOCKS = ("requirements.lock", "requirements-torch-cpu.lock")
-SECOND_LOCK = "requirements-tflite-runtime.lock"  # of an environment of its own
+APART = ("tflite-runtime", "tensorflow")  # environments of their own: requirements-NAME.lock, installed in .venv/NAME
 PINNED = re.compile(r"^([\w.-]+)==([\w.+-]+)((?: \\\n +--hash=sha256:[0-9a-f]{64})+)", re.MULTILINE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 UNSAID = "not stated"
@@ -53,7 +53,8 @@ NO_LICENCE = {"UNKNOWN", "OSI Approved", "DFSG approved"}
 
 @dataclass(frozen=True)
 class Locked:
-    """One distribution of a lock. ``needs``: the names of those of the same lock that it asks for itself."""
+    """One distribution of a lock. ``needs``: the refs of those of the same lock that it asks for itself; ``use``: what
+    asks for it."""
 
     name: str
     version: str
@@ -64,7 +65,12 @@ class Locked:
 
     @property
     def ref(self) -> str:
-        return f"pkg:pypi/{self.name}@{self.version}"
+        return ref_of(self.name, self.version)
+
+
+def ref_of(name: str, version: str) -> str:
+    """A distribution as a package URL, by which the bill of materials speaks of it."""
+    return f"pkg:pypi/{name}@{version}"
 
 
 def pins(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -130,17 +136,20 @@ def _locked(
     for name, (version, hashes) in sorted(pinned.items()):
         here = installed.get(name)
         if here is None:
-            sys.exit(f"{name} {version} is locked and not installed: make setup, then again")
+            sys.exit(
+                f"{name} {version} is locked and not installed: make setup (TensorFlow: pulseproof bring model.keras --with-tensorflow), then again"
+            )
         use = next((use for use, names in uses.items() if name in names), None)
         if use is None:
             sys.exit(f"{name} is locked and asked for by nothing: take it out of the lock")
-        needs = tuple(sorted({asked for asked, _ in _asked(here)} & set(pinned)))
+        needs = tuple(ref_of(each, pinned[each][0]) for each in sorted({one for one, _ in _asked(here)} & set(pinned)))
         rows.append(Locked(name, version, hashes, licence(here), needs, use))
     return rows
 
 
 def dependencies() -> list[Locked]:
-    """Everything that ``make setup`` installs, by name; the environment of tflite-runtime behind the rest."""
+    """Everything that ``make setup`` installs, by name; behind the rest the environments of tflite-runtime and of
+    TensorFlow, which is installed on request."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     installed = {canonicalize_name(each.name): each for each in distributions()}
     extras = project["optional-dependencies"]
@@ -150,9 +159,23 @@ def dependencies() -> list[Locked]:
     cpu = pins((ROOT / LOCKS[1]).read_text())  # another build of what stands in the first: its file is one more
     pinned = {name: (version, hashes + cpu.get(name, ("", ()))[1]) for name, (version, hashes) in pinned.items()}
     rows = _locked(pinned, installed, uses)
-    folders = [str(each) for each in Path(sys.prefix).glob("tflite-runtime/lib/python*/site-packages")]
-    second = {canonicalize_name(each.name): each for each in distributions(path=folders)}
-    return rows + _locked(pins((ROOT / SECOND_LOCK).read_text()), second, {"tflite-runtime": set(second)})
+    for name in APART:
+        folders = [str(each) for each in Path(sys.prefix).glob(f"{name}/lib/python*/site-packages")]
+        found = {canonicalize_name(each.name): each for each in distributions(path=folders)}
+        rows += _locked(pins((ROOT / f"requirements-{name}.lock").read_text()), found, {name: set(found)})
+    return _once(rows)
+
+
+def _once(rows: list[Locked]) -> list[Locked]:
+    """One row a version, in whichever environments it is: it is for all that asks for it in any, by any of its files."""
+    seen: dict[str, Locked] = {}
+    for row in rows:
+        first = seen.get(row.ref, row)
+        if first is not row:
+            hashes = tuple(dict.fromkeys(first.hashes + row.hashes))
+            first = replace(first, hashes=hashes, use=f"{first.use}, {row.use}")
+        seen[row.ref] = first
+    return list(seen.values())
 
 
 def table(rows: list[Locked]) -> str:
@@ -177,18 +200,16 @@ def bill(rows: list[Locked]) -> dict[str, Any]:
         "version": project["version"],
         "licenses": [{"license": {"id": project["license"]}}],
     }
-    refs = {(row.use == "tflite-runtime", row.name): row.ref for row in rows}
-    needs = [
-        {"ref": row.ref, "dependsOn": [refs[row.use == "tflite-runtime", name] for name in row.needs]} for row in rows
-    ]
+    needs = [{"ref": row.ref, "dependsOn": list(row.needs)} for row in rows]
     asked = {canonicalize_name(Requirement(each).name) for each in project["dependencies"]}
+    ours = [row.ref for row in rows if row.name in asked and not row.use.startswith(APART)]
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": root},
         "components": [_component(row) for row in rows],
-        "dependencies": [{"ref": "pulseproof", "dependsOn": [refs[False, name] for name in sorted(asked)]}, *needs],
+        "dependencies": [{"ref": "pulseproof", "dependsOn": sorted(ours)}, *needs],
     }
 
 
@@ -203,7 +224,7 @@ def _component(row: Locked) -> dict[str, Any]:
         "name": row.name,
         "version": row.version,
         "purl": row.ref,
-        "scope": "required" if row.use == "use" else "optional",
+        "scope": "required" if row.use.split(", ")[0] == "use" else "optional",
         "licenses": [{"license": {"name": row.licence}}],
         "externalReferences": files,
     }

@@ -1,7 +1,8 @@
 """``pulseproof bring``: say what a stranger's file is, find out how its signal was scaled, and propose a study's block.
 
-In: a .onnx or .tflite file and a study. Out: text, and with ``--keep`` the block in the study file. The file is read
-and run by processes of their own; nothing is kept of it.
+In: a .onnx or .tflite file, or one of Keras, which is converted first, and a study. Out: text, and with ``--keep`` the
+block in the study file. The file is read and run by processes of their own; nothing is kept of it but the .tflite file
+that a Keras file became, beside it.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.studies.model_input import InputSpec
-from pulseproof.core.study import Study, load_study
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
 from pulseproof.core.terminal.options import BuildOption, DataOption
 from pulseproof.runtime.files import write_text
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the commands say what there is without it: it brings pydantic
+    from pulseproof.core.study import Study
     from pulseproof.export.bring.looks import Look
 
 RECORDS = 500
 
 
 def bring(
-    file: Annotated[Path, typer.Argument(help="A trained model: .onnx or .tflite.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="A trained model: .onnx, .tflite, .keras, .h5 or a SavedModel.", metavar="FILE")
+    ],
     study: Annotated[Path | None, typer.Option(help="Whose recordings it is tried on.", metavar="FILE")] = None,
     data: DataOption = None,
     build: BuildOption = None,
@@ -37,13 +39,20 @@ def bring(
     layout: Annotated[str | None, typer.Option(help="The axes of its input, such as 'n t c'.")] = None,
     records: Annotated[int, typer.Option(min=50, help="Recordings of each side, training and validation.")] = RECORDS,
     keep: Annotated[bool, typer.Option(help="Write the block into the study file.")] = False,
+    with_tensorflow: Annotated[
+        bool, typer.Option("--with-tensorflow", help="Install TensorFlow, once and apart, for a file of Keras.")
+    ] = False,
 ) -> None:
     """Look at a trained model's file, try the usual scalings of the signal on it, and propose what a study says of it.
 
     Example: `pulseproof bring mine.tflite --study studies/mit-bih.toml --data recordings`
     """
+    from pulseproof.core.study import load_study
+    from pulseproof.models.brought.keras import is_keras
     from pulseproof.models.brought.kinds import CONVERT, expect_file
 
+    if is_keras(file):
+        file = _converted(file, with_tensorflow)
     if file.suffix not in (".onnx", ".tflite"):
         raise InputError(
             f"{file}: not a file that is looked at here", CONVERT.get(file.suffix, "give a .onnx or .tflite file")
@@ -72,8 +81,23 @@ def bring(
     _keep(study, called, found.block, keep)
 
 
+def _converted(file: Path, with_tensorflow: bool) -> Path:
+    """``mine.keras.tflite`` beside ``mine.keras``. One that is there already is taken where it is the newer one."""
+    from pulseproof.models.brought.keras import convert_keras
+
+    out = file.with_name(f"{file.name}.tflite")
+    if out.exists() and file.exists() and out.stat().st_mtime >= file.stat().st_mtime:
+        say(f"{out} is there already, and newer than {file}: it is looked at")
+        return out
+    found = convert_keras(file, out, with_tensorflow)
+    held = "" if found["largest"] is None else f"; its scores are within {found['largest']:.2g} of the model's own"
+    say(f"{out}: converted by TensorFlow {found['tensorflow']}{held}")
+    return out
+
+
 def _refuse_early(study: Study, seen: Look, output: str | None, layout: str | None) -> None:
     """Raises InputError for a file that cannot fit, before recordings are read."""
+    from pulseproof.core.studies.model_input import InputSpec
     from pulseproof.ecg.expected import expected
     from pulseproof.export.bring.ways import ways_in
     from pulseproof.models.brought.dressing import dress_of

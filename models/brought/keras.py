@@ -42,7 +42,8 @@ def is_keras(path: Path) -> bool:
 
 def convert_keras(path: Path, out: Path, with_tensorflow: bool = False) -> dict[str, Any]:
     """Convert a Keras file or SavedModel to ``out`` (.tflite). What TensorFlow says of it: ``tensorflow`` its version,
-    ``input`` and ``outputs`` the shapes for one recording, ``largest`` how far the file's scores are from its own.
+    ``input`` and ``outputs`` the shapes for one recording, ``largest`` how far the file's scores are from its own (None
+    of several outputs).
 
     ``with_tensorflow``: an environment with TensorFlow may be made where there is none. Raises InputError: where there
     is none and none may be made, where the file is not opened or not converted.
