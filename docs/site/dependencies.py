@@ -15,7 +15,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from pulseproof.runtime.files import write_text
 ROOT = Path(__file__).parents[2]
 TABLE, BILL, PAGE = ROOT / "docs/results/dependencies.md", ROOT / "docs/sbom.cdx.json", ROOT / "docs/dependencies.md"
 LOCKS = ("requirements.lock", "requirements-torch-cpu.lock")
+GET = "make setup (of TensorFlow: pulseproof bring model.keras --with-tensorflow)"
 APART = ("tflite-runtime", "tensorflow")  # environments of their own: requirements-NAME.lock, installed in .venv/NAME
 PINNED = re.compile(r"^([\w.-]+)==([\w.+-]+)((?: \\\n +--hash=sha256:[0-9a-f]{64})+)", re.MULTILINE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -136,9 +137,7 @@ def _locked(
     for name, (version, hashes) in sorted(pinned.items()):
         here = installed.get(name)
         if here is None:
-            sys.exit(
-                f"{name} {version} is locked and not installed: make setup (TensorFlow: pulseproof bring model.keras --with-tensorflow), then again"
-            )
+            sys.exit(f"{name} {version} is locked and not installed: {GET}, then again")
         use = next((use for use, names in uses.items() if name in names), None)
         if use is None:
             sys.exit(f"{name} is locked and asked for by nothing: take it out of the lock")
@@ -167,7 +166,7 @@ def dependencies() -> list[Locked]:
 
 
 def _once(rows: list[Locked]) -> list[Locked]:
-    """One row a version, in whichever environments it is: it is for all that asks for it in any, by any of its files."""
+    """One row a version, in whichever environments it is: for all that asks for it in any, with the files of each."""
     seen: dict[str, Locked] = {}
     for row in rows:
         first = seen.get(row.ref, row)
