@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pulseproof.certify.proved import Bounds
+from pulseproof.certify.proved import ScoreBounds
 from pulseproof.certify.trees import read_trees
 from pulseproof.models.hardened.ends import UNIT, NoBoundsError
 from pulseproof.models.hardened.interval import Bounded
@@ -34,7 +34,7 @@ def ball(signals: NDArray[np.float32], budget_mv: float) -> tuple[Tensor, Tensor
     return x - budget_mv - slack, x + budget_mv + slack
 
 
-def file_bounds(path: Path, signals: NDArray[np.float32], budget_mv: float) -> Bounds:
+def file_bounds(path: Path, signals: NDArray[np.float32], budget_mv: float) -> ScoreBounds:
     """Bounds of the scores that a file gives ``signals`` (n, leads, samples) mV within ``budget_mv``.
 
     Raises NotCoveredError and NoBoundsError, which name what has no rule.
@@ -46,7 +46,7 @@ def file_bounds(path: Path, signals: NDArray[np.float32], budget_mv: float) -> B
     return trees.bounds(score_bounds(features, signals, budget_mv))
 
 
-def score_bounds(twin: Twin, signals: NDArray[np.float32], budget_mv: float, batch: int = BATCH) -> Bounds:
+def score_bounds(twin: Twin, signals: NDArray[np.float32], budget_mv: float, batch: int = BATCH) -> ScoreBounds:
     """Bounds of the scores of ``signals`` (n, leads, samples) mV within ``budget_mv``.
 
     Raises NoBoundsError, which names the operator or function that has no rule.
@@ -64,4 +64,4 @@ def score_bounds(twin: Twin, signals: NDArray[np.float32], budget_mv: float, bat
             lower, upper = torch.func.vmap(one)(*ball(signals[first : first + batch], budget_mv))
             lows.append(lower)
             highs.append(upper)
-    return Bounds(torch.cat(lows).numpy(), torch.cat(highs).numpy())
+    return ScoreBounds(torch.cat(lows).numpy(), torch.cat(highs).numpy())

@@ -1,6 +1,6 @@
 """What bounds of scores prove: a macro and per-class AUC, decisions, sensitivity and specificity.
 
-In: :class:`Bounds` of recordings with labels. Out: numbers that no disturbance within the budget brings
+In: :class:`ScoreBounds` of recordings with labels. Out: numbers that no disturbance within the budget brings
 lower, of these recordings. Each positive recording of a class counts with the lowest score that it can get and each
 negative one with the highest, all at once, so the AUC of those scores is a lower bound of every AUC that an attack on
 them reaches, whatever it aims at. The interval over patients is that of any AUC: it says how it varies with the people,
@@ -22,7 +22,7 @@ FAR = 1e300  # stands for a score that has no bound
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ScoreBounds:
     """``lower`` and ``upper``: float64 (n, classes), in the unit of the scores as the file gives them. Behind a sigmoid
     that is sure, scores that differ before it are one: an AUC is proved of what the file gives, ties included."""
 
@@ -51,7 +51,7 @@ class Proof:
     specificity: float
 
 
-def worst_ends(bounds: Bounds, labels: NDArray[Any]) -> NDArray[np.float64]:
+def worst_ends(bounds: ScoreBounds, labels: NDArray[Any]) -> NDArray[np.float64]:
     """float64 (n, classes): the lowest score where the label is 1, the highest where it is 0."""
     lower = np.nan_to_num(bounds.lower, nan=-FAR, posinf=FAR, neginf=-FAR)
     upper = np.nan_to_num(bounds.upper, nan=FAR, posinf=FAR, neginf=-FAR)
@@ -59,7 +59,7 @@ def worst_ends(bounds: Bounds, labels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def proved(
-    bounds: Bounds,
+    bounds: ScoreBounds,
     labels: NDArray[Any],
     resamples: Resamples,
     thresholds: NDArray[np.float64] | None,
@@ -84,7 +84,7 @@ def proved(
     return Proof(macro_auc(scores, labels), low, high, aucs, decided, sensitivity, specificity)
 
 
-def _sure_of_highest(bounds: Bounds) -> NDArray[np.bool_]:
+def _sure_of_highest(bounds: ScoreBounds) -> NDArray[np.bool_]:
     """bool (n,): one class's lowest score is above every other's highest."""
     n, classes = bounds.lower.shape
     best = bounds.lower.argmax(axis=1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import binom
 
-from pulseproof.certify.proved import Bounds
+from pulseproof.certify.proved import ScoreBounds
 
 
 def rank(draws: int, shift: float, alpha: float) -> int:
@@ -31,15 +31,15 @@ def rank(draws: int, shift: float, alpha: float) -> int:
     return int((binom.cdf(ranks - 1, draws, share) <= alpha).sum())
 
 
-def smoothed_bounds(scores: NDArray[np.floating], noise_mv: float, l2_mv: float, alpha: float) -> Bounds:
+def smoothed_bounds(scores: NDArray[np.floating], noise_mv: float, l2_mv: float, alpha: float) -> ScoreBounds:
     """Bounds of the median scores of n recordings within ``l2_mv``. ``scores`` (n, draws, classes), sorted over the
     draws; ``alpha``: of one bound."""
     _, draws, _ = scores.shape
     k = rank(draws, l2_mv / noise_mv, alpha)
     if not k:
         endless = np.full(scores[:, 0].shape, np.inf)
-        return Bounds(-endless, endless)
-    return Bounds(scores[:, k - 1].astype(np.float64), scores[:, draws - k].astype(np.float64))
+        return ScoreBounds(-endless, endless)
+    return ScoreBounds(scores[:, k - 1].astype(np.float64), scores[:, draws - k].astype(np.float64))
 
 
 def noisy(signal: NDArray[np.float32], noise_mv: float, draws: int, seed: tuple[int, int]) -> NDArray[np.float32]:

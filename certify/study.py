@@ -31,7 +31,7 @@ from pulseproof.certify.file import (
     rules_now,
     write_certified,
 )
-from pulseproof.certify.proved import Bounds, Proof, proved
+from pulseproof.certify.proved import Proof, ScoreBounds, proved
 from pulseproof.core.code_digest import code_of
 from pulseproof.core.engines import engines_of, here, score
 from pulseproof.core.errors import InputError
@@ -126,7 +126,7 @@ class _BoundedFile:
         """Where the bounds at a budget are."""
         return self.folder / f"{budget:g}mV.npy"
 
-    def at(self, budget: float) -> Bounds:
+    def at(self, budget: float) -> ScoreBounds:
         """The bounds at a budget. Raises NotCoveredError and NoBoundsError."""
         path = self.path(budget)
         inputs = {"version": VERSION, "budget_mv": budget, **self.seen}
@@ -139,7 +139,7 @@ class _BoundedFile:
 
         Step(self.folder, path.stem, inputs, (code_of(CODE),)).run(make)
         lower, upper = read_array(path)
-        return Bounds(lower, upper)
+        return ScoreBounds(lower, upper)
 
     def expect_inside(self) -> float:
         """The standard deviation of the engine's scores of clean recordings, which must lie within their bounds. Raises

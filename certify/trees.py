@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.certify.proved import Bounds
+from pulseproof.certify.proved import ScoreBounds
 from pulseproof.core.errors import InputError
 from pulseproof.models.hardened.ends import UNIT, gamma
 from pulseproof.twins import NotCoveredError, open_twin
@@ -44,12 +44,12 @@ class Trees:
     starts: NDArray[np.intp]
     value: NDArray[np.float64]
 
-    def bounds(self, features: Bounds) -> Bounds:
+    def bounds(self, features: ScoreBounds) -> ScoreBounds:
         """Bounds of the scores (n, classes) from those of the features (n, count)."""
         lower = np.nan_to_num(features.lower, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
         upper = np.nan_to_num(features.upper, nan=np.inf, posinf=np.inf, neginf=-np.inf)
         parts = [self._some(lower[at : at + BATCH], upper[at : at + BATCH]) for at in range(0, len(lower), BATCH)]
-        return Bounds(np.concatenate([low for low, _ in parts]), np.concatenate([high for _, high in parts]))
+        return ScoreBounds(np.concatenate([low for low, _ in parts]), np.concatenate([high for _, high in parts]))
 
     def _some(
         self, lower: NDArray[np.float64], upper: NDArray[np.float64]

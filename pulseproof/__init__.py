@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # for editors, type checkers and the docs
     from pulseproof.core.errors import InputError, NotHeldError
     from pulseproof.ecg.write_arrays import write_recordings
     from pulseproof.face.calls import answers_of, attack_model, check_file, export_model, load_study, run_study
-    from pulseproof.face.results import AttackedBudget, AttackResult, ExportedFile, FileReport, Latency
+    from pulseproof.face.results import AttackedBudget, AttackResult, ExportedFile, FileLatency, FileReport
 
 # Where each name is, imported when it is first used.
 _PLACES = {
@@ -30,7 +30,7 @@ _PLACES = {
     "AttackedBudget": "pulseproof.face.results",
     "ExportedFile": "pulseproof.face.results",
     "FileReport": "pulseproof.face.results",
-    "Latency": "pulseproof.face.results",
+    "FileLatency": "pulseproof.face.results",
     "answers_of": "pulseproof.face.calls",
     "attack_model": "pulseproof.face.calls",
     "check_file": "pulseproof.face.calls",
@@ -43,9 +43,9 @@ __all__ = [
     "AttackResult",
     "AttackedBudget",
     "ExportedFile",
+    "FileLatency",
     "FileReport",
     "InputError",
-    "Latency",
     "NotHeldError",
     "answers_of",
     "attack_model",

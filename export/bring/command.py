@@ -22,7 +22,7 @@ from pulseproof.runtime.files import write_text
 
 if TYPE_CHECKING:  # the commands say what there is without it: it brings pydantic
     from pulseproof.core.study import Study
-    from pulseproof.export.bring.looks import Look
+    from pulseproof.export.bring.looks import FileLook
 
 RECORDS = 500
 
@@ -95,7 +95,7 @@ def _converted(file: Path, with_tensorflow: bool) -> Path:
     return out
 
 
-def _refuse_early(study: Study, seen: Look, output: str | None, layout: str | None) -> None:
+def _refuse_early(study: Study, seen: FileLook, output: str | None, layout: str | None) -> None:
     """Raises InputError for a file that cannot fit, before recordings are read."""
     from pulseproof.core.studies.model_input import InputSpec
     from pulseproof.ecg.expected import expected

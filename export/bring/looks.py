@@ -1,7 +1,7 @@
 """What a brought file is, before any recording is read: its ends, its operators, and what cannot be done with it.
 
-In: a .onnx or .tflite file. Out: a :class:`Look`, or InputError for what is no such file. It is read by a process of
-its own, or in bounded parts (:mod:`models.brought.onnx_checks`); it is not run.
+In: a .onnx or .tflite file. Out: a :class:`FileLook`, or InputError for what is no such file. It is read by a process
+of its own, or in bounded parts (:mod:`models.brought.onnx_checks`); it is not run.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulseproof.models.brought.describe import End, describe_onnx, describe_tflite
+from pulseproof.models.brought.describe import FileEnd, describe_onnx, describe_tflite
 from pulseproof.models.front.layouts import Declared
 from pulseproof.models.front.layouts import said as shape_said
 
 
 @dataclass(frozen=True)
-class Look:
+class FileLook:
     """``inputs``, ``outputs``: of the file; ``operators``: their names, each once; ``size`` in bytes."""
 
     path: Path
     size: int
-    inputs: tuple[End, ...]
-    outputs: tuple[End, ...]
+    inputs: tuple[FileEnd, ...]
+    outputs: tuple[FileEnd, ...]
     operators: tuple[str, ...]
     set_: int | None
 
@@ -40,21 +40,21 @@ class Look:
         return "\n".join([*lines, f"  operators: {', '.join(self.operators)}"])
 
 
-def look(path: Path) -> Look:
+def look(path: Path) -> FileLook:
     """See the module. Raises InputError."""
     inputs, outputs, operators, set_ = (describe_onnx if path.suffix == ".onnx" else describe_tflite)(path, str(path))
-    return Look(path, path.stat().st_size, inputs, outputs, operators, set_)
+    return FileLook(path, path.stat().st_size, inputs, outputs, operators, set_)
 
 
 def _shape(shape: Declared | None) -> str:
     return "of no declared shape" if shape is None else shape_said(shape)
 
 
-def _steps(end: End) -> str:
+def _steps(end: FileEnd) -> str:
     return "" if end.steps is None else f", holding {end.steps.holds[0]:.3g} to {end.steps.holds[1]:.3g}"
 
 
-def _axes(side: str, end: End) -> str:
+def _axes(side: str, end: FileEnd) -> str:
     """What the axes of an input may be, where its shape alone says it."""
     if side == "output" or end.shape is None or None in end.shape[1:]:
         return ""

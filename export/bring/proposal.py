@@ -13,7 +13,7 @@ from rich.table import Table
 from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec
 from pulseproof.core.toml_files import toml_value
-from pulseproof.export.bring.trials import ALIKE, Trial, alike
+from pulseproof.export.bring.trials import ALIKE, ScalingTrial, alike
 from pulseproof.export.bring.ways import said
 from pulseproof.models.class_auc import NEAR_CHANCE
 from pulseproof.models.front.fitting import MOST_CLIPPED
@@ -21,7 +21,7 @@ from pulseproof.models.front.fitting import MOST_CLIPPED
 SHOWN = 12
 
 
-def spec_of(file: str, trial: Trial, output: str | None) -> ModelSpec:
+def spec_of(file: str, trial: ScalingTrial, output: str | None) -> ModelSpec:
     """What a study would say of the file."""
     chosen = trial.spec
     if trial.clipped is not None and trial.clipped > MOST_CLIPPED:
@@ -43,7 +43,7 @@ def _lines(table: dict[str, Any]) -> list[str]:
     return [f"{key} = {toml_value(value)}" for key, value in table.items() if value is not None]
 
 
-def trial_table(trials: Sequence[Trial], records: int) -> Table:
+def trial_table(trials: Sequence[ScalingTrial], records: int) -> Table:
     """The trials, the best first."""
     clips = any(trial.clipped is not None for trial in trials)
     heads = ("fed with", "AUC", "validation", "lowest class", *(["clipped"] if clips else []))
@@ -70,7 +70,7 @@ def _auc(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def doubts(trial: Trial, trials: Sequence[Trial]) -> list[str]:
+def doubts(trial: ScalingTrial, trials: Sequence[ScalingTrial]) -> list[str]:
     """What speaks against a proposal, one of ``trials``, a sentence each."""
     assert trial.auc is not None
     found = []

@@ -20,9 +20,9 @@ from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.export.bring.looks import Look
+from pulseproof.export.bring.looks import FileLook
 from pulseproof.export.bring.proposal import block, doubts, spec_of, trial_table
-from pulseproof.export.bring.trials import Trial, choose, try_out
+from pulseproof.export.bring.trials import ScalingTrial, choose, try_out
 from pulseproof.export.bring.ways import scaled, ways_in
 from pulseproof.models.brought.files import FileModel, take_file
 from pulseproof.models.brought.model import fitting_of
@@ -43,7 +43,13 @@ class Proposal:
 
 
 def run_trials(
-    study: Study, recordings: Recordings, seen: Look, name: str, output: str | None, layout: str | None, records: int
+    study: Study,
+    recordings: Recordings,
+    seen: FileLook,
+    name: str,
+    output: str | None,
+    layout: str | None,
+    records: int,
 ) -> Proposal:
     """See the module. Raises InputError where nothing runs."""
     task, what = task_of(recordings), str(seen.path)
@@ -59,7 +65,7 @@ def run_trials(
     fitting = Fitting(shape, len(task.classes), task.fs_hz, task.leads, task.classes, InputSpec(layout=layout), output)
     ways = ways_in(seen.declared, fitting, what)
     with tempfile.TemporaryDirectory(prefix="pulseproof-") as folder:
-        trials: list[Trial] = []
+        trials: list[ScalingTrial] = []
         for way in follow(ways, "trying"):
             sees = len(way.leads or task.leads)
             trials += try_out(

@@ -1,8 +1,8 @@
 """A brought file run on recordings of a study under the scalings that are usual, and how well it ranks with each.
 
-In: a file, a study's task and recordings with their labels. Out: a :class:`Trial` a scaling. The file is opened once,
-in a process of its own, behind its layout alone; what a scaling does is done before it by the module that is equal to
-what would be written into the file (:mod:`models.front.module`).
+In: a file, a study's task and recordings with their labels. Out: a :class:`ScalingTrial` a scaling. The file is opened
+once, in a process of its own, behind its layout alone; what a scaling does is done before it by the module that is
+equal to what would be written into the file (:mod:`models.front.module`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_CLASSES = 6  # of which every order is tried
 
 
 @dataclass(frozen=True)
-class Trial:
+class ScalingTrial:
     """``auc``: macro, None where it is not defined, and ``by_class``, both on all recordings that it was tried on;
     ``validation``: macro, on those of the validation side; ``clipped``: share of the samples that an input of
     whole numbers clips, None for floats; ``order``: the file's classes, where another order than the study's ranks much
@@ -59,7 +59,7 @@ def try_out(
     labels: NDArray[np.uint8],
     held_out: NDArray[np.bool_],
     folder: Path,
-) -> list[Trial]:
+) -> list[ScalingTrial]:
     """A trial of every specification, all of which give the model recordings of one shape. ``signals`` (k, leads,
     samples) mV, ``labels`` (k, classes), ``held_out`` (k,): of the validation side; ``folder`` takes the file while it
     runs. Raises InputError."""
@@ -82,7 +82,7 @@ def _try(
     labels: NDArray[np.uint8],
     held_out: NDArray[np.bool_],
     what: str,
-) -> Trial:
+) -> ScalingTrial:
     front = replace(fitting, spec=spec.model_copy(update={"layout": dressing.front.layout.axes})).front(
         dressing.front.layout.shape, what
     )
@@ -92,7 +92,7 @@ def _try(
     try:
         raw = model(seen).numpy()
     except InputError as error:  # of this scaling: the next one gets a process of its own
-        return Trial(spec, None, {}, clipped, failed=error.what)
+        return ScalingTrial(spec, None, {}, clipped, failed=error.what)
     tail = fitting.tail(raw.shape[1], are_probabilities(raw), what)
     names = fitting.names or tuple(map(str, range(fitting.classes)))
     order = (
@@ -103,7 +103,7 @@ def _try(
     scores = tailed(raw, tail)
     found = class_aucs(scores, labels, names)
     validation = _mean(class_aucs(scores[held_out], labels[held_out], names))
-    return Trial(spec, _mean(found), found, clipped, order, validation=validation)
+    return ScalingTrial(spec, _mean(found), found, clipped, order, validation=validation)
 
 
 def tailed(raw: NDArray[np.float32], tail: Tail) -> NDArray[np.float32]:
@@ -144,14 +144,14 @@ def _mean(found: dict[str, float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def choose(trials: Sequence[Trial]) -> Trial | None:
+def choose(trials: Sequence[ScalingTrial]) -> ScalingTrial | None:
     """The trial that ranks best; of those within :data:`ALIKE` of it the first that needs no other order of the classes
     and clips little. None where nothing ran."""
     near = alike(trials)
     return min(near, key=lambda trial: (bool(trial.order), (trial.clipped or 0.0) > MOST_CLIPPED), default=None)
 
 
-def alike(trials: Sequence[Trial]) -> list[Trial]:
+def alike(trials: Sequence[ScalingTrial]) -> list[ScalingTrial]:
     """The trials that recordings of few people cannot tell from the best one, in the order in which they were made."""
     best = max((trial.auc for trial in trials if trial.auc is not None), default=0.0)
     return [trial for trial in trials if trial.auc is not None and trial.auc >= best - ALIKE]

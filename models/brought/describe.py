@@ -19,7 +19,7 @@ from pulseproof.models.front.layouts import Declared
 
 
 @dataclass(frozen=True)
-class End:
+class FileEnd:
     """An input or output: ``shape`` with None for a free size, ``steps`` of one of whole numbers with a scale."""
 
     name: str
@@ -28,7 +28,7 @@ class End:
     steps: Steps | None = None
 
 
-Described = tuple[tuple[End, ...], tuple[End, ...], tuple[str, ...], int | None]
+Described = tuple[tuple[FileEnd, ...], tuple[FileEnd, ...], tuple[str, ...], int | None]
 
 
 def describe_onnx(path: Path, what: str) -> Described:
@@ -36,7 +36,7 @@ def describe_onnx(path: Path, what: str) -> Described:
     model = load_bounded(path, what)
     sides = plain_inputs(model.graph), list(model.graph.output)
     inputs, outputs = (
-        tuple(End(each.name, type_name(each.type.tensor_type.elem_type), shape_of(each)) for each in side)
+        tuple(FileEnd(each.name, type_name(each.type.tensor_type.elem_type), shape_of(each)) for each in side)
         for side in sides
     )
     operators = {node.op_type for graph in graphs_of(model) for node in graph.node}
@@ -49,7 +49,7 @@ def describe_tflite(path: Path, what: str) -> Described:
     found = tried("pulseproof.models.brought.tflite_checks", path, what, "LiteRT", EXPORT_AGAIN)
     inputs, outputs = (
         tuple(
-            End(
+            FileEnd(
                 str(each["signature"] or each["name"]),
                 each["type"],
                 declared_of(each),

@@ -1,8 +1,8 @@
 """How long one inference of a file takes on this host, by the very process in which a device's runner times it.
 
-In: a file that was checked and run before, and recordings in memory. Out: a :class:`~face.results.Latency`. The child
-of the runner (:mod:`runtime.child`) opens the file on one thread, warms up until it is steady, and times each call; it
-dies alone if the file is bad.
+In: a file that was checked and run before, and recordings in memory. Out: a :class:`~face.results.FileLatency`. The
+child of the runner (:mod:`runtime.child`) opens the file on one thread, warms up until it is steady, and times each
+call; it dies alone if the file is bad.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.face.results import Latency
+from pulseproof.face.results import FileLatency
 from pulseproof.runtime.condition import affinity
 from pulseproof.runtime.condition.probe import fingerprint
 from pulseproof.runtime.engines import available_engines
@@ -32,7 +32,7 @@ MOST = 256  # recordings that are cycled through
 TIME_LIMIT_S = 300.0
 
 
-def latency_of(file: Path, engine: str, given: Recordings, what: str) -> Latency:
+def latency_of(file: Path, engine: str, given: Recordings, what: str) -> FileLatency:
     """Time ``file`` (.onnx or .tflite) on ``engine``. ``what`` begins every message. Raises InputError where it does
     not run to the end."""
     n = min(MOST, len(given))
@@ -81,7 +81,7 @@ def latency_of(file: Path, engine: str, given: Recordings, what: str) -> Latency
         result = read_json(one.json)
     times = result["latency_ms"]
     doubts = tuple(mark for mark in result["marks"] if mark in ("noisy", "throttled"))
-    return Latency(times["p50"], times["p99"], times["count"], RULES.threads, doubts)
+    return FileLatency(times["p50"], times["p99"], times["count"], RULES.threads, doubts)
 
 
 def _bundle(root: Path, file: Path, given: Recordings, n: int) -> Bundle:

@@ -110,7 +110,7 @@ class AttackResult:
 
 
 @dataclass(frozen=True)
-class Latency:
+class FileLatency:
     """Time of one inference, batch 1, by the runner's own clock and process on this host.
 
     Attributes:
@@ -155,7 +155,7 @@ class FileReport:
     engine: str
     quantized: bool
     parity: tuple[Parity, ...]
-    latency: Latency
+    latency: FileLatency
     attack: AttackResult
     notes: tuple[str, ...]
 

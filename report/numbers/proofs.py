@@ -19,7 +19,7 @@ import numpy as np
 from pulseproof.bench.wire.results import DeviceResults, HostBundle, MeasuredResult
 from pulseproof.bench.wire.schema import ArtifactEntry, SignalEntry, within
 from pulseproof.certify.file import Certified, ProofEntry, read_certified, rules_now
-from pulseproof.certify.proved import Bounds, Proof, proved
+from pulseproof.certify.proved import Proof, ScoreBounds, proved
 from pulseproof.core.errors import InputError
 from pulseproof.core.statistics import Interval, Resamples, draw_resamples
 from pulseproof.core.terminal.hints import command
@@ -147,7 +147,7 @@ def _unproved(certified: Certified, bundle: HostBundle, artifact: ArtifactEntry)
     return next((each.reason for each in certified.unproved if each.artifact == artifact.name), None)
 
 
-def _bounds_of(home: Path, path: Path, n: int) -> Bounds | None:
+def _bounds_of(home: Path, path: Path, n: int) -> ScoreBounds | None:
     """The bounds of ``n`` recordings; None where they are gone. Raises InputError where what is there are none."""
     inside = path.resolve().is_relative_to(home.resolve())
     try:
@@ -158,11 +158,11 @@ def _bounds_of(home: Path, path: Path, n: int) -> Bounds | None:
         ends = None
     if ends is None or ends.shape[:2] != (2, n) or ends.ndim != 3:
         raise InputError(f"{path}: not the bounds of {n:,} recordings", f"delete certified.json; {AGAIN}")
-    return Bounds(ends[0], ends[1])
+    return ScoreBounds(ends[0], ends[1])
 
 
 def _lost(
-    bundle: HostBundle, artifact: ArtifactEntry, ran: Mapping[str, MeasuredResult], kept: Mapping[float, Bounds]
+    bundle: HostBundle, artifact: ArtifactEntry, ran: Mapping[str, MeasuredResult], kept: Mapping[float, ScoreBounds]
 ) -> str | None:
     """Why the proof of a file does not hold on a device; None where nothing speaks against it."""
     for mark in (SATURATES, DIFFERS):
@@ -178,7 +178,7 @@ def _lost(
     return None
 
 
-def _that_hold(signals: SignalEntry, kept: Mapping[float, Bounds]) -> Bounds | None:
+def _that_hold(signals: SignalEntry, kept: Mapping[float, ScoreBounds]) -> ScoreBounds | None:
     """The narrowest bounds that hold for a signal set: those of the smallest budget that no sample of it exceeds."""
     largest = 0.0 if signals.method == "clean" else signals.linf_mv
     if largest is None:
@@ -190,7 +190,7 @@ def _proof(
     bundle: HostBundle,
     artifact: ArtifactEntry,
     entry: ProofEntry,
-    bounds: Bounds,
+    bounds: ScoreBounds,
     n: int,
     resamples: Callable[[int], Resamples],
 ) -> Proof:
@@ -206,7 +206,7 @@ def _proof(
             sensitivity=_value(entry.sensitivity),
             specificity=_value(entry.specificity),
         )
-    first = Bounds(bounds.lower[:n], bounds.upper[:n])
+    first = ScoreBounds(bounds.lower[:n], bounds.upper[:n])
     rules = rules_of(bundle.head.task, artifact)
     thresholds = None if rules.thresholds is None else np.asarray(rules.thresholds, np.float64)
     return proved(first, bundle.labels[:n], resamples(n), thresholds, rules.exclusive)

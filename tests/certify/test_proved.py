@@ -6,18 +6,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulseproof.certify.proved import Bounds, proved, worst_ends
+from pulseproof.certify.proved import ScoreBounds, proved, worst_ends
 from pulseproof.core.statistics import draw_resamples
 from pulseproof.runtime.auc import auc, macro_auc
 
 N, CLASSES = 40, 3
 
 
-def drawn(seed: int, width: float) -> tuple[Bounds, np.ndarray, np.random.Generator]:
+def drawn(seed: int, width: float) -> tuple[ScoreBounds, np.ndarray, np.random.Generator]:
     rng = np.random.default_rng(seed)
     middle = rng.normal(size=(N, CLASSES))
     around = width * rng.random((N, CLASSES))
-    return Bounds(middle - around, middle + around), (rng.random((N, CLASSES)) < 0.4).astype(np.uint8), rng
+    return ScoreBounds(middle - around, middle + around), (rng.random((N, CLASSES)) < 0.4).astype(np.uint8), rng
 
 
 @settings(max_examples=100, deadline=None)
@@ -50,7 +50,7 @@ def test_no_scores_within_the_bounds_do_worse(seed: int, width: float, exclusive
 def test_scores_without_bounds_prove_nothing() -> None:
     labels = np.eye(4, dtype=np.uint8)[np.arange(20) % 4]
     endless = np.full(labels.shape, np.inf)
-    found = proved(Bounds(-endless, endless), labels, draw_resamples(np.arange(20), 50, 0), None, False)
+    found = proved(ScoreBounds(-endless, endless), labels, draw_resamples(np.arange(20), 50, 0), None, False)
     assert found.auc == 0 and found.auc_high == 0 and np.isnan(found.decided)
     unknown = np.full(labels.shape, np.nan)
-    assert macro_auc(worst_ends(Bounds(unknown, unknown), labels), labels) == 0
+    assert macro_auc(worst_ends(ScoreBounds(unknown, unknown), labels), labels) == 0

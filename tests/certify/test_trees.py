@@ -12,7 +12,7 @@ import torch
 from onnx import helper
 
 from pulseproof.certify.bounds import ball, file_bounds
-from pulseproof.certify.proved import Bounds
+from pulseproof.certify.proved import ScoreBounds
 from pulseproof.certify.trees import read_trees
 from pulseproof.core.engines import score
 from pulseproof.export.tree_files import write_onnx
@@ -60,7 +60,7 @@ def test_of_one_tree_the_bounds_are_exact(tmp_path: Path) -> None:
     wide = np.zeros(middle.shape[1], np.float32)
     wide[used] = 0.5
     ends = (middle - wide).astype(np.float32), (middle + wide).astype(np.float32)
-    bounds = trees.bounds(Bounds(*(end.astype(np.float64) for end in ends)))
+    bounds = trees.bounds(ScoreBounds(*(end.astype(np.float64) for end in ends)))
     for at in range(len(signals)):
         values = []
         for feature in used:
@@ -82,7 +82,7 @@ def test_unknown_features_leave_every_leaf_open(forest: Path) -> None:
     assert found is not None
     _, trees = found
     unknown = np.full((1, int(trees.feature.max()) + 1), np.nan)
-    bounds = trees.bounds(Bounds(unknown, unknown))
+    bounds = trees.bounds(ScoreBounds(unknown, unknown))
     lowest = np.minimum.reduceat(trees.value, trees.starts, axis=0).sum(axis=0)
     np.testing.assert_allclose(bounds.lower[0], lowest, atol=1e-5)
 

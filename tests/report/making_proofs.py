@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pulseproof.certify.file import Certified, ClassProof, ProofEntry, UnprovedEntry, rules_now, write_certified
-from pulseproof.certify.proved import Bounds, proved
+from pulseproof.certify.proved import ScoreBounds, proved
 from pulseproof.core.statistics import draw_resamples
 from pulseproof.runtime.files import write_array
 from tests.bench.making import change_json
@@ -31,7 +31,7 @@ def certify(folder: Path, head: dict[str, Any], artifacts: list[str], margin: fl
         for budget in [0.0, *budgets]:
             sets = [one for one in head["signals"] if one["budget_mv"] <= budget and not one["only"]]
             scores = np.stack([np.load(home / f"{one['name']}.npy") for one in sets]).astype(np.float64)
-            bounds = Bounds(scores.min(axis=0) - margin, scores.max(axis=0) + margin)
+            bounds = ScoreBounds(scores.min(axis=0) - margin, scores.max(axis=0) + margin)
             where = Path("certified") / each["name"] / f"{budget:g}mV.npy"
             write_array(folder / where, np.stack([bounds.lower, bounds.upper]))
             found = proved(bounds, labels, draw_resamples(patients, RESAMPLES, 1), np.array([0.5, 0.6, 0.7]), False)

@@ -17,7 +17,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.twins.errors import NotCoveredError
 from pulseproof.twins.onnx.format import constants as constants_of
 from pulseproof.twins.onnx.format import load_plain
-from pulseproof.twins.onnx.reader import Reader, tensor_of
+from pulseproof.twins.onnx.reader import GraphReader, tensor_of
 from pulseproof.twins.program import Twin
 from pulseproof.twins.room import expect_room
 from pulseproof.twins.steps import Trial
@@ -48,7 +48,7 @@ def read(path: Path, masked: bool = True) -> Twin:
     try:
         expect_room("input", shape)
         values = {**constants, entry: torch.zeros(()).expand(1, *shape)}
-        reader = Reader(Trial(values, constants), masked, opset)
+        reader = GraphReader(Trial(values, constants), masked, opset)
         with torch.no_grad():
             reader.read(model.graph.node)
         end = model.graph.output[0].name

@@ -35,7 +35,7 @@ Names = Mapping[str, str]  # of a graph inside: by which name each of its values
 
 
 @dataclass
-class Reader:
+class GraphReader:
     """``steps``: those that depend on the signal, in their order; what depends on none is computed and put among the
     constants of ``trial``."""
 

@@ -21,7 +21,7 @@ from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.bring.looks import look
 from pulseproof.export.bring.proposal import block
 from pulseproof.export.bring.trial_run import Proposal, run_trials
-from pulseproof.export.bring.trials import Trial, choose, tailed
+from pulseproof.export.bring.trials import ScalingTrial, choose, tailed
 from pulseproof.export.bring.ways import said, ways_in
 from pulseproof.main import app
 from pulseproof.models.brought.files import take_file
@@ -151,8 +151,8 @@ def test_other_leads_rates_and_windows_are_tried() -> None:
 
 
 def test_the_likelier_of_two_that_rank_alike_is_chosen() -> None:
-    def trial(auc: float | None, order: tuple[str, ...] = (), **about: str) -> Trial:
-        return Trial(InputSpec.model_validate(about), auc, {}, order=order)
+    def trial(auc: float | None, order: tuple[str, ...] = (), **about: str) -> ScalingTrial:
+        return ScalingTrial(InputSpec.model_validate(about), auc, {}, order=order)
 
     plain, scored, ranged = trial(0.7), trial(0.95, normalise="zscore"), trial(0.96, normalise="minmax")
     assert choose([plain, scored, ranged]) is scored
