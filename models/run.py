@@ -7,10 +7,9 @@ In: a study and its recordings. Out: ``build/<study>/models/<name>/``, one folde
     estimator.skops       a fitted scikit-learn estimator, or
     given.onnx            a file that was brought (or given.tflite)
     history.json          a net's epochs
-    metrics.json          validation and test rows, the AUC of each class, thresholds
+    metrics.json          what was measured of it (:mod:`models.measured`)
 
-A model that came trained (:mod:`models.brought.model`) is checked and measured, and kept like the others. Measuring is
-a step of its own: a later version that measures more measures again, and trains nothing.
+A model that came trained (:mod:`models.brought.model`) is checked and measured, and kept like the others.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from torch import nn
 
 from pulseproof.core.code_digest import Code, code_of, module_of, ours
 from pulseproof.core.errors import InputError
-from pulseproof.core.scores import join_scores
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import say
@@ -38,23 +36,20 @@ from pulseproof.models.brought import model as brought
 from pulseproof.models.brought.estimator_files import load_estimator, save_estimator
 from pulseproof.models.brought.estimators import fit_estimator
 from pulseproof.models.brought.model import ESTIMATOR, KEPT, WEIGHTS, save_weights
-from pulseproof.models.class_auc import chance_warning, class_aucs, class_warning
 from pulseproof.models.classical import FeatureModel, head_of
 from pulseproof.models.features import Features
 from pulseproof.models.hardened.defence import EPOCHS, SLOWER
 from pulseproof.models.hardened.front import SmoothInput
-from pulseproof.models.metrics import best_thresholds, paper_row, specificity_thresholds
+from pulseproof.models.measured import measure
 from pulseproof.models.modules import build_net
 from pulseproof.models.systems import System, Task, resolve
-from pulseproof.models.train import TrainingPlan, fit_normalisation, scores_of, train_net
+from pulseproof.models.train import TrainingPlan, fit_normalisation, train_net
 from pulseproof.runtime.files import read_json, write_json
 from pulseproof.runtime.words import one_line
 
 # Bump when the same settings would train another model for a reason that no digest of code sees (_code): it makes every
 # trained model of this kind stale.
 VERSION = 1
-# Bump when metrics.json would hold something else of the same model: it is measured again.
-METRICS_VERSION = 3
 TABLE = "pulseproof.models.systems"
 CHECK_RECORDS = 24  # a brought model is tried on so many before it is taken
 
@@ -112,50 +107,8 @@ def train_study(study: Study, recordings: Recordings, build: Path, only: str | N
         identity = digest([name, step.digest, made])
         recipes = systems[name].recipes if spec.recipes is None else spec.recipes
         trained[name] = load_model(step.folder, identity, recipes)
-        _measure_one(trained[name], recordings, spec)
-        _warn(trained[name], spec)
+        measure(name, trained[name].module, identity, step.folder, spec, recordings)
     return trained
-
-
-def _measure_one(trained: Trained, recordings: Recordings, spec: ModelSpec) -> None:
-    """Leave ``metrics.json``, unless this model was measured so before."""
-    assert trained.folder is not None
-    path = trained.folder / "metrics.json"
-    published = _published(spec, recordings)
-    inputs = {"version": METRICS_VERSION, "model": trained.digest, "published": published}
-
-    def measure() -> list[Path]:
-        metrics = _measure(trained.module, recordings)
-        write_json(path, metrics | {"published": published})
-        said = [f"{_shown(metrics[side]['auc'])} {side}" for side in ("validation", "test")]
-        say(f"  {trained.name}: macro AUC {', '.join(said)}")
-        for side in ("validation", "test"):
-            row = metrics[side]
-            if row["reason"] is not None:
-                over = f"; means over {row['classes_defined']} of {row['classes']} classes" * (row["auc"] is not None)
-                say(f"  {trained.name}, {side}: {row['reason']}{over}")
-        warning = class_warning(trained.name, metrics["class_aucs"])
-        if warning:
-            say(f"  {warning}")
-        return [path]
-
-    Step(trained.folder, "measure", inputs, [code_of(("pulseproof.models.metrics",))]).run(measure)
-
-
-def _warn(trained: Trained, spec: ModelSpec) -> None:
-    """Say, whenever a command comes by here, that a brought model ranks near chance: in silence it would go unseen
-    through every table."""
-    assert trained.folder is not None
-    if spec.brought:
-        warning = chance_warning(
-            trained.name, read_json(trained.folder / "metrics.json")["validation"]["auc"], spec.file
-        )
-        if warning:
-            say(f"  {warning}")
-
-
-def _shown(auc: float | None) -> str:
-    return "not defined" if auc is None else f"{auc:.3f}"
 
 
 def _step(study: Study, recordings: Recordings, build: Path, name: str, system: System) -> Step:
@@ -296,45 +249,6 @@ def _fronted(net: nn.Module, name: str, spec: ModelSpec, task: Task) -> nn.Modul
         return SmoothInput(net, len(task.leads), task.fs_hz, spec.defence.cutoff_hz)
     except InputError as error:
         raise InputError(f"[models.{name}.defence]: {error}", error.mend) from None
-
-
-def _measure(module: nn.Module, recordings: Recordings) -> dict[str, Any]:
-    """Validation and test rows, with the thresholds that validation gave: null where its scores are not finite."""
-    scores, labels, ids = {}, {}, {}
-    for split in ("validation", "test"):
-        rows = recordings.indices(split)
-        scores[split] = scores_of(module, recordings, rows)
-        if recordings.about.join:  # thresholds are of what is decided by
-            scores[split] = join_scores(scores[split], recordings.wholes(rows), recordings.about.join)
-            rows = recordings.firsts(rows)
-        labels[split], ids[split] = recordings.labels[rows], recordings.ids[rows].tolist()
-    seen = labels["validation"], scores["validation"]
-    known = len(seen[1]) > 0 and bool(np.isfinite(seen[1]).all())
-    thresholds = best_thresholds(*seen) if known else None
-    names = recordings.about.classes
-    rows_of = {
-        split: asdict(paper_row(labels[split], scores[split], thresholds, names, ids[split])) for split in scores
-    }
-    return {
-        **rows_of,
-        "thresholds": None if thresholds is None else [float(value) for value in thresholds],
-        "specificity_thresholds": specificity_thresholds(*seen) if known else {},
-        "class_aucs": {split: class_aucs(scores[split], labels[split], recordings.about.classes) for split in scores},
-    }
-
-
-def _published(spec: ModelSpec, recordings: Recordings) -> bool:
-    """True when the paper's row may stand beside ours: its system on its task, PTB-XL's whole 12-lead recording."""
-    about, whole = recordings.about, recordings.window == (0, recordings.steps.shape[2])
-    return (
-        about.database == "ptb-xl"
-        and about.classes == ("NORM", "MI", "STTC", "CD", "HYP")
-        and about.fs_hz == 100
-        and "diagnostic statements under" not in about.note  # a threshold of likelihood is another task
-        and len(about.leads) == 12
-        and whole
-        and not (spec.factory or spec.estimator or spec.file)
-    )
 
 
 def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> Trained:

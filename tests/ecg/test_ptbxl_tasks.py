@@ -18,7 +18,7 @@ from pulseproof.core.study import load_study
 from pulseproof.ecg.prepare import prepare
 from pulseproof.ecg.ptbxl_tasks import Statement, task_of
 from pulseproof.ecg.recordings import Recordings
-from pulseproof.models.run import _published
+from pulseproof.models.measured import published
 from tests.ecg.making import PTBXL_LEADS, leftovers, read_csv, study_of, write_csv
 
 STATEMENTS = [
@@ -184,7 +184,7 @@ def test_the_papers_row_stands_only_beside_its_own_task(root: Path, tmp_path: Pa
         recordings = prepare(study, root, tmp_path / "build")
         about = recordings.about
         object.__setattr__(about, "database", "ptb-xl")  # as if it were the true one
-        return _published(study.models["cnn"], recordings)
+        return published(study.models["cnn"], recordings)
 
     assert shown()
     assert not shown(classes="ptb-xl-rhythm", fewest=0)

@@ -106,7 +106,7 @@ def test_a_lost_or_older_metrics_file_is_measured_again_and_nothing_is_trained(
     (folder / "metrics.json").unlink()
     assert stays() and (folder / "metrics.json").read_bytes() == metrics
     (folder / "metrics.json").write_text("{}\n")
-    monkeypatch.setattr("pulseproof.models.run.METRICS_VERSION", 1_000)
+    monkeypatch.setattr("pulseproof.models.measured.METRICS_VERSION", 1_000)
     assert stays() and (folder / "metrics.json").read_bytes() == metrics
 
 

@@ -23,7 +23,7 @@ from pulseproof.ecg.ptbxl import LEADS, microvolts, survey
 from pulseproof.ecg.ptbxl_known import known_row, known_signal, mostly
 from pulseproof.ecg.recordings import About, Recordings, open_recordings
 from pulseproof.ecg.wfdb.files import read_record
-from pulseproof.models.run import _published
+from pulseproof.models.measured import published
 from pulseproof.report.answers.questions import answers
 from pulseproof.report.numbers.evaluation import evaluate
 from pulseproof.report.page.provenance import origin_section
@@ -58,7 +58,7 @@ def test_a_borrowed_layout_is_not_ptb_xl(borrowed: Recordings) -> None:
     # Whatever the study's title says, this stands over every table.
     assert about.note.startswith("recordings of ptb-xl in PTB-XL's layout, not PTB-XL")
     assert "the rows of the table are not PTB-XL's" in about.doubts[0]
-    assert not _published(ModelSpec(system="cnn"), borrowed)
+    assert not published(ModelSpec(system="cnn"), borrowed)
 
 
 def test_the_cell_of_nobody_known_is_said(borrowed: Recordings) -> None:
@@ -108,7 +108,7 @@ class TestRealPtbXl:
         assert recordings.about.database == "ptb-xl"
         assert all(each.startswith("No record of class") for each in recordings.about.doubts)  # a few lack classes
         assert recordings.about.note.startswith("subset of ")
-        assert _published(ModelSpec(system="cnn"), recordings)
+        assert published(ModelSpec(system="cnn"), recordings)
 
     def test_its_table_with_other_signals_is_not(self, data_root: Path, tmp_path: Path) -> None:
         folder = self.excerpt(data_root, tmp_path)
@@ -118,7 +118,7 @@ class TestRealPtbXl:
         recordings = prepare(PTBXL, tmp_path, tmp_path / "build")
         assert recordings.about.database == "ptb-xl (in PTB-XL's layout)"
         assert "the signals are not PTB-XL's" in recordings.about.doubts[0]
-        assert not _published(ModelSpec(system="cnn"), recordings)
+        assert not published(ModelSpec(system="cnn"), recordings)
 
     def test_every_known_row_and_signal_is_right(self, data_root: Path) -> None:
         stem = data_root / "ptb-xl/records100/00000/00005_lr"
