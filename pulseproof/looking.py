@@ -1,15 +1,42 @@
-"""The command that looks at a study's recordings before anything is trained on them.
+"""The commands that look before anything is trained: at what studies ask for, and at a study's recordings.
 
-In: a study and the folder of recordings. Out: tables on the terminal, and a page with a strip of each class.
+In: study files, and the folder of recordings. Out: what is wrong with them; tables on the terminal, and a page with a
+strip of each class.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
 from rich.table import Table
 
+from pulseproof.core.errors import InputError
 from pulseproof.core.studies.folds import fold_of, folds_of
 from pulseproof.core.terminal.console import Terminal, say
 from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
+
+
+def validate(
+    studies: Annotated[list[Path], typer.Argument(help="Study files.", metavar="FILE...")],
+) -> None:
+    """Read study files, and say what is wrong in any of them. No recording is read, nothing is trained.
+
+    Example: `pulseproof validate mine.toml`
+    """
+    from pulseproof.core.study import load_study
+
+    wrong = []
+    for path in studies:
+        try:
+            study = load_study(path)
+        except InputError as error:
+            wrong.append(error)
+            continue
+        say(f"{path}: study {study.name}, {len(study.models)} models")
+    if wrong:
+        raise InputError("\n".join(error.what for error in wrong), wrong[-1].mend)
 
 
 def look(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:

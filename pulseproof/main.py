@@ -24,6 +24,7 @@ DEMO = Path(__file__).parent / "studies" / "demo.toml"
 COMMANDS: dict[str, Callable[..., None]] = {
     "data": ecg.download,
     "prepare": ecg.prepare,
+    "validate": looking.validate,
     "look": looking.look,
     "systems": models.list_systems,
     "layers": models.layers,
@@ -51,6 +52,7 @@ app = typer.Typer(
     help="Which exported ECG classifier should I ship, and does it stay accurate when the signal is disturbed?",
     no_args_is_help=True,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
