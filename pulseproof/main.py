@@ -46,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "answers": reading.answers_command,
     "gate": reading.gate,
     "report": reading.report,
+    "card": reading.card,
     "machines": reading.machines,
 }
 app = typer.Typer(

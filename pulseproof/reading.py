@@ -182,6 +182,34 @@ def report(
     say(f"open {page}")
 
 
+def card(
+    study: StudyOption,
+    build: BuildOption = None,
+    artifact: Annotated[str | None, typer.Option(help="The file. [default: the recommended one]")] = None,
+    device: Annotated[str | None, typer.Option(help="As it was measured there. [default: this machine]")] = None,
+    to: Annotated[Path | None, typer.Option(help="Write it there.", metavar="FILE")] = None,
+) -> None:
+    """A model card of one file, in Markdown with the front matter that model hubs read.
+
+    Example: `pulseproof card --study studies/demo.toml --artifact cnn/tflite-int8-static`
+    """
+    from pulseproof.report.answers.questions import answers
+    from pulseproof.report.model_card import model_card
+    from pulseproof.runtime.files import write_text
+
+    loaded, _, where = load(study, None, build)
+    evaluation = evaluation_of(loaded, where)
+    if artifact is None:
+        chosen = answers(evaluation).recommendation
+        if chosen is None:
+            raise InputError("no file is recommended: none has a cost, a size and a clean AUC", "name one: --artifact")
+        artifact = chosen.artifact
+    text = model_card(evaluation, artifact, device)
+    path = to or home_of(loaded, where) / "report" / "cards" / f"{artifact.replace('/', '__')}.md"
+    write_text(path, text)
+    say(f"wrote {path}")
+
+
 def docs(
     studies: Annotated[list[Path], typer.Argument(help="Studies that were exported or run.")],
     build: BuildOption = None,
