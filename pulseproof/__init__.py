@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors, type checkers and the docs
     from pulseproof.core.errors import InputError, NotHeldError
     from pulseproof.ecg.write_arrays import write_recordings
-    from pulseproof.face.calls import answers_of, attack_model, check_file, export_model, load_study, run_study
+    from pulseproof.face.calls import (
+        answers_of,
+        attack_model,
+        check_file,
+        export_model,
+        load_study,
+        rows_of,
+        run_study,
+    )
     from pulseproof.face.results import AttackedBudget, AttackResult, ExportedFile, FileLatency, FileReport
 
 # Where each name is, imported when it is first used.
@@ -36,6 +44,7 @@ _PLACES = {
     "check_file": "pulseproof.face.calls",
     "export_model": "pulseproof.face.calls",
     "load_study": "pulseproof.face.calls",
+    "rows_of": "pulseproof.face.calls",
     "run_study": "pulseproof.face.calls",
     "write_recordings": "pulseproof.ecg.write_arrays",
 }
@@ -52,6 +61,7 @@ __all__ = [
     "check_file",
     "export_model",
     "load_study",
+    "rows_of",
     "run_study",
     "write_recordings",
 ]

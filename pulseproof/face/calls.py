@@ -15,6 +15,7 @@ from pulseproof.face.results import AttackResult, ExportedFile, FileReport
 
 if TYPE_CHECKING:  # torch takes seconds
     from numpy.typing import ArrayLike
+    from pandas import DataFrame
     from torch import nn
 
     from pulseproof.core.study import Method, Study
@@ -239,6 +240,33 @@ def answers_of(study: Study | str | os.PathLike[str], *, build: str | os.PathLik
     from pulseproof.report.answers.questions import answers
 
     return printed(answers(evaluation_of(_loaded(study), Path(build))))
+
+
+def rows_of(study: Study | str | os.PathLike[str], *, build: str | os.PathLike[str] = "build") -> DataFrame:
+    """Every number of a study that was run: a line a file, signal set and device, as a pandas ``DataFrame``.
+
+    Args:
+        study: from ``load_study``, or the path of its file.
+        build: where work went.
+
+    Returns:
+        The columns of ``report/results.json`` (docs/formats.md), in their order: among them ``model``, ``recipe``,
+        ``device``, ``method``, ``source``, ``budget_mv`` (millivolts), ``auc`` with ``auc_low`` and ``auc_high``,
+        ``latency_p50_ms``, ``size_bytes``. Missing where nothing was measured; ``class_aucs`` holds dictionaries.
+
+    Raises:
+        InputError: when it was not run, its results are damaged, or pandas is not installed.
+    """
+    from pulseproof.reading import evaluation_of
+
+    try:
+        import pandas
+    except ModuleNotFoundError:
+        raise InputError("rows_of gives a pandas DataFrame, and pandas is not here", "pip install pandas") from None
+    from pulseproof.report.numbers.rows import Row
+
+    rows = evaluation_of(_loaded(study), Path(build)).rows
+    return pandas.DataFrame([row.model_dump() for row in rows], columns=list(Row.model_fields))
 
 
 def _loaded(study: Study | str | os.PathLike[str]) -> Study:

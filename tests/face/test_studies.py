@@ -59,6 +59,9 @@ def test_a_study_is_run_and_answers(study: Path, tmp_path: Path) -> None:
     found = pp.answers_of(study, build=build)
     assert len(found.questions) == 6 and str(found) == as_text(found)
     assert found.recommendation is not None and found.recommendation.artifact in str(found)
+    rows = pp.rows_of(study, build=build)
+    assert set(rows["recipe"]) == {"onnx-fp32", "onnx-int8-dynamic"} and rows["auc"].between(0, 1).all()
+    assert rows.loc[rows["method"] == "clean", "budget_mv"].tolist() == [0.0, 0.0]
     stamps = {path: path.stat().st_mtime_ns for path in home.rglob("*.json")}
     pp.run_study(str(study), build=build, workers=0)  # nothing is left to do
     assert {path for path in stamps if path.stat().st_mtime_ns != stamps[path]} <= {home / "results/host/device.json"}
