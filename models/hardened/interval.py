@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from pulseproof.models.hardened.ends import Ends, NoBoundsError
 from pulseproof.models.hardened.rules import RULES
 
@@ -62,8 +64,12 @@ class Bounded(Ends):
     def __neg__(self) -> Any:
         return apply("neg", self)
 
+    def is_floating_point(self) -> bool:
+        """True: bounds are float64, those of whole numbers too."""
+        return True
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in RULES:
+        if name not in RULES and (name.startswith("_") or not callable(getattr(Tensor, name, None))):
             raise AttributeError(name)
         return lambda *args, **kwargs: apply(name, self, *args, **kwargs)
 

@@ -50,7 +50,7 @@ def read(path: Path, masked: bool = True) -> Twin:
         values = {**constants, entry: torch.zeros(()).expand(1, *shape)}
         reader = GraphReader(Trial(values, constants), masked, opset)
         with torch.no_grad():
-            reader.read(model.graph.node)
+            reader.read([node for node in model.graph.node if not _is_alias(node, constants)])
         end = model.graph.output[0].name
         if end not in values:
             raise ValueError(f"nothing gives its scores, {end!r}")
@@ -62,6 +62,11 @@ def read(path: Path, masked: bool = True) -> Twin:
         raise InputError(f"{path}: its graph does not run ({said})", _MEND) from None
     own_steps = any(one.kind == "DynamicQuantizeLinear" for one in reader.steps)
     return Twin(reader.steps, constants, (entry, end), shape, step, own_steps)
+
+
+def _is_alias(node: onnx.NodeProto, constants: dict[str, Tensor]) -> bool:
+    """True for a constant by another name, as torch's exporter writes equal weights: it is among them already."""
+    return node.op_type == "Identity" and node.output[0] in constants
 
 
 def _signal(path: Path, graph: onnx.GraphProto) -> tuple[str, tuple[int, int]]:

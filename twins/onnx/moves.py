@@ -239,7 +239,7 @@ MOVES: dict[str, Callable[[Node], Run]] = {
     "CastLike": plain(lambda x, other: x.to(other.dtype)),
     "Concat": _concat,
     "ConstantOfShape": _filled,
-    "Dropout": plain(lambda x, *_: (x, torch.ones_like(x, dtype=torch.bool))),
+    "Dropout": plain(lambda x, *_: (x, torch.ones(x.shape, dtype=torch.bool))),
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
