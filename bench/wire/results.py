@@ -10,11 +10,9 @@ followed.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from pulseproof.bench.wire.result import Device, Result
 from pulseproof.core.errors import InputError
 from pulseproof.core.scores import join_scores, starts_of
 from pulseproof.core.terminal.hints import command
-from pulseproof.runtime.wire.untrusted import MAX_JSON_BYTES, BundleError, read_plain
+from pulseproof.runtime.wire.untrusted import MAX_JSON_BYTES
 
 MAX_HEAD_BYTES = MAX_JSON_BYTES
 MAX_RESULT_BYTES = 1 << 20
@@ -184,19 +182,28 @@ def expect_evidence(results: Mapping[tuple[str, str], MeasuredResult], found: Me
 def read_result(bundle: HostBundle, path: Path) -> MeasuredResult | Stale | None:
     """Read one result, its scores too; None when it was taken away meanwhile. Raises InputError for a damaged one."""
     for look in range(LOOKS):
-        if not os.path.lexists(path):
+        seen = _identity(path)
+        if seen is None:
             return None
-        data = b""
         try:
             data = read_file(path, MAX_RESULT_BYTES, REMEASURE)
             return _checked(bundle, parsed(Result, data, path, REMEASURE, MAX_RESULT_PARTS), path)
         except InputError:
-            # Another process may be replacing it: the JSON goes first, then its arrays, and the new JSON comes last.
-            with suppress(BundleError):
-                if look == LOOKS - 1 or read_plain(path, MAX_RESULT_BYTES) == data:
-                    raise
+            # Another process may be replacing it: the JSON goes first, then its arrays, and the new JSON comes last. By
+            # its bytes nobody could tell: it may have been replaced twice.
+            if look == LOOKS - 1 or _identity(path) == seen:
+                raise
             time.sleep(0.01)
     return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there now, of all that had this name; None for none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
 
 
 def _checked(bundle: HostBundle, result: Result, path: Path) -> MeasuredResult | Stale:

@@ -87,7 +87,7 @@ def test_a_file_that_is_none_is_refused(made: Made, exported: dict[str, pp.Expor
     three = Made(
         made.module, made.signals_mv, np.eye(3, dtype=np.uint8)[np.arange(80) % 3], made.patients, made.training_mv
     )
-    with pytest.raises(pp.InputError, match=r"scores of shape \(1, 2\), the study has 3 classes"):
+    with pytest.raises(pp.InputError, match=r"it gives 2 scores: \(1, 2\), the study has 3 classes"):
         checked(whole, three)
 
 

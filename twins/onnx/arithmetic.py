@@ -87,6 +87,23 @@ def _einsum(node: Node) -> Run:
     return lambda *values: torch.einsum(equation, *values)
 
 
+def _power(node: Node) -> Run:
+    """Where a power has no slope (a broken one of a negative number, which is no number; one below 1 of nothing) its
+    gradient is taken to be 0: a transformer of powers computes both of its branches, and masks one."""
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        exponent = y.detach().to(x.dtype)
+        without = ((x == 0) & (exponent < 1)) | ((x < 0) & (exponent != exponent.round()))
+        return torch.where(without, x.detach() ** exponent, torch.where(without, 1.0, x) ** exponent)
+
+    if not node.is_constant(1):
+        return run
+    whole = node.value(1)
+    if bool(((whole >= 1) & (whole == whole.round())).all()):
+        return lambda x, y: torch.pow(x, y.to(x.dtype))
+    return run
+
+
 ARITHMETIC: dict[str, Callable[[Node], Run]] = {
     "Abs": plain(torch.abs),
     "Add": plain(torch.add),
@@ -117,7 +134,7 @@ ARITHMETIC: dict[str, Callable[[Node], Run]] = {
     "Neg": plain(torch.neg),
     "Not": plain(torch.logical_not),
     "Or": plain(torch.logical_or),
-    "Pow": plain(lambda x, by: torch.pow(x, by).to(x.dtype)),
+    "Pow": _power,
     "Reciprocal": plain(torch.reciprocal),
     "ReduceL1": _reduce(lambda x, dim, keepdim: x.abs().sum(dim=dim, keepdim=keepdim)),
     "ReduceL2": _reduce(_length),

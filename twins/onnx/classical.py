@@ -1,5 +1,4 @@
-"""Operators of classical machine learning in torch: ai.onnx.ml's that have a gradient, and what skl2onnx writes beside
-them.
+"""Operators of classical machine learning in torch: those of ai.onnx.ml that have a gradient.
 
 In: a :class:`~twins.onnx.node.Node`. Out: a function of the node's inputs, as the specification
 (https://onnx.ai/onnx/operators/index_ai_onnx_ml.html) and ONNX Runtime, where that leaves a choice open, have it.
@@ -11,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -209,21 +207,6 @@ def _binarizer(node: Node) -> Run:
     return lambda x: (x > limit).to(x.dtype)
 
 
-def _reduced(function: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> Callable[[Node], Run]:
-    def read(node: Node) -> Run:
-        axes = tuple(node.integers(1, "axes") or range(node.value(0).ndim))
-        keep = bool(node.get("keepdims", 1))
-        return lambda x, _=None: function(x, axes, keep)
-
-    return read
-
-
-def _product(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
-    for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
-        x = x.prod(dim=axis, keepdim=keep)
-    return x
-
-
 def _imputer(node: Node) -> Run:
     values, replaced = _row(node, "imputed_value_floats"), float(node.get("replaced_value_float", 0.0))
     if not values.numel():
@@ -231,66 +214,14 @@ def _imputer(node: Node) -> Run:
     return lambda x: torch.where(x.isnan() if math.isnan(replaced) else x == replaced, values, x)
 
 
-def _power(node: Node) -> Run:
-    """Where a power has no slope (a broken one of a negative number, which is no number; one below 1 of nothing) its
-    gradient is taken to be 0: a transformer of powers computes both of its branches, and masks one."""
-
-    def run(x: Tensor, y: Tensor) -> Tensor:
-        exponent = y.detach().to(x.dtype)
-        without = ((x == 0) & (exponent < 1)) | ((x < 0) & (exponent != exponent.round()))
-        return torch.where(without, x.detach() ** exponent, torch.where(without, 1.0, x) ** exponent)
-
-    if not node.is_constant(1):
-        return run
-    whole = node.value(1)
-    if bool(((whole >= 1) & (whole == whole.round())).all()):
-        return lambda x, y: x ** y.to(x.dtype)
-    return run
-
-
-def _filled(node: Node) -> Run:
-    shape = node.integers(0) or []
-    value = node.get("value")
-    import onnx
-
-    number: Any = onnx.numpy_helper.to_array(value) if value is not None else [0.0]
-    filled = torch.as_tensor(number).reshape(-1)[0].expand(shape).clone()
-    return lambda _: filled
-
-
-def _plain(function: Callable[..., Tensor]) -> Callable[[Node], Run]:
-    return lambda node: function
-
-
-# By the names of both domains, none of which they share. What twins.onnx.operators has of the same name counts.
+# Of the domain ai.onnx.ml, which shares no name with the other one.
 CLASSICAL: dict[str, Callable[[Node], Run]] = {
     "ArrayFeatureExtractor": _feature_extractor,
     "Binarizer": _binarizer,
-    "ConstantOfShape": _filled,
-    "Equal": _plain(torch.eq),
-    "Greater": _plain(torch.gt),
-    "GreaterOrEqual": _plain(torch.ge),
-    "Less": _plain(torch.lt),
-    "LessOrEqual": _plain(torch.le),
+    "Imputer": _imputer,
     "LinearClassifier": _linear_classifier,
     "LinearRegressor": _linear_regressor,
-    "Max": _plain(lambda *all_: reduce(torch.maximum, all_)),
-    "Min": _plain(lambda *all_: reduce(torch.minimum, all_)),
     "Normalizer": _normalizer,
-    "Not": _plain(torch.logical_not),
-    "Or": _plain(torch.logical_or),
-    "Pow": _power,
-    "Reciprocal": _plain(torch.reciprocal),
-    "Imputer": _imputer,
-    "IsNaN": _plain(torch.isnan),
-    "ReduceL1": _reduced(lambda x, axes, keep: x.abs().sum(dim=axes, keepdim=keep)),
-    "ReduceL2": _reduced(lambda x, axes, keep: (x * x).sum(dim=axes, keepdim=keep).sqrt()),
-    "ReduceLogSumExp": _reduced(lambda x, axes, keep: torch.logsumexp(x, dim=axes, keepdim=keep)),
-    "ReduceProd": _reduced(_product),
-    "ReduceSumSquare": _reduced(lambda x, axes, keep: (x * x).sum(dim=axes, keepdim=keep)),
     "SVMClassifier": _svm_classifier,
     "Scaler": _scaler,
-    "Sign": _plain(torch.sign),
-    "Sum": _plain(lambda *all_: reduce(torch.add, all_)),
-    "Where": _plain(torch.where),
 }

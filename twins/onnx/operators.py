@@ -2,8 +2,8 @@
 
 In: a :class:`~twins.onnx.node.Node`, with what is known while the file is read. Out: a function of the node's inputs.
 Whatever an attribute changes is either computed or refused. The families: :mod:`twins.onnx.arithmetic`,
-:mod:`twins.onnx.activations`, :mod:`twins.onnx.moves`, :mod:`twins.onnx.layers`, :mod:`twins.onnx.recurrent` and
-:mod:`twins.onnx.integers`.
+:mod:`twins.onnx.activations`, :mod:`twins.onnx.moves`, :mod:`twins.onnx.layers`, :mod:`twins.onnx.recurrent`,
+:mod:`twins.onnx.integers`, :mod:`twins.sorting` and :mod:`twins.onnx.classical`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pulseproof.twins.sorting import ONNX_SORTING
 from pulseproof.twins.steps import Run
 
 FAMILIES: Mapping[str, Mapping[str, Callable[[Node], Run]]] = {
-    "classical": CLASSICAL,  # first: what another family has of the same name counts
     "arithmetic": ARITHMETIC,
     "activations": ACTIVATIONS,
     "moves": MOVES,
@@ -30,8 +29,8 @@ FAMILIES: Mapping[str, Mapping[str, Callable[[Node], Run]]] = {
     "recurrent": RECURRENT,
     "integers": INTEGERS,
     "sorting": ONNX_SORTING,
+    "classical": CLASSICAL,
 }
 OPERATORS: dict[str, Callable[[Node], Run]] = {
     name: read for family in FAMILIES.values() for name, read in family.items()
 }
-OPERATORS["Pow"] = CLASSICAL["Pow"]  # its slope is finite where a mask leaves it out

@@ -113,7 +113,7 @@ def test_without_a_study_it_is_looked_at_alone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("m.keras", "not a file that is looked at here"), ("m.tflite", "no such file")],
+    [("m.pkl", "not a file that is looked at here"), ("m.keras", "no such file"), ("m.tflite", "no such file")],
 )
 def test_what_is_no_such_file_is_refused(name: str, says: str) -> None:
     error = CliRunner().invoke(app, ["bring", name]).exception
