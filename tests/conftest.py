@@ -23,9 +23,11 @@ def pytest_configure() -> None:
 # A file of tests stays on one worker (the Makefile says why), and those that take minutes are begun first: who came to
 # one of them at the end would be alone with it.
 LONGEST = (
-    *("hostile/test_two_at_once.py", "hostile/test_stages.py", "adding/test_pages.py", "docs/test_site_browser.py"),
-    *("hostile/model/test_model_file.py", "models/test_defence.py", "docs/test_tutorial.py", "adding/test_l1.py"),
-    *("adding/test_stale.py", "face/test_notebook.py", "perf/test_perf_attacks.py", "bench/test_pipeline.py"),
+    *("hostile/test_stages.py", "bench/devices/test_ssh.py", "attacks/grid/test_faults.py"),
+    *("bench/devices/emulated/test_emulated_run.py", "hostile/model/test_model_file.py", "docs/test_tutorial.py"),
+    *("export/test_strangers.py", "bench/test_pipeline.py", "hostile/test_ssh.py", "export/test_table.py"),
+    *("docs/test_site_browser.py", "hostile/test_two_at_once.py", "attacks/test_command.py", "adding/test_pages.py"),
+    *("adding/test_stale.py", "models/test_strangers.py", "docs/test_own_model.py", "face/test_notebook.py"),
 )
 
 
