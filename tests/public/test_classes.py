@@ -24,7 +24,7 @@ from pulseproof.core.study import Study
 from pulseproof.export.gate.parity import Reference
 from pulseproof.export.gate.parity import check as export_gate
 from pulseproof.main import app
-from pulseproof.models import run
+from pulseproof.models import measured, run
 from pulseproof.models.class_auc import class_warning
 from pulseproof.report.answers.questions import answers
 from pulseproof.report.answers.text import as_text
@@ -163,8 +163,8 @@ def test_training_prints_the_warning_and_keeps_the_auc_of_each_class(
     recordings = small_recordings(tmp_path / "recordings")
     asked = {"name": "small", "title": "small", "data": {"source": "synthetic"}, "models": {"logistic-regression": {}}}
     turned = np.array([1, 1, -1], np.float32)  # the third class is ranked the wrong way round
-    right = run.scores_of
-    monkeypatch.setattr(run, "scores_of", lambda *given: turned * right(*given))
+    right = measured.scores_of
+    monkeypatch.setattr(measured, "scores_of", lambda *given: turned * right(*given))
     run.train_study(Study.model_validate(asked), recordings, tmp_path)
     said = capsys.readouterr().err
     assert "WARNING: logistic-regression ranks C (AUC 0." in said and "worse than by chance" in said
