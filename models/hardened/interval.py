@@ -64,6 +64,23 @@ class Bounded(Ends):
     def __neg__(self) -> Any:
         return apply("neg", self)
 
+    def __pow__(self, other: Any) -> Any:
+        return apply("pow", self, other)
+
+    # What is true of both ends need not be true between them: there is no rule, and so a refusal by name.
+
+    def __lt__(self, other: Any) -> Any:
+        return apply("lt", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return apply("le", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return apply("gt", self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return apply("ge", self, other)
+
     def is_floating_point(self) -> bool:
         """True: bounds are float64, those of whole numbers too."""
         return True
