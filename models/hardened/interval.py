@@ -69,6 +69,14 @@ class Bounded(Ends):
 
     # What is true of both ends need not be true between them: there is no rule, and so a refusal by name.
 
+    __hash__ = Ends.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return apply("eq", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return apply("ne", self, other)
+
     def __lt__(self, other: Any) -> Any:
         return apply("lt", self, other)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -220,6 +221,9 @@ def test_what_has_no_rule_is_refused_by_name() -> None:
         torch.cumsum(x, 0)  # type: ignore[call-overload]
     with pytest.raises(NoBoundsError, match="two signals"):
         x @ x
+    for compared in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge):
+        with pytest.raises(NoBoundsError, match=compared.__name__):  # an answer would be that of neither end
+            compared(x, 0.5)
     with pytest.raises(NoBoundsError, match="whole numbers"):
         x.to(torch.int64)
     assert "cumsum" not in RULES

@@ -87,7 +87,7 @@ def _check_features(system: PreparedSystem, words: dict[str, int]) -> None:
 
 def _check_libraries(system: PreparedSystem, libraries: list[str]) -> None:
     """An x86 system on an x86 machine could load the machine's own."""
-    base = Path(system.start[-1]).resolve().parents[3]  # of <base>/root/usr/bin/python3.11
+    base = Path(system.start[-1]).resolve().parents[3]  # four up from the interpreter of the fetched system
     foreign = [each for each in libraries if base not in Path(each).resolve().parents]
     if foreign:
         raise _not_held(system, f"it uses this machine's own {', '.join(foreign[:3])}")
