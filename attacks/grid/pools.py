@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from pulseproof.attacks.grid.cluster import Cluster
-from pulseproof.attacks.grid.tasks import PREPARE, SetJob, failed, run_task, shards_left
+from pulseproof.attacks.grid.tasks import PREPARE, NotMade, SetJob, failed, run_task, shards_left
 from pulseproof.core.pool import Call
 from pulseproof.core.pool import Pool as Workers
 from pulseproof.core.processors import usable
@@ -35,16 +35,16 @@ class GridPool(Protocol):
     def lost(self, future: Any) -> bool:
         """Whether the task was lost with its process."""
 
-    def result(self, future: Any) -> str | None:
+    def result(self, future: Any) -> NotMade | None:
         """What the task of a future that has ended returned; raises what it raised."""
 
     def close(self) -> None:
         """End everything that runs."""
 
 
-def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, str | None, bool]]:
-    """(job, reason, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
-    ``done``: all of the job is there, or it cannot be made, for ``reason``.
+def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, NotMade | None, bool]]:
+    """(job, not made, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
+    ``done``: all of the job is there, or it cannot be made.
 
     Raises InputError for a task whose process died :data:`TRIES` times, and what a task raised.
     """
@@ -70,11 +70,11 @@ def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, s
                         raise failed(job, part, TRIES)
                     ready.appendleft((job, part))
                     continue
-                reason = pool.result(future)
-                if reason is not None:
+                not_made = pool.result(future)
+                if not_made is not None:
                     if job.name not in given_up:
                         given_up.add(job.name)
-                        yield job, reason, True
+                        yield job, not_made, True
                     continue
                 if part == PREPARE:
                     ready.extendleft((job, shard) for shard in reversed(todo[job.name]))
@@ -95,21 +95,21 @@ class InProcess:
 
     size = 1
 
-    def submit(self, job: SetJob, part: str) -> Future[str | None]:
-        future: Future[str | None] = Future()
+    def submit(self, job: SetJob, part: str) -> Future[NotMade | None]:
+        future: Future[NotMade | None] = Future()
         try:
             future.set_result(run_task(job, part))
         except Exception as error:
             future.set_exception(error)
         return future
 
-    def wait(self, futures: Sequence[Future[str | None]]) -> list[Future[str | None]]:
+    def wait(self, futures: Sequence[Future[NotMade | None]]) -> list[Future[NotMade | None]]:
         return list(futures)
 
-    def lost(self, future: Future[str | None]) -> bool:
+    def lost(self, future: Future[NotMade | None]) -> bool:
         return False
 
-    def result(self, future: Future[str | None]) -> str | None:
+    def result(self, future: Future[NotMade | None]) -> NotMade | None:
         return future.result()
 
     def close(self) -> None:
@@ -135,8 +135,8 @@ class Processes:
     def lost(self, future: Call) -> bool:
         return future.died is not None
 
-    def result(self, future: Call) -> str | None:
-        reason: str | None = future.result()
+    def result(self, future: Call) -> NotMade | None:
+        reason: NotMade | None = future.result()
         return reason
 
     def close(self) -> None:

@@ -136,6 +136,28 @@ def test_a_study_whose_only_source_has_no_gradient_is_refused(recordings: Record
         make(asked, recordings, tmp_path)
 
 
+def test_a_reason_is_a_result_and_is_kept(
+    recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be made is not tried again at every start; with another engine it is."""
+    dull = ModelSpec(factory="tests.attacks.test_signal_sets:Dull", trained=True)
+    asked = study(methods=["pgd"], budgets_mv=[0.01], sources=None)
+    asked = asked.model_copy(update={"models": {**asked.models, "dull": dull}})
+    first = make(asked, recordings, tmp_path)
+    assert [each.name for each in first.not_applicable] == ["pgd-dull-0.01mV"]
+
+    def none(*_: object) -> None:
+        raise AssertionError("it was tried again")
+
+    monkeypatch.setattr("pulseproof.attacks.grid.study.run_jobs", none)
+    assert make(asked, recordings, tmp_path) == first
+    monkeypatch.setattr("pulseproof.attacks.grid.study.here", lambda: {"onnxruntime": "another"})
+    with pytest.raises(AssertionError, match="tried again"):
+        make(asked, recordings, tmp_path)
+    make(asked.model_copy(update={"models": study().models}), recordings, tmp_path)  # no longer asked for
+    assert not list((tmp_path / "s" / "signals").glob("*.reason*"))
+
+
 def test_a_deployed_file_without_a_twin_is_not_applicable(recordings: Recordings, tmp_path: Path) -> None:
     """A method made on files, where nothing was exported."""
     made = make(study(methods=["pgd", "twin"], budgets_mv=[0.01]), recordings, tmp_path)
