@@ -56,10 +56,12 @@ __all__ = ["MadeSet", "MadeSets", "NotApplicable", "attack_study", "reference_ro
 
 @dataclass(frozen=True)
 class MadeSets:
-    """All signal sets of a study, the clean one first, and what it asked for that cannot be."""
+    """All signal sets of a study, the clean one first, and what it asked for that cannot be. ``settled``: another run
+    would make the same; not so where an engine failed, which may go next time."""
 
     sets: tuple[MadeSet, ...]
     not_applicable: tuple[NotApplicable, ...]
+    settled: bool = True
 
 
 def attack_study(
@@ -95,6 +97,7 @@ def attack_study(
     if "clean" in wanted:
         work.step(wanted["clean"]).run(lambda: work.write(wanted["clean"], work.clean_parts, [{}]))
     noted: dict[str, None] = {}
+    settled = True
     if jobs:
         todo = list(jobs.values())
         events = run_jobs(todo, open_pool(todo, workers, scheduler))
@@ -102,6 +105,7 @@ def attack_study(
             want = wanted[job.name]
             if not_made is not None:
                 missing.append(NotApplicable(job.name, not_made.reason))
+                settled = settled and not_made.lasting
                 if not_made.lasting:
                     work.keep_reason(want, not_made.reason)
             elif done:
@@ -124,7 +128,7 @@ def attack_study(
     for note in noted:
         say(f"attacked: {note}")
     shutil.rmtree(work.folder / "shards", ignore_errors=True)
-    return MadeSets(tuple(read_set(work.folder / f"{want.name}.json") for want in made), tuple(missing))
+    return MadeSets(tuple(read_set(work.folder / f"{want.name}.json") for want in made), tuple(missing), settled)
 
 
 def _tell(missing: list[NotApplicable]) -> None:
