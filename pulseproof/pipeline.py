@@ -28,7 +28,7 @@ def bundled(
     ``workers`` and ``scheduler`` say where the signal sets are made (:mod:`attacks.grid.study`); their bytes are the
     same everywhere."""
     unchanged = _unchanged(study, data, build)
-    if unchanged is not None:
+    if unchanged is not None and unchanged.path.exists():
         with hold_build(study, build):
             if unchanged.holds():
                 folder = build / study.name / BUNDLE
