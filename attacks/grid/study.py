@@ -104,10 +104,10 @@ def attack_study(
         for job, not_made, done in follow(events, "attacking", parts_left(todo)):
             want = wanted[job.name]
             if not_made is not None:
-                missing.append(NotApplicable(job.name, not_made.reason))
-                settled = settled and not_made.lasting
-                if not_made.lasting:
-                    work.keep_reason(want, not_made.reason)
+                missing.append(NotApplicable(job.name, not_made["reason"]))
+                settled = settled and not_made["lasting"]
+                if not_made["lasting"]:
+                    work.keep_reason(want, not_made["reason"])
             elif done:
                 noted |= dict.fromkeys(job.notes())
                 work.step(want).run(functools.partial(work.assemble, want, job))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -93,10 +93,9 @@ class SetJob:
         return found
 
 
-@dataclass(frozen=True)
-class NotMade:
-    """Why a set cannot be made of its source. ``lasting``: that lies in the model, the recordings and our code, so that
-    another try ends the same; what an engine failed at may go next time."""
+class NotMade(TypedDict):
+    """Why a set cannot be made of its source, as plain as what a worker says must be. ``lasting``: that lies in the
+    model, the recordings and our code, so that another try ends the same; what an engine failed at may go next time."""
 
     reason: str
     lasting: bool
@@ -112,7 +111,7 @@ def run_task(job: SetJob, part: str) -> NotMade | None:
         try:
             step.run(lambda: _prepare(job) if part == PREPARE else _shard(job, part))
         except (NoGradientError, EngineError) as error:
-            return NotMade(str(error), lasting=isinstance(error, NoGradientError))
+            return NotMade(reason=str(error), lasting=isinstance(error, NoGradientError))
     return None
 
 

@@ -30,8 +30,8 @@ def recordings(tmp_path: Path) -> Recordings:
     return small_recordings(tmp_path / "recordings")
 
 
-def make(asked: Study, recordings: Recordings, home: Path) -> MadeSets:
-    return attack_study(asked, recordings, train_study(asked, recordings, home), home, workers=0)
+def make(asked: Study, recordings: Recordings, home: Path, workers: int = 0) -> MadeSets:
+    return attack_study(asked, recordings, train_study(asked, recordings, home), home, workers=workers)
 
 
 def times(home: Path) -> dict[str, int]:
@@ -136,6 +136,7 @@ def test_a_study_whose_only_source_has_no_gradient_is_refused(recordings: Record
         make(asked, recordings, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_reason_is_a_result_and_is_kept(
     recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +144,7 @@ def test_a_reason_is_a_result_and_is_kept(
     dull = ModelSpec(factory="tests.attacks.test_signal_sets:Dull", trained=True)
     asked = study(methods=["pgd"], budgets_mv=[0.01], sources=None)
     asked = asked.model_copy(update={"models": {**asked.models, "dull": dull}})
-    first = make(asked, recordings, tmp_path)
+    first = make(asked, recordings, tmp_path, workers=1)
     assert [each.name for each in first.not_applicable] == ["pgd-dull-0.01mV"]
 
     def none(*_: object) -> None:
