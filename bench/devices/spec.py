@@ -11,6 +11,7 @@
     threads = 1
     limit = 200
     minutes = 0
+    provider = "xnnpack"            # the execution provider that computes; default: as the engine chooses
     ssh = ["ssh", "-F", "my.config"]
 
 Out comes a :class:`DeviceSpec`.
@@ -25,7 +26,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.asked import Asked, known_provider
 from pulseproof.bench.devices.kinds import expect_free
 from pulseproof.bench.wire.schema import plain
 from pulseproof.core.errors import InputError
@@ -71,17 +72,18 @@ class DeviceSpec(BaseModel):
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     minutes: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    provider: Annotated[str, AfterValidator(known_provider)] | None = None
 
     def asked(self) -> Asked:
         """What a run on it is asked for."""
-        return Asked(self.only, self.sets, self.threads, self.limit, self.minutes)
+        return Asked(self.only, self.sets, self.threads, self.limit, self.minutes, self.provider)
 
 
 def at_address(address: str, asked: Asked, ssh: Sequence[str] = ("ssh",), python: str = "python3") -> DeviceSpec:
     """The device of an address as it is typed, named after its host. Raises InputError."""
     host = address.rpartition("@")[2]
     name = re.sub(r"[^A-Za-z0-9.+-]+", "-", host).strip("-.") or "device"
-    fields = {"name": name, "address": address, "ssh": tuple(ssh), "python": python, **vars(asked)}
+    fields = {"name": asked.named(name), "address": address, "ssh": tuple(ssh), "python": python, **vars(asked)}
     try:
         return DeviceSpec.model_validate(fields)
     except ValidationError as error:
