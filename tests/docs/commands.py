@@ -54,7 +54,7 @@ OTHERS = {"ssh": "asks the reader's board", "echo": "changes the reader's board"
 OTHERS |= {
     "mkdir": "makes the reader's folder",
     "docker": "asks a daemon",
-    "build.sh": "asks docker: tests/docs/test_container.py tries it without one",
+    "build.sh": "asks docker; test_container.py does without",
 }
 OTHER_MODULES = {"pip", "venv"}
 
