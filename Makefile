@@ -128,9 +128,10 @@ report: setup
 docs: setup
 	$(PULSEPROOF) docs $(DOCS_STUDIES) --build $(BUILD)
 
-# The docs as a site, build/site/index.html: every link checked, nothing from a network
+# The docs as a site, build/site/index.html: every link checked, nothing from a network; PUBLIC=public keeps each version there
 site: setup
 	$(RUN) mkdocs build --strict --quiet --site-dir $(abspath $(BUILD))/site
+	$(if $(PUBLIC),$(VENV)/bin/python docs/site/publish.py $(BUILD)/site $(PUBLIC))
 
 # The notebook of the docs, executed: its outputs are kept in it. With DATA=recordings on real ones
 notebook: setup
