@@ -13,8 +13,9 @@ from pulseproof.attacks.methods import METHODS
 from pulseproof.core.study import AttackSpec, Method
 from pulseproof.core.terminal.time_left import Kind, TimeLeft
 
-NOISE = 0.1  # of one step along a gradient: random numbers, and no model
-PREPARED = 0.1  # likewise: most methods have nothing to prepare
+# In passes of the model over a shard, before a part of a kind has ended: a step along a gradient goes there and back.
+NOISE, STEP, QUERY = 1.0, 3.0, 1.0
+PREPARED = 10.0  # the model is opened, and scores what the attack plays against
 
 
 def time_left(jobs: Sequence[SetJob], workers: int) -> TimeLeft:
@@ -42,13 +43,13 @@ def _kinds(jobs: Sequence[SetJob]) -> Iterator[Kind]:
 
 
 def _passes(method: Method, settings: AttackSpec) -> float:
-    """How often a method runs the model on a recording, about: what it costs before one of its kind has ended."""
+    """How often a method runs the model on a recording, about."""
     entry = METHODS[method]
     if entry.way is None:
         return NOISE
     if "queries" in entry.settings:
-        return float(settings.queries)
-    return float(settings.steps) if "steps" in entry.settings else 1.0
+        return STEP + QUERY * settings.queries
+    return STEP + STEP * (settings.steps if "steps" in entry.settings else 1)
 
 
 def note(left: TimeLeft | None, job: SetJob, part: str, seconds: float, given_up: bool) -> None:

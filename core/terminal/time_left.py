@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 Kind = tuple[str, str]  # what is done, and to what
@@ -23,8 +23,8 @@ SURE = 1.28  # standard deviations: eight of ten times are within
 # and where not even that.
 UNSEEN, UNLIKE = 2.0, 4.0
 SHORTEST_S = 1e-3
-FEW = 3  # tasks of a kind by which its own spread is known; until then it is taken to be HALF of the mean
-HALF = 0.5
+FEW = 3  # tasks of a kind by which its own spread is known; until then it is taken to be this share of the mean
+UNTOLD = 0.5
 
 
 @dataclass
@@ -48,7 +48,7 @@ class _Ended:
     def spread(self) -> float:
         """Standard deviation."""
         if self.count < FEW:
-            return HALF * self.mean
+            return UNTOLD * self.mean
         return math.sqrt(max(0.0, (self.squares - self.total * self.mean) / (self.count - 1)))
 
 
@@ -65,7 +65,8 @@ class TimeLeft:
     @classmethod
     def of(cls, kinds: Iterable[Kind], cost: Callable[[Kind], float] | None = None, workers: int = 1) -> TimeLeft:
         """Of tasks of these kinds."""
-        return cls(Counter(kinds), workers=workers) if cost is None else cls(Counter(kinds), cost, workers)
+        todo = Counter(iter(kinds))  # a mapping is counted by its keys, too
+        return cls(todo, workers=workers) if cost is None else cls(todo, cost, workers)
 
     def ended(self, kind: Kind, seconds: float) -> None:
         """A task of this kind ended, that took so long. One that was not to be done (it was there) tells nothing."""
@@ -80,47 +81,66 @@ class TimeLeft:
 
     def seconds(self) -> tuple[float, float] | None:
         """(from, to) seconds that are left; None before the first task has ended."""
-        if not self._ended:
+        seen = dict(self._ended)  # at once: a progress bar asks from a thread of its own
+        if not seen:
             return None
-        low = high = variance = 0.0
-        tasks = 0
-        for kind, count in self.todo.items():
+        expected_of = _Expectation({kind: each.mean for kind, each in seen.items()}, self.cost)
+        total, unseen, below, above, tasks = 0.0, 0.0, 0.0, 0.0, 0
+        for kind, count in dict(self.todo).items():
             if count <= 0:
                 continue
             tasks += count
-            own = self._ended.get(kind)
+            own = seen.get(kind)
             if own is not None:
-                low, high = low + count * own.mean, high + count * own.mean
+                total += count * own.mean
                 # Of the tasks themselves, and of the mean that is expected of them.
-                variance += count * own.spread**2 * (1 + count / own.count)
+                doubt = SURE**2 * count * own.spread**2 * (1 + count / own.count)
+                below, above = below + doubt, above + doubt
             else:
-                expected, factor = self._expected(kind)
-                low, high = low + count * expected / factor, high + count * expected * factor
-        doubt = SURE * math.sqrt(variance)
+                expected, factor = expected_of(kind)
+                total += count * expected
+                unseen += count * expected
+                below += (count * expected * (1 - 1 / factor)) ** 2
+                above += (count * expected * (factor - 1)) ** 2
+        # Kinds that were not seen are off together, too: the fewer there are to judge by, the more.
+        common = unseen / math.sqrt(len(seen))
+        low, high = total - math.sqrt(below + (common / 2) ** 2), total + math.sqrt(above + common**2)
         at_once = max(1, min(self.workers, tasks))
-        return max(0.0, low - doubt) / at_once, (high + doubt) / at_once
-
-    def _expected(self, kind: Kind) -> tuple[float, float]:
-        """Seconds of a task of a kind of which none has ended, and the factor by which they may be off: what is done
-        and to what it is done count as factors, each as its other pairs tell."""
-        logs = {key: math.log(max(each.mean, SHORTEST_S)) for key, each in self._ended.items()}
-        typical = _mean(logs.values())
-        same = [value for key, value in logs.items() if key[0] == kind[0]]
-        if same:
-            what = _mean(same)
-        else:
-            what = typical + math.log(self.cost(kind)) - _mean(math.log(self.cost(key)) for key in logs)
-        beside = [
-            value - _mean(other for key, other in logs.items() if key[0] == one[0])
-            for one, value in logs.items()
-            if one[1] == kind[1]
-        ]
-        return math.exp(what + (_mean(beside) if beside else 0.0)), UNSEEN if same else UNLIKE
+        return max(0.0, low) / at_once, high / at_once
 
     def text(self) -> str:
         """``about 3 to 5 min left``; nothing before the first task has ended, and at the end."""
         found = self.seconds()
         return "" if found is None or not any(count > 0 for count in self.todo.values()) else in_words(*found)
+
+
+class _Expectation:
+    """Seconds of a task of a kind of which none has ended, from the ``means`` of those that were seen: what is done and
+    to what it is done count as factors, each as its other pairs tell."""
+
+    def __init__(self, means: Mapping[Kind, float], cost: Callable[[Kind], float]) -> None:
+        logs = {kind: math.log(max(mean, SHORTEST_S)) for kind, mean in means.items()}
+        self._cost = cost
+        self._typical = sum(logs.values()) / len(logs)
+        self._paid = sum(math.log(cost(kind)) for kind in logs) / len(logs)
+        self._same: dict[str, list[float]] = {}
+        for (what, _), value in logs.items():
+            self._same.setdefault(what, []).append(value)
+        self._beside: dict[str, list[float]] = {}  # how far what is done to one thing is from the same done to others
+        for (what, whom), value in logs.items():
+            others = len(self._same[what]) - 1
+            if others:
+                mean = (sum(self._same[what]) - value) / others
+                self._beside.setdefault(whom, []).append(value - mean)
+
+    def __call__(self, kind: Kind) -> tuple[float, float]:
+        """The seconds, and the factor by which they may be off."""
+        guess = self._typical + math.log(self._cost(kind)) - self._paid
+        same, beside = self._same.get(kind[0], []), self._beside.get(kind[1], [])
+        # Of few observations not all is believed.
+        what = sum(value - guess for value in same) / (len(same) + 0.5)
+        whom = sum(beside) / (len(beside) + 2)
+        return math.exp(guess + what + whom), UNSEEN if same else UNLIKE
 
 
 def in_words(low: float, high: float) -> str:
@@ -130,6 +150,8 @@ def in_words(low: float, high: float) -> str:
             first, last = _round(low / size, digits), _round(high / size, digits)
             if last == 0:
                 return "a moment left"
+            if first == 0:
+                return f"less than {last:g} {unit} left"
             return f"about {last:g} {unit} left" if first == last else f"about {first:g} to {last:g} {unit} left"
     raise AssertionError
 
@@ -171,8 +193,3 @@ class Courses:
         if whom in self._now:
             what, since = self._now.pop(whom)
             self._left.ended((what, whom), self._clock() - since)
-
-
-def _mean(values: Iterable[float]) -> float:
-    each = list(values)
-    return sum(each) / len(each)

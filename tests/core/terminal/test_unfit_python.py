@@ -11,7 +11,7 @@ import pytest
 
 from pulseproof import __main__
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("version", [(3, 9, 2), (3, 10, 14), (3, 14, 0)])
