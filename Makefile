@@ -24,8 +24,9 @@ DOCS_STUDIES ?= studies/ptb-xl.toml studies/ptb-xl-lead-i.toml studies/mit-bih.t
 VENV ?= .venv
 
 # The first Python that fits; a shim that only says "not installed" does not count.
+FITS := import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
-	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
+	$$p -c '$(FITS)' >/dev/null 2>&1 && echo $$p && break; done)
 
 RUN := $(VENV)/bin/python -m
 PULSEPROOF := $(VENV)/bin/pulseproof
@@ -49,6 +50,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 # Every file is held against its SHA-256, wheels only: nobody's setup.py runs here but our own.
 $(VENV)/.ready: requirements.lock requirements-torch-cpu.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Pulseproof needs Python 3.11, 3.12 or 3.13 with venv; make setup PYTHON=..."; exit 2; }
+	@$(PYTHON) -c '$(FITS)' 2>/dev/null || { echo "$(PYTHON) is no Python 3.11, 3.12 or 3.13 with venv"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	@$(PIP) install $(PIP_FLAGS) --require-hashes --no-deps -r requirements-torch-cpu.lock >/dev/null 2>&1 || \
 		echo "PyTorch's build without CUDA is not to be had here: the index's own is taken, some gigabytes"
@@ -126,9 +128,10 @@ report: setup
 docs: setup
 	$(PULSEPROOF) docs $(DOCS_STUDIES) --build $(BUILD)
 
-# The docs as a site, build/site/index.html: every link checked, nothing from a network
+# The docs as a site, build/site/index.html: every link checked, nothing from a network; PUBLIC=public keeps each version there
 site: setup
 	$(RUN) mkdocs build --strict --quiet --site-dir $(abspath $(BUILD))/site
+	$(if $(PUBLIC),$(VENV)/bin/python docs/site/publish.py $(BUILD)/site $(PUBLIC))
 
 # The notebook of the docs, executed: its outputs are kept in it. With DATA=recordings on real ones
 notebook: setup

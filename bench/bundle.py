@@ -24,6 +24,7 @@ from pulseproof.core.recipes import base_of, recipe_of
 from pulseproof.core.steps import digest
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
+from pulseproof.export.gate.bounds import BOUNDS
 from pulseproof.export.manifest import Manifest, ManifestEntry
 from pulseproof.models.hardened.pairs import described, seed_of
 from pulseproof.models.run import folder_of, load_metrics
@@ -96,6 +97,7 @@ def make_bundle(study: Study, recordings: Recordings, manifest: Manifest, signal
                 "not_on": entry.not_on,
                 "input_step_mv": entry.calibration.input_step_mv if entry.calibration else None,
                 "exact": entry.exact_on_devices,
+                "tolerance": _tolerance(entry.recipe),
                 **_thresholds(known.get(entry.model, {})),
                 **described(study, entry.model, folder_of(study, build, entry.model)),
             }
@@ -186,6 +188,12 @@ def _is_measured(study: Study, entry: ManifestEntry) -> bool:
     if study.bench.recipes is None:
         return recipe_of(entry.recipe).measured
     return base_of(entry.recipe) in study.bench.recipes
+
+
+def _tolerance(recipe: str) -> float:
+    """How far the scores of a provider may be from the processor's, in their standard deviations: what the export's
+    gate allows such a file on the engine that decides about it."""
+    return BOUNDS[recipe_of(recipe).bound].tolerance
 
 
 def _why(entry: ManifestEntry) -> str:

@@ -16,6 +16,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.known_names import expect_method, expect_system, meant, method_names
 from pulseproof.core.recipes import RECIPES, STANDARD, expect_name
 from pulseproof.core.studies.faults import faults
+from pulseproof.core.studies.hub_files import hub_file, path_of
 from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.studies.seeds import with_further_seeds
 from pulseproof.core.studies.sources import Count, Data, Seed, Strict
@@ -82,9 +83,10 @@ class ModelSpec(Strict):
     """One system. ``system`` names a built-in one; ``factory`` or ``estimator`` (``package.module:name``) a user's own
     torch module or scikit-learn estimator, called with ``options``. With ``trained`` it is what the callable returns,
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
-    or .skops file. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's
-    module and a .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says
-    otherwise. Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
+    or .skops file, or such a file on a model hub (``hf://owner/name/file.onnx@revision``) with the ``sha256`` that it
+    has. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's module and a
+    .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says otherwise.
+    Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
     that gives its scores, where it has several; ``classes``: which class of the study each score is of, in the file's
     order. ``seeds``: it is trained so many times, each time from another seed; the further ones are models of their own
     (:mod:`core.studies.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
@@ -92,7 +94,8 @@ class ModelSpec(Strict):
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     estimator: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
-    file: str | None = Field(None, pattern=r"\.(onnx|tflite|skops)$")
+    file: str | None = Field(None, pattern=r"\.(onnx|tflite|skops)(@[^@]+)?$")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     kind: Kind | None = None
     trained: bool = False
     weights: str | None = Field(None, pattern=r"\.safetensors$")
@@ -121,13 +124,22 @@ class ModelSpec(Strict):
             raise ValueError("trained = true goes with factory or estimator; a file is trained already")
         if self.weights and not (self.factory and self.trained):
             raise ValueError("weights go with factory and trained = true")
-        if (self.input or self.output or self.classes) and not (self.file and not self.file.endswith(".skops")):
+        if self.sha256 and not (self.file and hub_file(self.file)):
+            raise ValueError("sha256 says which bytes a hub is to send: it goes with file = 'hf://...'")
+        if self.file and self.suffix not in (".onnx", ".tflite", ".skops"):
+            raise ValueError(f"{self.file!r} is no .onnx, .tflite or .skops file")
+        if (self.input or self.output or self.classes) and self.suffix not in (".onnx", ".tflite"):
             raise ValueError("input, output and classes say how a .onnx or .tflite file is fed: they go with file")
         if self.seeds > 1 and (self.trained or self.file):
             raise ValueError("seeds are of a training: a model that came trained has none")
         if self.defence and (self.trained or self.estimator or self.file):
             raise ValueError("a defence is a way to train: it goes with a built-in system, or with factory")
         return self
+
+    @property
+    def suffix(self) -> str | None:
+        """The ending of its file, by which its kind is known; None where there is none."""
+        return Path(path_of(self.file)).suffix if self.file else None
 
     @property
     def brought(self) -> bool:
@@ -318,7 +330,7 @@ def completed(study: Study) -> Study:
     """A study of files alone, and what it takes to attack them: a surrogate of their task, from which attacks are
     transferred, and Square on the files themselves, unless it says otherwise."""
     attacks, models = study.attacks, dict(study.models)
-    if not all(spec.file is not None and not spec.file.endswith(".skops") for spec in models.values()):
+    if not all(spec.suffix in (".onnx", ".tflite") for spec in models.values()):
         return study
     if attacks.surrogate != NO_SURROGATE and attacks.sources is None:
         models.setdefault(SURROGATE, SURROGATE_SPEC.model_copy(update={"system": attacks.surrogate}))

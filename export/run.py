@@ -20,6 +20,7 @@ from pulseproof.core.engines import here
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import Study
 from pulseproof.core.terminal.console import follow
+from pulseproof.core.terminal.time_left import TimeLeft
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export import workers
 from pulseproof.export.manifest import Manifest, ManifestEntry, load_manifest, manifest_path
@@ -42,9 +43,11 @@ def export_study(
     exported at a time; default: as many as there are cores.
     """
     files = {name: ModelFiles(study, recordings, model, build) for name, model in trained.items()}
-    stale = [each for each in files.values() if not all(each.fresh(recipe) for recipe in each.recipes)]
+    owed = {(recipe, name): each for name, each in files.items() for recipe in each.recipes if not each.fresh(recipe)}
+    stale = list(dict.fromkeys(owed.values()))
     total = sum(len(each.recipes) for each in stale)
-    for _ in follow(workers.export_all(stale, jobs), "exporting", total):
+    left = TimeLeft.of(owed, workers=workers.at_a_time(stale, jobs))
+    for _ in follow(workers.export_all(stale, jobs, left), "exporting", total, left):
         pass
     entries = [each.made(recipe) for each in files.values() for recipe in each.recipes]
     entries = _with_the_others(study, build, entries)

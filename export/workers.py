@@ -23,6 +23,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.limited import MEMORY_MB
 from pulseproof.core.pool import Call, Pool
 from pulseproof.core.processors import usable
+from pulseproof.core.terminal.time_left import Courses, TimeLeft
 from pulseproof.export.job import RefusedError
 from pulseproof.export.model_files import ModelFiles
 
@@ -30,18 +31,27 @@ from pulseproof.export.model_files import ModelFiles
 FLOOR_S = 600
 
 
-def export_all(models: Sequence[ModelFiles], jobs: int | None) -> Iterator[str]:
-    """Make the files of ``models``, ``jobs`` models at a time (default: one a processor); one item a recipe begun."""
-    jobs = min(len(models), jobs or usable())
+def export_all(models: Sequence[ModelFiles], jobs: int | None, left: TimeLeft | None = None) -> Iterator[str]:
+    """Make the files of ``models``, ``jobs`` models at a time (default: one a processor); one item a recipe begun.
+    ``left`` is told what each took."""
+    jobs, courses = at_a_time(models, jobs), Courses(left)
     if jobs > 1:
-        yield from _export_by_workers(models, jobs)
+        yield from _export_by_workers(models, jobs, courses)
         return
     for model in models:
         if model.brought:
-            yield from _export_by_workers([model], 1)
+            yield from _export_by_workers([model], 1, courses)
         else:
             with _one_thread():
-                yield from model.make()
+                for recipe in model.make():
+                    courses.begun(recipe, model.trained.name)
+                    yield recipe
+            courses.over(model.trained.name)
+
+
+def at_a_time(models: Sequence[ModelFiles], jobs: int | None) -> int:
+    """How many models are exported at a time: ``jobs``, by default one a processor."""
+    return min(len(models), jobs or usable())
 
 
 @contextmanager
@@ -58,7 +68,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _export_by_workers(models: Sequence[ModelFiles], jobs: int) -> Iterator[str]:
+def _export_by_workers(models: Sequence[ModelFiles], jobs: int, courses: Courses) -> Iterator[str]:
     waiting, running = list(models), dict[Call, ModelFiles]()
     begun: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
@@ -76,12 +86,14 @@ def _export_by_workers(models: Sequence[ModelFiles], jobs: int) -> Iterator[str]
                     if recipe not in model.recipes:  # none of ours says that
                         continue
                     begun[name] = recipe
+                    courses.begun(recipe, name)
                     if (name, recipe) not in seen:  # a model that is begun again counts once
                         seen.add((name, recipe))
                         yield recipe
                 if not call.ended:
                     continue
                 del running[call]
+                courses.over(name)
                 if call.died is None:
                     call.result()
                     continue

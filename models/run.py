@@ -121,7 +121,7 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
         "recordings": recordings.fingerprint,
         "leads": recordings.about.leads,
         "window": recordings.window,
-        "model": spec.model_dump(exclude={"recipes", "kind", "seeds", *of_brought, *unsaid}, mode="json"),
+        "model": spec.model_dump(exclude={"recipes", "kind", "seeds", "sha256", *of_brought, *unsaid}, mode="json"),
     }
     if spec.brought:
         inputs |= brought.inputs_of(name, spec, system, task_of(recordings))

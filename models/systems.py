@@ -93,7 +93,7 @@ def kind_of(name: str, spec: ModelSpec) -> Kind:
     if spec.kind is not None:
         return spec.kind
     if spec.file is not None:
-        return "classical" if spec.file.endswith(".skops") else "deep"
+        return "classical" if spec.suffix == ".skops" else "deep"
     if spec.factory is not None or spec.estimator is not None:
         return "deep" if spec.factory is not None else "classical"
     return _built_in(name, spec).kind

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for editors, type checkers and the docs
         check_file,
         export_model,
         load_study,
+        log_to,
         rows_of,
         run_study,
     )
@@ -44,6 +45,7 @@ _PLACES = {
     "check_file": "pulseproof.face.calls",
     "export_model": "pulseproof.face.calls",
     "load_study": "pulseproof.face.calls",
+    "log_to": "pulseproof.face.calls",
     "rows_of": "pulseproof.face.calls",
     "run_study": "pulseproof.face.calls",
     "write_recordings": "pulseproof.ecg.write_arrays",
@@ -61,6 +63,7 @@ __all__ = [
     "check_file",
     "export_model",
     "load_study",
+    "log_to",
     "rows_of",
     "run_study",
     "write_recordings",

@@ -96,6 +96,13 @@ def run(
     minutes: Annotated[
         float, typer.Option(min=0, max=10_000, help="Then run each artifact for so long: latency over time.")
     ] = 0,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            help="The execution provider or delegate that computes: 'xnnpack', 'cpu', 'coreml', 'nnapi', 'qnn', "
+            "'tensorrt' or 'cuda'. [default: as the engine chooses]"
+        ),
+    ] = None,
     python: Annotated[str, typer.Option(help="The Python of devices given by --device.")] = "python3",
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
@@ -104,11 +111,12 @@ def run(
 
     Example: `pulseproof bench --study studies/ptb-xl.toml --data recordings --device pi@raspberrypi.local`
     """
-    from pulseproof.bench.devices.asked import Asked
+    from pulseproof.bench.devices.asked import Asked, expect_provider
     from pulseproof.bench.devices.reach import forget_all, named_devices, run_on_all
     from pulseproof.pipeline import bundled
 
-    asked = Asked(tuple(only or ()), tuple(sets or ()), threads, limit, minutes)
+    expect_provider(provider)
+    asked = Asked(tuple(only or ()), tuple(sets or ()), threads, limit, minutes, provider)
     reached = named_devices(device or [], devices, asked, python)
     loaded, root, where = load(study, data, build)
     with bundled(loaded, root, where, workers, scheduler) as folder:

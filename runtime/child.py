@@ -109,7 +109,7 @@ def _hold(job: ChildJob, wanted: exact.Exact, reporter: Reporter) -> None:
     reporter.send(at="exactness")
 
     def held(path: Path) -> dict[str, Any]:
-        return exact.hold(path, job.engine, job.shape, wanted, recordings, job.n, reporter.beat)
+        return exact.hold(path, job.engine, job.shape, wanted, recordings, job.n, reporter.beat, job.provider)
 
     found = _steadily(job, job.name, reporter, held)
     _close(recordings, job, job.hold_on, reporter)
@@ -196,7 +196,7 @@ def _open(job: ChildJob, reporter: Reporter) -> tuple[Engine, float]:
     def opened(path: Path) -> tuple[Engine, float]:
         reporter.send(at="loading")
         start = time.perf_counter_ns()
-        engine = open_engine(path, job.rules.threads, job.engine, job.shape)
+        engine = open_engine(path, job.rules.threads, job.engine, job.shape, provider=job.provider)
         return engine, round((time.perf_counter_ns() - start) / 1e6, 6)
 
     return _steadily(job, job.name, reporter, opened)

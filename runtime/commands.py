@@ -17,6 +17,7 @@ from typing import Sequence
 from pulseproof.runtime import emulation
 from pulseproof.runtime.condition import affinity, noise
 from pulseproof.runtime.condition.probe import condition, fingerprint
+from pulseproof.runtime.condition.providers import PROVIDERS
 from pulseproof.runtime.engines import available_engines
 from pulseproof.runtime.run import Options, run_bundle
 from pulseproof.runtime.terminal import plain_streams
@@ -112,6 +113,12 @@ def add_run_options(run: argparse.ArgumentParser, out: Path | None = None) -> No
     run.add_argument("--only", action="append", default=[], metavar="NAME", help="only these artifacts, as 'cnn/*'")
     run.add_argument("--sets", action="append", default=[], metavar="NAME", help="only these signal sets, as 'clean'")
     run.add_argument("--threads", type=_positive, metavar="N", help="threads of the engine (default: the bundle's)")
+    run.add_argument(
+        "--provider",
+        choices=PROVIDERS,
+        help="the execution provider or delegate that computes; what the engine here does not offer is not applicable "
+        "(default: as the engine chooses)",
+    )
     run.add_argument("--limit", type=_positive, metavar="N", help="only the first N recordings of each set")
     run.add_argument("--device", default=platform.node() or "device", metavar="NAME", help="name of this device")
     run.add_argument("--evidence", choices=EVIDENCE, default=EVIDENCE[0], help="what the latencies are of")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pulseproof.runtime.condition.providers import CPU, XNNPACK, onnx_placed, onnx_providers, tflite_placed
 from pulseproof.runtime.words import explained
 
 # Per file format, in order of preference: (engine = module to import, distribution that brings it).
@@ -104,12 +105,14 @@ def open_engine(
     engine: str | None = None,
     shape: tuple[int, int] | None = None,
     mode: str = DEFAULT,
+    provider: str | None = None,
 ) -> Engine:
-    """Open an artifact. Which engine: by the file's suffix, or ``engine`` by name; ``mode``: one of :data:`MODES`.
+    """Open an artifact. Which engine: by the file's suffix, or ``engine`` by name; ``mode``: one of :data:`MODES`;
+    ``provider``: by what the engine computes (:mod:`runtime.condition.providers`), None: as it does by default.
 
     ``shape`` (leads, samples) is what the caller is going to feed; a file that declares another input is refused.
-    Raises :class:`EngineError` for a file that is missing, damaged, of another input or output type or shape, or when
-    its engine is not installed.
+    Raises :class:`EngineError` for a file that is missing, damaged, of another input or output type or shape, when its
+    engine is not installed, or computes none of it by that provider.
     """
     path = os.fspath(path)
     file_format = os.path.splitext(path)[1].lstrip(".")
@@ -130,7 +133,10 @@ def open_engine(
         raise EngineError(f"{path}: no engine for .{file_format} files computes {mode!r}")
     opened: Engine
     try:  # Exception: the engines raise their own types, and RuntimeError, ValueError, ImportError, AttributeError
-        opened = OnnxEngine(path, threads, mode) if file_format == "onnx" else TfliteEngine(path, threads, name, mode)
+        if file_format == "onnx":
+            opened = OnnxEngine(path, threads, mode, provider)
+        else:
+            opened = TfliteEngine(path, threads, name, mode, provider)
     except EngineError:
         raise
     except Exception as error:
@@ -142,9 +148,9 @@ def open_engine(
 
 
 class OnnxEngine(Engine):
-    """ONNX Runtime on the CPU, operators one after the other."""
+    """ONNX Runtime, by default on the CPU, operators one after the other."""
 
-    def __init__(self, path: str, threads: int, mode: str = DEFAULT) -> None:
+    def __init__(self, path: str, threads: int, mode: str = DEFAULT, provider: str | None = None) -> None:
         runtime = import_engine("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -155,8 +161,12 @@ class OnnxEngine(Engine):
             options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if mode == "precise":
             options.add_session_config_entry("session.x64quantprecision", "1")
+        provider = provider or CPU
+        if provider != CPU:
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self._path = path
-        self._session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = runtime.InferenceSession(path, options, providers=onnx_providers(provider, threads))
+        _expect_placed(path, onnx_placed(self._session, provider))
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         _expect_one(path, inputs, outputs)
         _expect_float(path, "input", inputs[0].type == "tensor(float)", inputs[0].type)
@@ -182,12 +192,16 @@ class TfliteEngine(Engine):
     runs such a file pays for it too.
     """
 
-    def __init__(self, path: str, threads: int, module: str, mode: str = DEFAULT) -> None:
+    def __init__(self, path: str, threads: int, module: str, mode: str = DEFAULT, provider: str | None = None) -> None:
         library = import_engine(module)
         self._path = path
-        kernels = {"experimental_op_resolver_type": library.OpResolverType.BUILTIN_REF} if mode == "reference" else {}
+        resolvers = library.OpResolverType  # XNNPACK, where it takes an operator, is LiteRT's default
+        plain = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if provider == CPU else None
+        chosen = resolvers.BUILTIN_REF if mode == "reference" else plain
+        kernels = {} if chosen is None else {"experimental_op_resolver_type": chosen}
         self._interpreter = library.Interpreter(model_path=path, num_threads=threads, **kernels)
         self._interpreter.allocate_tensors()
+        _expect_placed(path, tflite_placed(self._interpreter) if provider == XNNPACK else None)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _expect_one(path, inputs, outputs)
         self._rounding = _Rounding.of(path, "input", inputs[0])
@@ -263,6 +277,11 @@ def _version(engine: str, distribution: str) -> str:
             return str(getattr(importlib.import_module(engine), "__version__", "unknown"))
         except Exception:  # a broken installation: opening a file will tell how
             return "unknown"
+
+
+def _expect_placed(path: str, fault: str | None) -> None:
+    if fault is not None:
+        raise EngineError(f"{path}: {fault}")
 
 
 def _expect_one(path: str, inputs: Any, outputs: Any) -> None:

@@ -42,6 +42,7 @@ class ChildJob:
     held: dict[str, Any] | None = None  # what was found of its exactness, for the results
     hold: Exact | None = None  # only find that out, on these signals, relative to the root
     hold_on: str | None = None
+    provider: str | None = None  # by which the engine computes; None: as it does by default
 
     @property
     def name(self) -> str:

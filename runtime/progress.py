@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import TextIO
+from typing import Any, Mapping, Sequence, TextIO
 
 from pulseproof.runtime.terminal import below
 from pulseproof.runtime.words import printable
@@ -68,3 +68,24 @@ class Progress:
         if not self._recordings:
             return f", about {left:.0f} s left"
         return f", {done * 100 // self._recordings} %, about {left:.0f} s left"
+
+
+def outcome(results: Sequence[Mapping[str, Any]], failed: int, seconds: float) -> str:
+    """One artifact, of which these ``results`` were made, in half a line: the first failure's reason, or AUC and median
+    latency (or count of instructions) of the first set; nothing when nothing was missing."""
+    if failed:
+        reason = next(result["reason"] for result in results if result["status"] == "failed")
+        return f"FAILED in {failed} of {len(results)} sets: {reason}"
+    if not results:
+        return ""
+    first = results[0]
+    auc = "undefined" if first["auc_macro"] is None else f"{first['auc_macro']:.3f}"
+    sets = f"{len(results)} set{'s' if len(results) > 1 else ''}"
+    if first["instructions"]:
+        cost = f"{first['instructions']['p50'] / 1e6:.2f} million instructions"
+    else:
+        cost = f"p50 {first['latency_ms']['p50']:.3f} ms"
+    doubt = f", {' and '.join(first['marks'])}" if first["marks"] else ""
+    if first["exact"] and first["exact"]["mark"]:
+        doubt += f": up to {first['exact']['largest']:.1f} steps off the file's own arithmetic"
+    return f"ok, {sets}, {first['signals']['name']}: AUC {auc}, {cost}{doubt} ({seconds:.0f} s)"

@@ -10,31 +10,32 @@ import errno
 import fnmatch
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Sequence, TypeVar
 
-from pulseproof.runtime.condition import affinity, noise, sustained
+from pulseproof.runtime.condition import affinity, noise, providers, sustained
 from pulseproof.runtime.condition.probe import fingerprint
 from pulseproof.runtime.condition.processor import features
 from pulseproof.runtime.emulation import EVIDENCE as EMULATED
-from pulseproof.runtime.engines import ENGINES, available_engines
+from pulseproof.runtime.engines import ENGINES, EngineError, available_engines, import_engine
 from pulseproof.runtime.exact import Exact
 from pulseproof.runtime.files import is_full, read_json
 from pulseproof.runtime.job import ChildJob
-from pulseproof.runtime.progress import Progress
+from pulseproof.runtime.progress import Progress, outcome
 from pulseproof.runtime.supervise import run_child
 from pulseproof.runtime.version import runner_sha256
 from pulseproof.runtime.wire.bundle import Artifact, Bundle, RunRules, SignalSet, open_bundle
 from pulseproof.runtime.wire.outfolder import UsageError, locked, noted
-from pulseproof.runtime.wire.results import WantedResult, read_good, sweep, wanted, write_failed
+from pulseproof.runtime.wire.results import WantedResult, read_good, sweep, wanted, write_failed, write_not_applicable
 
 Named = TypeVar("Named", Artifact, SignalSet)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What ``run`` was asked; None leaves it to the bundle (``threads``) or asks for all (``limit``)."""
+    """What ``run`` was asked; None leaves it to the bundle (``threads``) or the engine (``provider``) or asks for all
+    (``limit``)."""
 
     only: Sequence[str] = ()
     sets: Sequence[str] = ()
@@ -46,6 +47,7 @@ class Options:
     affinity: str = "auto"
     noise_limit: float = noise.LIMIT
     minutes: float = 0.0
+    provider: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,24 @@ def run_bundle(folder: Path, out: Path, options: Options) -> int:
         sweep(plan.out)
         asked = {artifact.name: [one for one in signals if one.is_for(artifact)] for artifact in artifacts}
         artifacts = [artifact for artifact in artifacts if asked[artifact.name]]
+        absent = _not_offered(plan, artifacts)
+        for artifact in artifacts:
+            if artifact.name in absent:
+                for one in _asked(plan, artifact, asked[artifact.name]):
+                    write_not_applicable(one, absent[artifact.name])
+        artifacts = [artifact for artifact in artifacts if artifact.name not in absent]
         owed = {artifact.name: _missing(plan, artifact, asked[artifact.name]) for artifact in artifacts}
         long = {artifact.name: _sustained(plan, artifact) for artifact in artifacts}
         further_s = 60 * options.minutes * sum(each is not None for each in long.values())
         progress = Progress(len(artifacts), plan.n * sum(map(len, owed.values())), further_s=further_s)
+        for name, reason in absent.items():
+            progress.say(f"{name}: not applicable: {reason}")
+        if absent and not (plan.out / "device.json").exists():
+            with noted(plan.out, plan.device, plan.rules.threads):
+                pass  # results that say why there are none are of a device, too
         if not any(owed.values()) and not further_s:
-            progress.say(f"nothing to do: all {sum(map(len, asked.values()))} results are there")
+            there = sum(len(asked[artifact.name]) for artifact in artifacts)
+            progress.say(f"nothing to do: all {there} results are there")
             return 0
         first = next(one for one in artifacts if owed[one.name] or long[one.name])
         bundle.check([first.file, *(one.signals.file for one in owed[first.name][:1])])  # before anything is noted
@@ -120,6 +134,8 @@ def _asked(plan: RunPlan, artifact: Artifact, signals: list[SignalSet]) -> list[
     """What the results of one artifact are to be."""
     name, version = _engine_for(artifact)
     engine = {"name": name, "version": version, "threads": plan.rules.threads}
+    if plan.options.provider:  # a result of before there were providers is one without
+        engine["provider"] = plan.options.provider
     about: dict[str, Any] = {"device": plan.device, "engine": engine, "n": plan.n, "rules": plan.rules}
     about |= {"affinity": plan.options.affinity, "runner": plan.runner}
     return [wanted(plan.out, plan.bundle, artifact, one, **about) for one in signals]
@@ -152,6 +168,24 @@ def _engine_for(artifact: Artifact) -> tuple[str, str | None]:
         if name in here and name not in artifact.not_on:
             return name, here[name]
     return names[0], None
+
+
+def _not_offered(plan: RunPlan, artifacts: Sequence[Artifact]) -> dict[str, str]:
+    """Of the artifacts whose engine here does not offer the provider that is asked for: why."""
+    provider, found = plan.options.provider, {}
+    libraries: dict[str, Any] = {}
+    for artifact in artifacts if provider else ():
+        name, version = _engine_for(artifact)
+        if version is None:
+            continue  # said as it is without a provider
+        try:
+            library = libraries.setdefault(name, import_engine(name))
+        except EngineError:
+            continue  # so is this
+        here = providers.offered(artifact.format, library)
+        if provider not in here:
+            found[artifact.name] = f"{name} {version} on this device offers {' and '.join(here)}, not {provider}"
+    return found
 
 
 def _no_engine(artifact: Artifact) -> str:
@@ -213,9 +247,11 @@ def _run_artifact(
             counted=plan.counted,
             minutes=plan.options.minutes if long else 0.0,
             sustained=long,
+            provider=plan.options.provider,
         )
-        if missing and artifact.exact is not None:
-            job = replace(job, held=_held(plan, job, artifact.exact, progress, lock))
+        exact = artifact.held_by(job.provider)
+        if missing and exact is not None:
+            job = replace(job, held=_held(plan, job, exact, progress, lock))
         reason = run_child(job, plan.out, plan.options.time_limit_s, on_report, lock)
     if full and is_full(plan.out):  # then no artifact is to blame, and the next would fare no better
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(plan.out))
@@ -225,7 +261,7 @@ def _run_artifact(
         write_failed(one, reason or "its process ended without this result")
     failed = len(lost) + list(written.values()).count(False)
     progress.step(artifact.name, None, plan.n * len(missing))
-    said = _outcome(missing, failed, time.monotonic() - begun)
+    said = outcome([read_json(one.json) for one in missing], failed, time.monotonic() - begun)
     if long is not None:
         there = sustained.is_good(Path(long["json"]), long["head"], plan.options.minutes)
         failed += not there
@@ -253,30 +289,9 @@ def _held(plan: RunPlan, job: ChildJob, exact: Exact, progress: Progress, lock: 
     reason = run_child(only, plan.out, plan.options.time_limit_s, on_report, lock)
     if not found:
         nothing = {"recordings": 0, "largest": None, "mark": None, "features": features()}
-        return {**asdict(exact), **nothing, "reason": reason or "its process ended without a word"}
+        asked = {"mode": exact.mode, "within": exact.within or exact.tolerance}
+        return {**asked, **nothing, "reason": reason or "its process ended without a word"}
     return {**found, "reason": None}
-
-
-def _outcome(missing: list[WantedResult], failed: int, seconds: float) -> str:
-    """One artifact in half a line: the first failure's reason, or AUC and median latency (or count of instructions) of
-    the first set; nothing when nothing was missing."""
-    results = [read_json(one.json) for one in missing]
-    if failed:
-        reason = next(result["reason"] for result in results if result["status"] == "failed")
-        return f"FAILED in {failed} of {len(missing)} sets: {reason}"
-    if not results:
-        return ""
-    first = results[0]
-    auc = "undefined" if first["auc_macro"] is None else f"{first['auc_macro']:.3f}"
-    sets = f"{len(missing)} set{'s' if len(missing) > 1 else ''}"
-    if first["instructions"]:
-        cost = f"{first['instructions']['p50'] / 1e6:.2f} million instructions"
-    else:
-        cost = f"p50 {first['latency_ms']['p50']:.3f} ms"
-    doubt = f", {' and '.join(first['marks'])}" if first["marks"] else ""
-    if first["exact"] and first["exact"]["mark"]:
-        doubt += f": up to {first['exact']['largest']:.1f} steps off the file's own arithmetic"
-    return f"ok, {sets}, {first['signals']['name']}: AUC {auc}, {cost}{doubt} ({seconds:.0f} s)"
 
 
 def _chosen(items: Sequence[Named], patterns: Sequence[str], option: str) -> list[Named]:

@@ -7,16 +7,20 @@ done again, and since every part makes the same bytes wherever it runs, nothing 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 from pulseproof.attacks.grid.cluster import Cluster
+from pulseproof.attacks.grid.expected import note
 from pulseproof.attacks.grid.tasks import PREPARE, NotMade, SetJob, failed, run_task, shards_left
 from pulseproof.core.pool import Call
 from pulseproof.core.pool import Pool as Workers
 from pulseproof.core.processors import usable
+from pulseproof.core.terminal.console import say
+from pulseproof.core.terminal.time_left import TimeLeft
 
 TRIES = 3  # of a task whose process dies
 
@@ -42,9 +46,11 @@ class GridPool(Protocol):
         """End everything that runs."""
 
 
-def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, NotMade | None, bool]]:
+def run_jobs(
+    jobs: Sequence[SetJob], pool: GridPool, left_s: TimeLeft | None = None
+) -> Iterator[tuple[SetJob, NotMade | None, bool]]:
     """(job, not made, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
-    ``done``: all of the job is there, or it cannot be made.
+    ``done``: all of the job is there, or it cannot be made. ``left_s`` is told what each part took.
 
     Raises InputError for a task whose process died :data:`TRIES` times, and what a task raised.
     """
@@ -52,6 +58,7 @@ def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, N
     todo = {job.name: shards_left(job) for job in jobs}
     left = {name: set(shards) for name, shards in todo.items()}
     running: dict[Any, tuple[SetJob, str]] = {}
+    begun: dict[tuple[str, str], float] = {}
     tries: dict[tuple[str, str], int] = {}
     given_up: set[str] = set()
     try:
@@ -59,6 +66,7 @@ def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, N
             while ready and len(running) < pool.size:
                 job, part = ready.popleft()
                 if job.name not in given_up:
+                    begun[job.name, part] = time.monotonic()
                     running[pool.submit(job, part)] = job, part
             if not running:
                 continue
@@ -68,9 +76,11 @@ def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, N
                     tries[job.name, part] = tries.get((job.name, part), 0) + 1
                     if tries[job.name, part] >= TRIES:
                         raise failed(job, part, TRIES)
+                    say(f"attacking: the process that made {job.name} died: {_again(TRIES - tries[job.name, part])}")
                     ready.appendleft((job, part))
                     continue
                 not_made = pool.result(future)
+                note(left_s, job, part, time.monotonic() - begun[job.name, part], not_made is not None)
                 if not_made is not None:
                     if job.name not in given_up:
                         given_up.add(job.name)
@@ -82,6 +92,10 @@ def run_jobs(jobs: Sequence[SetJob], pool: GridPool) -> Iterator[tuple[SetJob, N
                 yield job, None, not left[job.name]
     finally:
         pool.close()
+
+
+def _again(tries: int) -> str:
+    return f"it is tried {'once' if tries == 1 else f'{tries} times'} more"
 
 
 def parts_left(jobs: Sequence[SetJob]) -> int:

@@ -28,6 +28,7 @@ from pulseproof.attacks.aim.recorder import Recorder
 from pulseproof.attacks.aim.sources import Source
 from pulseproof.attacks.code import code_of_clean, code_of_set
 from pulseproof.attacks.grid.context import opened_of, reference_rows, references_of
+from pulseproof.attacks.grid.expected import time_left
 from pulseproof.attacks.grid.pools import open_pool, parts_left, run_jobs
 from pulseproof.attacks.grid.sets import CHUNK, MadeSet, NotApplicable, WantedSet, measured, read_set, wanted_sets
 from pulseproof.attacks.grid.tasks import PREPARE, SetJob, one_thread
@@ -100,8 +101,10 @@ def attack_study(
     settled = True
     if jobs:
         todo = list(jobs.values())
-        events = run_jobs(todo, open_pool(todo, workers, scheduler))
-        for job, not_made, done in follow(events, "attacking", parts_left(todo)):
+        pool = open_pool(todo, workers, scheduler)
+        left = time_left(todo, pool.size)
+        events = run_jobs(todo, pool, left)
+        for job, not_made, done in follow(events, "attacking", parts_left(todo), left):
             want = wanted[job.name]
             if not_made is not None:
                 missing.append(NotApplicable(job.name, not_made["reason"]))

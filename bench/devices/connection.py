@@ -103,14 +103,15 @@ class Connection:
     def patiently(self, task: Callable[[], T], step: str) -> T:
         """Do ``task``, again after a growing pause when the line broke. Raises InputError when it stays broken."""
         reason = ""
-        for pause in (*self.pauses_s, None):
+        for left, pause in zip(range(len(self.pauses_s), -1, -1), (*self.pauses_s, None), strict=True):
             try:
                 return task()
             except DroppedError as error:
                 reason = str(error) or "the connection was closed"
                 if pause is None or not _passing(reason):
                     break
-                self.say(f"{step}: {reason}; again in {pause:g} s")
+                then = f", then {left - 1} more" if left > 1 else ", for the last time"
+                self.say(f"{step}: {reason}; again in {pause:g} s{then}")
                 if self.stop.wait(pause):
                     raise KeyboardInterrupt from None
         raise InputError(

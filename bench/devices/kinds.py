@@ -36,7 +36,8 @@ class DeviceKind:
         """True for a name of results that only devices of this kind may have, in whatever case."""
         own = self.address.replace(":", "-")
         name = name.casefold()
-        return self.named is not None and (name == own or (self._several and name.startswith(own)))
+        with_provider = name.startswith(f"{own}+")
+        return self.named is not None and (name == own or with_provider or (self._several and name.startswith(own)))
 
     def device(self, address: str, asked: Asked, python: str) -> AnyDevice:
         """The device of an address of this kind. Raises InputError."""

@@ -28,7 +28,7 @@ class Here(AnyDevice):
 
     @property
     def name(self) -> str:
-        return DEVICE
+        return self.asked.named(DEVICE)
 
     @classmethod
     def at(cls, address: str, asked: Asked, python: str) -> Self:
@@ -45,6 +45,6 @@ def run_here(bundle: Path, results: Path, asked: Asked = Asked()) -> None:
 
     Raises NotHeldError when an artifact failed (its result says why), InputError when the runner refuses the bundle.
     """
-    out = results / DEVICE
+    out = results / asked.named(DEVICE)
     if run_packed([sys.executable], bundle, out, "measured-on-host", asked.options(), "this machine"):
         raise refused(bundle)

@@ -11,6 +11,7 @@
     threads = 1
     limit = 200
     minutes = 0
+    provider = "xnnpack"            # the execution provider that computes; default: as the engine chooses
     ssh = ["ssh", "-F", "my.config"]
 
 Out comes a :class:`DeviceSpec`.
@@ -21,11 +22,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.asked import Asked, known_provider
 from pulseproof.bench.devices.kinds import expect_free
 from pulseproof.bench.wire.schema import plain
 from pulseproof.core.errors import InputError
@@ -41,6 +42,19 @@ def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError(f"{text!r} has characters that cannot be printed")
     return text
+
+
+def _without_port(address: Any) -> Any:
+    """An address as ssh takes it: with a port it would look for a host of that whole name."""
+    match = re.fullmatch(r"(?:ssh://)?(?P<host>[^:\[\]/]+|[^:]*\[[^\]]*\]):(?P<port>[0-9]{1,5})/?", str(address))
+    if match is not None:
+        host, port = match["host"], match["port"]
+        name = host.rpartition("@")[2].strip("[]")
+        raise ValueError(
+            f"ssh takes no port behind a host: name {host}, and write in ~/.ssh/config 'Host {name}' with 'Port {port}'"
+            f' below it, or in devices.toml ssh = ["ssh", "-p", "{port}"]'
+        )
+    return address
 
 
 def _place(path: str) -> str:
@@ -62,7 +76,7 @@ class DeviceSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
     name: Annotated[str, Field(pattern=NAME), AfterValidator(expect_free)]
-    address: Annotated[str, Field(pattern=ADDRESS, max_length=300)]
+    address: Annotated[str, Field(pattern=ADDRESS, max_length=300), BeforeValidator(_without_port)]
     python: Annotated[Text, AfterValidator(_place)] = "python3"
     folder: Annotated[Text, Field(pattern=FOLDER), AfterValidator(_place)] = "pulseproof"
     ssh: tuple[Text, ...] = Field(("ssh",), min_length=1)
@@ -71,17 +85,18 @@ class DeviceSpec(BaseModel):
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     minutes: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    provider: Annotated[str, AfterValidator(known_provider)] | None = None
 
     def asked(self) -> Asked:
         """What a run on it is asked for."""
-        return Asked(self.only, self.sets, self.threads, self.limit, self.minutes)
+        return Asked(self.only, self.sets, self.threads, self.limit, self.minutes, self.provider)
 
 
 def at_address(address: str, asked: Asked, ssh: Sequence[str] = ("ssh",), python: str = "python3") -> DeviceSpec:
     """The device of an address as it is typed, named after its host. Raises InputError."""
     host = address.rpartition("@")[2]
     name = re.sub(r"[^A-Za-z0-9.+-]+", "-", host).strip("-.") or "device"
-    fields = {"name": name, "address": address, "ssh": tuple(ssh), "python": python, **vars(asked)}
+    fields = {"name": asked.named(name), "address": address, "ssh": tuple(ssh), "python": python, **vars(asked)}
     try:
         return DeviceSpec.model_validate(fields)
     except ValidationError as error:
@@ -112,4 +127,4 @@ def read_devices(path: Path) -> list[DeviceSpec]:
 
 def _said(error: ValidationError) -> str:
     first = error.errors()[0]
-    return plain(f"{'.'.join(map(str, first['loc']))[:80]}: {first['msg']}")
+    return plain(f"{'.'.join(map(str, first['loc']))[:80]}: {first['msg'].removeprefix('Value error, ')}")

@@ -88,6 +88,7 @@ class ArtifactEntry(Wire):
     where it does not. ``thresholds``: the score of each class from which its model says yes, from validation
     recordings; ``specificity_thresholds``: the same by the specificity that they had there (``"0.90"``). ``exact``: how
     a device holds a quantized file against its exact arithmetic; null where nothing is known to give that.
+    ``tolerance``: how far a provider's scores may be from the processor's without it, in their standard deviations.
     ``defence``, ``training``: of its model; null for one without, and where it is not known. ``seed_of``: the model
     that its model is a further training of, from another seed."""
 
@@ -103,6 +104,7 @@ class ArtifactEntry(Wire):
     thresholds: tuple[Number, ...] | None = None
     specificity_thresholds: dict[Words, tuple[Number, ...]] | None = None
     exact: ExactMode | None = None
+    tolerance: Above | None = None
     defence: DefenceEntry | None = None
     training: TrainingEntry | None = None
     seed_of: Name | None = None

@@ -47,9 +47,18 @@ class SignalTag(Wire):
 
 
 class EngineEntry(Wire):
+    """``provider``: by which it was asked to compute; null where that was left to it."""
+
     name: Words
     version: Words | None
     threads: Threads | None = None
+    provider: Words | None = None
+
+    @property
+    def text(self) -> str:
+        """Its name and version, and by which provider it computed where one was asked for."""
+        said = f"{self.name} {self.version or ''}".strip()
+        return f"{said} ({self.provider})" if self.provider else said
 
 
 class AskedRules(Wire):
@@ -139,7 +148,7 @@ class Result(Wire):
     signals: SignalTag
     engine: EngineEntry | None = None
     runner: Sha256 | None = None
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "failed", "not-applicable"]
     reason: Words | None = None
     asked: AskedRules | None = None
     n: Count | None = None

@@ -63,8 +63,8 @@ class HostBundle:
 @dataclass(frozen=True)
 class MeasuredResult:
     """One result that belongs to the bundle. ``scores`` float (n, classes), of the first n recordings of the bundle,
-    joined where they are; None when the run failed. ``failure`` says why: the device's reason, or what is wrong with
-    its scores."""
+    joined where they are; None when the run failed or the device cannot do it. ``failure`` says why: the device's
+    reason, or what is wrong with its scores."""
 
     result: Result
     scores: NDArray[np.floating[Any]] | None
@@ -226,6 +226,7 @@ def mixed(results: Mapping[tuple[str, str], MeasuredResult]) -> dict[tuple[str, 
     measured = {key: each.result for key, each in results.items() if each.result.status == "ok"}
     facts = {key: {f"engine {r.engine.name}": str(r.engine.version)} if r.engine else {} for key, r in measured.items()}
     for key, result in measured.items():
+        facts[key]["provider"] = (result.engine and result.engine.provider) or "as the engine chooses"
         fingerprint = result.device.fingerprint
         facts[key]["processor"] = " ".join(str(fingerprint.get(name, "unknown")) for name in ("machine", "cpu"))
         if "features" in fingerprint:  # older results have none
@@ -268,7 +269,7 @@ def _staleness(bundle: HostBundle, result: Result) -> str | None:
 
 def _with_scores(bundle: HostBundle, result: Result, path: Path) -> MeasuredResult:
     """Read the scores beside a result and check them against its hash and the labels."""
-    if result.status == "failed" or result.scores is None:
+    if result.status != "ok" or result.scores is None:
         return MeasuredResult(result, None, result.reason or "no reason given")
     file = path.with_suffix(".npy")
     if result.scores.file != file.name:

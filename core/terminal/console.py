@@ -11,17 +11,19 @@ import re
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.segment import Segment
 from rich.text import Text
 
 from pulseproof.core.errors import InputError, NotHeldError
 from pulseproof.core.signals import ends_on_signals
+from pulseproof.core.terminal.time_left import Stopwatch, TimeLeft
 from pulseproof.runtime.terminal import plain_streams
 from pulseproof.runtime.words import printable_lines
 
@@ -31,6 +33,7 @@ except ImportError:  # before typer carried its own
     from click import ClickException  # type: ignore[assignment]
 
 T = TypeVar("T")
+EVERY_S = 20  # a line about progress, where there is no bar
 
 
 class Terminal(Console):
@@ -67,28 +70,58 @@ def put(text: str) -> None:
         raise
 
 
-def follow(items: Sequence[T] | Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Iterate with a progress bar and the time left on a terminal, and a plain line every 20 s elsewhere."""
+class _LeftColumn(ProgressColumn):
+    """The time that is left, in words."""
+
+    max_refresh = 1.0
+
+    def __init__(self, left: TimeLeft) -> None:
+        super().__init__()
+        self._left = left
+
+    def render(self, task: Task) -> Text:
+        return Text(self._left.text())
+
+
+def follow(
+    items: Sequence[T] | Iterable[T], what: str, total: int | None = None, left: TimeLeft | None = None
+) -> Iterator[T]:
+    """Iterate with a progress bar and the time left on a terminal, and a plain line every 20 s elsewhere.
+
+    ``left``: who knows how long each kind of item takes, and is told elsewhere when one ended; without it they count as
+    one kind, timed here.
+    """
     if total is None:
         total = len(items) if isinstance(items, Sequence) else None
+    watch = None
+    if left is None:
+        left = TimeLeft(Counter({("", what): total or 0}))
+        watch = Stopwatch(left, ("", what))
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            _LeftColumn(left),
         )
         # Not redirected: rich would read what others write meanwhile for colours and links.
         with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
-            yield from progress.track(items, total=total, description=what)
+            bar = progress.add_task(what, total=total)
+            for item in items:
+                yield item
+                if watch is not None:
+                    watch.lap()
+                progress.advance(bar)
         return
-    start = said = time.monotonic()
+    said = time.monotonic()
     for done, item in enumerate(items):
         yield item
+        if watch is not None:
+            watch.lap()
         now = time.monotonic()
-        if now - said > 20 and total:
-            left = (now - start) / (done + 1) * (total - done - 1)
-            say(f"{what}: {done + 1} of {total}, about {left:.0f} s left")
+        if now - said > EVERY_S and total:
+            told = left.text()
+            say(f"{what}: {done + 1} of {total}" + (f", {told}" if told else ""))
             said = now
 
 

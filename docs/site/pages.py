@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ WIDE = '<div class="wide" tabindex="0" role="group" aria-label="Table">'
 
 
 def on_config(config: Any) -> Any:
-    """Name the places of a page, by a function, which mkdocs.yml cannot."""
+    """Name the places of a page, by a function, which mkdocs.yml cannot; and say which version this is."""
     config.mdx_configs["toc"]["slugify"] = _place
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    config.copyright = f'<span id="site-version" data-version="{told}">Pulseproof {told}</span>'
     return config
 
 
@@ -60,6 +63,8 @@ def on_files(files: Files, config: Any) -> Files:
     for name, style in COLOURS.items():
         colours: str = HtmlFormatter(style=style).get_style_defs(".codehilite")
         files.append(File.generated(config, name, content=colours))
+    # Which versions are published beside this one: docs/site/publish.py fills it in.
+    files.append(File.generated(config, "site/versions.js", content="window.siteVersions = [];\n"))
     # That of the theme starts a worker, which a page that was opened as a file may not; site.js searches.
     config.extra_javascript.remove("search/main.js")
     return files

@@ -67,6 +67,20 @@
     if (!found.length && asked.length > 1) results.textContent = results.dataset.noResultsText;
   });
 
+  // The same page of another version, where there are several beside each other (docs/site/publish.py).
+  const told = document.getElementById("site-version");
+  if (told && window.siteVersions.length > 1) {
+    const choice = document.createElement("select");
+    choice.setAttribute("aria-label", "Version of these docs");
+    choice.append(...window.siteVersions.map((each) => new Option(`Pulseproof ${each}`, each)));
+    choice.value = told.dataset.version;
+    choice.addEventListener("change", () => {
+      const here = location.href.split("#")[0].slice(new URL(at("."), location.href).href.length);
+      location.href = at(`../${choice.value}/${here}`);
+    });
+    told.replaceChildren(choice);
+  }
+
   for (const block of document.querySelectorAll(".codehilite")) {
     const code = block.querySelector("code");
     const button = document.createElement("button");

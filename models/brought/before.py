@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pulseproof.core.hub import local_file
 from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.ecg.expected import expected
@@ -34,8 +35,8 @@ def _refuse(study: Study, build: Path, name: str, spec: ModelSpec) -> None:
     from pulseproof.models.front.fitting import Fitting
     from pulseproof.runtime.files import sha256_file
 
-    path = Path(spec.file or spec.weights or "")
-    what = f"[models.{name}]: {path}"
+    path = local_file(name, spec) if spec.file else Path(spec.weights or "")
+    what = f"[models.{name}]: {spec.file or path}"
     expect_file(path, what)
     if spec.file is None:
         return

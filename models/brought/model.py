@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pulseproof.core.errors import InputError
+from pulseproof.core.hub import local_file
 from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import ModelSpec
 from pulseproof.models.brought.estimator_files import load_estimator, read_strangers, save_estimator
@@ -61,15 +62,17 @@ def inputs_of(name: str, spec: ModelSpec, system: System, task: Task) -> dict[st
         "brought": VERSION,
         "given": given,
         "source": system.source,
-        "library": None if spec.file and not spec.file.endswith(".skops") else library,
+        "library": None if spec.suffix in (".onnx", ".tflite") else library,
     }
 
 
 def files_of(name: str, spec: ModelSpec) -> dict[str, str]:
     """{name: SHA-256} of the files that a brought model is made of: its own, and those that hold its weights. Raises
     InputError."""
-    file = spec.file or spec.weights
-    return {} if file is None else fingerprint(Path(file), f"[models.{name}]: {file}")
+    if spec.file is None and spec.weights is None:
+        return {}
+    path = local_file(name, spec) if spec.file else Path(spec.weights or "")
+    return fingerprint(path, f"[models.{name}]: {spec.file or path}")
 
 
 def take(
@@ -87,9 +90,9 @@ def take(
     Returns the file kept and what ``model.json`` says of it for :func:`load`. Raises InputError.
     """
     what = _what(name, spec)
-    if spec.file is not None and not spec.file.endswith(".skops"):
-        kept = folder / GIVEN[Path(spec.file).suffix]
-        taken = take_file(Path(spec.file), what, signals, len(task.classes), kept, ids, fitting_of(spec, task))
+    if spec.suffix in (".onnx", ".tflite"):
+        kept = folder / GIVEN[str(spec.suffix)]
+        taken = take_file(local_file(name, spec), what, signals, len(task.classes), kept, ids, fitting_of(spec, task))
         described = {"quantized": taken.quantized, "threshold": taken.threshold, "front": taken.front}
         return kept, {"origin": "file", "file": kept.name, **described}
     module: nn.Module
@@ -105,11 +108,11 @@ def take(
         save_weights(module, kept)
     else:
         kept, head = folder / ESTIMATOR, {"origin": "estimator"}
-        estimator = _estimator(what, spec, system)
+        estimator = _estimator(name, what, spec, system)
         module = brought_model(estimator, what, task, spec.segments)
         check_model(module, estimator, what, task.classes, signals, ids)
         if spec.file is not None:
-            write_bytes(kept, Path(spec.file).read_bytes())
+            write_bytes(kept, local_file(name, spec).read_bytes())
         else:
             save_estimator(estimator, kept)
     again = load(name, spec, system, task, folder, head)
@@ -167,10 +170,11 @@ def _net(name: str, spec: ModelSpec, system: System, task: Task) -> nn.Module:
     return net
 
 
-def _estimator(what: str, spec: ModelSpec, system: System) -> Any:
+def _estimator(name: str, what: str, spec: ModelSpec, system: System) -> Any:
     if spec.file is not None:
-        expect_file(Path(spec.file), what)
-        return read_strangers(Path(spec.file), what)
+        path = local_file(name, spec)
+        expect_file(path, what)
+        return read_strangers(path, what)
     assert system.estimator is not None
     try:
         return system.estimator(0, **spec.options)

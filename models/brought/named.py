@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.faults import faults
+from pulseproof.core.studies.hub_files import SCHEME
 from pulseproof.core.study import ModelSpec
 from pulseproof.models.brought.kinds import CONVERT, GIVEN
 
@@ -18,14 +22,20 @@ from pulseproof.models.brought.kinds import CONVERT, GIVEN
 def spec_for(model: str, weights: str | None = None, options: Mapping[str, Any] | None = None) -> ModelSpec:
     """The specification of a trained model that a command names.
 
-    ``model``: the path of a .onnx, .tflite or .skops file, or ``package.module:name`` of what returns a trained torch
-    module (with ``weights`` from a .safetensors file, if given) or a fitted estimator, called with ``options``. Raises
-    InputError for anything else.
+    ``model``: the path of a .onnx, .tflite or .skops file, such a file on a hub
+    (``hf://owner/name/file.onnx@revision``), or ``package.module:name`` of what returns a trained torch module (with
+    ``weights`` from a .safetensors file, if given) or a fitted estimator, called with ``options``. Raises InputError
+    for anything else.
     """
     chosen = dict(options or {})
     for name in (model, weights or ""):
         if any("\ud800" <= letter <= "\udfff" for letter in name):  # no study can name it
             raise InputError(f"{name}: its name is not UTF-8", "give it another name")
+    if model.startswith(SCHEME):
+        try:
+            return ModelSpec(file=model)
+        except ValidationError as error:
+            raise InputError(f"{model}: {faults(error, ModelSpec)[0]}", "docs/own-model.md shows one") from None
     if ":" in model and not Path(model).exists():
         if not re.fullmatch(r"[\w.]+:\w+", model):
             raise InputError(f"{model}: not the name of a callable", "give package.module:name")

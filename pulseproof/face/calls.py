@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pulseproof.core.errors import InputError
 from pulseproof.face.results import AttackResult, ExportedFile, FileReport
@@ -267,6 +267,43 @@ def rows_of(study: Study | str | os.PathLike[str], *, build: str | os.PathLike[s
 
     rows = evaluation_of(_loaded(study), Path(build)).rows
     return pandas.DataFrame([row.model_dump() for row in rows], columns=list(Row.model_fields))
+
+
+def log_to(
+    tracker: Literal["mlflow", "wandb"],
+    study: Study | str | os.PathLike[str],
+    *,
+    build: str | os.PathLike[str] = "build",
+    project: str | None = None,
+) -> str:
+    """Log a study that was run into MLflow or Weights & Biases: one run, with the numbers of every file as metrics, all
+    rows as a table, and the answers as text.
+
+    Where it goes is the tracker's own matter (``MLFLOW_TRACKING_URI``, ``WANDB_API_KEY``, ...). Metrics are called
+    ``<model>/<recipe>/<device>/<number>``: ``auc``, ``latency_p50_ms``, ``size_bytes``, ``attacked_auc_0.02mV`` (the
+    worst case over the attacks of that budget), and ``attacked_auc_0.02mV_flagged``, 1 where a flag says not to believe
+    it.
+
+    Args:
+        tracker: which; the package comes with ``pip install 'pulseproof[mlflow]'`` or ``'pulseproof[wandb]'``.
+        study: from ``load_study``, or the path of its file.
+        build: where work went.
+        project: the experiment (MLflow) or project (Weights & Biases); default: ``pulseproof``.
+
+    Returns:
+        The run's identifier (MLflow) or address (Weights & Biases).
+
+    Raises:
+        InputError: when the study was not run, its results are damaged, the package is not installed, or the tracker
+            fails.
+    """
+    from pulseproof.face.tracking import log
+    from pulseproof.reading import evaluation_of
+    from pulseproof.report.answers.questions import answers
+
+    loaded = _loaded(study)
+    evaluation = evaluation_of(loaded, Path(build))
+    return log(tracker, loaded, evaluation, answers(evaluation), project)
 
 
 def _loaded(study: Study | str | os.PathLike[str]) -> Study:

@@ -293,10 +293,11 @@ def _row(
     facts |= {
         "evidence": result.device.evidence,
         "size_bytes": result.artifact.size_bytes,
-        "runtime": f"{engine.name} {engine.version or ''}".strip() if engine else None,
+        "runtime": engine.text if engine else None,
     }
     if measured.failure is not None:
-        return Row(**facts, not_applicable=f"failed: {measured.failure}")
+        told = "" if result.status == "not-applicable" else "failed: "
+        return Row(**facts, not_applicable=f"{told}{measured.failure}")
     return Row(
         **facts,
         **_numbers(kept, device.name, *key),

@@ -17,7 +17,7 @@ from typing import Iterable
 import numpy as np
 
 from pulseproof.runtime.engines import MODES
-from pulseproof.runtime.exact import Exact
+from pulseproof.runtime.exact import FLOAT_TOLERANCE, Exact
 from pulseproof.runtime.files import sha256_of, state_of
 from pulseproof.runtime.wire.untrusted import (
     BundleError,
@@ -41,7 +41,8 @@ SHA256 = r"[0-9a-f]{64}"
 class Artifact:
     """One exported model: ``name`` is ``model/recipe``, ``format`` "onnx" or "tflite", ``file`` relative; ``not_on``
     says of which engines it is known that they give wrong scores with it, and why; ``exact``: how to hold it against
-    its exact arithmetic, None where there is none."""
+    its exact arithmetic, None where there is none; ``tolerance``: how far scores of a provider may be from those of the
+    processor where it has no step, in their standard deviations."""
 
     name: str
     model: str
@@ -53,6 +54,13 @@ class Artifact:
     size_bytes: int
     not_on: dict[str, str] = field(default_factory=dict)
     exact: Exact | None = None
+    tolerance: float = FLOAT_TOLERANCE
+
+    def held_by(self, provider: str | None) -> Exact | None:
+        """How it is held against its exact arithmetic where ``provider`` computes it (None: the engine's default)."""
+        if self.exact is not None or provider is None:
+            return self.exact
+        return Exact(MODES[self.format][0], None, self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -302,7 +310,9 @@ def _artifact(item: Fields, root: Path, files: dict[str, tuple[str, int]]) -> Ar
         raise item.wrong("not_on", "not a reason for each engine")
     not_on = {engine: one_line(reason) for engine, reason in not_on.items()}
     exact = _exact(item, file_format)
-    return Artifact(f"{model}/{recipe}", model, recipe, file_format, file, note, sha256, files[file][1], not_on, exact)
+    tolerance = item.number("tolerance", 1e-9, 1.0) if item.value.get("tolerance") is not None else FLOAT_TOLERANCE
+    named = (f"{model}/{recipe}", model, recipe, file_format, file, note, sha256, files[file][1])
+    return Artifact(*named, not_on, exact, tolerance)
 
 
 def _exact(item: Fields, file_format: str) -> Exact | None:

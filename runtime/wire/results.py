@@ -128,11 +128,16 @@ def write_ok(
     write_json(one.json, _ordered(one.head, filled))
 
 
-def write_failed(one: WantedResult, reason: str) -> None:
+def write_failed(one: WantedResult, reason: str, status: str = "failed") -> None:
     """Write that a result could not be had, and why. Scores of an earlier run are removed."""
     for left in (one.json, one.scores, one.times):
         left.unlink(missing_ok=True)
-    write_json(one.json, _ordered(one.head, {"status": "failed", "reason": reason}))
+    write_json(one.json, _ordered(one.head, {"status": status, "reason": reason}))
+
+
+def write_not_applicable(one: WantedResult, reason: str) -> None:
+    """Write that a result cannot be had on this device, and why: nothing was run."""
+    write_failed(one, reason, "not-applicable")
 
 
 def sweep(out: Path) -> None:

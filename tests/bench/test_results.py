@@ -297,7 +297,7 @@ def test_a_failed_result_keeps_its_reason(made: Made, reason: str | None, said: 
 
 def test_a_device_may_use_another_float_and_say_more_than_is_asked(made: Made) -> None:
     put_scores(made, npy(np.load(made.npy).astype(np.float64)))
-    change_json(made.json, extra={"anything": [1, 2]}, engine__provider="cpu")
+    change_json(made.json, extra={"anything": [1, 2]}, engine__build="of its own")
     found = made.read().results[FLOAT]
     assert found.scores is not None
     assert found.scores.dtype == np.float64

@@ -8,6 +8,7 @@ for each that is not as the page says.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import shlex
 import subprocess
@@ -50,6 +51,11 @@ OWN = {
 }
 # Programs that are not ours, and why they cannot be tried here.
 OTHERS = {"ssh": "asks the reader's board", "echo": "changes the reader's board", "pip": "asks a package index"}
+OTHERS |= {
+    "mkdir": "makes the reader's folder",
+    "docker": "asks a daemon",
+    "build.sh": "asks docker; test_container.py does without",
+}
 OTHER_MODULES = {"pip", "venv"}
 
 
@@ -99,7 +105,7 @@ def _commands(of: typer.Typer) -> dict[str, Any]:
 
 def faults(command: Shown, ready: Path) -> list[str]:
     """What a command names that is not there. ``ready``: an environment that make takes for set up."""
-    words = shlex.split(command.text)
+    words = list(itertools.dropwhile(ASSIGNED.match, shlex.split(command.text)))  # NAME=value in front
     program, rest = words[0].rpartition("/")[2], words[1:]
     open_ = not command.whole or LEFT_OPEN in command.text
     found = [f"{name} is not there, and is nobody's" for name in _files(rest) if name not in OWN and not _there(name)]

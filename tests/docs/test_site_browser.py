@@ -12,7 +12,11 @@ from tests.axe import faults, faults_of_colour, look_with_axe
 from tests.docs.conftest import ROOT
 
 Open = Callable[..., Any]
-PAGES = ("index", "CHANGELOG", "CONTRIBUTING", "SECURITY", *sorted(path.stem for path in ROOT.glob("docs/*.md")))
+WRITTEN = sorted(path.relative_to(ROOT / "docs").with_suffix("") for path in ROOT.glob("docs/**/*.md"))
+PAGES = (
+    *("index", "CHANGELOG", "CONTRIBUTING", "SECURITY", "notebook"),
+    *(path.as_posix() for path in WRITTEN if path.parts[0] != "results"),
+)
 NARROW, WIDE = 390, 1440
 
 
@@ -57,6 +61,23 @@ def test_anyone_can_read_it(name: str, open_site: Open) -> None:
     page.set_viewport_size({"width": NARROW, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
     assert faults(page) == []
+
+
+@pytest.mark.slow
+def test_these_are_all_pages(site: Path) -> None:
+    assert {path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html")} == {*PAGES, "404"}
+
+
+@pytest.mark.slow
+def test_a_wide_table_is_scrolled_by_the_keyboard(open_site: Open) -> None:
+    page = open_site("export.html", width=NARROW)
+    scrolls = "(all) => all.findIndex((each) => each.scrollWidth > each.clientWidth)"
+    place = page.locator(".wide").evaluate_all(scrolls)
+    assert place >= 0, "no table is wide"
+    wide = page.locator(".wide").nth(place)
+    wide.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("(place) => document.querySelectorAll('.wide')[place].scrollLeft > 0", arg=place)
 
 
 CELLS = "<tr style='background: #fff'><td>one</td><td>two</td></tr>" * 100

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -45,6 +46,7 @@ class Counting:
     """A model whose making says how many threads torch has then."""
 
     brought = False
+    trained = SimpleNamespace(name="counting")
 
     def __init__(self) -> None:
         self.threads: list[int] = []

@@ -21,7 +21,7 @@ class Emulated(AnyDevice):
 
     @property
     def name(self) -> str:
-        return f"{PREFIX}{self.core}"
+        return self.asked.named(f"{PREFIX}{self.core}")
 
     @classmethod
     def at(cls, address: str, asked: Asked, python: str) -> Self:

@@ -38,10 +38,12 @@ def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
     if (asked.threads or head.run.threads) != 1:
         raise InputError(f"emulated:{core}: instructions are counted on one thread", "set bench.threads = 1")
     system = checked(prepare(CORES[core], say), say)
-    part = make_part(bundle, bundle.parent / "parts" / CORES[core].device, asked, head.emulated, system.formats)
-    out = results / CORES[core].device
+    device = asked.named(CORES[core].device)
+    part = make_part(bundle, bundle.parent / "parts" / device, asked, head.emulated, system.formats)
+    out = results / device
     with tempfile.TemporaryDirectory(prefix="pulseproof-counts-") as counts:
         options = ["--limit", str(asked.limit or head.emulated.records)]
+        options += ["--provider", asked.provider] if asked.provider else []
         hooks = {"PULSEPROOF_START": json.dumps(system.start), "PULSEPROOF_COUNTS": str(Path(counts, "count"))}
         environment = clean_environment() | system.environment | hooks
         status = run_packed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,24 @@ def test_a_device_is_named_after_its_host(address: str, name: str) -> None:
 def test_an_address_that_ssh_or_a_shell_would_take_otherwise_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="name it as ssh does"):
         at_address(address, Asked())
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("pi@board:2222", "pi@board"),
+        ("192.168.0.12:2222", "192.168.0.12"),
+        ("pi@[::1]:2222", "pi@[::1]"),
+        ("ssh://pi@board:2222", "pi@board"),
+    ],
+)
+def test_a_port_in_an_address_gets_its_explanation(address: str, host: str) -> None:
+    with pytest.raises(
+        InputError, match=re.escape(f"ssh takes no port behind a host: name {host}, and write")
+    ) as error:
+        at_address(address, Asked())
+    assert "Port 2222" in str(error.value) and '["ssh", "-p", "2222"]' in str(error.value)
+    assert at_address("pi@fe80::1", Asked()).address == "pi@fe80::1"
 
 
 def test_a_file_of_devices(tmp_path: Path) -> None:
