@@ -194,6 +194,7 @@ class AttackSpec(Strict):
     of :mod:`attacks.aim.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a
     task. ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds
     it faster on this processor and the net bears it, and a set that is there stays whichever it was made in.
+    ``effort``: ``enough`` takes those of the steps that change the AUC (:mod:`attacks.aim.needs`), ``all`` takes all.
     """
 
     sources: tuple[str, ...] | None = None
@@ -211,6 +212,7 @@ class AttackSpec(Strict):
     noise_path: str = "nstdb"
     shard: Count = 64
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    effort: Literal["enough", "all"] = "enough"
 
     @field_validator("budgets_mv", "further_budgets_mv")
     @classmethod
