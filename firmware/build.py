@@ -1,0 +1,89 @@
+"""A C project built: for this machine, to compare it with the file, and for a core, to run it.
+
+In: a :class:`~firmware.project.MadeProject`. Out: an executable; of one for a core also what the linker says of its
+flash and RAM. The compilers are the host's ``gcc`` and Debian's ``gcc-arm-none-eabi`` with newlib's headers.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pulseproof.core.errors import InputError
+from pulseproof.firmware.cores import MicroCore
+from pulseproof.firmware.project import BOARD, INCLUDES, OPTIMISE, SECTIONS, MadeProject
+
+CROSS = "arm-none-eabi-gcc"
+QEMU = "qemu-system-arm"
+INSTALL = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+LIMIT_S = 600
+TRACED = ("-DPULSEPROOF_TRACE",)
+ON_HOST = ("-D__GNUC_PYTHON__", "-D__RESTRICT=__restrict")  # CMSIS-NN's own word for a compiler that is not for an Arm core
+SAID = 300
+
+
+@dataclass(frozen=True)
+class CoreProgram:
+    """A program for a core. ``flash_bytes``: code, constants and the initial values of variables; ``ram_bytes``:
+    variables, the arena among them, without a stack. Both as the linker laid them out, with the few hundred bytes of
+    our board's own code."""
+
+    elf: Path
+    flash_bytes: int
+    ram_bytes: int
+    compiler: str
+
+
+def missing_tool() -> str | None:
+    """The first of the tools for cores that this machine does not have; None when all are there."""
+    return next((tool for tool in (CROSS, QEMU) if shutil.which(tool) is None), None)
+
+
+def build_here(project: MadeProject, out: Path, traced: bool = False) -> Path:
+    """The program that reads recordings and writes scores, for this machine; ``traced``: it writes what each operator
+    computed instead. Raises InputError."""
+    options = ("-O1", *ON_HOST, *(TRACED if traced else ()))  # somebody waits for the compiler, and it gives the same
+    _compile(["gcc"], project, ["host/predict.c"], out, options)
+    return out
+
+
+def build_for(core: MicroCore, project: MadeProject, out: Path, traced: bool = False) -> CoreProgram:
+    """The program for a core's board. Raises InputError: without a compiler, or where it does not fit into the board's
+    memory."""
+    options = (*core.flags, *SECTIONS, *(TRACED if traced else ()))
+    link = ("-nostartfiles", "-Wl,--gc-sections", "-T", str(project.folder / "board" / f"{core.name}.ld"))
+    _compile([CROSS], project, BOARD, out, options, link)
+    sizes = _run([CROSS.removesuffix("gcc") + "size", str(out)], "its size cannot be read").splitlines()[-1].split()
+    text, data, bss = (int(one) for one in sizes[:3])
+    version = _run([CROSS, "-dumpfullversion"], "it does not say its version").strip()
+    return CoreProgram(out, text + data, data + bss, f"{CROSS} {version} {' '.join(OPTIMISE)}")
+
+
+def _compile(
+    compiler: list[str],
+    project: MadeProject,
+    more: Sequence[str],
+    out: Path,
+    options: Sequence[str],
+    link: Sequence[str] = (),
+) -> None:
+    if shutil.which(compiler[0]) is None:
+        raise InputError(f"{compiler[0]}: not found on this machine", INSTALL if compiler == [CROSS] else "install gcc")
+    sources = [str(project.folder / one) for one in (*project.sources, *more)]
+    includes = [f"-I{project.folder / one}" for one in INCLUDES]
+    command = [*compiler, "-std=gnu11", *OPTIMISE, "-w", *options, *includes, *sources, *link, "-o", str(out)]
+    _run(command, f"{compiler[0]} does not build the firmware of {project.name}")
+
+
+def _run(command: list[str], what: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(f"{what} ({error})"[:SAID], INSTALL) from None
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if "error" in line or "overflowed" in line] or ["no message"]
+        raise InputError(f"{what}: {lines[0][:SAID]}", "look at what the compiler says")
+    return done.stdout
