@@ -6,6 +6,7 @@ flash and RAM. The compilers are the host's ``gcc`` and Debian's ``gcc-arm-none-
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -21,7 +22,10 @@ QEMU = "qemu-system-arm"
 INSTALL = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 LIMIT_S = 600
 TRACED = ("-DPULSEPROOF_TRACE",)
-ON_HOST = ("-D__GNUC_PYTHON__", "-D__RESTRICT=__restrict")  # CMSIS-NN's own word for a compiler that is not for an Arm core
+ON_HOST = (
+    "-D__GNUC_PYTHON__",
+    "-D__RESTRICT=__restrict",
+)  # CMSIS-NN's own word for a compiler that is not for an Arm core
 SAID = 300
 
 
@@ -58,8 +62,14 @@ def build_for(core: MicroCore, project: MadeProject, out: Path, traced: bool = F
     _compile([CROSS], project, BOARD, out, options, link)
     sizes = _run([CROSS.removesuffix("gcc") + "size", str(out)], "its size cannot be read").splitlines()[-1].split()
     text, data, bss = (int(one) for one in sizes[:3])
-    version = _run([CROSS, "-dumpfullversion"], "it does not say its version").strip()
-    return CoreProgram(out, text + data, data + bss, f"{CROSS} {version} {' '.join(OPTIMISE)}")
+    return CoreProgram(out, text + data, data + bss, compiler_version())
+
+
+@functools.cache
+def compiler_version() -> str:
+    """The compiler for cores, its version and our options. Raises InputError without one."""
+    version = _run([CROSS, "-dumpfullversion"], f"{CROSS} does not say its version").strip()
+    return f"{CROSS} {version} {' '.join(OPTIMISE)}"
 
 
 def _compile(

@@ -16,7 +16,8 @@ KIB, MIB = 1 << 10, 1 << 20
 class MicroCore:
     """``flags``: for the compiler. ``machine``: QEMU's. Memory as (start, bytes): ``vectors``, read at reset; ``flash``
     for code and constants, ``ram``. ``clock_hz``: at which SysTick counts; of a virtual nanosecond an instruction
-    (``-icount shift=0``), a tick is ``1e9 / clock_hz`` instructions."""
+    (``-icount shift=0``), a tick is ``1e9 / clock_hz`` instructions.
+    ``features``: with what CMSIS-NN computes on it, SIMD of 32 bits or vectors; ``like``: parts that have this core."""
 
     name: str
     flags: tuple[str, ...]
@@ -25,6 +26,7 @@ class MicroCore:
     flash: tuple[int, int]
     ram: tuple[int, int]
     clock_hz: int
+    features: str
     like: str
 
     @property
@@ -49,6 +51,7 @@ MICRO_CORES: dict[str, MicroCore] = {
             "mps2-an386",
             **_MPS2,
             clock_hz=25_000_000,
+            features="dsp",
             like="nRF52, STM32F4, STM32L4, Apollo3",
         ),
         MicroCore(
@@ -57,6 +60,7 @@ MICRO_CORES: dict[str, MicroCore] = {
             "mps2-an500",
             **_MPS2,
             clock_hz=25_000_000,
+            features="dsp",
             like="STM32F7, STM32H7, i.MX RT",
         ),
         MicroCore(
@@ -67,6 +71,7 @@ MICRO_CORES: dict[str, MicroCore] = {
             flash=(0x1000_0400, 4 * MIB - 1 * KIB),
             ram=(0x3800_0000, 4 * MIB),
             clock_hz=20_000_000,
+            features="dsp",
             like="nRF5340, nRF9160, STM32L5, STM32U5",
         ),
         MicroCore(
@@ -77,6 +82,7 @@ MICRO_CORES: dict[str, MicroCore] = {
             flash=(0x0100_0000, 2 * MIB),
             ram=(0x2100_0000, 4 * MIB),
             clock_hz=32_000_000,
+            features="mve",
             like="Alif Ensemble, Apollo510",
         ),
     )

@@ -79,7 +79,9 @@ def _instructions(core: MicroCore, ticks: NDArray[np.uint64]) -> NDArray[np.int6
 def _expect_count(core: MicroCore, data: bytes) -> None:
     looped = np.frombuffer(data, "<u8", 1)[0] * core.instructions_per_tick
     if abs(looped - LOOP_INSTRUCTIONS) > LOOP_SLACK:
-        raise GuestError(f"a loop of {LOOP_INSTRUCTIONS:,} instructions counts {looped:,.0f}: the count is not believed")
+        raise GuestError(
+            f"a loop of {LOOP_INSTRUCTIONS:,} instructions counts {looped:,.0f}: the count is not believed"
+        )
 
 
 def _given(core: MicroCore, elf: Path, recordings: NDArray[np.int8], limit_s: float) -> bytes:

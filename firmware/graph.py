@@ -151,7 +151,9 @@ def read_graph(path: Path) -> NetGraph:
     graph = _with_real_shapes(_without_ends(NetGraph(entrance, exit_, tuple(operators), False)))
     for one, side in ((graph.entrance, "takes"), (graph.exit, "gives")):
         if not one.activation:
-            raise NotInFirmwareError(f"{path}: it {side} {one.dtype} numbers, not int8 ones: it is not made into firmware")
+            raise NotInFirmwareError(
+                f"{path}: it {side} {one.dtype} numbers, not int8 ones: it is not made into firmware"
+            )
         if one.shape[:1] != (1,) or min(one.shape) < 1:
             raise NotInFirmwareError(f"{path}: it {side} a tensor of shape {one.shape}, not one recording")
     return graph

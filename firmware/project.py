@@ -1,9 +1,9 @@
 """A full-integer TFLite file as a C project: what is written where.
 
 In: the path of the file, and a folder that is not there yet. Out: a project with its sources, CMSIS-NN and its licence,
-a CMakeLists.txt and a README of its own; and what is known of it before it runs (:class:`MadeProject`). The C is made by
-the templates in ``templates/`` from the steps of :mod:`firmware.operators` and the plan of :mod:`firmware.planner`; the
-kernels in ``c/`` are copied as they are, those that the network needs.
+a CMakeLists.txt and a README of its own; and what is known of it before it runs (:class:`MadeProject`). The C is made
+by the templates in ``templates/`` from the steps of :mod:`firmware.operators` and the plan of :mod:`firmware.planner`;
+the kernels in ``c/`` are copied as they are, those that the network needs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.firmware.cores import MICRO_CORES
-from pulseproof.firmware.graph import NetGraph, NetTensor, read_graph
+from pulseproof.firmware.graph import NetGraph, NetTensor, NotInFirmwareError, read_graph
 from pulseproof.firmware.kernels import VERSION, files_of
 from pulseproof.firmware.operators import step_of
 from pulseproof.firmware.operators.softmax import c_float
@@ -41,9 +41,9 @@ COLUMNS = 112  # of a row of numbers
 
 @dataclass(frozen=True)
 class MadeProject:
-    """A project in ``folder``. ``sources``: of the library, relative. ``arena_bytes``, ``constant_bytes``: static memory
-    and flash that the network itself takes. ``kinds``: of its operators, in their order; ``outputs``: the tensor that
-    each gives. ``entrance`` and ``exit``: what its int8 numbers mean."""
+    """A project in ``folder``. ``sources``: of the library, relative. ``arena_bytes``, ``constant_bytes``: static
+    memory and flash that the network itself takes. ``kinds``: of its operators, in their order; ``outputs``: the tensor
+    that each gives. ``entrance`` and ``exit``: what its int8 numbers mean."""
 
     folder: Path
     name: str
@@ -64,9 +64,9 @@ def write_project(path: Path, folder: Path, kernels: Path, name: str, millivolts
     """
     graph = read_graph(path)
     steps = [step_of(operator) for operator in graph.operators]
-    if not steps or steps[-1].view and _root(plan(graph, steps), graph.exit) == graph.entrance.at:
-        raise graph.operators[-1].refusal("alone")
     memory = plan(graph, steps)
+    if memory.home(graph.exit) == graph.entrance.at or graph.exit.values is not None:
+        raise NotInFirmwareError(f"{path}: it computes nothing, and is not made into firmware")
     texts = _texts(graph, steps, memory, {"name": name, "sha256": sha256_file(path), "millivolts": millivolts})
     own = [source for step in steps for source in step.sources]
     own = [f"src/{each}" for each in dict.fromkeys(own)]
@@ -186,10 +186,6 @@ def _needed(model: str, kernels: dict[str, bytes]) -> list[str]:
         found |= called
         texts += [kernels[files[one]].decode() for one in called]
     return sorted(files[one] for one in found)
-
-
-def _root(memory: MemoryPlan, tensor: NetTensor) -> int:
-    return memory.home(tensor)
 
 
 def _rows(values: NDArray[Any]) -> str:

@@ -87,7 +87,12 @@ def braces(values: Iterable[int]) -> str:
 def limits(operator: NetOperator) -> tuple[int, int]:
     """The least and the most of an int8 output after the operator's activation (``CalculateActivationRange``)."""
     code = int(operator.option("fusedActivationFunction", 0) or 0)
-    ranges: dict[int, tuple[float | None, float | None]] = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
+    ranges: dict[int, tuple[float | None, float | None]] = {
+        0: (None, None),
+        1: (0.0, None),
+        2: (-1.0, 1.0),
+        3: (0.0, 6.0),
+    }
     if code not in ranges:
         raise operator.refusal("with another activation than RELU, RELU6 or RELU_N1_TO_1")
     y = operator.y

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.device import AnyDevice
+from pulseproof.firmware.cores import MICRO_CORES
 
 HERE = "host"
 
@@ -51,6 +52,10 @@ class DeviceKind:
 KINDS = (
     DeviceKind(HERE, "pulseproof.bench.devices.local:Here", "as this machine is"),
     DeviceKind("emulated:", "pulseproof.bench.devices.emulated.device:Emulated", "as emulated cores are"),
+    *(
+        DeviceKind(f"emulated:{core}", "pulseproof.bench.devices.micro.device:EmulatedMicro", "as emulated cores are")
+        for core in MICRO_CORES
+    ),
     DeviceKind("carried:", "pulseproof.bench.devices.carried:Carried"),
     DeviceKind("", "pulseproof.bench.devices.ssh:OverSsh"),
 )

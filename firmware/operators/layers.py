@@ -19,7 +19,10 @@ MOST = 65535  # CMSIS-NN holds the sizes of a convolution in 16 bits
 LAYER = """\
     const cmsis_nn_context scratch = {$scratch, $bytes};
     const $params params = {$input_offset, $output_offset, $multiplier$stride, $padding, $dilation, $activation};
-    const cmsis_nn_per_channel_quant_params factors = {(int32_t *)(uintptr_t)$multipliers, (int32_t *)(uintptr_t)$shifts};
+    const cmsis_nn_per_channel_quant_params factors = {
+        (int32_t *)(uintptr_t)$multipliers, /* CMSIS-NN does not write to them */
+        (int32_t *)(uintptr_t)$shifts,
+    };
     const cmsis_nn_dims x_size = $x, weights_size = $w, bias_size = $b, y_size = $y;
     return $kernel(&scratch, &params, &factors, &x_size, x, &weights_size, $weights, &bias_size, $bias, &y_size, y);"""
 
@@ -33,7 +36,7 @@ DENSE = """\
 
 
 def _conv(operator: NetOperator) -> CStep:
-    _, rows, columns, channels = operator.x().shape
+    channels = operator.x().shape[-1]
     filters, height, width, depth = operator.constant(1).shape
     if depth != channels:
         raise operator.refusal("in groups")
@@ -42,7 +45,6 @@ def _conv(operator: NetOperator) -> CStep:
     # Two columns of 16-bit numbers; of the vectors, four of 8 bits, filled up to whole registers.
     column = channels * height * width
     scratch = 0 if pointwise else max(4 * column, 32 * -(-column // 8))
-    del rows, columns
     return _layer(operator, "arm_convolve_wrapper_s8", "cmsis_nn_conv_params", filters, (height, width), "", scratch)
 
 
@@ -66,7 +68,8 @@ def _layer(
     if max(*x.shape, *y.shape) > MOST or weights.dtype != np.int8 or weights.zero:
         raise operator.refusal("of such sizes or weights")
     channels = 1 if multiplier else x.shape[-1]
-    body = filled(LAYER, 
+    body = filled(
+        LAYER,
         kernel=kernel,
         params=params,
         multiplier=multiplier,
@@ -83,7 +86,9 @@ def _layer(
         b=braces((1, 1, 1, filters)),
         y=braces(y.shape),
     )
-    return CStep(operator, body, (x,), ("x",), (*_of_channels(operator, filters), *_weights(operator, filters)), scratch)
+    return CStep(
+        operator, body, (x,), ("x",), (*_of_channels(operator, filters), *_weights(operator, filters)), scratch
+    )
 
 
 def _of_channels(operator: NetOperator, filters: int) -> tuple[CConstant, CConstant]:
@@ -134,7 +139,8 @@ def _dense(operator: NetOperator) -> CStep:
         return _pointwise(operator, rows, inputs, outputs)
     # The product of the scales is rounded to float32, as in GetQuantizedConvolutionMultipler.
     real = float(np.float32(x.scale * weights.scale)) / float(y.scale)
-    body = filled(DENSE, 
+    body = filled(
+        DENSE,
         input_offset=-x.zero,
         output_offset=y.zero,
         activation=braces(limits(operator)),
@@ -149,7 +155,8 @@ def _dense(operator: NetOperator) -> CStep:
 
 def _pointwise(operator: NetOperator, rows: int, inputs: int, outputs: int) -> CStep:
     x, y = operator.x(), operator.y
-    body = filled(LAYER, 
+    body = filled(
+        LAYER,
         kernel="arm_convolve_wrapper_s8",
         params="cmsis_nn_conv_params",
         multiplier="",

@@ -5,7 +5,10 @@ In and out as in :mod:`firmware.operators`. RESHAPE and its kin cost nothing: th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from pulseproof.firmware.graph import NetOperator, NetTensor
 from pulseproof.firmware.step import CStep, filled, padded, row_major
@@ -75,7 +78,7 @@ def _slice(operator: NetOperator) -> CStep:
 
 
 def _strided(operator: NetOperator) -> CStep:
-    x, y = operator.x(), operator.y
+    x = operator.x()
     if operator.option("ellipsisMask") or operator.option("newAxisMask"):
         raise operator.refusal("with an ellipsis or new axes")
     begin, end, strides = ([int(one) for one in operator.constant(at).ravel()] for at in (1, 2, 3))
@@ -89,9 +92,7 @@ def _strided(operator: NetOperator) -> CStep:
             first = begin[axis] + (x.shape[axis] if begin[axis] < 0 else 0)
             chosen = range(first, first + 1)
         else:
-            window = slice(
-                None if masked[0] else begin[axis], None if masked[1] else end[axis], strides[axis]
-            )
+            window = slice(None if masked[0] else begin[axis], None if masked[1] else end[axis], strides[axis])
             chosen = range(x.shape[axis])[window]
         place += (chosen[0] if len(chosen) else 0) * step
         sizes.append(len(chosen))
@@ -128,61 +129,52 @@ def _joined(operator: NetOperator, axis: int, parts: list[NetTensor], shape: lis
 def _to_batch(operator: NetOperator) -> CStep:
     """Blocks of a recording become recordings: with a convolution between, a dilated one."""
     x, y = operator.x(), operator.y
-    block = [int(one) for one in operator.constant(1).ravel()]
-    pads = operator.constant(2).reshape(-1, 2)
-    if x.shape[0] != 1:
-        raise operator.refusal("of several recordings")
-    from_steps, to_steps = row_major(x.shape), row_major(y.shape)
     body = f"    memset(y, {y.zero}, {y.size});\n"
-    for batch in range(y.shape[0]):
-        size, start, place, rest = [1], 0, batch * to_steps[0], batch
-        offsets = []
-        for by in reversed(block):
-            offsets.insert(0, rest % by)
-            rest //= by
-        for axis, (by, offset) in enumerate(zip(block, offsets, strict=True), start=1):
-            # Sample t of this block is sample t * by + offset - before of the recording.
-            before = int(pads[axis - 1][0])
-            first = max(0, -(-(before - offset) // by))
-            last = (x.shape[axis] - 1 + before - offset) // by
-            size.append(max(0, min(last, y.shape[axis] - 1) - first + 1))
-            start += (first * by + offset - before) * from_steps[axis]
-            place += first * to_steps[axis]
-        if min(size) > 0:
-            size += x.shape[len(size) :]
-            steps = [0, *(step * by for step, by in zip(from_steps[1:], block, strict=False))]
-            steps += from_steps[len(steps) :]
-            body += _copy(operator, size, steps, to_steps, start, place)
+    for one in _blocks(operator, x.shape, y.shape):
+        body += _copy(operator, one.size, one.whole_steps, one.block_steps, one.whole_place, one.block_place)
     return _of_one(operator, body)
 
 
 def _from_batch(operator: NetOperator) -> CStep:
-    x, y = operator.x(), operator.y
-    block = [int(one) for one in operator.constant(1).ravel()]
-    crops = operator.constant(2).reshape(-1, 2)
-    if y.shape[0] != 1:
-        raise operator.refusal("of several recordings")
-    from_steps, to_steps = row_major(x.shape), row_major(y.shape)
+    """The other way round."""
     body = ""
-    for batch in range(x.shape[0]):
-        size, start, place, rest = [1], batch * from_steps[0], 0, batch
-        offsets = []
-        for by in reversed(block):
-            offsets.insert(0, rest % by)
-            rest //= by
-        for axis, (by, offset) in enumerate(zip(block, offsets, strict=True), start=1):
-            before = int(crops[axis - 1][0])
-            first = max(0, -(-(before - offset) // by))
-            last = (y.shape[axis] - 1 + before - offset) // by
-            size.append(max(0, min(last, x.shape[axis] - 1) - first + 1))
-            start += first * from_steps[axis]
-            place += (first * by + offset - before) * to_steps[axis]
-        if min(size) > 0:
-            size += y.shape[len(size) :]
-            steps = [0, *(step * by for step, by in zip(to_steps[1:], block, strict=False))]
-            steps += to_steps[len(steps) :]
-            body += _copy(operator, size, from_steps, steps, start, place)
+    for one in _blocks(operator, operator.y.shape, operator.x().shape):
+        body += _copy(operator, one.size, one.block_steps, one.whole_steps, one.block_place, one.whole_place)
     return _of_one(operator, body)
+
+
+@dataclass(frozen=True)
+class BlockCopy:
+    """The samples of one block: how many along each axis, and where they lie in the whole recording and among the
+    blocks."""
+
+    size: list[int]
+    whole_steps: list[int]
+    block_steps: list[int]
+    whole_place: int
+    block_place: int
+
+
+def _blocks(operator: NetOperator, whole: Sequence[int], blocks: Sequence[int]) -> Iterator[BlockCopy]:
+    """The copies between a recording of shape ``whole`` and its ``blocks``. Sample t of a block is sample
+    ``t * block + offset - before`` of the recording, where ``before`` are padded or cropped."""
+    factors = [int(one) for one in operator.constant(1).ravel()]
+    befores = [int(one) for one in operator.constant(2).reshape(-1, 2)[:, 0]]
+    if whole[0] != 1:
+        raise operator.refusal("of several recordings")
+    whole_steps, block_steps = row_major(whole), row_major(blocks)
+    strides = [0, *(step * by for step, by in zip(whole_steps[1:], factors, strict=False))]
+    strides += whole_steps[len(strides) :]
+    for number, offsets in enumerate(np.ndindex(*factors)):
+        size, whole_place, block_place = [1], 0, number * block_steps[0]
+        for axis, (by, offset, before) in enumerate(zip(factors, offsets, befores, strict=True), start=1):
+            first = max(0, -(-(before - offset) // by))
+            last = min((whole[axis] - 1 + before - offset) // by, blocks[axis] - 1)
+            size.append(max(0, last - first + 1))
+            whole_place += (first * by + offset - before) * whole_steps[axis]
+            block_place += first * block_steps[axis]
+        if min(size) > 0:
+            yield BlockCopy([*size, *whole[len(size) :]], strides, block_steps, whole_place, block_place)
 
 
 MOVES = {

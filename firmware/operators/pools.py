@@ -28,7 +28,8 @@ def _pool(kernel: str, scratched: bool) -> Callable[[NetOperator], CStep]:
             missing = [(y.shape[at + 1] - 1) * strides[at] + window[at] - x.shape[at + 1] for at in (0, 1)]
             before = (max(0, missing[0]) // 2, max(0, missing[1]) // 2)
         scratch = 4 * x.shape[-1] if scratched else 0  # a sum for each channel
-        body = filled(POOL, 
+        body = filled(
+            POOL,
             kernel=kernel,
             scratch="scratch_memory" if scratch else "NULL",
             bytes=scratch,

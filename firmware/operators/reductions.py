@@ -23,7 +23,7 @@ def _how(operator: NetOperator) -> tuple[str, int]:
     x = operator.x()
     axes = {int(one) % len(x.shape) for one in operator.constant(1).ravel()}
     steps = row_major(x.shape)
-    walks = []
+    walks: list[str] = []
     for summed in (False, True):
         chosen = [at for at in range(len(x.shape)) if (at in axes) == summed]
         walks += padded(operator, [x.shape[at] for at in chosen], [steps[at] for at in chosen])
