@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,20 +47,20 @@ def missing_tool() -> str | None:
     return next((tool for tool in (CROSS, QEMU) if shutil.which(tool) is None), None)
 
 
-def build_here(project: MadeProject, out: Path, traced: bool = False) -> Path:
+def build_here(project: MadeProject, out: Path, objects: Path, traced: bool = False) -> Path:
     """The program that reads recordings and writes scores, for this machine; ``traced``: it writes what each operator
-    computed instead. Raises InputError."""
-    options = ("-O1", *ON_HOST, *(TRACED if traced else ()))  # somebody waits for the compiler, and it gives the same
-    _compile(["gcc"], project, ["host/predict.c"], out, options)
+    computed instead. ``objects``: a folder in which what CMSIS-NN's files became is kept for the next project, with the
+    same kernels and core. Raises InputError."""
+    options = ("-O1", *ON_HOST)  # somebody waits for the compiler, and it gives the same
+    _compile(["gcc"], project, ["host/predict.c"], out, objects, options, TRACED if traced else ())
     return out
 
 
-def build_for(core: MicroCore, project: MadeProject, out: Path, traced: bool = False) -> CoreProgram:
-    """The program for a core's board. Raises InputError: without a compiler, or where it does not fit into the board's
-    memory."""
-    options = (*core.flags, *SECTIONS, *(TRACED if traced else ()))
+def build_for(core: MicroCore, project: MadeProject, out: Path, objects: Path, traced: bool = False) -> CoreProgram:
+    """The program for a core's board; ``objects`` and ``traced`` as above. Raises InputError: without a compiler, or
+    where it does not fit into the board's memory."""
     link = ("-nostartfiles", "-Wl,--gc-sections", "-T", str(project.folder / "board" / f"{core.name}.ld"))
-    _compile([CROSS], project, BOARD, out, options, link)
+    _compile([CROSS], project, BOARD, out, objects, (*core.flags, *SECTIONS), TRACED if traced else (), link)
     sizes = _run([CROSS.removesuffix("gcc") + "size", str(out)], "its size cannot be read").splitlines()[-1].split()
     text, data, bss = (int(one) for one in sizes[:3])
     return CoreProgram(out, text + data, data + bss, compiler_version())
@@ -77,20 +78,33 @@ def _compile(
     project: MadeProject,
     more: Sequence[str],
     out: Path,
+    objects: Path,
     options: Sequence[str],
+    defined: Sequence[str],
     link: Sequence[str] = (),
 ) -> None:
     if shutil.which(compiler[0]) is None:
         raise InputError(f"{compiler[0]}: not found on this machine", INSTALL if compiler == [CROSS] else "install gcc")
+    what = f"{compiler[0]} does not build the firmware of {project.name}"
+    command = [*compiler, "-std=gnu11", *OPTIMISE, "-w", *options]
+    command += [f"-I{(project.folder / one).resolve()}" for one in INCLUDES]
+    kernels = [project.folder.resolve() / one for one in project.kernels]
+    missing = [str(one) for one in kernels if not (objects / f"{one.stem}.o").exists()]
+    if missing:
+        with tempfile.TemporaryDirectory(dir=objects) as name:
+            _run([*command, "-c", *missing], what, Path(name))
+            for made in Path(name).iterdir():
+                made.replace(objects / made.name)
     sources = [str(project.folder / one) for one in (*project.sources, *more)]
-    includes = [f"-I{project.folder / one}" for one in INCLUDES]
-    command = [*compiler, "-std=gnu11", *OPTIMISE, "-w", *options, *includes, *sources, *link, "-o", str(out)]
-    _run(command, f"{compiler[0]} does not build the firmware of {project.name}")
+    linked = [str(objects / f"{one.stem}.o") for one in kernels]
+    _run([*command, *defined, *sources, *linked, *link, "-o", str(out)], what)
 
 
-def _run(command: list[str], what: str) -> str:
+def _run(command: list[str], what: str, folder: Path | None = None) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S, cwd=folder
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"{what} ({error})"[:SAID], INSTALL) from None
     if done.returncode != 0:

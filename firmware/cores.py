@@ -32,7 +32,7 @@ class MicroCore:
     @property
     def device(self) -> str:
         """The device's name in results."""
-        return f"emulated-{self.name}"
+        return f"emulated-{self.name}"  # PREFIX of bench.devices.emulated.cores
 
     @property
     def instructions_per_tick(self) -> float:

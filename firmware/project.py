@@ -41,13 +41,14 @@ COLUMNS = 112  # of a row of numbers
 
 @dataclass(frozen=True)
 class MadeProject:
-    """A project in ``folder``. ``sources``: of the library, relative. ``arena_bytes``, ``constant_bytes``: static
-    memory and flash that the network itself takes. ``kinds``: of its operators, in their order; ``outputs``: the tensor
-    that each gives. ``entrance`` and ``exit``: what its int8 numbers mean."""
+    """A project in ``folder``. ``sources``, of the network, and ``kernels``, of CMSIS-NN: relative. ``arena_bytes``,
+    ``constant_bytes``: static memory and flash that the network itself takes. ``kinds``: of its operators, in their
+    order; ``outputs``: the tensor that each gives. ``entrance`` and ``exit``: what its int8 numbers mean."""
 
     folder: Path
     name: str
     sources: tuple[str, ...]
+    kernels: tuple[str, ...]
     arena_bytes: int
     constant_bytes: int
     kinds: tuple[str, ...]
@@ -76,10 +77,9 @@ def write_project(path: Path, folder: Path, kernels: Path, name: str, millivolts
         texts |= {f"{part}/{one.name}": one.read_text() for one in sorted((C / part).iterdir())}
     kernel_files = files_of(kernels)
     library = _needed(texts["src/pulseproof_model.c"], kernel_files)
-    sources = (*MADE, *own, *library)
     texts["CMakeLists.txt"] = _render(
         "CMakeLists.txt",
-        sources=sources,
+        sources=(*MADE, *own, *library),
         includes=INCLUDES,
         optimise=" ".join(OPTIMISE),
         board_sources=BOARD,
@@ -95,7 +95,8 @@ def write_project(path: Path, folder: Path, kernels: Path, name: str, millivolts
     return MadeProject(
         folder=folder,
         name=name,
-        sources=sources,
+        sources=(*MADE, *own),
+        kernels=tuple(library),
         arena_bytes=memory.size,
         constant_bytes=sum(one.values.nbytes for step in run for one in step.constants),
         kinds=tuple(step.operator.kind for step in run),

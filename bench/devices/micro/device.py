@@ -9,24 +9,24 @@ from typing import Self
 
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.device import AnyDevice
-from pulseproof.firmware.cores import MICRO_CORES, MicroCore
+from pulseproof.bench.devices.emulated.cores import PREFIX
 
 
 @dataclass(frozen=True)
 class EmulatedMicro(AnyDevice):
-    """A core of :data:`~firmware.cores.MICRO_CORES`."""
+    """A core by its name in :data:`~firmware.cores.MICRO_CORES`."""
 
-    core: MicroCore
+    core: str
     asked: Asked
 
     @property
     def name(self) -> str:
-        return self.core.device
+        return f"{PREFIX}{self.core}"
 
     @classmethod
     def at(cls, address: str, asked: Asked, python: str) -> Self:
         del python
-        return cls(MICRO_CORES[address.removeprefix("emulated:")], asked)
+        return cls(f"cortex-m{address}", asked)
 
     def run(self, bundle: Path, results: Path, setup: bool, stop: threading.Event) -> None:
         from pulseproof.bench.devices.micro.run import run_micro

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseproof.bench.devices.asked import Asked
+from pulseproof.bench.devices.emulated.cores import CORES
 from pulseproof.bench.devices.micro.notes import noted_run
 from pulseproof.bench.devices.part import make_part
 from pulseproof.bench.wire.firmware import NAME, FirmwareFacts, OperatorCount, read_firmware
@@ -27,8 +28,9 @@ from pulseproof.core.errors import InputError, NotHeldError
 from pulseproof.core.recipes import base_of
 from pulseproof.core.terminal.console import say
 from pulseproof.firmware.build import INSTALL, CoreProgram, build_for, compiler_version, missing_tool
-from pulseproof.firmware.cores import MicroCore
+from pulseproof.firmware.cores import MICRO_CORES, MicroCore
 from pulseproof.firmware.emulator import GuestError, layers_on, run_on
+from pulseproof.firmware.graph import NotInFirmwareError
 from pulseproof.firmware.kernels import cmsis_nn
 from pulseproof.firmware.project import MadeProject, write_project
 from pulseproof.firmware.rounding import from_steps, to_steps
@@ -46,7 +48,8 @@ BATCH = 16  # recordings of one run of QEMU: what a hang costs, and what is held
 
 @dataclass(frozen=True)
 class MicroJob:
-    """One run of a core: ``n`` recordings of each set of ``bundle``, into ``out``; ``version``: of the engine."""
+    """One run of a core: ``n`` recordings of each set of ``bundle``, into ``out``; ``version``: of the engine.
+    ``objects``: see :func:`firmware.build.build_for`."""
 
     core: MicroCore
     bundle: Bundle
@@ -55,15 +58,20 @@ class MicroJob:
     version: str
     labels: NDArray[np.uint8]
     kernels: Path
+    objects: Path
     stop: threading.Event
 
 
-def run_micro(core: MicroCore, bundle: Path, results: Path, asked: Asked, setup: bool, stop: threading.Event) -> None:
-    """Run what is asked for and not there yet. ``setup``: the source of CMSIS-NN may be fetched.
+def run_micro(name: str, bundle: Path, results: Path, asked: Asked, setup: bool, stop: threading.Event) -> None:
+    """Run what is asked for and not there yet on the core ``name``. ``setup``: the source of CMSIS-NN may be fetched.
 
-    Raises InputError when tools or sources are missing, or nothing that is asked for is a full-integer TFLite file;
+    Raises InputError when there is no such core, when tools or sources are missing, or nothing that is asked for is a
+    full-integer TFLite file;
     NotHeldError when an artifact failed (its result says why).
     """
+    if name not in MICRO_CORES:
+        raise InputError(f"emulated:{name}: no such core", f"cores there: {', '.join((*CORES, *MICRO_CORES))}")
+    core = MICRO_CORES[name]
     if asked.minutes:
         raise InputError(f"emulated:{core.name}: a sustained run needs a clock to be believed", "leave --minutes out")
     missing = missing_tool()
@@ -83,7 +91,7 @@ def run_micro(core: MicroCore, bundle: Path, results: Path, asked: Asked, setup:
     try:
         opened = open_bundle(part)
         out = (results / core.device).resolve()
-        with locked(out):
+        with locked(out), tempfile.TemporaryDirectory(prefix="pulseproof-objects-") as objects:
             sweep(out)
             n = min(opened.n, asked.limit or head.emulated.records or opened.n)
             labels = part / "labels.npy"
@@ -95,6 +103,7 @@ def run_micro(core: MicroCore, bundle: Path, results: Path, asked: Asked, setup:
                 version=engine_version(compiler_version()),
                 labels=array_of(read_plain(labels, labels.stat().st_size), labels)[:n],
                 kernels=kernels,
+                objects=Path(objects),
                 stop=stop,
             )
             failed = _run(job)
@@ -124,7 +133,7 @@ def applicable(head: BundleHead, asked: Asked) -> list[str]:
 def _run(job: MicroJob) -> int:
     """Make what is owed; returns how many artifacts failed."""
     about = device_entry(job.core)
-    owed = {}
+    owed: list[tuple[Artifact, list[WantedResult]]] = []
     for artifact in job.bundle.artifacts:
         sets = sorted((one for one in job.bundle.signals if one.is_for(artifact)), key=lambda one: not one.clean)
         all_ = [
@@ -141,13 +150,13 @@ def _run(job: MicroJob) -> int:
             )
             for one in sets
         ]
-        owed[artifact] = [one for one in all_ if read_good(one) is None]
-    if not any(owed.values()):
+        owed.append((artifact, [one for one in all_ if read_good(one) is None]))
+    if not any(missing for _, missing in owed):
         say(f"nothing to do on {job.core.name}: all results are there")
         return 0
     failed = 0
     with noted_run(job.out, about, {ENGINE: job.version}) as note:
-        for artifact, missing in owed.items():
+        for artifact, missing in owed:
             if missing:
                 bad = _run_artifact(job, artifact, missing)
                 note["results"] += len(missing)
@@ -171,10 +180,10 @@ def _run_artifact(job: MicroJob, artifact: Artifact, missing: list[WantedResult]
         folder = Path(name)
         try:
             made = write_project(job.bundle.root / artifact.file, folder / "project", job.kernels, artifact.name)
-            expected = (job.bundle.shape, len(job.bundle.classes))
-            if (made.entrance.size, made.exit.size) != (np.prod(expected[0]), expected[1]):
-                raise InputError(f"its ends are {made.entrance.shape} and {made.exit.shape}, not {expected}", "")
-            program = build_for(job.core, made, folder / "firmware.elf")
+            expected = (1, *job.bundle.shape), (1, len(job.bundle.classes))
+            if (made.entrance.shape, made.exit.shape) != expected:
+                raise NotInFirmwareError(f"it takes {made.entrance.shape} and gives {made.exit.shape}, not {expected}")
+            program = build_for(job.core, made, folder / "firmware.elf", job.objects)
         except InputError as error:
             for one in missing:
                 write_failed(one, error.what)
@@ -231,7 +240,7 @@ def _keep_facts(
     if before is not None and same:
         facts = before.model_copy(update={"stack_bytes": max(stack, before.stack_bytes)})
     else:
-        traced = build_for(job.core, made, folder / "traced.elf", traced=True)
+        traced = build_for(job.core, made, folder / "traced.elf", job.objects, traced=True)
         zeros = np.zeros((1, *made.entrance.shape[1:]), np.float32)
         counts = layers_on(job.core, traced.elf, to_steps(zeros, made.entrance), len(made.kinds))[0]
         facts = FirmwareFacts(
