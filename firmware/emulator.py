@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,15 +61,21 @@ def run_on(
     )
 
 
-def layers_on(core: MicroCore, elf: Path, recordings: NDArray[np.int8], operators: int) -> NDArray[np.int64]:
-    """Instructions of each operator, int64 (n, operators), by a program that was built traced."""
+def layers_on(
+    core: MicroCore, elf: Path, recordings: NDArray[np.int8], sizes: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Instructions of each operator, int64 (n, operators), and what each gave, int8 (n, bytes) one behind another, by a
+    program that was built traced. ``sizes``: how many bytes each gives."""
     data = _given(core, elf, recordings, LIMIT_S)
-    count = len(recordings) * operators
-    if len(data) != 8 + 8 * count + 4:
+    fields = [(f"ticks {at}", "<u8") for at in range(len(sizes))]
+    values = [(f"values {at}", np.int8, (size,)) for at, size in enumerate(sizes)]
+    record = np.dtype([one for pair in zip(fields, values, strict=True) for one in pair])
+    if len(data) != 8 + len(recordings) * record.itemsize + 4:
         raise GuestError(f"it gave {len(data)} bytes for {len(recordings)} recordings")
     _expect_count(core, data)
-    ticks = np.frombuffer(data, "<u8", count, 8)
-    return _instructions(core, ticks).reshape(len(recordings), operators)
+    records = np.frombuffer(data, record, len(recordings), 8)
+    ticks = np.stack([records[name] for name, _ in fields], axis=1)
+    return _instructions(core, ticks), np.concatenate([records[name] for name, *_ in values], axis=1)
 
 
 def _instructions(core: MicroCore, ticks: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -66,8 +66,7 @@ def run_micro(name: str, bundle: Path, results: Path, asked: Asked, setup: bool,
     """Run what is asked for and not there yet on the core ``name``. ``setup``: the source of CMSIS-NN may be fetched.
 
     Raises InputError when there is no such core, when tools or sources are missing, or nothing that is asked for is a
-    full-integer TFLite file;
-    NotHeldError when an artifact failed (its result says why).
+    full-integer TFLite file; NotHeldError when an artifact failed (its result says why).
     """
     if name not in MICRO_CORES:
         raise InputError(f"emulated:{name}: no such core", f"cores there: {', '.join((*CORES, *MICRO_CORES))}")
@@ -242,7 +241,8 @@ def _keep_facts(
     else:
         traced = build_for(job.core, made, folder / "traced.elf", job.objects, traced=True)
         zeros = np.zeros((1, *made.entrance.shape[1:]), np.float32)
-        counts = layers_on(job.core, traced.elf, to_steps(zeros, made.entrance), len(made.kinds))[0]
+        sizes = [one.size for one in made.outputs]
+        (counts,), _ = layers_on(job.core, traced.elf, to_steps(zeros, made.entrance), sizes)
         facts = FirmwareFacts(
             sha256=artifact.sha256,
             version=job.version,
