@@ -50,13 +50,7 @@ OWN = {
     "full.tflite": "the reader's full-integer model",
 }
 # Programs that are not ours, and why they cannot be tried here.
-OTHERS = {
-    "ssh": "asks the reader's board",
-    "echo": "changes the reader's board",
-    "pip": "asks a package index",
-    "cmake": "builds what a command before wrote",
-    "apt-get": "installs packages",
-}
+OTHERS = {"ssh": "asks the reader's board", "echo": "changes the reader's board", "pip": "asks a package index"}
 OTHER_MODULES = {"pip", "venv"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_every_operator_gives_what_the_reference_kernel_gives(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MICRO_CORES)
+@pytest.mark.parametrize("name", ["cortex-m4", "cortex-m33", "cortex-m55"])  # an M7 runs the code of an M4
 def test_a_core_gives_what_this_machine_gives(
     name: str, small: MadeProject, objects: dict[str, Path], tmp_path: Path, tools: None
 ) -> None:
@@ -135,8 +136,6 @@ def test_a_file_that_is_none_is_bad_input(kernels: Path, tmp_path: Path) -> None
 def test_the_project_builds_by_its_own_cmake_for_this_machine_and_a_core(
     small: MadeProject, tmp_path: Path, tools: None
 ) -> None:
-    import shutil
-
     if shutil.which("cmake") is None:
         pytest.skip("cmake is not installed here: .ci/run names the packages")
     core, signals = MICRO_CORES["cortex-m4"], recordings(small.entrance)
