@@ -17,7 +17,9 @@ class MicroCore:
     """``flags``: for the compiler. ``machine``: QEMU's. Memory as (start, bytes): ``vectors``, read at reset; ``flash``
     for code and constants, ``ram``. ``clock_hz``: at which SysTick counts; of a virtual nanosecond an instruction
     (``-icount shift=0``), a tick is ``1e9 / clock_hz`` instructions.
-    ``features``: with what CMSIS-NN computes on it, SIMD of 32 bits or vectors; ``like``: parts that have this core."""
+    ``features``: with what CMSIS-NN computes on it, SIMD of 32 bits or vectors; ``most_per_cycle``: instructions
+    that it completes at most (Arm's technical reference manuals: the M4 issues one, the others may issue two);
+    ``like``: parts that have this core."""
 
     name: str
     flags: tuple[str, ...]
@@ -27,6 +29,7 @@ class MicroCore:
     ram: tuple[int, int]
     clock_hz: int
     features: str
+    most_per_cycle: int
     like: str
 
     @property
@@ -52,6 +55,7 @@ MICRO_CORES: dict[str, MicroCore] = {
             **_MPS2,
             clock_hz=25_000_000,
             features="dsp",
+            most_per_cycle=1,
             like="nRF52, STM32F4, STM32L4, Apollo3",
         ),
         MicroCore(
@@ -61,6 +65,7 @@ MICRO_CORES: dict[str, MicroCore] = {
             **_MPS2,
             clock_hz=25_000_000,
             features="dsp",
+            most_per_cycle=2,
             like="STM32F7, STM32H7, i.MX RT",
         ),
         MicroCore(
@@ -72,6 +77,7 @@ MICRO_CORES: dict[str, MicroCore] = {
             ram=(0x3800_0000, 4 * MIB),
             clock_hz=20_000_000,
             features="dsp",
+            most_per_cycle=2,
             like="nRF5340, nRF9160, STM32L5, STM32U5",
         ),
         MicroCore(
@@ -83,6 +89,7 @@ MICRO_CORES: dict[str, MicroCore] = {
             ram=(0x2100_0000, 4 * MIB),
             clock_hz=32_000_000,
             features="mve",
+            most_per_cycle=2,
             like="Alif Ensemble, Apollo510",
         ),
     )

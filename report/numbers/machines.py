@@ -39,7 +39,7 @@ class MachineLine:
     differ, the ``verdict`` (report/numbers/score_difference.py) and the same in a ``text``; ``instructions`` an
     inference, the median, and its ``ratio`` to the float file of the same model and format; the processor there
     (``cpu``) and here (``cpu_host``), as the kernel calls it and with the instructions that int8 arithmetic depends
-    on; ``flash_kb``, ``ram_kb`` and ``stack_kb`` (of 1000 bytes) of the firmware on a microcontroller's core."""
+    on; ``flash_kb``, ``ram_kb`` and ``stack_kb`` (of 1024 bytes) of the firmware on a microcontroller's core."""
 
     device: str
     model: str
@@ -129,9 +129,9 @@ def _line(
         ratio=count / parent if count and parent else None,
         cpu=_cpu(device),
         cpu_host=None if host is None else _cpu(host),
-        flash_kb=firmware.flash_bytes / 1000 if firmware else None,
-        ram_kb=firmware.ram_bytes / 1000 if firmware else None,
-        stack_kb=firmware.stack_bytes / 1000 if firmware else None,
+        flash_kb=firmware.flash_bytes / 1024 if firmware else None,
+        ram_kb=firmware.ram_bytes / 1024 if firmware else None,
+        stack_kb=firmware.stack_bytes / 1024 if firmware else None,
     )
 
 
@@ -191,7 +191,7 @@ LEGEND = (
 )
 OF_MICRO = (
     " Flash and RAM: what the linker laid out for the core, the arena and one recording in it; stack: the deepest that "
-    "was seen; 1 kB is 1000 bytes."
+    "was seen; 1 kB is 1024 bytes."
 )
 
 

@@ -82,7 +82,7 @@ def run_micro(name: str, bundle: Path, results: Path, asked: Asked, setup: bool,
     if not names:
         raise InputError(
             f"emulated:{core.name}: not applicable: nothing that is asked for is a {RECIPE} file",
-            f"add {RECIPE!r} to [export] recipes of the study",
+            f"add {RECIPE!r} to [bench] recipes of the study",
         )
     part = make_part(
         bundle, bundle.parent / "parts" / core.device, replace(asked, only=names), head.emulated, ("tflite",)
@@ -205,7 +205,7 @@ def _run_artifact(job: MicroJob, artifact: Artifact, missing: list[WantedResult]
         if stack:
             _keep_facts(job, artifact, made, program, stack, folder)
     words = f"FAILED in {failed} of {len(missing)} sets: {reason}" if failed else f"ok, {len(missing)} sets, {counted}"
-    size = f"flash {program.flash_bytes / 1000:.0f} kB, RAM {program.ram_bytes / 1000:.0f} kB"
+    size = f"flash {program.flash_bytes / 1024:.0f} kB, RAM {program.ram_bytes / 1024:.0f} kB"
     say(f"{artifact.name} on {job.core.name}: {words}; {size} ({time.monotonic() - begun:.0f} s)")
     return failed
 

@@ -87,7 +87,7 @@ def test_scores_are_those_of_the_file_and_a_second_run_has_nothing_to_do(
     assert facts is not None and facts.flash_bytes > facts.constant_bytes and facts.stack_bytes > 64
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in [one.kind for one in facts.operators]
     table = dict(zip(header(machine_lines(build)), cells(machine_lines(build))[0], strict=True))
-    assert table["cortex-m4 flash kB"] == f"{facts.flash_bytes / 1000:.1f}"
+    assert table["cortex-m4 flash kB"] == f"{facts.flash_bytes / 1024:.1f}"
 
     monkeypatch.setattr(micro_run, "build_for", None)  # it would be called for anything that is owed
     run(build)
