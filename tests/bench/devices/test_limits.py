@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from pulseproof.core.study import LimitsSpec
-from pulseproof.report.tables.limits import verdicts
 from pulseproof.report.numbers.machines import MachineLine
+from pulseproof.report.tables.limits import verdicts
 
 LINE = MachineLine(
     **dict.fromkeys(("auc_host", "largest", "step", "share", "verdict", "text", "ratio", "cpu", "cpu_host")),
