@@ -202,11 +202,11 @@ def legend(lines: Sequence[MachineLine]) -> str:
 
 
 def header(lines: Sequence[MachineLine]) -> list[str]:
-    """The columns: what was run, the AUC here, then four a device."""
+    """The columns: what was run, the AUC here, then four a device; of a microcontroller what it takes, too."""
     parts = [
         f"{name.removeprefix('emulated-')} {what}"
         for name in _devices(lines)
-        for what in (*COLUMNS, *(MEMORY if name in _micro(lines) else ()))
+        for what in ((*COLUMNS[:3], *MEMORY) if name in _micro(lines) else COLUMNS)
     ]
     return ["artifact", "signal set", "n", "AUC here", *parts]
 
@@ -220,10 +220,11 @@ def cells(lines: Sequence[MachineLine]) -> list[list[str]]:
     for (artifact, signals, n), by_device in rows.items():
         row = [artifact, signals, str(n), auc_text(next(iter(by_device.values())).auc_host)]
         for device in _devices(lines):
-            one = by_device.get(device)
-            row += ["-"] * len(COLUMNS) if one is None else _four(one)
-            if device in _micro(lines):
-                row += ["-"] * len(MEMORY) if one is None else _memory(one)
+            one, micro = by_device.get(device), device in _micro(lines)
+            if one is None:
+                row += ["-"] * (len(COLUMNS[:3]) + len(MEMORY) if micro else len(COLUMNS))
+            else:
+                row += [*_four(one)[:3], *_memory(one)] if micro else _four(one)
         found.append(row)
     return found
 
@@ -241,6 +242,12 @@ def _memory(line: MachineLine) -> list[str]:
 def _micro(lines: Sequence[MachineLine]) -> set[str]:
     """The devices that have firmware."""
     return {line.device for line in lines if line.flash_kb is not None}
+
+
+def apart(lines: Sequence[MachineLine]) -> tuple[list[MachineLine], list[MachineLine]]:
+    """The lines of microcontrollers, and those of other machines."""
+    micro = _micro(lines)
+    return [one for one in lines if one.device in micro], [one for one in lines if one.device not in micro]
 
 
 def _devices(lines: Sequence[MachineLine]) -> list[str]:
