@@ -255,6 +255,16 @@ class PartSpec(Strict):
     only: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
+class LimitsSpec(Strict):
+    """The part that a firmware is to fit into: ``flash_kb`` and ``ram_kb`` of 1024 bytes, the stack within; its clock,
+    and how long an inference may take. What is not said is no limit."""
+
+    flash_kb: float | None = Field(None, gt=0, le=1e9)
+    ram_kb: float | None = Field(None, gt=0, le=1e9)
+    mhz: float | None = Field(None, gt=0, le=1e5)
+    deadline_ms: float | None = Field(None, gt=0, le=1e9)
+
+
 ON_A_DEVICE = ("clean", "random-sign-*", "pgd-{model}-*", "twin-{model}.*")
 
 
@@ -263,7 +273,7 @@ class BenchSpec(Strict):
     :attr:`~core.recipes.Recipe.measured`), threads of the engine, bootstrap resamples of an interval, ``delta``, the
     largest difference of AUC that does not matter (a verdict of no difference means: none as large); what a device that
     is reached over ssh gets of it, so that it ends within an hour, and what an emulated core, which takes .1 to 1 s an
-    inference."""
+    inference; ``limits``: of the microcontroller that is meant."""
 
     recipes: tuple[RecipeName, ...] | None = None
     threads: int = Field(1, ge=1, le=256)
@@ -271,6 +281,7 @@ class BenchSpec(Strict):
     delta: float = Field(0.01, gt=0, lt=0.5)
     device: PartSpec = PartSpec(sets=ON_A_DEVICE)
     emulated: PartSpec = PartSpec(records=64)
+    limits: LimitsSpec | None = None
 
 
 class Study(Strict):
