@@ -28,4 +28,6 @@ def recordings_section(viewer: Viewer) -> Section:
     said = f"Shown are: {viewer.rule[0].lower()}{viewer.rule[1:]}"
     if viewer.left_out:
         said += f" {viewer.left_out} signal sets had no room in this page; they lie in the bundle."
-    return section("recordings", "The recordings themselves", said=said, selects=SELECTS, traces=TRACES)
+    gist = "A few test recordings on ECG paper, clean and attacked over each other, with the scores of any file before and"
+    gist += " after."
+    return section("recordings", "The recordings themselves", gist, off_paper=True, said=said, selects=SELECTS, traces=TRACES)

@@ -130,8 +130,17 @@ def choose(bundle: HostBundle, device: DeviceResults, budget: float | None) -> C
 
 def deflated(array: NDArray[Any]) -> str:
     """The bytes of an array in C order, by raw DEFLATE, in base64."""
+    return _deflated(np.ascontiguousarray(array).tobytes())
+
+
+def deflated_text(text: str) -> str:
+    """The UTF-8 of a text, likewise."""
+    return _deflated(text.encode())
+
+
+def _deflated(data: bytes) -> str:
     packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return base64.b64encode(packer.compress(np.ascontiguousarray(array).tobytes()) + packer.flush()).decode()
+    return base64.b64encode(packer.compress(data) + packer.flush()).decode()
 
 
 def _changes(bundle: HostBundle, device: DeviceResults, budget: float | None, n: int) -> NDArray[np.float64] | None:
