@@ -14,7 +14,7 @@ from pulseproof.report.answers.types import About, Doubt, FrontPoint, Recommenda
 from pulseproof.report.answers.words import conjunction
 from pulseproof.report.numbers.compare import CountingRows, Rows
 from pulseproof.report.numbers.evaluation import Evaluation
-from pulseproof.report.numbers.loss_budgets import CHANCE, LOST
+from pulseproof.report.numbers.loss_budgets import ABOVE, CHANCE, LOST, Crossing
 from pulseproof.report.numbers.resampled import WORST
 from pulseproof.report.numbers.rows import Row
 from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, size_text, span
@@ -97,12 +97,15 @@ def _interval(row: Row | None, value: float | None) -> str:
 def _why(evaluation: Evaluation, chosen: Recommendation) -> str:
     steps = rule_steps(chosen.front, evaluation.delta, chosen.budget_mv)
     least = "fastest" if chosen.cost == "latency_p50_ms" else "one of the fewest instructions"
-    kept, every = len(steps.kept), len(steps.complete)
-    these = f"the {kept} files, of {every}," if kept > 1 else f"{every} files"
-    said = f"It is the {least} of {these} " if kept > 1 else f"It is the only one of {these} "
-    said += f"{'whose' if kept > 1 else 'with a'} clean AUC {'is ' if kept > 1 else ''}within {evaluation.delta:g} of the best"
+    kept, every, within = len(steps.kept), len(steps.complete), f"within {evaluation.delta:g} of the best"
+    if kept == 1:
+        said = f"It is the only one of {every} files with a clean AUC {within}"
+        none = "it does not stay"
+    else:
+        these = f"all {every} files," if kept == every else f"the {kept} files, of {every},"
+        said = f"It is the {least} of {these} whose clean AUC is {within}"
+        none = "none of them stays"
     if steps.broken:
-        none = "none of them stays" if kept > 1 else "it does not stay"
         return f"{said}; {none} above chance at {budget_text(chosen.budget_mv or 0)}."
     return f"{said}{'' if chosen.budget_mv is None else ', and so is what attacks leave of it'}."
 
@@ -113,8 +116,10 @@ def _withstands(evaluation: Evaluation, chosen: Recommendation, point: FrontPoin
         return "What attacks leave of it is not known: none was made."
     told = []
     if point.losses is not None:
-        pairs = ((f"loses {LOST:g} of AUC", point.losses.lost), (f"falls to chance ({CHANCE:g})", point.losses.chance))
-        told = [f"{verb} {number.sentence}" for verb, number in pairs if number.estimate is not None]
+        told = [
+            *_crossed(point.losses.lost, f"loses {LOST:g} of AUC", f"does not lose {LOST:g} of AUC"),
+            *_crossed(point.losses.chance, "falls to chance", "stays above chance"),
+        ]
     said = f"Attacked, it {conjunction(told)}" if told else f"Attacks leave it {auc_text(point.auc_attacked)}"
     proved = [
         row
@@ -127,6 +132,16 @@ def _withstands(evaluation: Evaluation, chosen: Recommendation, point: FrontPoin
         said += f"; proved: nothing within {budget_text(largest.budget_mv or 0)} brings it below "
         said += auc_text(largest.proved_auc)
     return f"{said}."
+
+
+def _crossed(number: Crossing, falls: str, stays: str) -> list[str]:
+    """What happens at a budget, in words; nothing where it is not known."""
+    if number.estimate is None:
+        return []
+    if number.estimate != ABOVE:
+        return [f"{falls} {number.sentence}"]
+    _, bracket, interval = number.text.partition(" [")
+    return [f"{stays} up to {number.largest:g} mV" + (f" [{interval}" if bracket else "")]
 
 
 def _trust(chosen: Recommendation, of: dict[About, tuple[Doubt, ...]]) -> str:

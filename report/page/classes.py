@@ -76,26 +76,26 @@ def _own(lines: Sequence[ClassLine], budget: float | None) -> HtmlTable:
     clean = {each.name: each for each in lines if each.signals == "clean"}
     worst = {each.name: each for each in lines if each.signals != "clean"}
     sides = [("clean", clean), *([("attacked", worst)] if worst else [])]
-    heads: list[str | HeadCell] = ["class", HeadCell("people", ("with it", "without"))]
+    heads: list[str | HeadCell] = ["class", HeadCell("people", ("who have it",))]
     for name in ("AUC", "sensitivity", "specificity", "calibration error"):
         heads += [HeadCell(name, (side,), best=name != "calibration error") for side, _ in sides]
     rows = []
     for name, each in clean.items():
         others = f"{each.patients_without:,} without" if each.patients_without else ""
-        row = [text_cell(name), HtmlCell(f"{each.patients:,}", each.patients, "key", small=(others,))]
+        row = [text_cell(name), HtmlCell(f"{each.patients:,}", each.patients, small=(others,))]
         for pick in (_auc_of, _sensitivity_of, _specificity_of, _calibration_of):
             row += [pick(side.get(name)) for _, side in sides]
         rows.append(row)
     first = next(iter(clean.values()))
     under = f" and in the worst case at {budget_text(budget)}" if worst and budget is not None else ""
     caption = f"{first.artifact} on {first.device}, class by class: clean{under}."
-    return HtmlTable(caption, heads, rows, "Classes of the recommended file", "sortable cards whole")
+    return HtmlTable(caption, heads, rows, "Classes of the recommended file", "sortable")
 
 
 def _auc_of(each: ClassLine | None) -> HtmlCell:
     if each is None:
         return HtmlCell("-")
-    return HtmlCell(auc_text(each.auc), each.auc, "key", small=(span(each.auc_low, each.auc_high),))
+    return HtmlCell(auc_text(each.auc), each.auc, small=(span(each.auc_low, each.auc_high),))
 
 
 def _sensitivity_of(each: ClassLine | None) -> HtmlCell:

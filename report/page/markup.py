@@ -89,7 +89,7 @@ class HtmlTable:
         if column == 0 or "cards" not in self.classes.split():
             return ""
         head = self.columns[column]
-        return " ".join(filter(None, (head.text, *(each for each in head.small if each))))
+        return f"AUC at {head.text}" if head.budget else " ".join(filter(None, (head.text, *head.small)))
 
 
 def artifact_cell(name: str, tag: str = "") -> HtmlCell:

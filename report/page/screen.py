@@ -20,7 +20,7 @@ from pulseproof.report.numbers.resampled import WORST
 from pulseproof.report.page.markup import Section, render
 
 NONE = "No file has all that a recommendation needs (a cost, a size and a clean AUC), so none is given."
-WIDE, NARROW = (430, 330), (358, 168)
+WIDE, NARROW = (430, 330), (358, 152)
 # Where the questions that are asked next are answered: a section's anchor, and what stands there.
 NEXT = (
     ("answers", "why, and the doubts"),
@@ -60,9 +60,8 @@ def _cost(evaluation: Evaluation, card: Recommendation) -> list[tuple[str, str, 
     picture = screen_picture(card, evaluation.delta)
     if picture is None:
         return []
-    said = f"Ringed: this file. Dashed: each file keeps over {evaluation.delta:g} of AUC more than all cheaper ones."
-    if len(picture.joined[0][1]) < 2:
-        said = "Ringed: this file. No dearer file surely keeps more than the cheapest, which is filled."
+    alone = len(picture.joined[0][1]) < 2
+    said = "Ringed: this file; filled: the cheapest." if alone else "Ringed: this file; dashed: the best for their cost."
     return [("screen-cost", said, drawn(picture, *WIDE), drawn(picture, *NARROW))]
 
 
@@ -80,6 +79,6 @@ def _curve(evaluation: Evaluation, card: Recommendation) -> list[tuple[str, str,
     wide, narrow = file_curve(line, intervals, *WIDE), file_curve(line, intervals, *NARROW)
     if wide is None or narrow is None:
         return []
-    said = "This file's AUC: the worst attack of each size, and noise of that size"
-    said += "; dashed: what is proved." if any(cell.proved is not None for cell in line.cells.values()) else "."
+    said = "This file under attacks and under noise of each size"
+    said += "; dashed: proved." if any(cell.proved is not None for cell in line.cells.values()) else "."
     return [("screen-curve", said, wide, narrow)]

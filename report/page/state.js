@@ -17,7 +17,7 @@ const pageState = (() => {
   // A page without any choice keeps a bare address.
   function write(how) {
     const address = anchor || values.size ? told() : "#";
-    if (address !== location.hash) history[how](null, "", address);
+    if (address !== (location.hash || "#")) history[how](null, "", address);
   }
 
   const get = (key) => values.get(key);

@@ -288,7 +288,8 @@ def _filters(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
     fields = []
     for key, name in FILTERS:
         values = sorted({value for row in rows if row.device and (value := getattr(row, key)) is not None})
-        fields.append((key, name, [_value(value) for value in values]))
+        if len(values) > 1:  # of one there is nothing to choose
+            fields.append((key, name, [_value(value) for value in values]))
     return fields
 
 

@@ -6,7 +6,7 @@ leave together, the noise of the same size, and what is proved; then what was no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pulseproof.report.answers.types import Recommendation
 from pulseproof.report.numbers.attacked_through import made_of
@@ -15,18 +15,16 @@ from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.resampled import WORST
 from pulseproof.report.numbers.rows import Row
 from pulseproof.report.numbers.texts import auc_text, budget_text, span
-from pulseproof.report.page.markup import HeadCell, HtmlCell, HtmlTable, Section, section
+from pulseproof.report.page.markup import HtmlCell, HtmlTable, Section, section
 from pulseproof.report.page.table import MADE
-
-NOTHING = HtmlCell("-")
 
 
 def tried_section(evaluation: Evaluation, card: Recommendation | None) -> Section | None:
     """None without a recommendation, or where nothing was tried against its file."""
     if card is None or card.budget_mv is None:
         return None
-    rows = [row for (name, _), row in CountingRows(evaluation, card.device).of(card.artifact).by_key.items()
-            if name == card.artifact]
+    every = CountingRows(evaluation, card.device).of(card.artifact).by_key.items()
+    rows = [row for (name, _), row in every if name == card.artifact]
     attacks = [row for row in rows if row.attack]
     if not attacks:
         return None
@@ -37,8 +35,7 @@ def tried_section(evaluation: Evaluation, card: Recommendation | None) -> Sectio
     gist = f"{count} attack{'s' * (count != 1)} of {budget_text(card.budget_mv)} were tried"
     if worst is not None:
         gist += f" and together leave an AUC of {auc_text(worst.auc)}, of {auc_text(clean)}"
-    through = {made_of(row) for row in attacks}
-    own = through & {"white-box", "twin"}
+    own = {made_of(row) for row in attacks} & {"white-box", "twin"}
     gist += "." if own else "; none went through the file's own graph."
     left = [each.sentence for each in card.doubts if each.about == "attacked"]
     return section(
@@ -51,58 +48,47 @@ def tried_section(evaluation: Evaluation, card: Recommendation | None) -> Sectio
 
 
 def _table(card: Recommendation, rows: Sequence[Row], attacks: Sequence[Row], budgets: Sequence[float]) -> HtmlTable:
-    heads: list[str | HeadCell] = ["attack", HeadCell("made on"), HeadCell("which is")]
-    heads += [HeadCell(budget_text(budget), budget=f"{budget:g}") for budget in budgets]
     groups: dict[tuple[str, str], dict[float, Row]] = {}
     for row in attacks:
         groups.setdefault((str(row.method), str(row.source)), {})[row.budget_mv or 0.0] = row
     lines = []
     for (method, source), own in sorted(groups.items(), key=lambda each: _lowest(each[1].values())):
-        made = MADE[made_of(next(iter(own.values())))]
-        names = [HtmlCell(method, method), HtmlCell(source, source, "left key"), HtmlCell(made[0], made[0], "left key")]
-        lines.append([*names, *(_auc(own.get(budget), budget == card.budget_mv) for budget in budgets)])
-    for name, said, some in (
-        ("all of them", "each recording as what hurts it most", [row for row in rows if row.method == WORST]),
-        ("noise", "the most harmful of the same size", [row for row in rows if row.control]),
-    ):
-        if some:
-            lines.append(_summary(card, name, said, some, budgets))
-    proofs = [row for row in rows if row.method == WORST and row.proved_auc is not None]
-    if proofs:
-        of = {row.budget_mv: row for row in proofs}
-        cells = [
-            NOTHING
-            if (row := of.get(budget)) is None
-            else HtmlCell(
-                auc_text(row.proved_auc),
-                row.proved_auc,
-                "key" if budget == card.budget_mv else "",
-                small=(span(row.proved_auc_low, row.proved_auc_high),),
-            )
-            for budget in budgets
-        ]
-        names = [HtmlCell("proved", "proved"), HtmlCell("no disturbance brings it below", classes="left key"), HtmlCell("", classes="left")]
-        lines.append([*names, *cells])
+        made = MADE[made_of(next(iter(own.values())))][0]
+        name = HtmlCell(f"{method} from {source}", f"{method} {source}", small=(made,))
+        lines.append([name, *(_auc(own.get(budget)) for budget in budgets)])
+    worst = {row.budget_mv or 0.0: row for row in rows if row.method == WORST}
+    lines.append([_named("all of them", "each recording as what hurts it most"), *(_auc(worst.get(at)) for at in budgets)])
+    noise = [row for row in rows if row.control]
+    if noise:
+        lowest = {at: min((row for row in noise if row.budget_mv == at), key=_value, default=None) for at in budgets}
+        lines.append([_named("noise", "the most harmful of the same size"), *(_auc(lowest[at]) for at in budgets)])
+    if any(row.proved_auc is not None for row in worst.values()):
+        lines.append([_named("proved", "no disturbance brings it below"), *(_proved(worst.get(at)) for at in budgets)])
+    heads = ["attack", *(budget_text(budget) for budget in budgets)]
     caption = f"Macro AUC of {card.artifact} under each attack, a column a budget, the strongest first."
-    return HtmlTable(caption, heads, lines, "Attacks on the recommended file", "sortable cards", left=3)
+    return HtmlTable(caption, heads, lines, "Attacks on the recommended file", "sortable")
 
 
-def _lowest(rows: object) -> float:
-    return min((row.auc for row in rows if row.auc is not None), default=2.0)  # type: ignore[attr-defined]
+def _value(row: Row) -> float:
+    return 2.0 if row.auc is None else row.auc
 
 
-def _auc(row: Row | None, key: bool) -> HtmlCell:
+def _lowest(rows: Iterable[Row]) -> float:
+    return min(map(_value, rows), default=2.0)
+
+
+def _named(name: str, said: str) -> HtmlCell:
+    return HtmlCell(name, name, small=(said,))
+
+
+def _auc(row: Row | None) -> HtmlCell:
     if row is None or row.auc is None:
-        return HtmlCell("-", classes="key" if key else "")
+        return HtmlCell("-")
     interval = span(row.auc_low, row.auc_high)
-    return HtmlCell(auc_text(row.auc), row.auc, "key" if key else "", small=(interval,), tag="flag" if row.flags else "")
+    return HtmlCell(auc_text(row.auc), row.auc, small=(interval,), tag="flag" if row.flags else "")
 
 
-def _summary(card: Recommendation, name: str, said: str, some: Sequence[Row], budgets: Sequence[float]) -> list[HtmlCell]:
-    """A line of the lowest of ``some`` at each budget."""
-    cells = []
-    for budget in budgets:
-        own = [row for row in some if row.budget_mv == budget and row.auc is not None]
-        lowest = min(own, key=lambda row: row.auc or 0.0, default=None)
-        cells.append(_auc(lowest, budget == card.budget_mv))
-    return [HtmlCell(name, name), HtmlCell(said, classes="left key"), HtmlCell("", classes="left"), *cells]
+def _proved(row: Row | None) -> HtmlCell:
+    if row is None or row.proved_auc is None:
+        return HtmlCell("-")
+    return HtmlCell(auc_text(row.proved_auc), row.proved_auc, small=(span(row.proved_auc_low, row.proved_auc_high),))
