@@ -69,7 +69,7 @@ def differences_section(comparisons: Sequence[Comparison], delta: float) -> Sect
     counts = {name: sum(each.verdict == name for each in comparisons) for name in WORDS}
     told = ", ".join(f"{count:,} {WORDS[name]}" for name, count in counts.items())
     gist = f"{len(comparisons):,} comparisons of files in pairs on the same recordings: {told}."
-    return section("differences", "Paired differences", gist, said=said, tables=tables)
+    return section("differences", "Paired differences", gist, off_paper=True, said=said, tables=tables)
 
 
 def forest_table(

@@ -74,6 +74,7 @@ def latency_section(timed: Sequence[Timed]) -> Section | None:
         "latency",
         "How steady is the latency",
         _gist(timed),
+        off_paper=True,
         tables=[_distributions([each for each in timed if each.device == device], device) for device in devices],
         courses=courses,
         keys=[line_key("curve", "p50"), line_key("curve dotted", "p90")],

@@ -64,10 +64,11 @@ const pageState = (() => {
     if (anchor) reveal(anchor);
   });
 
-  // What folds stands open on paper, but for what is of no use there; afterwards all is as before.
+  // Each section stands open on paper but for what fills pages and is of no use there (the style sheet leaves that out);
+  // what folds inside of one is printed as it stands. Afterwards all is as before.
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")].filter((each) => !each.closest(".off-paper"));
+    opened = [...document.querySelectorAll("section:not(.off-paper) > details.fold:not([open])")];
     for (const each of opened) each.open = true;
   });
   addEventListener("afterprint", () => {
