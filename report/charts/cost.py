@@ -99,8 +99,8 @@ def screen_picture(recommendation: Recommendation, delta: float) -> CostPicture 
             best.append(point)
     front = tuple(each.artifact for each in best)
     points = tuple(replace(each, hollow=each.artifact not in front) for each in picture.points)
-    label = f"Cost against AUC of {len(points)} files. Each of {', '.join(front)} keeps more than {delta:g} of AUC above "
-    label += f"all cheaper ones. Recommended: {recommendation.artifact}."
+    label = f"Cost against AUC of {len(points)} files. Each of {', '.join(front)} keeps more than {delta:g} of AUC "
+    label += f"above all cheaper ones. Recommended: {recommendation.artifact}."
     return replace(picture, points=points, joined=(("front", front),), label=label)
 
 

@@ -1,4 +1,4 @@
-"""One file's AUC against the budget: its worst case with its interval, the noise of the same budget, and what is proved.
+"""One file's AUC against the budget: its worst case with its interval, noise of the same size, and what is proved.
 
 In come the line of the file (:mod:`report.numbers.pivot`) and the intervals of its worst cases; out comes one drawing,
 whose lines are named where they end. Clean stands at the left, where a smaller budget would.

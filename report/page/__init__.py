@@ -11,7 +11,7 @@ comes a folder:
 
 Each section of the page is a module that says what stands in it, and a template that writes it: ``screen``, which is
 what one sees first, and those that fold below it, ``answered`` ``classes`` ``tried`` ``table`` ``budgets`` ``cost``
-``transfer`` ``differences`` ``latency`` ``recordings`` ``look`` ``provenance`` ``files`` ``words``.
+``transfer`` ``differences`` ``latency`` ``viewer`` ``look`` ``provenance`` ``files`` ``words``.
 ``markup`` is what they are made with, ``page`` puts them together; the charts come from :mod:`report.charts`.
 """
 
@@ -36,12 +36,11 @@ from pulseproof.report.page.latency import latency_section, read_latencies
 from pulseproof.report.page.look import look_section
 from pulseproof.report.page.page import page
 from pulseproof.report.page.provenance import audit_section, machines_section, missing_section, origin_section
-from pulseproof.report.page.recordings import recordings_section
 from pulseproof.report.page.screen import answer_screen
 from pulseproof.report.page.table import results_section, rows_data
 from pulseproof.report.page.transfer import transfer_section
 from pulseproof.report.page.tried import tried_section
-from pulseproof.report.page.viewer import viewer_data
+from pulseproof.report.page.viewer import recordings_section, viewer_data
 from pulseproof.report.page.words import words_section
 from pulseproof.report.tables import per_class
 from pulseproof.report.tables.per_class import ClassLine, class_lines

@@ -113,7 +113,11 @@ def _calibration_of(each: ClassLine | None) -> HtmlCell:
 
 def _share(value: float | None, of: int) -> HtmlCell:
     """A share with what it is a share of."""
-    return HtmlCell("-") if value is None else HtmlCell(auc_text(value), value, small=(f"{round(value * of):,} of {of:,}",))
+    return (
+        HtmlCell("-")
+        if value is None
+        else HtmlCell(auc_text(value), value, small=(f"{round(value * of):,} of {of:,}",))
+    )
 
 
 def _table(evaluation: Evaluation, device: str, rows: list[Row]) -> HtmlTable:

@@ -23,8 +23,8 @@ from pulseproof.runtime.words import printable, printable_lines
 
 @dataclass(frozen=True)
 class Section:
-    """One section of the page: ``anchor`` (also its id), ``title``, and its HTML. ``gist``: what it says, in a sentence;
-    with one it folds, and stands open on paper unless it is left ``off_paper``."""
+    """One section of the page: ``anchor`` (also its id), ``title``, and its HTML. ``gist``: what it says, in a
+    sentence; with one it folds, and stands open on paper unless it is left ``off_paper``."""
 
     anchor: str
     title: str

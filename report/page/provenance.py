@@ -42,14 +42,16 @@ def audit_section(evaluation: Evaluation) -> Section | None:
     said = audited(evaluation)
     raised = len(evaluation.flags.raised)
     gist = f"{raised} flag{'s' * (raised != 1)} raised by the checks of what was measured; the attacks were "
-    gist += "repeated with more effort." if evaluation.audit is not None else "not repeated with more effort (no audit)."
+    gist += (
+        "repeated with more effort." if evaluation.audit is not None else "not repeated with more effort (no audit)."
+    )
     return section("audit", "Checks of the attacks", gist, template="said", said=said) if said else None
 
 
 def missing_section(evaluation: Evaluation) -> Section | None:
     """What there is no file or no signal set of, and why."""
     said = not_applicable(evaluation)
-    gist = f"{len(said)} reason{'s' * (len(said) != 1)} why a file or a signal set that could be asked for is not there."
+    gist = f"{len(said)} reason{'s' * (len(said) != 1)} why a file or a signal set that one could ask for is not there."
     return section("missing", "Not applicable", gist, template="said", said=said) if said else None
 
 
@@ -66,8 +68,8 @@ def origin_section(evaluation: Evaluation, bundle: HostBundle | None, devices: S
     return section(
         "origin",
         "Where the numbers come from",
-        f"{len(evaluation.devices)} device{'s' * (len(evaluation.devices) != 1)}, their engines and versions, the hashes "
-        "of all files, and the commands that make the numbers again.",
+        f"{len(evaluation.devices)} device{'s' * (len(evaluation.devices) != 1)}, their engines and versions, the "
+        "hashes of all files, and the commands that make the numbers again.",
         database=_recordings(evaluation),
         fingerprints=_fingerprints(evaluation),
         engines=None if bundle is None else _engines(devices),

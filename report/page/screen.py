@@ -61,7 +61,9 @@ def _cost(evaluation: Evaluation, card: Recommendation) -> list[tuple[str, str, 
     if picture is None:
         return []
     alone = len(picture.joined[0][1]) < 2
-    said = "Ringed: this file; filled: the cheapest." if alone else "Ringed: this file; dashed: the best for their cost."
+    said = (
+        "Ringed: this file; filled: the cheapest." if alone else "Ringed: this file; dashed: the best for their cost."
+    )
     return [("screen-cost", said, drawn(picture, *WIDE), drawn(picture, *NARROW))]
 
 

@@ -16,15 +16,14 @@ from pulseproof.report.numbers.classes import over
 from pulseproof.report.numbers.compare import devices_by_weight
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.loss_budgets import ABOVE, Crossing
-from pulseproof.report.numbers.attacked_through import Made
 from pulseproof.report.numbers.pivot import BudgetCell, DeviceLine, by_device, fullest_budget
 from pulseproof.report.numbers.rows import Row, latency_marks
 from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, signed, size_text, span
 from pulseproof.report.page.markup import HeadCell, HtmlCell, HtmlTable, Section, artifact_cell, data_block, section
+from pulseproof.report.page.words import AT_MOST, MADE, NOISE_WORDS, legend, notes
 from pulseproof.report.tables.remarks import any_proved, loss_text, remarks
 from pulseproof.report.tables.table import NOTHING, describe_device
 
-AT_MOST = "\u2264"  # before an AUC: an attack was not measured
 DIGITS = 6  # significant ones of a number in the page; results.csv has all
 # Key, head, and how it is shown (script: tables.js). What a phone shows of a row is in CARD.
 COLUMNS = (
@@ -57,22 +56,6 @@ COLUMNS = (
 )
 CARD = ("model", "method", "source", "budget_mv", "auc", "latency_p50_ms")
 HIDDEN = ("recipe", "auc_high")  # shown inside another column
-MADE: dict[Made, tuple[str, str]] = {
-    "white-box": ("direct", "made on this very model, by its gradient"),
-    "twin": ("own graph", "made through the deployed file's own graph"),
-    "from its float parent": ("parent", "made on the float file that this one comes from"),
-    "queries": ("queries", "made by asking the file for scores, without a gradient"),
-    "another file": ("sibling", "made on another file of the same model"),
-    "ensemble": ("ensemble", "made on all the other models together"),
-    "transfer": ("transfer", "made on another model"),
-}
-NOISE_WORDS = {
-    "random-sign": ("signs", "random signs, of the same largest change"),
-    "gaussian": ("white", "white noise of the same energy"),
-    "noise-bw": ("wander", "baseline wander of the same energy"),
-    "noise-em": ("electrode", "electrode motion of the same energy"),
-    "noise-ma": ("muscle", "muscle noise of the same energy"),
-}
 FILTERS = (
     ("device", "device"),
     ("model", "model"),
@@ -86,7 +69,9 @@ def results_section(evaluation: Evaluation) -> Section:
     """The filters, a table a device with its remarks, and the place of all rows."""
     lines = weighed(evaluation)
     shown = fullest_budget(evaluation.rows)
-    devices = [(name, _device(evaluation, name, some, shown), remarks(evaluation, name)) for name, some in lines.items()]
+    devices = [
+        (name, _device(evaluation, name, some, shown), remarks(evaluation, name)) for name, some in lines.items()
+    ]
     count = sum(row.device is not None for row in evaluation.rows)
     return section(
         "results",
@@ -95,9 +80,9 @@ def results_section(evaluation: Evaluation) -> Section:
         devices=devices,
         nothing=NOTHING,
         filters=_filters(evaluation.rows),
-        legend=_legend(evaluation, [line for some in lines.values() for line in some]),
+        legend=legend(evaluation, [line for some in lines.values() for line in some]),
         count=f"{count:,}",
-        notes=_notes(evaluation),
+        notes=notes(evaluation),
         alone=len(evaluation.devices) == 1,
     )
 
@@ -115,51 +100,6 @@ def _gist(lines: Mapping[str, Sequence[DeviceLine]], budget: float | None) -> st
         said += f"; {auc_text(min(worst))} to {auc_text(max(worst))} in the worst case at {budget_text(budget)}"
     times = [line.clean.latency_p50_ms for line in some if line.clean.latency_p50_ms is not None]
     return f"{said}; {milliseconds(min(times))} to {milliseconds(max(times))} ms." if times else f"{said}."
-
-
-def _legend(evaluation: Evaluation, lines: Sequence[DeviceLine]) -> list[tuple[str, str]]:
-    """The words and signs that stand in the tables, each with what it means."""
-    cells = [cell for line in lines for cell in line.cells.values()]
-    said = [
-        (
-            "AUC",
-            f"macro one-vs-rest, [95 % interval] of {evaluation.resamples:,} bootstrap resamples of "
-            f"{evaluation.patients:,} patients",
-        ),
-        ("p50, p99", "latency of one inference at batch 1 on clean recordings"),
-    ]
-    if not cells:
-        return said
-    said += [
-        ("int - float", "clean AUC less that of the float file; *: by more than .01"),
-        ("a budget's column", "AUC under the lowest of all attacks of that size, and where that attack was made:"),
-        *(MADE[name] for name in MADE if any(cell.made == name for cell in cells)),
-        ("worst", "each recording as the attack that hurts it most: what a file counts for"),
-        *(NOISE_WORDS[name] for name in NOISE_WORDS if any(cell.noise == name for cell in cells)),
-        ("-.05 at, .5 at", "the budget at which the worst case has lost .05 of the clean AUC, and at which it crosses .5"),
-        ("< and >", "below the smallest budget, above the largest"),
-    ]
-    signs = (
-        ("^", "held to a file that was attacked through its own graph", any(c.counted and c.counted.held_to for c in cells)),
-        (AT_MOST, "an attack was not measured: the truth may be lower", not all(cell.complete for cell in cells)),
-        ("flag", "a check of the attacks doubts this number", any(cell.flags for cell in cells)),
-        ("?", "a latency not to be believed", any(latency_marks(line.clean) for line in lines)),
-        ("proved", "what no disturbance of that size brings the AUC below", any_proved(lines)),
-    )
-    return [*said, *((sign, meaning) for sign, meaning, there in signs if there)]
-
-
-def _notes(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """What is said beside rows, once, with the files of which it is said; what is said of all stands above the page."""
-    files: dict[str, dict[str, None]] = {}
-    for row in evaluation.rows:
-        if row.device is None or not row.note:
-            continue
-        own = row.note.removeprefix(evaluation.note or "").strip("; ")
-        for part in filter(None, own.split("; ")):
-            files.setdefault(part, {})[row.artifact] = None
-    every = len({row.artifact for row in evaluation.rows if row.device is not None})
-    return [(note, "all files" if len(names) == every else ", ".join(names)) for note, names in files.items()]
 
 
 def weighed(evaluation: Evaluation) -> dict[str, list[DeviceLine]]:
@@ -265,7 +205,9 @@ def _budget(cell: BudgetCell | None, proofs: bool, key: str) -> HtmlCell:
     if cell is None or cell.attacked is None or cell.made is None:
         return HtmlCell("-", classes=f"budget {key}".strip())
     made = " ".join(part for part in (cell.method, "from" if cell.source else "", cell.source) if part)
-    noise = "" if cell.noise is None else f" · {auc_text(cell.control)} {NOISE_WORDS.get(cell.noise, (cell.noise, ''))[0]}"
+    noise = (
+        "" if cell.noise is None else f" · {auc_text(cell.control)} {NOISE_WORDS.get(cell.noise, (cell.noise, ''))[0]}"
+    )
     below = f"worst {auc_text(cell.worst)}{noise}"
     proof = () if not proofs or cell.proved is None else (_proved(cell.proved, cell.worst),)
     return HtmlCell(

@@ -21,9 +21,7 @@ def transfer_section(evaluation: Evaluation) -> Section | None:
     if budget is None:
         return None
     found = [
-        each
-        for each in matrices(evaluation, budget)
-        if each.attacks and any(target.rows for target in each.targets)
+        each for each in matrices(evaluation, budget) if each.attacks and any(target.rows for target in each.targets)
     ]
     devices = [(_table(each), outside(evaluation, each)) for each in found]
     title = f"Who fools whom at {budget_text(budget)}"

@@ -16,7 +16,7 @@ from pulseproof.report.numbers.resampled import WORST
 from pulseproof.report.numbers.rows import Row
 from pulseproof.report.numbers.texts import auc_text, budget_text, span
 from pulseproof.report.page.markup import HtmlCell, HtmlTable, Section, section
-from pulseproof.report.page.table import MADE
+from pulseproof.report.page.words import MADE
 
 
 def tried_section(evaluation: Evaluation, card: Recommendation | None) -> Section | None:
@@ -57,7 +57,9 @@ def _table(card: Recommendation, rows: Sequence[Row], attacks: Sequence[Row], bu
         name = HtmlCell(f"{method} from {source}", f"{method} {source}", small=(made,))
         lines.append([name, *(_auc(own.get(budget)) for budget in budgets)])
     worst = {row.budget_mv or 0.0: row for row in rows if row.method == WORST}
-    lines.append([_named("all of them", "each recording as what hurts it most"), *(_auc(worst.get(at)) for at in budgets)])
+    lines.append(
+        [_named("all of them", "each recording as what hurts it most"), *(_auc(worst.get(at)) for at in budgets)]
+    )
     noise = [row for row in rows if row.control]
     if noise:
         lowest = {at: min((row for row in noise if row.budget_mv == at), key=_value, default=None) for at in budgets}

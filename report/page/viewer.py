@@ -24,12 +24,26 @@ from pulseproof.core.errors import InputError
 from pulseproof.report.numbers.pivot import budgets as budgets_of
 from pulseproof.report.numbers.pivot import middle_budget
 from pulseproof.report.numbers.rows import HOST, Row
-from pulseproof.report.page.markup import data_block
+from pulseproof.report.page.markup import Section, data_block, section
 from pulseproof.runtime.files import read_array, sha256_file
 
 MOST_CHANGED, AT_RANDOM = 5, 3
 SEED = 6  # of those at random; the page says that they are random, not that they are typical
 MOST_BYTES = 7_500_000  # of base64: the page stays below 15 MB whatever the study
+# What is chosen on the page, and what its lines look like.
+SELECTS = (
+    ("record", "Recording"),
+    ("method", "Method"),
+    ("source", "Made on"),
+    ("budget", "Budget"),
+    ("lead", "Lead"),
+    ("artifact", "Scores of"),
+)
+TRACES = (
+    ("clean", "clean: thick and pale"),
+    ("attacked", "attacked: thin and dashed"),
+    ("difference", "difference, magnified"),
+)
 ORDER = ("pgd", "twin", "random-sign", "square", "smooth", "band", "universal")  # what is kept first, then the rest
 
 
@@ -101,6 +115,20 @@ def viewer_data(
     }
     rule = chosen.rule + ("" if bundle.wholes is None else " Of each its first window, beside its joined scores.")
     return Viewer(data_block("viewer-data", value), rule, left_out)
+
+
+def recordings_section(viewer: Viewer) -> Section:
+    """The controls, the paper and the scores, empty until the script fills them."""
+    said = f"Shown are: {viewer.rule[0].lower()}{viewer.rule[1:]}"
+    if viewer.left_out:
+        said += f" {viewer.left_out} signal sets had no room in this page; they lie in the bundle."
+    gist = (
+        "A few test recordings on ECG paper, clean and attacked over each other, with the scores of any file before and"
+    )
+    gist += " after."
+    return section(
+        "recordings", "The recordings themselves", gist, off_paper=True, said=said, selects=SELECTS, traces=TRACES
+    )
 
 
 def choose(bundle: HostBundle, device: DeviceResults, budget: float | None) -> ChosenRecordings:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pulseproof.attacks.worst import worst_case
 from pulseproof.bench.wire.results import DeviceResults, HostBundle
@@ -103,10 +102,8 @@ def _decided(bundle: HostBundle, devices: Sequence[DeviceResults], row: Row, n: 
     artifact = next((each for each in bundle.head.artifacts if each.name == row.artifact), None)
     if run is None or artifact is None:
         return None
-    scored = {
-        signals: each.scores for (name, signals), each in run.results.items() if name == row.artifact and each.failure is None
-    }
-    known = {name: scores for name, scores in scored.items() if scores is not None}
+    ran = {signals: each.scores for (name, signals), each in run.results.items() if name == row.artifact}
+    known = {name: scores for name, scores in ran.items() if scores is not None}
     clean_name = next((each.name for each in bundle.head.signals if each.method == "clean"), "clean")
     labels = bundle.labels[:n]
     if row.method == "clean":
@@ -117,7 +114,7 @@ def _decided(bundle: HostBundle, devices: Sequence[DeviceResults], row: Row, n: 
         scores = worst_case(np.stack(sets), labels).scores if sets else None
     if scores is None or len(scores) < n:
         return None
-    clean: NDArray[np.floating] | None = known.get(clean_name)  # type: ignore[type-arg]
+    clean = known.get(clean_name)
     if clean is not None and len(clean) < n:
         clean = None
     return class_decisions(scores[:n], labels, rules_of(bundle.head.task, artifact), clean)
