@@ -22,11 +22,17 @@ const pageState = (() => {
 
   const get = (key) => values.get(key);
 
-  function set(key, value) {
-    if (value === null || value === undefined || value === "") values.delete(key);
-    else values.set(key, value);
-    write("replaceState");
+  // Written a moment later: who types changes it at every letter, and browsers allow only so many changes of an address.
+  let later = null;
+  function set(changes) {
+    for (const [key, value] of Object.entries(changes)) {
+      if (value === null || value === undefined || value === "") values.delete(key);
+      else values.set(key, value);
+    }
+    clearTimeout(later);
+    later = setTimeout(() => write("replaceState"), 150);
   }
+  addEventListener("pagehide", () => write("replaceState"));
 
   // Opens what folds around an element, and inside it the section's own.
   function reveal(id) {

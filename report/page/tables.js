@@ -33,10 +33,7 @@
         const before = head.getAttribute("aria-sort");
         const down = before ? before === "ascending" : "best" in head.dataset;
         by(column, down);
-        for (const each of document.querySelectorAll("table[data-name]")) {
-          if (each !== table) pageState.set(`sort.${each.dataset.name}`, null);
-        }
-        pageState.set(`sort.${name}`, `${column}.${down ? "down" : "up"}`);
+        pageState.set({[`sort.${name}`]: `${column}.${down ? "down" : "up"}`});
       });
     });
     table.dataset.name = name;
@@ -155,25 +152,34 @@
   // The text means the artifact alone: who looks for a CNN does not look for what was made on one.
   const named = (model, recipe) => `${model}/${recipe}`.toLowerCase();
 
+  const artifacts = [...document.querySelectorAll("table.results tbody tr")];
+  let picked = "";
+  // What does not change is not touched: else the browser would lay the whole table out again.
+  function show(element, yes) {
+    if (element.hidden === yes) element.hidden = !yes;
+  }
+
   function filter() {
     const asked = Object.fromEntries(new FormData(form));
     const words = asked.text.toLowerCase().split(/\s+/).filter(Boolean);
     const keys = KEYS.filter((key) => asked[key]);
     found = order.filter((at) => keys.every((key) => String(get(key, at)) === asked[key])
       && words.every((word) => named(get("model", at), get("recipe", at)).includes(word)));
-    for (const row of document.querySelectorAll("table.results tbody tr")) {
+    for (const row of artifacts) {
       const own = ["device", "model", "recipe"].every((key) => !asked[key] || row.dataset[key] === asked[key]);
       const name = named(row.dataset.model, row.dataset.recipe);
-      row.hidden = !own || !words.every((word) => name.includes(word));
+      show(row, own && words.every((word) => name.includes(word)));
     }
-    for (const mark of document.querySelectorAll("table.results [data-budget]")) {
-      const head = mark.closest("th");
-      const hide = Boolean(asked.budget_mv) && asked.budget_mv !== "0" && mark.dataset.budget !== asked.budget_mv;
-      const table = head.closest("table");
-      table.classList.toggle("picked", Boolean(asked.budget_mv) && asked.budget_mv !== "0");
-      for (const row of table.rows) row.cells[head.cellIndex].hidden = hide;
+    const budget = asked.budget_mv && asked.budget_mv !== "0" ? asked.budget_mv : "";
+    if (budget !== picked) {
+      for (const mark of document.querySelectorAll("table.results [data-budget]")) {
+        const head = mark.closest("th"), table = head.closest("table");
+        table.classList.toggle("picked", Boolean(budget));
+        for (const row of table.rows) show(row.cells[head.cellIndex], !budget || mark.dataset.budget === budget);
+      }
+      picked = budget;
     }
-    for (const [key, value] of Object.entries(asked)) pageState.set(key, value);
+    pageState.set(asked);
     again();
   }
 

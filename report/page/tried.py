@@ -32,9 +32,13 @@ def tried_section(evaluation: Evaluation, card: Recommendation | None) -> Sectio
     clean = next((row.auc for row in rows if row.method == "clean"), None)
     worst = next((row for row in rows if row.method == WORST and row.budget_mv == card.budget_mv), None)
     count = sum(row.budget_mv == card.budget_mv for row in attacks)
-    gist = f"{count} attack{'s' * (count != 1)} of {budget_text(card.budget_mv)} were tried"
+    gist = f"{count} attacks of {budget_text(card.budget_mv)} were tried"
+    if count == 1:
+        gist = f"1 attack of {budget_text(card.budget_mv)} was tried"
     if worst is not None:
-        gist += f" and together leave an AUC of {auc_text(worst.auc)}, of {auc_text(clean)}"
+        gist += (
+            f" and {'leaves' if count == 1 else 'together leave'} an AUC of {auc_text(worst.auc)}, of {auc_text(clean)}"
+        )
     own = {made_of(row) for row in attacks} & {"white-box", "twin"}
     gist += "." if own else "; none went through the file's own graph."
     left = [each.sentence for each in card.doubts if each.about == "attacked"]

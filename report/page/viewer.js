@@ -214,7 +214,7 @@
   for (const [key, element] of Object.entries(select)) {
     element.addEventListener("change", () => {
       offer();
-      for (const each of ["method", "source", "budget", key]) pageState.set(`paper.${each}`, select[each].value);
+      pageState.set(Object.fromEntries(["method", "source", "budget", key].map((each) => [`paper.${each}`, select[each].value])));
       show();
     });
   }
