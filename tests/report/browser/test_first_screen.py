@@ -180,21 +180,26 @@ def test_thousands_of_rows_are_filtered_at_once(
     path.write_text(text[: block.start(2)] + json.dumps(data) + text[block.end(2) :])
     page = open_page(path, folded=True)
     page.get_by_role("link", name="all files", exact=True).click()
-    told = page.evaluate(
-        """() => {
-          const field = document.querySelector('#filters [name=text]'), spent = [];
-          for (const word of ['l', 'ls', 'lstm', 'lstm int8', '']) {
-            const began = performance.now();
-            field.value = word;
-            field.dispatchEvent(new Event('input', {bubbles: true}));
-            document.body.offsetHeight;  // laid out
-            spent.push(Math.round(performance.now() - began));
-          }
-          field.value = 'lstm';
-          field.dispatchEvent(new Event('input', {bubbles: true}));
-          return spent;
-        }"""
-    )
-    record_property("filter of 4,700 rows, ms", told)
+    clock = page.context.new_cdp_session(page)
+    clock.send("Performance.enable", {"timeDomain": "threadTicks"})  # of the processor: others work here too
+
+    def spent() -> float:
+        found = {each["name"]: each["value"] for each in clock.send("Performance.getMetrics")["metrics"]}
+        return float(1000 * found["ThreadTime"])
+
+    told = []
+    for word in ("l", "ls", "lstm"):
+        before = spent()
+        page.evaluate(
+            """(word) => {
+              const field = document.querySelector('#filters [name=text]');
+              field.value = word;
+              field.dispatchEvent(new Event('input', {bubbles: true}));
+              document.body.offsetHeight;  // laid out
+            }""",
+            word,
+        )
+        told.append(round(spent() - before))
+    record_property("filter of 4,700 rows, ms of the page's thread", told)
     assert re.match(r"1,\d{3} of 4,700 rows, 100 shown", page.locator("#rows-count").inner_text())
     assert page.locator("#rows tbody tr").count() == 100
