@@ -28,7 +28,8 @@ def _gist(evaluation: Evaluation) -> str:
     told = []
     for budget in dict.fromkeys(select({row.budget_mv for row in rows if row.budget_mv}) for select in (min, max)):
         values = [row.auc for row in rows if row.budget_mv == budget and row.auc is not None]
-        told.append(f"{auc_text(min(values))} to {auc_text(max(values))} at {budget_text(budget)}")
+        ends = dict.fromkeys(auc_text(select(values)) for select in (min, max))
+        told.append(f"{' to '.join(ends)} at {budget_text(budget)}")
     if not told:
         return "No worst case was measured."
     return f"In the worst case the files keep an AUC of {', and '.join(told)}; noise of that size stands beside it."

@@ -42,9 +42,10 @@ def _gist(matrix: Matrix) -> str:
     if not strongest:
         return "No attack was measured at this budget."
     name, count = strongest.most_common(1)[0]
+    files = {0: "no file is", 1: "1 file is"}.get(foreign, f"{foreign} files are")
     return (
-        f"Most often strongest: what was made on {name}, against {count} of {len(targets)} files; {foreign} files are "
-        "harmed most by an attack that was made on none of their own."
+        f"Most often strongest: what was made on {name}, against {count} of {len(targets)} files; {files} harmed most "
+        "by an attack that was not made on it or on its model."
     )
 
 

@@ -36,12 +36,13 @@ def tried_section(evaluation: Evaluation, card: Recommendation | None) -> Sectio
     if count == 1:
         gist = f"1 attack of {budget_text(card.budget_mv)} was tried"
     if worst is not None:
-        gist += (
-            f" and {'leaves' if count == 1 else 'together leave'} an AUC of {auc_text(worst.auc)}, of {auc_text(clean)}"
-        )
+        gist += f" and {'leaves' if count == 1 else 'together leave'} an AUC of {auc_text(worst.auc)} (clean {auc_text(clean)})"
     own = {made_of(row) for row in attacks} & {"white-box", "twin"}
     gist += "." if own else "; none went through the file's own graph."
     left = [each.sentence for each in card.doubts if each.about == "attacked"]
+    flags = dict.fromkeys(flag for row in attacks for flag in (row.flags or "").split(", ") if flag)
+    if flags and not any(each.word == "flagged attacks" for each in card.doubts):
+        left.append(f"The checks raised flags on single attacks ({', '.join(flags)}): those may be weak.")
     return section(
         "tried",
         "What was tried against it, and what is left",
