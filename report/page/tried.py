@@ -36,7 +36,8 @@ def tried_section(evaluation: Evaluation, card: Recommendation | None) -> Sectio
     if count == 1:
         gist = f"1 attack of {budget_text(card.budget_mv)} was tried"
     if worst is not None:
-        gist += f" and {'leaves' if count == 1 else 'together leave'} an AUC of {auc_text(worst.auc)} (clean {auc_text(clean)})"
+        verb = "leaves" if count == 1 else "together leave"
+        gist += f" and {verb} an AUC of {auc_text(worst.auc)} (clean {auc_text(clean)})"
     own = {made_of(row) for row in attacks} & {"white-box", "twin"}
     gist += "." if own else "; none went through the file's own graph."
     left = [each.sentence for each in card.doubts if each.about == "attacked"]
