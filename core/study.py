@@ -84,10 +84,11 @@ class ModelSpec(Strict):
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
     or .skops file. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's
     module and a .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says
-    otherwise. Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
-    that gives its scores, where it has several; ``classes``: which class of the study each score is of, in the file's
-    order. ``seeds``: it is trained so many times, each time from another seed; the further ones are models of their own
-    (:mod:`core.studies.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
+    otherwise. ``input``: what a .onnx or .tflite file, or a factory's module, expects of the signal. Of a .onnx or
+    .tflite file, ``output``: the name of the one that gives its scores, where it has several; ``classes``: which class
+    of the study each score is of, in the file's order. ``seeds``: it is trained so many times, each time from another
+    seed; the further ones are models of their own (:mod:`core.studies.seeds`). What is left out is the system's own
+    default, printed by ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
@@ -121,8 +122,13 @@ class ModelSpec(Strict):
             raise ValueError("trained = true goes with factory or estimator; a file is trained already")
         if self.weights and not (self.factory and self.trained):
             raise ValueError("weights go with factory and trained = true")
-        if (self.input or self.output or self.classes) and not (self.file and not self.file.endswith(".skops")):
-            raise ValueError("input, output and classes say how a .onnx or .tflite file is fed: they go with file")
+        of_graph = self.file is not None and not self.file.endswith(".skops")
+        if (self.output or self.classes) and not of_graph:
+            raise ValueError("output and classes say what a .onnx or .tflite file gives: they go with file")
+        if self.input and not (of_graph or self.factory):
+            raise ValueError(
+                "input says how a .onnx or .tflite file or a factory's module is fed: it goes with file or factory"
+            )
         if self.seeds > 1 and (self.trained or self.file):
             raise ValueError("seeds are of a training: a model that came trained has none")
         if self.defence and (self.trained or self.estimator or self.file):

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from pulseproof.core.data.base import Strict
 
@@ -43,7 +51,18 @@ class RrSpec(Strict):
     offset: float = 0.0
 
 
-Held = float | Annotated[tuple[float, ...], Field(min_length=1)] | RrSpec
+def _kind_of_held(value: Any) -> str:
+    if isinstance(value, dict | RrSpec):
+        return "intervals"
+    return "numbers" if isinstance(value, list | tuple) else "number"
+
+
+Held = Annotated[
+    Annotated[float, Tag("number")]
+    | Annotated[tuple[float, ...], Field(min_length=1), Tag("numbers")]
+    | Annotated[RrSpec, Tag("intervals")],
+    Discriminator(_kind_of_held),
+]
 
 
 class InputSpec(Strict):
