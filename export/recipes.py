@@ -70,6 +70,23 @@ def _of(file_format: Format) -> list[str]:
     return [name for name, recipe in RECIPES.items() if recipe.format == file_format]
 
 
+# What is made of the float files of a head on features: its products, or where there are none its last layer.
+ON_FEATURES: Mapping[str, Cell] = {
+    "onnx-fp16": (onnx_files.write_fp16_products,),
+    "onnx-int8-dynamic": (onnx_files.write_dynamic_products, onnx_files.write_dynamic_last_layer),
+    "onnx-int8-static": (onnx_files.write_static_products, onnx_files.write_static_last_layer),
+    "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products, onnx_files.write_static_s8s8_last_layer),
+    "onnx-int8-mixed": NO_MIXED_FEATURES,
+    "onnx-as-given": ONLY_A_FILE,
+    "tflite-fp16": (tflite_files.write_fp16_products,),
+    "tflite-int8-dynamic": (tflite_files.write_dynamic_products, tflite_files.write_dynamic_last_layer),
+    "tflite-int8-static": (tflite_files.write_static_products, tflite_files.write_static_last_layer),
+    "tflite-int8-full": NO_FULL_FEATURES,
+    "tflite-int16x8": (tflite_files.write_int16x8_products, tflite_files.write_int16x8_last_layer),
+    "tflite-int8-mixed": NO_MIXED_FEATURES,
+    "tflite-as-given": ONLY_A_FILE,
+}
+
 # kind -> recipe -> the functions that make the file, tried in turn, or the reason why there is none.
 TABLE: Mapping[Kind, Mapping[str, Cell]] = {
     "net": {
@@ -140,39 +157,11 @@ TABLE: Mapping[Kind, Mapping[str, Cell]] = {
         "tflite-int8-mixed": NO_MIXED_FEATURES,
         "tflite-as-given": ONLY_A_FILE,
     },
-    "logistic": {
-        "onnx-fp32": (onnx_files.write_float,),
-        "onnx-fp16": (onnx_files.write_fp16_products,),
-        "onnx-int8-dynamic": (onnx_files.write_dynamic_products, onnx_files.write_dynamic_last_layer),
-        "onnx-int8-static": (onnx_files.write_static_products, onnx_files.write_static_last_layer),
-        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products, onnx_files.write_static_s8s8_last_layer),
-        "onnx-int8-mixed": NO_MIXED_FEATURES,
-        "onnx-as-given": ONLY_A_FILE,
-        "tflite-fp32": (tflite_files.write_float,),
-        "tflite-fp16": (tflite_files.write_fp16_products,),
-        "tflite-int8-dynamic": (tflite_files.write_dynamic_products, tflite_files.write_dynamic_last_layer),
-        "tflite-int8-static": (tflite_files.write_static_products, tflite_files.write_static_last_layer),
-        "tflite-int8-full": NO_FULL_FEATURES,
-        "tflite-int16x8": (tflite_files.write_int16x8_products, tflite_files.write_int16x8_last_layer),
-        "tflite-int8-mixed": NO_MIXED_FEATURES,
-        "tflite-as-given": ONLY_A_FILE,
-    },
+    "logistic": {"onnx-fp32": (onnx_files.write_float,), "tflite-fp32": (tflite_files.write_float,), **ON_FEATURES},
     "estimator": {
         "onnx-fp32": (sklearn_files.write_onnx, sklearn_files.write_onnx_double),
-        "onnx-fp16": (onnx_files.write_fp16_products,),
-        "onnx-int8-dynamic": (onnx_files.write_dynamic_products, onnx_files.write_dynamic_last_layer),
-        "onnx-int8-static": (onnx_files.write_static_products, onnx_files.write_static_last_layer),
-        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products, onnx_files.write_static_s8s8_last_layer),
-        "onnx-int8-mixed": NO_MIXED_FEATURES,
-        "onnx-as-given": ONLY_A_FILE,
         "tflite-fp32": (sklearn_files.write_tflite,),
-        "tflite-fp16": (tflite_files.write_fp16_products,),
-        "tflite-int8-dynamic": (tflite_files.write_dynamic_products, tflite_files.write_dynamic_last_layer),
-        "tflite-int8-static": (tflite_files.write_static_products, tflite_files.write_static_last_layer),
-        "tflite-int8-full": NO_FULL_FEATURES,
-        "tflite-int16x8": (tflite_files.write_int16x8_products, tflite_files.write_int16x8_last_layer),
-        "tflite-int8-mixed": NO_MIXED_FEATURES,
-        "tflite-as-given": ONLY_A_FILE,
+        **ON_FEATURES,
     },
     "onnx-file": {
         "onnx-fp32": (onnx_files.write_given,),
