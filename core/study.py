@@ -85,11 +85,12 @@ class ModelSpec(Strict):
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
     or .skops file, or such a file on a model hub (``hf://owner/name/file.onnx@revision``) with the ``sha256`` that it
     has. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's module and a
-    .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says otherwise.
-    Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
-    that gives its scores, where it has several; ``classes``: which class of the study each score is of, in the file's
-    order. ``seeds``: it is trained so many times, each time from another seed; the further ones are models of their own
-    (:mod:`core.studies.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
+    .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says otherwise. ``input``:
+    what a .onnx or .tflite file, or a factory's module, expects of the signal. Of a .onnx or .tflite file, ``output``:
+    the name of the one that gives its scores, where it has several; ``classes``: which class of the study each score is
+    of, in the file's order. ``seeds``: it is trained so many times, each time from another seed; the further ones are
+    models of their own (:mod:`core.studies.seeds`). What is left out is the system's own default, printed by
+    ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
@@ -128,8 +129,13 @@ class ModelSpec(Strict):
             raise ValueError("sha256 says which bytes a hub is to send: it goes with file = 'hf://...'")
         if self.file and self.suffix not in (".onnx", ".tflite", ".skops"):
             raise ValueError(f"{self.file!r} is no .onnx, .tflite or .skops file")
-        if (self.input or self.output or self.classes) and self.suffix not in (".onnx", ".tflite"):
-            raise ValueError("input, output and classes say how a .onnx or .tflite file is fed: they go with file")
+        of_graph = self.suffix in (".onnx", ".tflite")
+        if (self.output or self.classes) and not of_graph:
+            raise ValueError("output and classes say what a .onnx or .tflite file gives: they go with file")
+        if self.input and not (of_graph or self.factory):
+            raise ValueError(
+                "input says how a .onnx or .tflite file or a factory's module is fed: it goes with file or factory"
+            )
         if self.seeds > 1 and (self.trained or self.file):
             raise ValueError("seeds are of a training: a model that came trained has none")
         if self.defence and (self.trained or self.estimator or self.file):
