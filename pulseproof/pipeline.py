@@ -1,7 +1,7 @@
 """The whole path of a study in order: recordings, models, artifacts, proofs, signal sets, bundle.
 
 Each room does only what is not done yet. To find that out takes models, engines and seconds; where no file that the
-last run read or wrote has changed (:mod:`core.unchanged`) its bundle is given at once. Only ``bench`` knows all rooms;
+last run read or wrote has changed (:mod:`pulseproof.unchanged`) its bundle is given at once. Only ``bench`` knows all rooms;
 nothing imports ``bench``.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from pulseproof.core.locks import hold_build
 from pulseproof.core.study import Study
 from pulseproof.core.terminal.console import say
-from pulseproof.core.unchanged import Unchanged
+from pulseproof.unchanged import Unchanged
 
 BUNDLE = "bundle"
 MADE = (BUNDLE, "look", "models", "artifacts", "certified", "certified.json", "signals")  # of a study's build

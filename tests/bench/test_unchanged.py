@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pulseproof.core.unchanged import Unchanged
+from pulseproof.unchanged import Unchanged
 
 
 @pytest.fixture
@@ -66,5 +66,5 @@ def test_other_settings_another_environment(home: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PULSEPROOF_TFLITE_RUNTIME", "another")
     assert not of(home).holds()
     monkeypatch.delenv("PULSEPROOF_TFLITE_RUNTIME")
-    monkeypatch.setattr("pulseproof.core.unchanged.features", lambda: ["another"])
+    monkeypatch.setattr("pulseproof.unchanged.features", lambda: ["another"])
     assert not of(home).holds()
