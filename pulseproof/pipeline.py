@@ -1,8 +1,8 @@
 """The whole path of a study in order: recordings, models, artifacts, proofs, signal sets, bundle.
 
 Each room does only what is not done yet. To find that out takes models, engines and seconds; where no file that the
-last run read or wrote has changed (:mod:`pulseproof.unchanged`) its bundle is given at once. Only ``bench`` knows all rooms;
-nothing imports ``bench``.
+last run read or wrote has changed (:mod:`pulseproof.unchanged`) its bundle is given at once. Only ``bench`` knows all
+rooms; nothing imports ``bench``.
 """
 
 from __future__ import annotations
