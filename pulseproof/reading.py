@@ -224,15 +224,19 @@ def docs(
 
     Example: `pulseproof docs studies/ptb-xl.toml studies/mit-bih.toml`
     """
-    from pulseproof.report.docs import PAGES, fill, write_files, write_recipes, write_results
+    from pulseproof.report.docs import PAGES, fill, shown, write_files, write_recipes, write_results
 
-    folder = home / "docs" / "results"
+    folder, placed = home / "docs" / "results", shown(home)
     for path in studies:
         loaded, _, where = load(path, None, build)
-        say(f"wrote {write_files(loaded, where, folder)}")
+        written = [write_files(loaded, where, folder)]
         if (where / loaded.name / "bundle" / "bundle.json").exists():
-            for written in write_results(loaded, where, folder):
-                say(f"wrote {written}")
+            written += write_results(loaded, where, folder)
+        for each in written:
+            if each.suffix == ".md" and placed and each.name not in placed:
+                each.unlink()
+            else:
+                say(f"wrote {each}")
     write_recipes(folder)
     for page in PAGES:
         if (home / page).exists():

@@ -3,7 +3,7 @@
 ``pulseproof docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv; as
 Markdown the table, the answers in words, the paper's rows, the files with their prices, the tables of the attacks and
 of the emulated cores, microcontrollers in one of their own; the pictures; and ``recipes.md``, what can be made of which
-system. Then it puts the Markdown between the markers of pages:
+system. Then it puts the Markdown between the markers of pages, and leaves none behind that no page has a place for:
 
     <!-- docs/results/ptb-xl.md -->
     <!-- end -->
@@ -46,6 +46,7 @@ PAGES = (
     "docs/export.md",
     "docs/export-results.md",
     "docs/attacks-results.md",
+    "docs/defences-results.md",
     "docs/emulation.md",
     "docs/cortex-m.md",
     "docs/operators.md",
@@ -122,6 +123,12 @@ def write_recipes(folder: Path) -> None:
     write_text(folder / "recipes.md", recipe_table() + "\n")
     write_text(folder / "bounds.md", bounds_table() + "\n")
     write_text(folder / "operators.md", operators_markdown() + "\n")
+
+
+def shown(root: Path) -> set[str]:
+    """The names of the Markdown files that the pages under ``root`` have a place for."""
+    pages = [root / page for page in PAGES if (root / page).exists()]
+    return {Path(found[1]).name for page in pages for found in BLOCK.findall(page.read_text(encoding="utf-8"))}
 
 
 def fill(page: Path, root: Path) -> None:
