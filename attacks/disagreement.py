@@ -111,7 +111,8 @@ class Disagreement:
         with torch.no_grad():
             margins = _Smaller(parent, twin, decisions, decisions.of(parent(signals)))
 
-        def look(delta: Tensor, progress: float) -> Evaluated:
+        def look(delta: Tensor, progress: float, runs: Tensor) -> Evaluated:
+            del runs
             there = Victims(recorder.shown(signals, delta, budget_mv, "linf"), some.labels)
             return evaluate(margins, there, nowhere, self._worth, progress, batch_size=len(some))
 

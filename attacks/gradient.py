@@ -18,13 +18,13 @@ from typing import Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF
+from pulseproof.attacks.aim.ball import LINF, TINY
 from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.objectives import Objective, Watch
 from pulseproof.attacks.aim.references import clean_scores
 from pulseproof.attacks.aim.region import Region
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.steps import Best, Course, Evaluated, Scores, StepSize, Value, walk
+from pulseproof.attacks.steps import Best, Course, Evaluated, Points, Scores, Settled, StepSize, Value, walk
 
 BATCH = 64
 
@@ -62,14 +62,15 @@ class Attack(Protocol):
 def evaluate(
     module: nn.Module,
     victims: Victims,
-    delta: Tensor,
+    delta: Tensor | None,
     objective: Objective,
     progress: float,
     *,
     batch_size: int = BATCH,
     half: bool = False,
 ) -> Evaluated:
-    """One gradient evaluation of every recording at ``signals + delta``, in batches that change nothing but the memory.
+    """One gradient evaluation of every recording at ``signals + delta`` (None: at the signals), in batches that change
+    nothing but the memory.
 
     ``half``: convolutions and products in bfloat16, the signal, its gradient and the objective in float32.
 
@@ -77,7 +78,7 @@ def evaluate(
     """
     seen = []
     for part, some in victims.batches(batch_size):
-        place = (some.signals + delta[part]).requires_grad_(True)
+        place = (some.signals if delta is None else some.signals + delta[part]).detach().requires_grad_(True)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             scores = module(place)
         scores = scores.float() if half else scores
@@ -221,16 +222,16 @@ class Stepping(BudgetByBudget):
     ) -> Tensor:
         """See :class:`BudgetByBudget`."""
         signals, labels = victims.signals.repeat(self.restarts, 1, 1), victims.labels.repeat(self.restarts, 1)
-        nowhere = torch.zeros_like(signals)
 
-        def shown(delta: Tensor) -> Victims:
-            return Victims(self.sight.place(signals, self.ball.shaped(delta), self.norm, budget_mv), labels)
+        def shown(delta: Tensor, runs: Tensor | None = None) -> Victims:
+            some = runs is not None and len(runs) < len(signals)
+            clean, truth = (signals[runs], labels[runs]) if some else (signals, labels)
+            return Victims(self.sight.place(clean, self.ball.shaped(delta), self.norm, budget_mv), truth)
 
-        def look(delta: Tensor, progress: float) -> Evaluated:
+        def look(delta: Tensor, progress: float, runs: Tensor) -> Evaluated:
             self.sight.sharpen(module, progress)
-            return evaluate(
-                module, shown(delta), nowhere, objective, progress, batch_size=self.batch_size, half=self.half
-            )
+            there = shown(delta, runs)
+            return evaluate(module, there, None, objective, progress, batch_size=self.batch_size, half=self.half)
 
         course = self.course(
             budget_mv,
@@ -240,7 +241,13 @@ class Stepping(BudgetByBudget):
         project = partial(self.ball.project, budget_mv=budget_mv)
         with self.sight.ready(module, budget_mv):
             start = self._starts(victims.signals, budget_mv, generator)
-            return self.ball.shaped(walk(start, course, look, self.ball.steepest, project, watch))
+            settled = self.settled(budget_mv)
+            return self.ball.shaped(walk(start, course, look, self.ball.steepest, project, watch, settled))
+
+    def settled(self, budget_mv: float) -> Settled | None:
+        """Which runs leave before the end; None: none do."""
+        del budget_mv
+        return None
 
     def _starts(self, signals: Tensor, budget_mv: float, generator: torch.Generator) -> Tensor:
         """Where the runs begin. Each draws by itself, so that the first ones are the same however many there are."""
@@ -256,22 +263,49 @@ class Pgd(Stepping):
 
     ``size``, ``momentum``, ``nesterov``: see :class:`attacks.steps.Course`. ``keep``: the ``"last"`` point, or the
     ``"best"`` of each recording's way, by the objective: a run then takes ``steps`` gradients and one look at where the
-    last step led.
+    last step led. ``settles``: a recording leaves that has less than this share of what is to be gained, to first
+    order, left to gain (:func:`share_left`); 0: none does.
     """
 
     size: StepSize = "falling"
     momentum: float = 0.0
     nesterov: bool = False
     keep: Literal["last", "best"] = "last"
+    settles: float = 0.0
 
     def __post_init__(self) -> None:
         if self.restarts > 1 and self.keep == "last":
             raise ValueError(f"of {self.restarts} runs only the best can be kept")
+        if self.settles and self.keep == "best":
+            raise ValueError("what keeps its best point goes to the end")
+
+    def settled(self, budget_mv: float) -> Settled | None:
+        """See :class:`Stepping`."""
+        if not self.settles:
+            return None
+        return lambda here: share_left(here, self.ball, budget_mv) < self.settles
 
     def course(self, budget_mv: float, value: Value, last: Scores) -> Course:
         """See :class:`Stepping`."""
         how = self.steps, budget_mv, self.size, self.momentum, self.nesterov
         return Best(*how, value=value, last=last, runs=self.restarts) if self.keep == "best" else Course(*how)
+
+
+def share_left(here: Points, ball: Region, budget_mv: float) -> Tensor:
+    """(n,) from 0 to 2: what each run could still gain inside the ball if the model were linear, as a share of what the
+    steepest perturbation of the clean recording would gain there. It is 0 in the corner to which the gradient points.
+
+    The gap of Frank and Wolfe (1956; Jaggi 2013), which bounds what is left where the objective is concave; divided by
+    the gradient's own size, so that a recording whose objective is flat, because its opponents are far away, is not
+    taken for one that has arrived. 0 without a gradient: there is nowhere to go.
+    """
+    gradient = here.gradient.flatten(1)
+    if ball is LINF:
+        most = torch.linalg.vector_norm(gradient, 1, dim=1)  # of a gradient with its signs, in one go
+    else:
+        most = torch.linalg.vecdot(gradient, ball.steepest(here.gradient).flatten(1))
+    has = torch.linalg.vecdot(gradient, here.delta.flatten(1))
+    return (most - has / budget_mv) / most.clamp_min(TINY)
 
 
 def fgsm(ball: Region = LINF) -> Pgd:

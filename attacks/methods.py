@@ -27,6 +27,7 @@ from pulseproof.core.study import AttackSpec
 from pulseproof.core.study import Method as Name
 
 AIMED = ("steps", "temperature", "references")
+DESCENDING = (*AIMED, "effort")
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,14 @@ def _diverse(asked: AttackSpec) -> DiverseMethod:
 
 
 METHODS: dict[Name, MethodEntry] = {
-    "pgd": _model("PGD on the AUC objective", lambda asked: Aimed(Pgd(asked.steps), needs=DESCENT)),
+    "pgd": _model("PGD on the AUC objective", lambda asked: Aimed(Pgd(asked.steps), needs=DESCENT), DESCENDING),
     "pgd-l2": _model(
-        "PGD on the AUC objective, L2 ball of equal energy", lambda asked: Aimed(Pgd(asked.steps, L2), needs=DESCENT)
+        "PGD on the AUC objective, L2 ball of equal energy",
+        lambda asked: Aimed(Pgd(asked.steps, L2), needs=DESCENT),
+        DESCENDING,
     ),
-    "pgd-bce": _model("PGD on cross-entropy", lambda asked: Aimed(Pgd(asked.steps), "bce", DESCENT)),
-    "pgd-linear": _model("PGD on signed scores", lambda asked: Aimed(Pgd(asked.steps), "linear", DESCENT)),
+    "pgd-bce": _model("PGD on cross-entropy", lambda asked: Aimed(Pgd(asked.steps), "bce", DESCENT), DESCENDING),
+    "pgd-linear": _model("PGD on signed scores", lambda asked: Aimed(Pgd(asked.steps), "linear", DESCENT), DESCENDING),
     "fgsm": _model("one step of the whole budget", lambda asked: Aimed(fgsm(), needs=HALF)),
     "apgd": _model("APGD on the AUC objective", lambda asked: Aimed(Apgd(asked.steps))),
     "mi-fgsm": _model("momentum, for transfer", lambda asked: Aimed(mi_fgsm(asked.steps), needs=HALF)),
@@ -86,7 +89,7 @@ METHODS: dict[Name, MethodEntry] = {
         "PGD through the deployed file's own graph",
         "file",
         "twin",
-        AIMED,
+        DESCENDING,
         lambda asked: Aimed(Pgd(asked.steps), needs=DESCENT),
     ),
     "square": MethodEntry(

@@ -23,13 +23,15 @@ from pulseproof.attacks.aim.ball import TINY
 from pulseproof.attacks.aim.objectives import Watch
 
 StepSize = Literal["falling", "equal"]
-# A perturbation (n, leads, samples) mV and the progress of the attack (0 to 1) to what the model says there.
-Look = Callable[[Tensor, float], "Evaluated"]
+# A perturbation (n, leads, samples) mV, the progress of the attack (0 to 1) and which runs (n,) these are, to what the
+# model says there.
+Look = Callable[[Tensor, float, Tensor], "Evaluated"]
 # Scores (n, classes) and the progress to their value (n,) at that moment.
 Value = Callable[[Tensor, float], Tensor]
 Worth = Callable[[Tensor], Tensor]  # the same at one moment
 Project = Callable[[Tensor], Tensor]  # a perturbation to the nearest that is allowed, or one near it
 Scores = Callable[[Tensor], Tensor]  # a perturbation to the scores there, without a gradient
+Settled = Callable[["Points"], Tensor]  # points to bool (n,): a run has nothing left to gain that it could see
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Points:
             torch.where(narrow, by.scores, self.scores),
             torch.where(wide, by.gradient, self.gradient),
         )
+
+    def only(self, which: Tensor) -> Points:
+        """The points of the runs ``which`` (n,)."""
+        return Points(self.delta[which], self.scores[which], self.gradient[which])
 
 
 @dataclass(eq=False)
@@ -111,6 +117,11 @@ class Course:
         del here
         return delta
 
+    def leave(self, stays: Tensor) -> None:
+        """Go on with the runs ``stays`` (n,) alone."""
+        if isinstance(self.total, Tensor):
+            self.total = self.total[stays]
+
     def end(self, delta: Tensor) -> Tensor:
         """What comes out of an attack whose last step led to ``delta``."""
         return delta
@@ -123,21 +134,35 @@ def walk(
     direction: Callable[[Tensor], Tensor],
     project: Project,
     watch: Watch | None = None,
+    settled: Settled | None = None,
 ) -> Tensor:
     """Take the steps of a ``course`` from ``start`` (n, leads, samples) mV; what comes out, of the same kind.
 
-    ``watch`` is told before each step what the attack would end with.
+    ``watch`` is told before each step what the attack would end with. A run that is ``settled`` after its first step
+    leaves, and stays where it is: nobody computes it again. A course that compares the points of its way
+    (:class:`Best`) keeps all.
     """
-    delta = start
+    delta, left, told = start, start, torch.empty(0)
+    runs = torch.arange(len(start), device=start.device)
     for step in range(course.steps):
         progress = step / max(1, course.steps - 1)
-        seen = look(course.ahead(step, delta), progress)
+        seen = look(course.ahead(step, delta), progress, runs)
         here = course.seen(step, progress, Points(delta, seen.scores, seen.gradient))
         if watch is not None:
-            watch(progress, course.reached(progress, here))
+            reached = course.reached(progress, here)
+            told = reached if len(reached) == len(start) else told.index_copy(0, runs, reached)
+            watch(progress, told)
+        stays = ~settled(here) if settled is not None and step else None
+        if stays is not None and not bool(stays.all()):
+            left = left.index_copy(0, runs[~stays], here.delta[~stays])
+            runs, here = runs[stays], here.only(stays)
+            course.leave(stays)
+            if not len(runs):
+                return left
         pull = course.pull(here.gradient)
         delta = course.carried(here, project(here.delta + course.length(step) * direction(pull)))
-    return course.end(delta)
+    ended = course.end(delta)
+    return ended if len(runs) == len(start) else left.index_copy(0, runs, ended)
 
 
 class Memory:

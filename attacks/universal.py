@@ -65,7 +65,8 @@ class UniversalMethod:
             keep = torch.zeros(leads, 1)
             keep[self.lead] = 1
 
-        def look(delta: Tensor, progress: float) -> Evaluated:
+        def look(delta: Tensor, progress: float, runs: Tensor) -> Evaluated:
+            del runs
             anneal(model, progress)
             moved = references.signals + at_shifts(delta[0], _shifts(references, generator))
             there = clean_scores(model, Victims(moved, references.labels)).unsqueeze(0)

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pulseproof.runtime.auc import macro_auc
 
@@ -82,6 +81,8 @@ def weighted_auc(scores: Floats, positive: NDArray[np.bool_], resamples: Resampl
     """
     if 2 * np.count_nonzero(positive) > len(positive):  # the thresholds are the scores of the rarer side
         return 1 - weighted_auc(scores, ~positive, resamples)
+    from scipy import sparse  # late: a table whose intervals are all kept needs none of it
+
     distinct, threshold = np.unique(scores[positive], return_inverse=True)
     # Between two thresholds all negatives count alike, so each resample needs only the weight in every gap. A negative
     # tied with a threshold goes half below it and half above it.

@@ -18,7 +18,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
 
 from pulseproof.core.statistics import percentiles
 
@@ -49,6 +48,8 @@ def paired_test(values: NDArray[np.float64], patients: int, delta: float) -> Pai
     estimate, resampled = float(values[0]), values[1:][np.isfinite(values[1:])]
     if not np.isfinite(estimate) or len(resampled) < 2 or patients < 2:
         return PairedTest(estimate, *[float("nan")] * 6)
+    from scipy.special import stdtr  # late, and not scipy.stats.t.sf, which is this and takes a second to load
+
     deviation = float(resampled.std(ddof=1)) if np.ptp(resampled) > ROUNDING else 0.0
     if deviation == 0 and abs(estimate) > ROUNDING:  # so few patients that nothing is known of the spread
         return PairedTest(estimate, *[float("nan")] * 6)
@@ -57,7 +58,6 @@ def paired_test(values: NDArray[np.float64], patients: int, delta: float) -> Pai
         """P of a t beyond ``distance``; without any spread (equal rankings) the distance alone decides."""
         if deviation == 0:
             return 0.0 if distance > 0 else 1.0
-        # scipy.stats.t.sf is this, and takes a second to load.
         return float(stdtr(patients - 1, -distance / deviation))
 
     return PairedTest(

@@ -85,11 +85,12 @@ class ModelSpec(Strict):
     as it is (a net may take its ``weights`` from a .safetensors file); ``file`` is a trained model in a .onnx, .tflite
     or .skops file, or such a file on a model hub (``hf://owner/name/file.onnx@revision``) with the ``sha256`` that it
     has. ``kind``: deep or classical, for the question which of the two withstands more; a net, a factory's module and a
-    .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says otherwise.
-    Of a .onnx or .tflite file, ``input``: what it expects of the signal; ``output``: the name of the one
-    that gives its scores, where it has several; ``classes``: which class of the study each score is of, in the file's
-    order. ``seeds``: it is trained so many times, each time from another seed; the further ones are models of their own
-    (:mod:`core.studies.seeds`). What is left out is the system's own default, printed by ``pulseproof systems``."""
+    .onnx or .tflite file are deep, an estimator and a .skops file classical, unless this key says otherwise. ``input``:
+    what a .onnx or .tflite file, or a factory's module, expects of the signal. Of a .onnx or .tflite file, ``output``:
+    the name of the one that gives its scores, where it has several; ``classes``: which class of the study each score is
+    of, in the file's order. ``seeds``: it is trained so many times, each time from another seed; the further ones are
+    models of their own (:mod:`core.studies.seeds`). What is left out is the system's own default, printed by
+    ``pulseproof systems``."""
 
     system: str | None = None
     factory: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
@@ -128,8 +129,13 @@ class ModelSpec(Strict):
             raise ValueError("sha256 says which bytes a hub is to send: it goes with file = 'hf://...'")
         if self.file and self.suffix not in (".onnx", ".tflite", ".skops"):
             raise ValueError(f"{self.file!r} is no .onnx, .tflite or .skops file")
-        if (self.input or self.output or self.classes) and self.suffix not in (".onnx", ".tflite"):
-            raise ValueError("input, output and classes say how a .onnx or .tflite file is fed: they go with file")
+        of_graph = self.suffix in (".onnx", ".tflite")
+        if (self.output or self.classes) and not of_graph:
+            raise ValueError("output and classes say what a .onnx or .tflite file gives: they go with file")
+        if self.input and not (of_graph or self.factory):
+            raise ValueError(
+                "input says how a .onnx or .tflite file or a factory's module is fed: it goes with file or factory"
+            )
         if self.seeds > 1 and (self.trained or self.file):
             raise ValueError("seeds are of a training: a model that came trained has none")
         if self.defence and (self.trained or self.estimator or self.file):
@@ -194,6 +200,7 @@ class AttackSpec(Strict):
     of :mod:`attacks.aim.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a
     task. ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds
     it faster on this processor and the net bears it, and a set that is there stays whichever it was made in.
+    ``effort``: ``enough`` takes those of the steps that change the AUC (:mod:`attacks.aim.needs`), ``all`` takes all.
     """
 
     sources: tuple[str, ...] | None = None
@@ -211,6 +218,7 @@ class AttackSpec(Strict):
     noise_path: str = "nstdb"
     shard: Count = 64
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    effort: Literal["enough", "all"] = "enough"
 
     @field_validator("budgets_mv", "further_budgets_mv")
     @classmethod
@@ -253,6 +261,16 @@ class PartSpec(Strict):
     only: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
+class LimitsSpec(Strict):
+    """The part that a firmware is to fit into: ``flash_kb`` and ``ram_kb`` of 1024 bytes, the stack within; its clock,
+    and how long an inference may take. What is not said is no limit."""
+
+    flash_kb: float | None = Field(None, gt=0, le=1e9)
+    ram_kb: float | None = Field(None, gt=0, le=1e9)
+    mhz: float | None = Field(None, gt=0, le=1e5)
+    deadline_ms: float | None = Field(None, gt=0, le=1e9)
+
+
 ON_A_DEVICE = ("clean", "random-sign-*", "pgd-{model}-*", "twin-{model}.*")
 
 
@@ -261,7 +279,7 @@ class BenchSpec(Strict):
     :attr:`~core.recipes.Recipe.measured`), threads of the engine, bootstrap resamples of an interval, ``delta``, the
     largest difference of AUC that does not matter (a verdict of no difference means: none as large); what a device that
     is reached over ssh gets of it, so that it ends within an hour, and what an emulated core, which takes .1 to 1 s an
-    inference."""
+    inference; ``limits``: of the microcontroller that is meant."""
 
     recipes: tuple[RecipeName, ...] | None = None
     threads: int = Field(1, ge=1, le=256)
@@ -269,6 +287,7 @@ class BenchSpec(Strict):
     delta: float = Field(0.01, gt=0, lt=0.5)
     device: PartSpec = PartSpec(sets=ON_A_DEVICE)
     emulated: PartSpec = PartSpec(records=64)
+    limits: LimitsSpec | None = None
 
 
 class Study(Strict):

@@ -89,10 +89,14 @@ class Recordings:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def folder(self) -> Path:
+        """Where the arrays lie."""
+        return Path(self.steps.filename).parent  # type: ignore[attr-defined]
+
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process goes the name of the folder, not a copy of what is mapped from it."""
-        folder = Path(self.steps.filename).parent  # type: ignore[attr-defined]
-        return _reopened, (folder, self.seen, self.about, self.lead_rows, self.window, self.fingerprint)
+        return _reopened, (self.folder, self.seen, self.about, self.lead_rows, self.window, self.fingerprint)
 
     @property
     def shape(self) -> tuple[int, int]:

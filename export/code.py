@@ -11,6 +11,7 @@ from torch import nn
 from pulseproof.core.code_digest import Code, code_of, module_of, ours
 from pulseproof.core.recipes import FLOAT, base_of, recipe_of
 from pulseproof.export.recipes import cell_of
+from pulseproof.models.front.fronted import FrontedNet
 
 TABLE = "pulseproof.export.recipes"
 # What counts operators and reads steps off a file of each format: of no concern to the other one.
@@ -26,5 +27,6 @@ def code_of_file(module: nn.Module, recipe: str) -> tuple[Code, ...]:
         cell = cell_of(module, name)
         writers |= set() if isinstance(cell, str) else {module_of(write) for write in cell}
     rooms = ("pulseproof.export", "pulseproof.twins")
+    writers |= {"pulseproof.export.fronted"} if isinstance(module, FrontedNet) else set()
     gate = code_of((GATE,), rooms=rooms, without=(TABLE, "pulseproof.export.code", *TOOLS.values()))
     return code_of(ours(writers), rooms=rooms, without=(TABLE,)), gate

@@ -25,6 +25,11 @@ class RefusedError(Exception):
     """The file cannot be made, or must not be shipped. The message is one sentence for people."""
 
 
+class NotApplicableError(RefusedError):
+    """There is no such file of such a model: nothing that could make it knows what the model is made of. The message is
+    one sentence for people."""
+
+
 @dataclass(frozen=True)
 class ExportJob:
     """One artifact to make.

@@ -26,7 +26,7 @@ from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.code import code_of_file
 from pulseproof.export.fold import HELD
 from pulseproof.export.gate import parity
-from pulseproof.export.job import ExportJob, MadeFile, RefusedError, sentence
+from pulseproof.export.job import ExportJob, MadeFile, NotApplicableError, RefusedError, sentence
 from pulseproof.export.manifest import Calibration, LayerError, ManifestEntry, format_of
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.price import price
@@ -225,6 +225,8 @@ class ModelFiles:
                 if verdict.reason is not None:
                     raise RefusedError(verdict.reason)
                 described = self._describe(recipe, temporary, made)
+        except NotApplicableError as error:
+            return ManifestEntry(**head, status="not-applicable", reason=str(error))
         except RefusedError as error:
             return ManifestEntry(**head, **checked, status="refused", reason=str(error))
         except (InputError, MemoryError, OSError):
@@ -271,6 +273,8 @@ class ModelFiles:
         if recipe == base or recipe_of(recipe).given:
             return None
         entry = self.export(base)
+        if entry.status == "not-applicable":
+            raise NotApplicableError(f"there is no {entry.recipe}, from which it is made: {entry.reason}")
         if entry.file is None:
             raise RefusedError(f"{entry.recipe}, from which it is made, was refused")
         return self.root / entry.file

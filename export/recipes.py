@@ -14,6 +14,7 @@ from torch import nn
 
 from pulseproof.core.recipes import RECIPES, Format
 from pulseproof.export import sklearn_files, tree_files
+from pulseproof.export.fronted import behind_front
 from pulseproof.export.job import ExportJob, MadeFile
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.tflite import files as tflite_files
@@ -22,6 +23,7 @@ from pulseproof.export.tflite import lstm_int8
 from pulseproof.models.brought.model import FileModel
 from pulseproof.models.classical import FeatureModel, Logistic
 from pulseproof.models.features import Features
+from pulseproof.models.front.fronted import FrontedNet, own_net
 from pulseproof.models.nets import Lstm
 from pulseproof.models.trees import TreeWalk
 
@@ -57,6 +59,9 @@ NO_TFLITE_FROM_ONNX = (
 )
 NO_ONNX_FROM_TFLITE = "no converter here makes ONNX of a TFLite file: bring the torch module, or the ONNX file"
 TAKEN_AS_IT_IS = "the file is taken as it is (recipe {}-as-given): what was quantized or converted is not undone"
+NO_FULL_FRONT = (
+    "what [models.x.input] puts before the net is float32 and stays so: a file with an int8 signal would leave it out"
+)
 IS_FLOAT = "its weights are float: it is the {}-fp32 file"
 ONLY_A_FILE = "only a model that came as a file is taken as it is"
 
@@ -64,6 +69,23 @@ ONLY_A_FILE = "only a model that came as a file is taken as it is"
 def _of(file_format: Format) -> list[str]:
     return [name for name, recipe in RECIPES.items() if recipe.format == file_format]
 
+
+# What is made of the float files of a head on features: its products, or where there are none its last layer.
+ON_FEATURES: Mapping[str, Cell] = {
+    "onnx-fp16": (onnx_files.write_fp16_products,),
+    "onnx-int8-dynamic": (onnx_files.write_dynamic_products, onnx_files.write_dynamic_last_layer),
+    "onnx-int8-static": (onnx_files.write_static_products, onnx_files.write_static_last_layer),
+    "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products, onnx_files.write_static_s8s8_last_layer),
+    "onnx-int8-mixed": NO_MIXED_FEATURES,
+    "onnx-as-given": ONLY_A_FILE,
+    "tflite-fp16": (tflite_files.write_fp16_products,),
+    "tflite-int8-dynamic": (tflite_files.write_dynamic_products, tflite_files.write_dynamic_last_layer),
+    "tflite-int8-static": (tflite_files.write_static_products, tflite_files.write_static_last_layer),
+    "tflite-int8-full": NO_FULL_FEATURES,
+    "tflite-int16x8": (tflite_files.write_int16x8_products, tflite_files.write_int16x8_last_layer),
+    "tflite-int8-mixed": NO_MIXED_FEATURES,
+    "tflite-as-given": ONLY_A_FILE,
+}
 
 # kind -> recipe -> the functions that make the file, tried in turn, or the reason why there is none.
 TABLE: Mapping[Kind, Mapping[str, Cell]] = {
@@ -135,39 +157,11 @@ TABLE: Mapping[Kind, Mapping[str, Cell]] = {
         "tflite-int8-mixed": NO_MIXED_FEATURES,
         "tflite-as-given": ONLY_A_FILE,
     },
-    "logistic": {
-        "onnx-fp32": (onnx_files.write_float,),
-        "onnx-fp16": (onnx_files.write_fp16_products,),
-        "onnx-int8-dynamic": (onnx_files.write_dynamic_products, onnx_files.write_dynamic_last_layer),
-        "onnx-int8-static": (onnx_files.write_static_products, onnx_files.write_static_last_layer),
-        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products, onnx_files.write_static_s8s8_last_layer),
-        "onnx-int8-mixed": NO_MIXED_FEATURES,
-        "onnx-as-given": ONLY_A_FILE,
-        "tflite-fp32": (tflite_files.write_float,),
-        "tflite-fp16": (tflite_files.write_fp16_products,),
-        "tflite-int8-dynamic": (tflite_files.write_dynamic_products, tflite_files.write_dynamic_last_layer),
-        "tflite-int8-static": (tflite_files.write_static_products, tflite_files.write_static_last_layer),
-        "tflite-int8-full": NO_FULL_FEATURES,
-        "tflite-int16x8": (tflite_files.write_int16x8_products, tflite_files.write_int16x8_last_layer),
-        "tflite-int8-mixed": NO_MIXED_FEATURES,
-        "tflite-as-given": ONLY_A_FILE,
-    },
+    "logistic": {"onnx-fp32": (onnx_files.write_float,), "tflite-fp32": (tflite_files.write_float,), **ON_FEATURES},
     "estimator": {
         "onnx-fp32": (sklearn_files.write_onnx, sklearn_files.write_onnx_double),
-        "onnx-fp16": (onnx_files.write_fp16_products,),
-        "onnx-int8-dynamic": (onnx_files.write_dynamic_products, onnx_files.write_dynamic_last_layer),
-        "onnx-int8-static": (onnx_files.write_static_products, onnx_files.write_static_last_layer),
-        "onnx-int8-static-s8s8": (onnx_files.write_static_s8s8_products, onnx_files.write_static_s8s8_last_layer),
-        "onnx-int8-mixed": NO_MIXED_FEATURES,
-        "onnx-as-given": ONLY_A_FILE,
         "tflite-fp32": (sklearn_files.write_tflite,),
-        "tflite-fp16": (tflite_files.write_fp16_products,),
-        "tflite-int8-dynamic": (tflite_files.write_dynamic_products, tflite_files.write_dynamic_last_layer),
-        "tflite-int8-static": (tflite_files.write_static_products, tflite_files.write_static_last_layer),
-        "tflite-int8-full": NO_FULL_FEATURES,
-        "tflite-int16x8": (tflite_files.write_int16x8_products, tflite_files.write_int16x8_last_layer),
-        "tflite-int8-mixed": NO_MIXED_FEATURES,
-        "tflite-as-given": ONLY_A_FILE,
+        **ON_FEATURES,
     },
     "onnx-file": {
         "onnx-fp32": (onnx_files.write_given,),
@@ -209,7 +203,11 @@ def kind_of(module: nn.Module) -> Kind:
 
 def cell_of(module: nn.Module, recipe: str) -> Cell:
     """The functions that make this recipe of this module, or the reason why there is no such file."""
-    cell = TABLE[kind_of(module)][recipe]
+    cell = TABLE[kind_of(own_net(module))][recipe]
+    if isinstance(module, FrontedNet):
+        if recipe == "tflite-int8-full":
+            return NO_FULL_FRONT
+        return cell if isinstance(cell, str) else tuple(map(behind_front, cell))
     if cell is NO_FULL_FEATURES and isinstance(module, FeatureModel) and not isinstance(module.features, Features):
         return NO_FULL_SAMPLES
     return cell

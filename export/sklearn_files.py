@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pulseproof.export.job import OUTPUT, ExportJob, MadeFile, RefusedError
+from pulseproof.export.job import OUTPUT, ExportJob, MadeFile, NotApplicableError
 from pulseproof.export.onnx import files as onnx_files
 from pulseproof.export.sklearn_graph import FEATURES, estimator_graph
 from pulseproof.models.brought.estimator_checks import parts_of
@@ -34,7 +34,8 @@ STEPPED = ("tree_", "_predictors", "_Booster", "tree_count_", "_fit_X")
 
 
 def write_onnx(job: ExportJob) -> MadeFile:
-    """``onnx-fp32``. Raises RefusedError where skl2onnx has no converter for the estimator or for a part of it."""
+    """``onnx-fp32``. Raises NotApplicableError where skl2onnx has no converter for the estimator or for a part of
+    it."""
     write_estimator(_model(job), job.shape, job.out)
     return MadeFile()
 
@@ -117,13 +118,13 @@ class _OneRecording(nn.Module):
 
 
 def write_tflite(job: ExportJob) -> MadeFile:
-    """``tflite-fp32``: the twin of the ONNX file, converted. Raises RefusedError where an operator has none."""
+    """``tflite-fp32``: the twin of the ONNX file, converted. Raises NotApplicableError where an operator has none."""
     from pulseproof.export.tflite.files import convert
 
     try:
         twin = estimator_twin(_model(job), job.shape)
     except NotCoveredError as error:
-        raise RefusedError(f"it goes to TFLite by way of its ONNX file's twin, and there {error}") from None
+        raise NotApplicableError(f"it goes to TFLite by way of its ONNX file's twin, and there {error}") from None
     convert(_OneRecording(twin), job.shape, job.out)
     return MadeFile()
 

@@ -26,7 +26,7 @@ from sklearn.svm import LinearSVC
 from pulseproof.core.errors import InputError
 from pulseproof.export import sklearn_plain as plain
 from pulseproof.export.boosters import register
-from pulseproof.export.job import OUTPUT, RefusedError
+from pulseproof.export.job import OUTPUT, NotApplicableError, RefusedError
 from pulseproof.export.onnx.graph import OPSET
 from pulseproof.models.brought.estimator_checks import parts_of
 from pulseproof.models.trees import PER_CLASS
@@ -105,7 +105,7 @@ def _converted(estimator: Any, width: int, raw: bool, double: bool) -> onnx.Mode
                 target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
             )
     except (MissingConverter, MissingShapeCalculator) as error:
-        raise RefusedError(f"skl2onnx has no converter for {_named_in(str(error), estimator)}") from None
+        raise NotApplicableError(f"skl2onnx has no converter for {_named_in(str(error), estimator)}") from None
     except Exception as error:  # a converter that meets what it was not made for raises anything
         said = " ".join(str(error).split())[:200]
         raise RefusedError(f"skl2onnx does not convert it: {type(error).__name__}: {said}") from None

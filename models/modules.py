@@ -25,6 +25,8 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.scores import not_finite
 from pulseproof.core.study import ModelSpec
 from pulseproof.models.brought.checks import strange
+from pulseproof.models.front.fronted import front_of_net, fronted
+from pulseproof.models.front.plan import Front
 from pulseproof.models.systems import System, Task, import_callable
 from pulseproof.runtime.words import one_line
 
@@ -42,14 +44,16 @@ def build_net(what: str, system: System, spec: ModelSpec, task: Task) -> nn.Modu
     """
     assert system.net is not None
     mend = CALLED_TRAINED if spec.trained else CALLED
+    front = front_of_net(spec.input, (len(task.leads), task.samples), task.fs_hz, task.leads, what)
     try:
-        net = _call(system.net, spec, task)
+        net = _call(system.net, spec, sizes_of(task, front))
         if isinstance(net, torch.jit.ScriptModule):
             raise TypeError("it gives a TorchScript module, whose graph no exporter reads; return the nn.Module")
         if not isinstance(net, nn.Module):
             raise TypeError(f"it gives a {type(net).__name__}, not a torch module")
         if spec.trained:
             net = net.cpu()
+        net = fronted(front, net)
         with torch.no_grad():
             out = net.eval()(torch.zeros(2, len(task.leads), task.samples))
     except Exception as error:  # a user's own code may raise anything
@@ -63,8 +67,13 @@ def build_net(what: str, system: System, spec: ModelSpec, task: Task) -> nn.Modu
     return net
 
 
-def _call(factory: Callable[..., Any], spec: ModelSpec, task: Task) -> Any:
-    sizes = (len(task.leads), task.samples, len(task.classes))
+def sizes_of(task: Task, front: Front | None) -> tuple[int, int, int]:
+    """What a factory is called with: the leads and samples that its module sees, and the classes."""
+    shape = (len(task.leads), task.samples) if front is None else front.sees
+    return *shape, len(task.classes)
+
+
+def _call(factory: Callable[..., Any], spec: ModelSpec, sizes: tuple[int, int, int]) -> Any:
     if not spec.trained:
         return factory(*sizes, **spec.options)
     way = _way(factory, spec.options)

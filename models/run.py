@@ -38,10 +38,11 @@ from pulseproof.models.brought.estimators import fit_estimator
 from pulseproof.models.brought.model import ESTIMATOR, KEPT, WEIGHTS, save_weights
 from pulseproof.models.classical import FeatureModel, head_of
 from pulseproof.models.features import Features
+from pulseproof.models.front.fronted import front_of_net, fronted
 from pulseproof.models.hardened.defence import EPOCHS, SLOWER
 from pulseproof.models.hardened.front import SmoothInput
 from pulseproof.models.measured import measure
-from pulseproof.models.modules import build_net
+from pulseproof.models.modules import build_net, sizes_of
 from pulseproof.models.systems import System, Task, resolve
 from pulseproof.models.train import TrainingPlan, fit_normalisation, train_net
 from pulseproof.runtime.files import read_json, write_json
@@ -263,7 +264,8 @@ def load_model(folder: Path, identity: str, recipes: tuple[str, ...] | None) -> 
         elif head["origin"] == "net":
             net = resolve(head["name"], spec).net
             assert net is not None
-            module = net(len(task.leads), task.samples, len(task.classes), **spec.options)
+            front = front_of_net(spec.input, (len(task.leads), task.samples), task.fs_hz, task.leads, f"{folder}")
+            module = fronted(front, net(*sizes_of(task, front), **spec.options))
             module = _fronted(module, head["name"], spec, task)
             module.load_state_dict(load_file(folder / WEIGHTS))
         else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -120,10 +120,11 @@ class Ring:
     def victims(self) -> Victims:
         return self._victims(self.rows)
 
-    def ours(self, name: Method, precision: Precision | None = None) -> Attack:
+    def ours(self, name: Method, precision: Precision | None = None, **further: Any) -> Attack:
         """A method of ours on a module as it was loaded: its batch norms are folded, the precision of its steps chosen
-        (or given), the references walked."""
-        settings, about = self.study.attacks.model_copy(update={"steps": STEPS}), self.recordings.about
+        (or given), the references walked. ``further``: settings of the study's attacks."""
+        about = self.recordings.about
+        settings = self.study.attacks.model_copy(update={"steps": STEPS} | further)
         method, references = METHODS[name].make(settings), self._victims(self.references)
         validation = self.recordings.labels[self.recordings.indices("validation")]
         prevalence = torch.from_numpy(validation.mean(axis=0, dtype=np.float32))

@@ -150,3 +150,36 @@ def perf_attacks(
     failed = [f"{one.model} against {one.against} ({one.claim.what})" for one in outcomes if not one.held]
     if failed:
         raise NotHeldError("; ".join(failed))
+
+
+@app.command("effort")
+def perf_effort(
+    study: StudyOption,
+    data: DataOption = None,
+    build: BuildOption = None,
+    model: Annotated[list[str] | None, typer.Option(help="A net to attack. [default: cnn and ecg-lens]")] = None,
+    to: Annotated[Path | None, typer.Option(help="A folder to write the tables to, as the docs have them.")] = None,
+) -> None:
+    """Hold the default effort of PGD against all of its steps: AUC and processor time. Status 1 if a claim is missed.
+
+    Example: `pulseproof perf effort --study studies/ptb-xl.toml --data recordings`
+    """
+    from perf.effort import effort_markdown, effort_tables, measure_effort, missed
+    from pulseproof.ecg.prepare import prepare
+    from pulseproof.models.run import train_study
+    from pulseproof.runtime.files import write_text
+
+    loaded, root, where = load(study, data, build)
+    recordings = prepare(loaded, root, where)
+    trained = train_study(loaded, recordings, where)
+    nets = model or ["cnn", "ecg-lens"]
+    missing = [name for name in nets if name not in trained]
+    if missing:
+        raise InputError(f"{study}: no model {', '.join(missing)}", f"models there: {', '.join(trained)}")
+    found = measure_effort(loaded, recordings, [trained[name] for name in nets])
+    for table in effort_tables(found):
+        Terminal().print(table)
+    if to is not None:
+        write_text(to / f"effort-{loaded.name}.md", effort_markdown(found))
+    if said := missed(found):
+        raise NotHeldError("; ".join(said))

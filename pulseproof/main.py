@@ -18,6 +18,7 @@ from pulseproof.core.terminal.options import BuildOption
 from pulseproof.ecg import commands as ecg
 from pulseproof.export import commands as export
 from pulseproof.export.bring import command as bring
+from pulseproof.firmware import commands as firmware
 from pulseproof.models import commands as models
 
 DEMO = Path(__file__).parent / "studies" / "demo.toml"
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bring": bring.bring,
     "recipes": export.recipes,
     "export": export.export,
+    "firmware": firmware.firmware,
     "attack": attacks.attack,
     "audit": attacks.audit,
     "wfdb": attacks.wfdb,

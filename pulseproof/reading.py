@@ -69,6 +69,11 @@ def machines(
         print_terminal(lines, Terminal())
     else:
         put((as_csv if format == "csv" else as_markdown)(lines))
+    if loaded.bench.limits is not None and format != "csv":
+        from pulseproof.report.tables.limits import verdicts
+
+        for each in verdicts(lines, loaded.bench.limits):
+            put(f"{each.text}\n")
 
 
 def answers_command(

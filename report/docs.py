@@ -2,8 +2,8 @@
 
 ``pulseproof docs`` takes studies that were run and writes ``docs/results/<study>.*``: every row as csv; as
 Markdown the table, the answers in words, the paper's rows, the files with their prices, the tables of the attacks and
-of the emulated cores; the pictures; and ``recipes.md``, what can be made of which system. Then it puts the Markdown
-between the markers of pages:
+of the emulated cores, microcontrollers in one of their own; the pictures; and ``recipes.md``, what can be made of which
+system. Then it puts the Markdown between the markers of pages:
 
     <!-- docs/results/ptb-xl.md -->
     <!-- end -->
@@ -34,6 +34,7 @@ from pulseproof.report.numbers.pivot import by_device, fullest_budget
 from pulseproof.report.tables import matrix
 from pulseproof.report.tables.attacks import controls_markdown, methods_markdown, twins_markdown
 from pulseproof.report.tables.defences import defences_markdown, has_defences
+from pulseproof.report.tables.limits import verdicts
 from pulseproof.report.tables.table import as_csv, as_markdown
 from pulseproof.runtime.files import write_bytes, write_text
 from pulseproof.twins.coverage import operators_markdown
@@ -46,6 +47,7 @@ PAGES = (
     "docs/export-results.md",
     "docs/attacks-results.md",
     "docs/emulation.md",
+    "docs/cortex-m.md",
     "docs/operators.md",
 )
 BLOCK = re.compile(r"(<!-- (docs/results/[\w.-]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -81,7 +83,11 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     if has_defences(evaluation):
         written[f"{study.name}-defences.md"] = defences_markdown(evaluation)
     if len(whole.devices) > len(evaluation.devices):
-        written[f"{study.name}-machines.md"] = machines.as_markdown(machines.machine_lines(build / study.name))
+        micro, others = machines.apart(machines.machine_lines(build / study.name))
+        if others:
+            written[f"{study.name}-machines.md"] = machines.as_markdown(others)
+        if micro:
+            written[f"{study.name}-micro.md"] = machines.as_markdown(micro) + _fitting(study, micro)
     for name, text in written.items():
         write_text(folder / name, text)
     rows = folder / f"{study.name}.csv.gz"
@@ -92,6 +98,13 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
     for each in matrix.matrices(evaluation, budget) if budget is not None else []:
         write_sheet(matrix_sheet(evaluation, each), folder / f"{study.name}-matrix.png")
     return [rows, *(folder / name for name in written)]
+
+
+def _fitting(study: Study, lines: list[machines.MachineLine]) -> str:
+    """What keeps the study's limits, where it has some."""
+    if study.bench.limits is None:
+        return ""
+    return "\n" + "".join(f"* {markdown(each.text)}\n" for each in verdicts(lines, study.bench.limits))
 
 
 def _of_this_machine(evaluation: Evaluation) -> Evaluation:

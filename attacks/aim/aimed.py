@@ -50,8 +50,9 @@ class Aimed:
         spread = spread_of(clean_scores(model, scene.references))
         prepared = {"spread": spread, "no_gradient": share_without_gradient(model, scene.references, spread)}
         if self.aim == "auc":
+            attack = fitted(self.attack, self.needs, model, scene)
             walked = auc_objective(
-                _in_half_the_steps(fitted(self.attack, self.needs, model, scene)),
+                attack if _rests(attack) else _in_half_the_steps(attack),
                 model,
                 scene.references,
                 scene.budget_mv,
@@ -59,7 +60,8 @@ class Aimed:
                 scene.settings.temperature,
                 scene.prevalence,
             )
-            prepared |= {"scores": walked.scores, "labels": walked.labels, "prevalence": scene.prevalence}
+            scores = walked.scores[-1:] if _rests(attack) else walked.scores
+            prepared |= {"scores": scores, "labels": walked.labels, "prevalence": scene.prevalence}
         return prepared
 
     def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:
@@ -69,6 +71,12 @@ class Aimed:
         attack = fitted(self.attack, self.needs, model, scene)
         (delta,) = attack(model, victims, [objective], [scene.budget_mv], generator)
         return Perturbed(delta, {"no_gradient": made["no_gradient"].expand(len(victims))})
+
+
+def _rests(attack: Attack) -> bool:
+    """Whether its opponents rest where their way ended, and walked all of it. In few steps no recording can follow
+    opponents that move (PTB-XL's CNN in 10 steps at 0.02 mV: .424 against resting, .431 against moving ones)."""
+    return bool(getattr(attack, "settles", 0.0))
 
 
 def _in_half_the_steps(attack: Attack) -> Attack:

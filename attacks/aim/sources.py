@@ -29,6 +29,7 @@ from pulseproof.attacks.gradient import NoGradientError
 from pulseproof.attacks.method import Predict
 from pulseproof.attacks.soft_trees import held_soft
 from pulseproof.attacks.transfer import Ensemble
+from pulseproof.attacks.tree_files import held_trees, trees_of
 from pulseproof.core.engines import open_limited
 from pulseproof.core.steps import digest
 from pulseproof.core.terminal.console import say
@@ -119,7 +120,7 @@ def open_source(source: Source, way: Way, references: Victims) -> Opened:
         return Opened(EnginePredict(source.file, references.signals.shape[1:]))
     if way == "twin":
         assert source.file is not None, f"{source.name} is no file"
-        return _before(source.name, _twin(source.file, references), references, ())
+        return _of_file(source.name, source.file, references)
     opened = [open_module(place.name, open_place(place).module, references) for place in source.models]
     if not source.name.startswith(WITHOUT):
         return opened[0]
@@ -164,7 +165,7 @@ class EnginePredict:
 def open_module(name: str, module: nn.Module, references: Victims) -> Opened:
     """The module itself, or what stands for it where it has no gradient of its own."""
     if isinstance(module, FileModel):
-        return _before(name, _twin(module.path, references), references, ())
+        return _of_file(name, module.path, references)
     if isinstance(module, FeatureModel) and isinstance(module.head, PythonHead):
         return _before(name, _of_estimator(module, references), references, ())
     soft = held_soft(module, references.signals)
@@ -209,11 +210,30 @@ def _module(opened: Opened) -> nn.Module:
     return opened.model
 
 
-def _twin(file: Path, references: Victims) -> Twin:
+def _of_file(name: str, file: Path, references: Victims) -> Opened:
+    """A file's own graph: its twin, or where it ends in trees its own features and trees, these softened."""
     try:
-        twin = open_twin(file)
+        walk = trees_of(file)
+        twin = None if walk is not None else open_twin(file)
     except NotCoveredError as error:
         raise NoGradientError(str(error)) from None
+    if walk is not None:
+        return Opened(_softened(walk, file, references))
+    assert twin is not None
+    return _before(name, _checked(twin, file, references), references, ())
+
+
+def _softened(walk: FeatureModel, file: Path, references: Victims) -> nn.Module:
+    reason = held_trees(walk, file, references.signals, references.labels.numpy()).reason
+    if reason is not None:
+        raise NoGradientError(reason)
+    soft = held_soft(walk, references.signals)
+    if soft.reason is not None:
+        raise NoGradientError(f"no gradient reaches the signal: of the copy with soft trees, {soft.reason}")
+    return soft.module
+
+
+def _checked(twin: Twin, file: Path, references: Victims) -> Twin:
     compared = check(twin, file, references.signals.numpy(), references.labels.numpy())
     if compared.reason is not None:
         raise NoGradientError(compared.reason)

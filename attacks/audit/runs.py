@@ -78,7 +78,7 @@ class OwnRuns:
             "window": recordings.window,
             "rows": hashlib.sha256(self.rows.astype(np.int64).tobytes()).hexdigest(),
             "budget_mv": one.budget_mv,
-            "attack": [spec.steps, spec.temperature, spec.references],
+            "attack": [spec.steps, spec.temperature, spec.references, spec.effort],
             "seed": seed,
             "torch": torch.__version__,
             "precision": precision,

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pulseproof.attacks.grid.tasks import SetJob, run_task
+from pulseproof.attacks.grid.tasks import NotMade, SetJob, run_task
 from pulseproof.core.code_digest import Code
 from pulseproof.core.errors import InputError
 from pulseproof.core.terminal.console import say
@@ -124,9 +124,9 @@ class Cluster:
         with self._connected():
             return isinstance(future.exception(), distributed.KilledWorker)
 
-    def result(self, future: Any) -> str | None:
+    def result(self, future: Any) -> NotMade | None:
         with self._connected():  # the worker has it, and it comes by way of the scheduler
-            value: str | None = future.result()
+            value: NotMade | None = future.result()
         return value
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pulseproof.attacks.grid.cluster import Cluster
 from pulseproof.attacks.grid.expected import note
-from pulseproof.attacks.grid.tasks import PREPARE, SetJob, failed, run_task, shards_left
+from pulseproof.attacks.grid.tasks import PREPARE, NotMade, SetJob, failed, run_task, shards_left
 from pulseproof.core.pool import Call
 from pulseproof.core.pool import Pool as Workers
 from pulseproof.core.processors import usable
@@ -39,7 +39,7 @@ class GridPool(Protocol):
     def lost(self, future: Any) -> bool:
         """Whether the task was lost with its process."""
 
-    def result(self, future: Any) -> str | None:
+    def result(self, future: Any) -> NotMade | None:
         """What the task of a future that has ended returned; raises what it raised."""
 
     def close(self) -> None:
@@ -48,9 +48,9 @@ class GridPool(Protocol):
 
 def run_jobs(
     jobs: Sequence[SetJob], pool: GridPool, left_s: TimeLeft | None = None
-) -> Iterator[tuple[SetJob, str | None, bool]]:
-    """(job, reason, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
-    ``done``: all of the job is there, or it cannot be made, for ``reason``. ``left_s`` is told what each part took.
+) -> Iterator[tuple[SetJob, NotMade | None, bool]]:
+    """(job, not made, done) for every part that has ended, :func:`parts_left` in all where every job can be made.
+    ``done``: all of the job is there, or it cannot be made. ``left_s`` is told what each part took.
 
     Raises InputError for a task whose process died :data:`TRIES` times, and what a task raised.
     """
@@ -79,12 +79,12 @@ def run_jobs(
                     say(f"attacking: the process that made {job.name} died: {_again(TRIES - tries[job.name, part])}")
                     ready.appendleft((job, part))
                     continue
-                reason = pool.result(future)
-                note(left_s, job, part, time.monotonic() - begun[job.name, part], reason is not None)
-                if reason is not None:
+                not_made = pool.result(future)
+                note(left_s, job, part, time.monotonic() - begun[job.name, part], not_made is not None)
+                if not_made is not None:
                     if job.name not in given_up:
                         given_up.add(job.name)
-                        yield job, reason, True
+                        yield job, not_made, True
                     continue
                 if part == PREPARE:
                     ready.extendleft((job, shard) for shard in reversed(todo[job.name]))
@@ -109,21 +109,21 @@ class InProcess:
 
     size = 1
 
-    def submit(self, job: SetJob, part: str) -> Future[str | None]:
-        future: Future[str | None] = Future()
+    def submit(self, job: SetJob, part: str) -> Future[NotMade | None]:
+        future: Future[NotMade | None] = Future()
         try:
             future.set_result(run_task(job, part))
         except Exception as error:
             future.set_exception(error)
         return future
 
-    def wait(self, futures: Sequence[Future[str | None]]) -> list[Future[str | None]]:
+    def wait(self, futures: Sequence[Future[NotMade | None]]) -> list[Future[NotMade | None]]:
         return list(futures)
 
-    def lost(self, future: Future[str | None]) -> bool:
+    def lost(self, future: Future[NotMade | None]) -> bool:
         return False
 
-    def result(self, future: Future[str | None]) -> str | None:
+    def result(self, future: Future[NotMade | None]) -> NotMade | None:
         return future.result()
 
     def close(self) -> None:
@@ -149,8 +149,8 @@ class Processes:
     def lost(self, future: Call) -> bool:
         return future.died is not None
 
-    def result(self, future: Call) -> str | None:
-        reason: str | None = future.result()
+    def result(self, future: Call) -> NotMade | None:
+        reason: NotMade | None = future.result()
         return reason
 
     def close(self) -> None:

@@ -3,9 +3,10 @@
 In: a study, its recordings, trained models and exported files. Out: ``build/<study>/signals/<name>.npy`` (int16 steps
 of the recorder, ``(n, leads, samples)``) and ``<name>.json`` beside it, one pair a
 :class:`~attacks.grid.sets.MadeSet`. Each is a step of its own: one more budget makes one more set and leaves the
-others alone. While a set is made its shards lie under ``signals/shards/``; a killed run goes on from there. The name of
-their folder holds what they depend on: a Dask worker whose run was killed may still write there, beside a run of an
-edited study.
+others alone. Where a set cannot be made of its source, the reason is kept in its place, ``<name>.reason.json``, and not
+looked for again. While a set is made its shards lie under ``signals/shards/``; a killed run goes on from there. The
+name of their folder holds what they depend on: a Dask worker whose run was killed may still write there, beside a run
+of an edited study.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from pulseproof.attacks.grid.tasks import PREPARE, SetJob, one_thread
 from pulseproof.attacks.method import Precision, expect_declared
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
+from pulseproof.core.engines import here
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import Study
@@ -42,21 +44,25 @@ from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest
 from pulseproof.models.brought.files import FileModel
 from pulseproof.models.run import Trained
-from pulseproof.runtime.files import read_array, replacing, sha256_file, write_json
+from pulseproof.runtime.condition.processor import features
+from pulseproof.runtime.files import read_array, read_json, replacing, sha256_file, write_json
 
 # Bump when the same settings would give other bytes for a reason that no digest of code sees (attacks/code.py).
 VERSION = 3
 SIGMA_RECORDS = 2000
+REASON = ".reason"  # behind a set's name: why it cannot be made
 
 __all__ = ["MadeSet", "MadeSets", "NotApplicable", "attack_study", "reference_rows"]
 
 
 @dataclass(frozen=True)
 class MadeSets:
-    """All signal sets of a study, the clean one first, and what it asked for that cannot be."""
+    """All signal sets of a study, the clean one first, and what it asked for that cannot be. ``settled``: another run
+    would make the same; not so where an engine failed, which may go next time."""
 
     sets: tuple[MadeSet, ...]
     not_applicable: tuple[NotApplicable, ...]
+    settled: bool = True
 
 
 def attack_study(
@@ -78,32 +84,45 @@ def attack_study(
     """
     work = _Work(study, recordings, trained, build, manifest, data)
     work.sweep()
-    stale = [want for want in work.wanted if not work.step(want).fresh()]
+    missing = list(work.missing)
+    stale = []
+    for want in work.wanted:
+        if not work.step(want).fresh():
+            reason = work.known_reason(want)
+            if reason is None:
+                stale.append(want)
+            else:
+                missing.append(NotApplicable(want.name, reason))
     jobs = {want.name: work.job(want) for want in stale if want.method != "clean"}
     wanted = {want.name: want for want in stale}
     if "clean" in wanted:
         work.step(wanted["clean"]).run(lambda: work.write(wanted["clean"], work.clean_parts, [{}]))
-    missing = list(work.missing)
     noted: dict[str, None] = {}
+    settled = True
     if jobs:
         todo = list(jobs.values())
         pool = open_pool(todo, workers, scheduler)
         left = time_left(todo, pool.size)
         events = run_jobs(todo, pool, left)
-        for job, reason, done in follow(events, "attacking", parts_left(todo), left):
-            if reason is not None:
-                missing.append(NotApplicable(job.name, reason))
+        for job, not_made, done in follow(events, "attacking", parts_left(todo), left):
+            want = wanted[job.name]
+            if not_made is not None:
+                missing.append(NotApplicable(job.name, not_made["reason"]))
+                settled = settled and not_made["lasting"]
+                if not_made["lasting"]:
+                    work.keep_reason(want, not_made["reason"])
             elif done:
-                want = wanted[job.name]
                 noted |= dict.fromkeys(job.notes())
                 work.step(want).run(functools.partial(work.assemble, want, job))
+                work.forget_reason(want)
                 shutil.rmtree(job.folder)
     reasons = {each.name: each.reason for each in missing}
     made = [want for want in work.wanted if want.name not in reasons]
     asked_of_models = [want for want in work.wanted if want.source is not None]
     is_brought = any(isinstance(one.module, FileModel) for one in trained.values())  # measured all the same
     if asked_of_models and not is_brought and not any(want.source is not None for want in made):
-        name, reason = next((one.name, one.reason) for one in missing if one.name in wanted)
+        asked = {want.name for want in asked_of_models}
+        name, reason = next((one.name, one.reason) for one in missing if one.name in asked)
         raise InputError(
             f"[attacks]: no attack can be made on any source; {name}: {reason}",
             "name sources with a gradient, or other methods",
@@ -112,7 +131,7 @@ def attack_study(
     for note in noted:
         say(f"attacked: {note}")
     shutil.rmtree(work.folder / "shards", ignore_errors=True)
-    return MadeSets(tuple(read_set(work.folder / f"{want.name}.json") for want in made), tuple(missing))
+    return MadeSets(tuple(read_set(work.folder / f"{want.name}.json") for want in made), tuple(missing), settled)
 
 
 def _tell(missing: list[NotApplicable]) -> None:
@@ -190,7 +209,7 @@ class _Work:
             return "float32"
         allowed = PRECISIONS if asked == "auto" else (asked,)
         for precision in allowed:
-            if self.step(want, precision).fresh():
+            if self.step(want, precision).fresh() or self.known_reason(want, precision) is not None:
                 return precision
         for precision in allowed:
             if self.job(want, precision).step(PREPARE).fresh():
@@ -253,6 +272,30 @@ class _Work:
 
     def step(self, want: WantedSet, precision: Precision | None = None) -> Step:
         return Step(self.folder, want.name, self.inputs(want, precision), self.code(want))
+
+    def reason_step(self, want: WantedSet, precision: Precision | None = None) -> Step:
+        """The step whose result is that a set cannot be made. It depends on the engines as well: a twin is held against
+        what they compute, on this processor."""
+        inputs = self.inputs(want, precision) | {"engines": here(), "processor": features()}
+        return Step(self.folder, want.name + REASON, inputs, self.code(want))
+
+    def known_reason(self, want: WantedSet, precision: Precision | None = None) -> str | None:
+        """Why a set cannot be made, where that was found before."""
+        told = self.folder / f"{want.name}{REASON}.json"
+        if not told.exists() or not self.reason_step(want, precision).fresh():
+            return None
+        reason: str = read_json(told)["reason"]
+        return reason
+
+    def keep_reason(self, want: WantedSet, reason: str) -> None:
+        told = self.folder / f"{want.name}{REASON}.json"
+        write_json(told, {"set": want.name, "reason": reason})
+        self.reason_step(want).done([told])
+
+    def forget_reason(self, want: WantedSet) -> None:
+        """A set that is there can be made."""
+        for suffix in (".stamp.json", ".json"):
+            (self.folder / f"{want.name}{REASON}{suffix}").unlink(missing_ok=True)
 
     def code(self, want: WantedSet) -> tuple[Code, ...]:
         """The code that makes a set."""
@@ -343,7 +386,7 @@ class _Work:
         keep = {want.name for want in self.wanted}
         for stamp in self.folder.glob("*.stamp.json"):
             name = stamp.name.removesuffix(".stamp.json")
-            if name not in keep:
+            if name.removesuffix(REASON) not in keep:
                 for suffix in (".stamp.json", ".npy", ".json"):
                     (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
         for shards in (self.folder / "shards").glob("*"):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -93,9 +93,17 @@ class SetJob:
         return found
 
 
-def run_task(job: SetJob, part: str) -> str | None:
-    """Do one part of a job. None, or the reason why this set cannot be made of this source. Raises InputError
-    where this process has other code than the one that asks."""
+class NotMade(TypedDict):
+    """Why a set cannot be made of its source, as plain as what a worker says must be. ``lasting``: that lies in the
+    model, the recordings and our code, so that another try ends the same; what an engine failed at may go next time."""
+
+    reason: str
+    lasting: bool
+
+
+def run_task(job: SetJob, part: str) -> NotMade | None:
+    """Do one part of a job. None, or why this set cannot be made of this source. Raises InputError where this process
+    has other code than the one that asks."""
     for code in job.code:
         code.check(f"signal set {job.name}, part {part}")
     step = job.step(part)
@@ -103,7 +111,7 @@ def run_task(job: SetJob, part: str) -> str | None:
         try:
             step.run(lambda: _prepare(job) if part == PREPARE else _shard(job, part))
         except (NoGradientError, EngineError) as error:
-            return str(error)
+            return NotMade(reason=str(error), lasting=isinstance(error, NoGradientError))
     return None
 
 

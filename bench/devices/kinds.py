@@ -17,8 +17,8 @@ HERE = "host"
 
 @dataclass(frozen=True)
 class DeviceKind:
-    """``address``: the whole address of its one device, or, with a colon at its end, how those of its devices begin;
-    empty: any. ``where``: its class, ``package.module:Class``.
+    """``address``: the whole address of its one device, or, with a colon at its end or where ``begins`` says so, how
+    those of its devices begin; empty: any. ``where``: its class, ``package.module:Class``.
 
     ``named``: results of its devices lie under names of its own, the address itself or, of ``emulated:cortex-a72``,
     ``emulated-cortex-a72``; no other device may have them. These words say whose they are; None: it has no such names.
@@ -27,6 +27,7 @@ class DeviceKind:
     address: str
     where: str
     named: str | None = None
+    begins: bool = False
 
     def owns(self, address: str) -> bool:
         """True for the address of a device of this kind."""
@@ -46,12 +47,15 @@ class DeviceKind:
 
     @property
     def _several(self) -> bool:
-        return self.address.endswith(":")
+        return self.begins or self.address.endswith(":")
 
 
 KINDS = (
     DeviceKind(HERE, "pulseproof.bench.devices.local:Here", "as this machine is"),
     DeviceKind("emulated:", "pulseproof.bench.devices.emulated.device:Emulated", "as emulated cores are"),
+    DeviceKind(
+        "emulated:cortex-m", "pulseproof.bench.devices.micro.device:EmulatedMicro", "as emulated cores are", begins=True
+    ),
     DeviceKind("carried:", "pulseproof.bench.devices.carried:Carried"),
     DeviceKind("", "pulseproof.bench.devices.ssh:OverSsh"),
 )

@@ -6,9 +6,17 @@ carried out in front of the model's own graph, inside the exported file (:mod:`m
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from pulseproof.core.data.base import Strict
 
@@ -31,6 +39,32 @@ def _expect_layout(text: str) -> str:
 Layout = Annotated[str, AfterValidator(_expect_layout)]
 
 
+class RrSpec(Strict):
+    """An input that takes RR intervals, from R wave to R wave: that before the beat, that after it, or both in this
+    order. The beat stands ``beat_s`` after the beginning of the recording (default: in its middle). In ``unit``,
+    multiplied by ``scale``, and ``offset`` added."""
+
+    rr: Literal["previous", "next", "previous-next"]
+    beat_s: float | None = Field(None, gt=0)
+    unit: Literal["s", "ms"] = "s"
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+def _kind_of_held(value: Any) -> str:
+    if isinstance(value, dict | RrSpec):
+        return "intervals"
+    return "numbers" if isinstance(value, list | tuple) else "number"
+
+
+Held = Annotated[
+    Annotated[float, Tag("number")]
+    | Annotated[tuple[float, ...], Field(min_length=1), Tag("numbers")]
+    | Annotated[RrSpec, Tag("intervals")],
+    Discriminator(_kind_of_held),
+]
+
+
 class InputSpec(Strict):
     """What a trained model expects of the signal, in the order in which it is done to a recording in millivolts.
 
@@ -41,7 +75,8 @@ class InputSpec(Strict):
     (``zscore-lead``), from 0 to 1 (``minmax``, of the recording), or less the median and by the range between the
     quartiles of each lead (``robust``). ``scale`` and ``offset``: what is multiplied, and then added. ``layout``: the
     axes of the model's input, where its shape alone does not tell. ``clips``: an input of 8 or 16 bits may clip more
-    than one sample in a hundred."""
+    than one sample in a hundred. ``others``: what each input of the file beside the signal is held at, by its name: a
+    number for all of it, its numbers, or RR intervals, which are found in the recording."""
 
     unit: Unit = "mV"
     normalise: Normalise = "none"
@@ -54,6 +89,15 @@ class InputSpec(Strict):
     leads: tuple[str, ...] | None = Field(None, min_length=1)
     layout: Layout | None = None
     clips: bool = False
+    others: dict[str, Held] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A model without other inputs keeps the digest that it had before there was a word for them."""
+        said: dict[str, Any] = dump(self)
+        if not self.others:
+            said.pop("others", None)
+        return said
 
     @model_validator(mode="after")
     def _means_something(self) -> InputSpec:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from pulseproof.export.job import ExportJob, MadeFile
 from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.twins.onnx.format import load_plain
 
 
 def write(job: ExportJob) -> MadeFile:
     """Every float weight narrowed; what else a recipe changes, it changes here. A RefusedError says why it cannot."""
     import onnx
 
-    model = onnx_graph.load_plain(job.source)
+    model = load_plain(job.source)
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             values = narrowed(onnx.numpy_helper.to_array(tensor))

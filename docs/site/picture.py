@@ -2,8 +2,7 @@
 
     python docs/site/picture.py build/ptb-xl/report/index.html docs/results/ptb-xl-report.png
 
-In: the page. Out: a PNG of its top, down to the recommended file, and below it of its recordings, as Chromium draws
-them.
+In: the page. Out: a PNG of its first screen, and below it of its recordings, as Chromium draws them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from playwright.sync_api import sync_playwright
 from pulseproof.runtime.files import write_bytes
 
 WIDTH, HEIGHT = 1240, 760
-CARD, BELOW = ".answer", "#recordings"
+SCREEN, BELOW = "#answer", "#recordings"
 
 
 def main(page_file: Path, out: Path) -> None:
@@ -33,10 +32,11 @@ def main(page_file: Path, out: Path) -> None:
         browser = driver.chromium.launch(executable_path=browser_path, args=options)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce")
         page.goto(page_file.resolve().as_uri())
+        page.evaluate(f"document.querySelector('{BELOW} > details').open = true")
         page.locator("#viewer-paper svg").wait_for()
-        card, below = (page.locator(each).first.bounding_box() for each in (CARD, BELOW))
-        assert card is not None and below is not None
-        pieces = [(0.0, card["y"] + card["height"] + 24), (below["y"], below["height"])]
+        screen, below = (page.locator(each).first.bounding_box() for each in (SCREEN, BELOW))
+        assert screen is not None and below is not None
+        pieces = [(0.0, screen["y"] + screen["height"]), (below["y"], below["height"])]
         shots = [
             page.screenshot(full_page=True, clip={"x": 0, "y": y, "width": WIDTH, "height": height})
             for y, height in pieces

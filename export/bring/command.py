@@ -21,6 +21,7 @@ from pulseproof.core.terminal.options import BuildOption, DataOption
 from pulseproof.runtime.files import write_text
 
 if TYPE_CHECKING:  # the commands say what there is without it: it brings pydantic
+    from pulseproof.core.studies.model_input import InputSpec
     from pulseproof.core.study import Study
     from pulseproof.export.bring.looks import FileLook
 
@@ -37,6 +38,10 @@ def bring(
     name: Annotated[str | None, typer.Option(help="What the study is to call it. [default: from FILE]")] = None,
     output: Annotated[str | None, typer.Option(help="The output that gives the scores, where it has several.")] = None,
     layout: Annotated[str | None, typer.Option(help="The axes of its input, such as 'n t c'.")] = None,
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(help="What an input beside the signal is held at: 'age=61', 'x=.8,.8' or 'rr=previous-next'."),
+    ] = None,
     records: Annotated[int, typer.Option(min=50, help="Recordings of each side, training and validation.")] = RECORDS,
     keep: Annotated[bool, typer.Option(help="Write the block into the study file.")] = False,
     with_tensorflow: Annotated[
@@ -67,13 +72,14 @@ def bring(
         return
     called = name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "own"
     loaded, where = load_study(study, {called: {"file": str(file)}}), build or Path("build")
-    _refuse_early(loaded, seen, output, layout)
+    asked = _asked(layout, hold or [])
+    _refuse_early(loaded, seen, output, asked)
     from pulseproof.ecg.prepare import prepare
 
     recordings = prepare(loaded, data, where)
     from pulseproof.export.bring.trial_run import run_trials
 
-    found = run_trials(loaded, recordings, seen, called, output, layout, records)
+    found = run_trials(loaded, recordings, seen, called, output, asked, records)
     Terminal().print(found.table)
     for line in found.told:
         say(line)
@@ -95,20 +101,41 @@ def _converted(file: Path, with_tensorflow: bool) -> Path:
     return out
 
 
-def _refuse_early(study: Study, seen: FileLook, output: str | None, layout: str | None) -> None:
-    """Raises InputError for a file that cannot fit, before recordings are read."""
+def _asked(layout: str | None, hold: list[str]) -> InputSpec:
+    """What the options say of a file's inputs. Raises InputError."""
+    from pydantic import ValidationError
+
     from pulseproof.core.studies.model_input import InputSpec
+
+    others: dict[str, object] = {}
+    for one in hold:
+        name, _, value = one.rpartition("=")
+        numbers = re.fullmatch(r"[\d.eE+-]+(,[\d.eE+-]+)*", value)
+        others[name] = value.split(",") if numbers else {"rr": value}
+    try:
+        return InputSpec.model_validate({"layout": layout, "others": others})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"--{'layout' if first['loc'][0] == 'layout' else 'hold'}: {first['msg'].removeprefix('Value error, ')}",
+            "say --hold NAME=NUMBER, NAME=NUMBER,NUMBER or NAME=previous-next (previous, next) of RR intervals; "
+            "--layout 'n t c'",
+        ) from None
+
+
+def _refuse_early(study: Study, seen: FileLook, output: str | None, asked: InputSpec) -> None:
+    """Raises InputError for a file that cannot fit, before recordings are read."""
     from pulseproof.ecg.expected import expected
     from pulseproof.export.bring.ways import ways_in
     from pulseproof.models.brought.dressing import dress_of
     from pulseproof.models.front.fitting import Fitting
 
-    asked = expected(study)
-    if asked is None:
+    to_come = expected(study)
+    if to_come is None:
         return
-    spec = InputSpec(layout=layout)
-    fitting = Fitting(asked.shape, asked.classes, asked.fs_hz, asked.leads, asked.names, spec, output)
-    way = ways_in(seen.declared, fitting, str(seen.path))[0]
+    sides = to_come.shape, to_come.classes, to_come.fs_hz, to_come.leads, to_come.names
+    fitting = Fitting(*sides, asked, output)
+    way = ways_in(seen.declared(asked.others), fitting, str(seen.path))[0]
     dress_of(seen.path, str(seen.path), replace(fitting, spec=way))
 
 

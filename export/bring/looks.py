@@ -6,12 +6,14 @@ of its own, or in bounded parts (:mod:`models.brought.onnx_checks`); it is not r
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from pulseproof.models.brought.describe import FileEnd, describe_onnx, describe_tflite
 from pulseproof.models.front.layouts import Declared
 from pulseproof.models.front.layouts import said as shape_said
+from pulseproof.models.front.others import largest, proposed
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,29 @@ class FileLook:
     operators: tuple[str, ...]
     set_: int | None
 
-    @property
-    def declared(self) -> Declared | None:
-        """The shape of its first input."""
-        return self.inputs[0].shape
+    def declared(self, others: Collection[str]) -> Declared | None:
+        """The shape of the input that takes the signal: the first of those that are not among ``others``."""
+        left = [end for end in self.inputs if not {end.name, end.inner} & set(others)]
+        return (left or self.inputs)[0].shape
 
     def text(self) -> str:
         """What people read of it."""
         kind = "ONNX" if self.path.suffix == ".onnx" else "TFLite"
         lines = [f"{self.path}: {kind}, {self.size / 1000:,.0f} kB" + (f", operator set {self.set_}" * bool(self.set_))]
+        signal = largest([end.shape for end in self.inputs])
         for side, ends in (("input", self.inputs), ("output", self.outputs)):
-            for end in ends:
-                lines.append(f"  {side} {end.name!r}: {end.kind} {_shape(end.shape)}{_steps(end)}{_axes(side, end)}")
-        return "\n".join([*lines, f"  operators: {', '.join(self.operators)}"])
+            for at, end in enumerate(ends):
+                axes = _axes(end) if (side, at) == ("input", signal) else ""
+                lines.append(f"  {side} {end.name!r}: {end.kind} {_shape(end.shape)}{_steps(end)}{axes}")
+        lines.append(f"  operators: {', '.join(self.operators)}")
+        others = [end for at, end in enumerate(self.inputs) if at != signal]
+        if others:
+            lines += [
+                "  a recording is all that there is to feed: what each input beside the signal is held at stands in",
+                "  [models.x.input.others]",
+                *(f"  {proposed(end.name, end.shape)}" for end in others),
+            ]
+        return "\n".join(lines)
 
 
 def look(path: Path) -> FileLook:
@@ -54,9 +66,9 @@ def _steps(end: FileEnd) -> str:
     return "" if end.steps is None else f", holding {end.steps.holds[0]:.3g} to {end.steps.holds[1]:.3g}"
 
 
-def _axes(side: str, end: FileEnd) -> str:
+def _axes(end: FileEnd) -> str:
     """What the axes of an input may be, where its shape alone says it."""
-    if side == "output" or end.shape is None or None in end.shape[1:]:
+    if end.shape is None or None in end.shape[1:]:
         return ""
     sizes = [size for size in end.shape[1:] if size not in (1, None)]
     if len(sizes) == 1:

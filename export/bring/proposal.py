@@ -5,6 +5,7 @@ In: trials (:mod:`export.bring.trials`). Out: text for people.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,12 +36,18 @@ def block(name: str, spec: ModelSpec) -> str:
     """The tables of a study file that say so."""
     asked = {key: value for key, value in spec.model_dump(exclude_defaults=True).items() if value is not None}
     inside: dict[str, Any] = asked.pop("input", {})
-    lines = [f"[models.{name}]", *_lines(asked)]
-    return "\n".join(lines + (["", f"[models.{name}.input]", *_lines(inside)] if inside else []))
+    others: dict[str, Any] = inside.pop("others", {})
+    tables = {name: asked, f"{name}.input": inside, f"{name}.input.others": others}
+    return "\n\n".join("\n".join([f"[models.{one}]", *_lines(table)]) for one, table in tables.items() if table)
 
 
 def _lines(table: dict[str, Any]) -> list[str]:
-    return [f"{key} = {toml_value(value)}" for key, value in table.items() if value is not None]
+    return [f"{_key(key)} = {toml_value(value)}" for key, value in table.items() if value is not None]
+
+
+def _key(key: str) -> str:
+    """A key as TOML has it: the name of an input may have a colon or a slash."""
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else toml_value(key)
 
 
 def trial_table(trials: Sequence[ScalingTrial], records: int) -> Table:

@@ -7,7 +7,8 @@ proposed is the one of the file as it would be kept, with its front inside.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from pulseproof.core.errors import InputError
-from pulseproof.core.studies.model_input import InputSpec
+from pulseproof.core.studies.model_input import Held, InputSpec, RrSpec
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import follow
 from pulseproof.ecg.recordings import Recordings
@@ -27,6 +28,8 @@ from pulseproof.export.bring.ways import scaled, ways_in
 from pulseproof.models.brought.files import FileModel, take_file
 from pulseproof.models.brought.model import fitting_of
 from pulseproof.models.front.fitting import Fitting
+from pulseproof.models.front.others import plan_rr
+from pulseproof.models.front.rr_module import RrModule
 from pulseproof.models.run import CHECK_RECORDS, task_of
 from pulseproof.models.systems import Task
 from pulseproof.runtime.auc import macro_auc
@@ -48,10 +51,11 @@ def run_trials(
     seen: FileLook,
     name: str,
     output: str | None,
-    layout: str | None,
+    asked: InputSpec,
     records: int,
 ) -> Proposal:
-    """See the module. Raises InputError where nothing runs."""
+    """See the module; ``asked``: what is said of its input beforehand (layout, others). Raises InputError where nothing
+    runs."""
     task, what = task_of(recordings), str(seen.path)
     held_out = recordings.sample("validation", records, study.seed)
     # Of more people a scaling is told with more certainty; no recording of the test side is looked at.
@@ -62,21 +66,44 @@ def run_trials(
         np.arange(len(rows)) < len(held_out),
     )
     shape = (len(task.leads), task.samples)
-    fitting = Fitting(shape, len(task.classes), task.fs_hz, task.leads, task.classes, InputSpec(layout=layout), output)
-    ways = ways_in(seen.declared, fitting, what)
+    fitting = Fitting(shape, len(task.classes), task.fs_hz, task.leads, task.classes, asked, output)
+    held = asked.model_copy(update={"others": _at_medians(asked.others, fitting, signals, what)})
+    ways = ways_in(seen.declared(asked.others), replace(fitting, spec=held), what)
     with tempfile.TemporaryDirectory(prefix="pulseproof-") as folder:
         trials: list[ScalingTrial] = []
         for way in follow(ways, "trying"):
             sees = len(way.leads or task.leads)
             trials += try_out(
-                seen.path, what, fitting, list(scaled([way], sees)), signals, labels, is_held_out, Path(folder)
+                seen.path,
+                what,
+                replace(fitting, spec=held),
+                list(scaled([way], sees)),
+                signals,
+                labels,
+                is_held_out,
+                Path(folder),
             )
         best = choose(trials)
         if best is None:
             raise InputError(f"{what}: under no scaling does it give scores: {trials[0].failed}", "export it again")
-        spec = spec_of(str(seen.path), best, output)
+        real = replace(best, spec=best.spec.model_copy(update={"others": asked.others}))
+        spec = spec_of(str(seen.path), real, output)
         told = _through_the_file(seen.path, what, spec, task, signals[is_held_out], labels[is_held_out], Path(folder))
     return Proposal(trial_table(trials, len(rows)), (*told, *doubts(best, trials)), block(name, spec))
+
+
+def _at_medians(
+    others: Mapping[str, Held], fitting: Fitting, signals: NDArray[np.float32], what: str
+) -> dict[str, Held]:
+    """The inputs beside the signal as the trials hold them, which see the part of a recording that the model sees: RR
+    intervals at their medians over all recordings. The file that is kept finds them in each."""
+    held = dict(others)
+    for name, spec in others.items():
+        if isinstance(spec, RrSpec):
+            plan = plan_rr(spec, fitting.shape, fitting.fs_hz, f"{what}: its input {name!r}")
+            found = RrModule(plan)(torch.from_numpy(signals)).median(dim=0).values
+            held[name] = tuple(round(float(one), 4) for one in found)
+    return held
 
 
 def _through_the_file(

@@ -64,11 +64,10 @@ def try_out(
     samples) mV, ``labels`` (k, classes), ``held_out`` (k,): of the validation side; ``folder`` takes the file while it
     runs. Raises InputError."""
     sees = dress_of(path, what, replace(fitting, spec=specs[0])).front.sees
-    inside = replace(fitting, shape=sees, spec=InputSpec(layout=specs[0].layout), fs_hz=None, leads=())
-    dressing = dress_of(path, what, inside)
-    kept = folder / f"tried{path.suffix}"
-    given = dressing.given or len(fitting.order) or fitting.classes
-    dressing.write(path, kept, None if dressing.given is None else Tail(given, given))
+    own = InputSpec(layout=specs[0].layout, others=fitting.spec.others)
+    dressing = dress_of(path, what, replace(fitting, shape=sees, spec=own, fs_hz=None, leads=()))
+    kept, given = folder / f"tried{path.suffix}", dressing.given
+    dressing.write(path, kept, None if given is None else Tail(given, given))
     model = FileModel(kept, sees)
     return [_try(model, fitting, dressing, spec, signals, labels, held_out, what) for spec in specs]
 

@@ -77,7 +77,8 @@ def scaled(ways: Sequence[InputSpec], leads: int) -> Iterator[InputSpec]:
 
 def said(spec: InputSpec) -> str:
     """A specification in a few words, for a table."""
-    parts = [f"{key} = {_shown(value)}" for key, value in spec.model_dump(exclude_defaults=True).items()]
+    shown = spec.model_dump(exclude_defaults=True, exclude={"others"})  # they are the same in all trials
+    parts = [f"{key} = {_shown(value)}" for key, value in shown.items()]
     return ", ".join(parts) or "millivolts as they are"
 
 

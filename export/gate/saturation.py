@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.export.onnx import graph as onnx_graph
+from pulseproof.twins.onnx.format import constants, load_plain
 
 if TYPE_CHECKING:
     import onnx
@@ -30,8 +30,8 @@ _FLOAT = {"Conv": 1, "Gemm": 1, "MatMul": 1}  # between DequantizeLinear operato
 def saturating_layers(path: Path) -> dict[str, int]:
     """{node name: the largest magnitude of its weights} of the convolutions and matrix products whose int8 weights
     exceed :data:`LARGEST`. Raises what onnx raises for a file that it cannot read."""
-    graph = onnx_graph.load_plain(path).graph
-    known = onnx_graph.constants(graph)
+    graph = load_plain(path).graph
+    known = constants(graph)
     made_by = {name: node for node in graph.node for name in node.output}
     found = {}
     for node in graph.node:

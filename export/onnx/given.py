@@ -39,7 +39,7 @@ def write_given(job: ExportJob) -> MadeFile:
         ) from None
     _pin(model.graph, job.shape)
     del model.graph.value_info[:]  # noted for a free batch, they would contradict what is inferred for one of 1
-    _name_ends(model.graph)
+    name_ends(model.graph)
     _name_nodes(model.graph.node)
     if model.ByteSize() > LARGEST:
         raise RefusedError(f"with its weights it has {model.ByteSize():,} bytes; one ONNX file holds {LARGEST:,}")
@@ -66,7 +66,7 @@ def _pin(graph: onnx.GraphProto, shape: tuple[int, int]) -> None:
         declared[0].dim_value = 1
 
 
-def _name_ends(graph: onnx.GraphProto) -> None:
+def name_ends(graph: onnx.GraphProto) -> None:
     """Call the input ``signal`` and the output ``scores``; an inner tensor of that name gets another one."""
     import onnx
 

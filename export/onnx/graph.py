@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseproof.models.front.onnx_front import FRONT
-from pulseproof.twins.onnx.format import constants, load_plain  # noqa: F401 (for who takes a graph apart and saves it)
+from pulseproof.models.front.onnx_nodes import FRONT
+from pulseproof.twins.onnx.format import constants
 
 if TYPE_CHECKING:
     import onnx

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pulseproof.export.job import ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.models.front.onnx_apart import put_back, take_off
+from pulseproof.twins.onnx.format import load_plain
 
 if TYPE_CHECKING:
     import onnx
@@ -36,7 +37,7 @@ def write_fp16(job: ExportJob) -> MadeFile:
     import onnx
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    model = onnx_graph.load_plain(job.source)
+    model = load_plain(job.source)
     users: dict[str, set[str]] = {}
     for graph in onnx_graph.graphs(model.graph):
         for node in graph.node:
@@ -65,7 +66,7 @@ def write_fp16_products(job: ExportJob) -> MadeFile:
     """
     import onnx
 
-    model = onnx_graph.load_plain(job.source)
+    model = load_plain(job.source)
     graph = model.graph
     halved = {name: weights for name, weights in _product_weights(graph) if np.abs(weights).max(initial=0) <= LARGEST}
     if not halved:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from pulseproof.export.job import INPUT, ExportJob, MadeFile, RefusedError
 from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.models.front.onnx_front import front_nodes
+from pulseproof.twins.onnx.format import load_plain
 
 if TYPE_CHECKING:
     import onnx
@@ -205,7 +206,7 @@ def prepared(source: Path) -> Iterator[Path]:
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    model = onnx_graph.load_plain(source)
+    model = load_plain(source)
     opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), PER_CHANNEL_OPSET)
     if opset < PER_CHANNEL_OPSET:
         try:

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from pulseproof.export.job import INPUT, OUTPUT
 from pulseproof.models.front.tflite_writer import TfliteWriter
-from pulseproof.twins.tflite.format import EIGHT_BIT, FLOATS, TYPES, TfliteFile  # noqa: F401 (TYPES: for who reads one)
+from pulseproof.twins.tflite.format import EIGHT_BIT, FLOATS, TfliteFile
 
 # Operators that move values without changing them: behind one of these the signal is still the signal.
 MOVES = ("RESHAPE", "TRANSPOSE", "PAD", "SLICE", "STRIDED_SLICE", "EXPAND_DIMS", "SQUEEZE")

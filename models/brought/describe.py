@@ -20,12 +20,14 @@ from pulseproof.models.front.layouts import Declared
 
 @dataclass(frozen=True)
 class FileEnd:
-    """An input or output: ``shape`` with None for a free size, ``steps`` of one of whole numbers with a scale."""
+    """An input or output: ``shape`` with None for a free size, ``steps`` of one of whole numbers with a scale;
+    ``inner``: what the graph calls it, where its signature has another name."""
 
     name: str
     kind: str
     shape: Declared | None
     steps: Steps | None = None
+    inner: str | None = None
 
 
 Described = tuple[tuple[FileEnd, ...], tuple[FileEnd, ...], tuple[str, ...], int | None]
@@ -54,6 +56,7 @@ def describe_tflite(path: Path, what: str) -> Described:
                 each["type"],
                 declared_of(each),
                 _steps(each["type"], each["scale"], each["zero"]) if each["scales"] == 1 else None,
+                str(each["name"]),
             )
             for each in found[side]
         )

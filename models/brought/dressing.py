@@ -83,4 +83,5 @@ def _write_tflite(path: Path, kept: Path, facts: TfliteFacts, fitting: Fitting, 
         return
     given = facts.given or fitting.classes
     with replacing(kept) as temporary:
-        write_dressed(path, temporary, fitting, facts.declared, tail or Tail(given, given), facts.output, what)
+        front, tail = facts.front, tail or Tail(given, given)
+        write_dressed(path, temporary, fitting, facts.declared, front.others, tail, facts.output, what)

@@ -29,6 +29,7 @@ from pulseproof.models.brought.files import FileModel, fingerprint, take_file
 from pulseproof.models.brought.kinds import ESTIMATOR, GIVEN, expect_file
 from pulseproof.models.brought.named import spec_for
 from pulseproof.models.front.fitting import Fitting
+from pulseproof.models.front.fronted import own_net
 from pulseproof.models.modules import build_net, check_net, load_weights, weights_digest
 from pulseproof.models.systems import System, Task
 from pulseproof.runtime.files import replacing, write_bytes
@@ -166,7 +167,7 @@ def _net(name: str, spec: ModelSpec, system: System, task: Task) -> nn.Module:
     if spec.weights is not None:
         what = f"[models.{name}]: {spec.weights}"
         expect_file(Path(spec.weights), what)
-        load_weights(net, Path(spec.weights), what)
+        load_weights(own_net(net), Path(spec.weights), what)
     return net
 
 

@@ -21,6 +21,7 @@ from pulseproof.models.brought.checks import strange
 from pulseproof.models.brought.onnx_parts import expect_bounded
 from pulseproof.models.brought.onnx_weights import find_external, graphs_of, tensors_of
 from pulseproof.models.front.fitting import Fitting, choose_output, count_scores
+from pulseproof.models.front.others import InputEnd, OtherInput
 from pulseproof.models.front.plan import Front
 from pulseproof.runtime.words import one_line
 
@@ -38,6 +39,11 @@ DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 
 # What a front may be cast to, and a tail from.
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+# What an input beside the signal may be held at, other than floats: the least and the largest number.
+WHOLE: dict[str, tuple[float, float]] = {"bool": (0, 1)} | {
+    kind: (float(np.iinfo(kind).min), float(np.iinfo(kind).max))
+    for kind in ("int8", "uint8", "int16", "uint16", "int32", "int64")
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,8 @@ def check_onnx(
     graph = model.graph
     _expect_known_operators(model, what)
     _expect_inference(model, what)
-    front = fitting.front(shape_of(_only_input(graph, what)), what)
+    signal, others = _signal_of(graph, fitting, what)
+    front = fitting.front(shape_of(signal), what, others)
     place = choose_output(tuple(each.name for each in graph.output), tuple(map(_count, graph.output)), fitting, what)
     chosen = graph.output[place]
     kind = chosen.type.tensor_type.elem_type
@@ -92,21 +99,26 @@ def check_onnx(
     return OnnxFacts(_is_quantized(model), data, front, chosen.name, given, plain, operators)
 
 
-def _only_input(graph: onnx.GraphProto, what: str) -> onnx.ValueInfoProto:
+def _signal_of(
+    graph: onnx.GraphProto, fitting: Fitting, what: str
+) -> tuple[onnx.ValueInfoProto, tuple[OtherInput, ...]]:
+    """The input that takes the signal, and what the others are held at."""
     inputs = plain_inputs(graph)
-    if len(inputs) != 1:
-        raise InputError(
-            f"{what}: it has the inputs {_names(inputs)}, expected one: a recording is all that there is to feed",
-            "convert it with the signal as its only input; a second one is not computed here",
-        )
-    kind = inputs[0].type.tensor_type.elem_type
+    at, others = fitting.signal_of(tuple(map(end_of, inputs)), what)
+    kind = inputs[at].type.tensor_type.elem_type
     if kind not in FLOATS:
         raise InputError(
-            f"{what}: its input {inputs[0].name!r} is {type_name(kind)}, and nothing in the file says which "
+            f"{what}: its input {inputs[at].name!r} is {type_name(kind)}, and nothing in the file says which "
             "millivolts its numbers are",
             "bring the file before that cast, with a float input and a QuantizeLinear behind it",
         )
-    return inputs[0]
+    return inputs[at], others
+
+
+def end_of(value: onnx.ValueInfoProto) -> InputEnd:
+    """An input as what is held beside the signal needs it."""
+    kind = type_name(value.type.tensor_type.elem_type)
+    return InputEnd((value.name,), shape_of(value), kind, WHOLE.get(kind))
 
 
 def plain_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -255,10 +267,6 @@ def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
     if not value.type.tensor_type.HasField("shape"):
         return None
     return tuple(size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim)
-
-
-def _names(values: Any) -> str:
-    return ", ".join(repr(value.name) for value in values) or "none"
 
 
 def type_name(kind: int) -> str:

@@ -20,6 +20,7 @@ from pulseproof.models.brought.checks import strange
 from pulseproof.models.brought.tried import answer, tried
 from pulseproof.models.front.fitting import Fitting, Steps, choose_output, count_scores
 from pulseproof.models.front.layouts import Declared
+from pulseproof.models.front.others import InputEnd
 from pulseproof.models.front.plan import Front
 
 EXPORT_AGAIN = "convert it again, or copy it again: LiteRT must open it"
@@ -60,12 +61,8 @@ def check_tflite(
             raise InputError(f"{what}: not a TFLite file", EXPORT_AGAIN)
     found = tried("pulseproof.models.brought.tflite_checks", path, what, "LiteRT", EXPORT_AGAIN)
     inputs, outputs = found["inputs"], found["outputs"]
-    if len(inputs) != 1:
-        listed = ", ".join(repr(each["name"]) for each in inputs)
-        raise InputError(
-            f"{what}: it has {len(inputs)} inputs ({listed}), expected one: a recording is all that there is to feed",
-            "convert it with the signal as its only input; a second one is not computed here",
-        )
+    at, others = fitting.signal_of(tuple(map(end_of, inputs)), what)
+    signal = inputs[at]
     counts = tuple(count_scores(declared_of(each)) if each["type"] in TYPES else None for each in outputs)
     names = tuple(each["name"] for each in outputs)
     aliases = {each["signature"]: each["name"] for each in outputs}
@@ -73,7 +70,7 @@ def check_tflite(
         fitting = replace(fitting, output=aliases[fitting.output])
     place = choose_output(names, counts, fitting, what)
     chosen = outputs[place]
-    for side, tensor in (("input", inputs[0]), ("output", chosen)):
+    for side, tensor in (("input", signal), ("output", chosen)):
         if tensor["type"] not in TYPES or (tensor["type"] != "float32" and tensor["scales"] != 1):
             scales = f" with {tensor['scales']} scales" if tensor["type"] in TYPES[1:] else ""
             raise InputError(
@@ -81,8 +78,8 @@ def check_tflite(
                 "scale: what its numbers mean would be a guess",
                 "convert it with a float32 input and output, or quantize it fully with int8 ones",
             )
-    declared = declared_of(inputs[0])
-    front = fitting.front(declared, what)
+    declared = declared_of(signal)
+    front = fitting.front(declared, what, others)
     fitting.tail(counts[place], False, what)
     if found["strange"]:
         raise InputError(
@@ -90,13 +87,24 @@ def check_tflite(
             "train or convert it again: such a model has no scores",
         )
     steps = None
-    if inputs[0]["type"] != "float32":
-        limits = np.iinfo(inputs[0]["type"])
-        steps = Steps(limits.min, limits.max, inputs[0]["scale"], inputs[0]["zero"])
+    if signal["type"] != "float32":
+        limits = np.iinfo(signal["type"])
+        steps = Steps(limits.min, limits.max, signal["scale"], signal["zero"])
     right = front.nothing and len(outputs) == 1 and len(chosen["shape"]) == 2 and chosen["shape"][0] in (1, -1)
-    plain = right and "uint8" not in (inputs[0]["type"], chosen["type"])
+    plain = right and "uint8" not in (signal["type"], chosen["type"])
     quantized, operators = bool(found["quantized"]), tuple(found["operators"])
     return TfliteFacts(quantized, declared, front, steps, place, counts[place], plain, operators)
+
+
+def end_of(tensor: dict[str, Any]) -> InputEnd:
+    """An input as :func:`describe` gives it, as what is held beside the signal needs it."""
+    kind = tensor["type"]
+    names = tuple(filter(None, dict.fromkeys((tensor["name"], tensor["signature"]))))
+    if kind.startswith("float"):
+        return InputEnd(names, declared_of(tensor), kind)
+    limits = (0.0, 1.0) if kind == "bool" else (float(np.iinfo(kind).min), float(np.iinfo(kind).max))
+    scaled = (tensor["scale"], tensor["zero"]) if tensor["scales"] == 1 else None
+    return InputEnd(names, declared_of(tensor), kind, limits, scaled)
 
 
 def declared_of(tensor: dict[str, Any]) -> Declared:

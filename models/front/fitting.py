@@ -6,6 +6,7 @@ the tail of a file, or an InputError that says which of them do not go together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pulseproof.core.errors import InputError
 from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.models.front.layouts import Declared
+from pulseproof.models.front.others import InputEnd, OtherInput, tell_apart
 from pulseproof.models.front.plan import Front, make_front
 from pulseproof.models.front.tail import Tail, make_tail
 
@@ -35,9 +37,14 @@ class Fitting:
     output: str | None = None
     order: tuple[str, ...] = ()
 
-    def front(self, declared: Declared | None, what: str) -> Front:
-        """The front of a file whose input is ``declared``. Raises InputError."""
-        return make_front(self.spec, declared, self.shape, what, self.fs_hz, self.leads)
+    def signal_of(self, ends: Sequence[InputEnd], what: str) -> tuple[int, tuple[OtherInput, ...]]:
+        """The place of the input of a file that takes the signal, and what the others are held at. Raises
+        InputError."""
+        return tell_apart(ends, self.spec, what, self.shape, self.fs_hz)
+
+    def front(self, declared: Declared | None, what: str, others: tuple[OtherInput, ...] = ()) -> Front:
+        """The front of a file whose input is ``declared``, with others beside it. Raises InputError."""
+        return make_front(self.spec, declared, self.shape, what, self.fs_hz, self.leads, others)
 
     def tail(self, given: int | None, probability: bool, what: str) -> Tail:
         """The tail of a file that gives so many scores (None: it does not say). Raises InputError."""

@@ -7,23 +7,21 @@ stay float in every recipe (:func:`front_nodes`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pulseproof.core.errors import InputError
+from pulseproof.models.front.onnx_nodes import FLOAT, FRONT, FrontNodes
+from pulseproof.models.front.onnx_others import put_other
 from pulseproof.models.front.plan import Front
 from pulseproof.models.front.tail import Tail
 
 if TYPE_CHECKING:
     import onnx
 
-FRONT = re.compile(r"mv-front\d*/")
 OLDEST = 9  # operator set
-AXES_AS_INPUT = 18  # ReduceMean, ReduceMax and ReduceMin
-FLOAT = 1  # of TensorProto.DataType
 
 
 def front_nodes(graph: onnx.GraphProto) -> list[str]:
@@ -31,83 +29,26 @@ def front_nodes(graph: onnx.GraphProto) -> list[str]:
     return [node.name for node in graph.node if FRONT.match(node.name)]
 
 
-class _Nodes:
-    """Nodes that are added to a model, under names that it does not have."""
-
-    def __init__(self, model: onnx.ModelProto, place: str) -> None:
-        self.model = model
-        self.opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
-        taken = {name for node in model.graph.node for name in (*node.input, *node.output, node.name)}
-        taken |= {tensor.name for tensor in model.graph.initializer}
-        self.prefix = next(
-            prefix
-            for prefix in (f"mv-{place}{count or ''}/" for count in range(len(taken) + 2))
-            if not any(name.startswith(prefix) for name in taken)
-        )
-        self.made: list[onnx.NodeProto] = []
-
-    def constant(self, values: Any, kind: type) -> str:
-        """A constant; the name of it."""
-        from onnx import numpy_helper
-
-        name = f"{self.prefix}constant_{len(self.model.graph.initializer)}"
-        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(values, kind), name))
-        return name
-
-    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        """A node; the name of its first output."""
-        from onnx import helper
-
-        name = f"{self.prefix}{operator}_{len(self.made)}"
-        names = [f"{name}_out{at or ''}" for at in range(outputs)]
-        self.made.append(helper.make_node(operator, list(inputs), names, name=name, **attributes))
-        return names[0]
-
-    def scalar(self, operator: str, x: str, value: float) -> str:
-        return self.add(operator, x, self.constant([value], np.float32))
-
-    def reshape(self, x: str, shape: Sequence[int]) -> str:
-        return self.add("Reshape", x, self.constant(shape, np.int64))
-
-    def reduce(self, operator: str, x: str, axes: Sequence[int]) -> str:
-        if self.opset < AXES_AS_INPUT:
-            return self.add(operator, x, axes=list(axes), keepdims=1)
-        return self.add(operator, x, self.constant(axes, np.int64), keepdims=1)
-
-    def slice(self, x: str, first: int, length: int) -> str:
-        """Some of the last axis of three."""
-        if self.opset < 10:
-            return self.add("Slice", x, axes=[2], starts=[first], ends=[first + length])
-        return self.add("Slice", x, *(self.constant([one], np.int64) for one in (first, first + length, 2)))
-
-    def clip(self, x: str, most: float) -> str:
-        if self.opset < 11:
-            return self.add("Clip", x, min=-most, max=most)
-        return self.add("Clip", x, *(self.constant(one, np.float32) for one in (-most, most)))
-
-    def sorted(self, x: str, count: int) -> str:
-        """The last axis in descending order."""
-        if self.opset < 10:
-            return self.add("TopK", x, outputs=2, axis=-1, k=count)
-        return self.add("TopK", x, self.constant([count], np.int64), outputs=2, axis=-1)
-
-
 def put_front(model: onnx.ModelProto, front: Front, what: str) -> None:
-    """Write the front before the graph of ``model``, whose only input that is no weight it feeds. Raises InputError for
-    an operator set that is too old."""
+    """Write the front before the graph of ``model``: it feeds its inputs that are no weights, of which all but one are
+    ``front.others``. Raises InputError for an operator set that is too old."""
     from onnx import TensorProto, helper
 
     known = {tensor.name for tensor in model.graph.initializer}
     known |= {sparse.values.name for sparse in model.graph.sparse_initializer}
-    given = next(value for value in model.graph.input if value.name not in known)
+    held = {other.name: other for other in front.others}
+    given = next(value for value in model.graph.input if value.name not in known and value.name not in held)
     kind, name = given.type.tensor_type.elem_type, given.name
-    nodes = _Nodes(model, "front")
+    nodes = FrontNodes(model, "front")
     if nodes.opset < OLDEST:
         raise InputError(
             f"{what}: it is of ONNX's operator set {nodes.opset}, and before its graph must stand: {front.says()}",
             f"raise it with onnx.version_converter.convert_version(model, {OLDEST}) or newer",
         )
     signal = f"{nodes.prefix}signal"
+    for value in [value for value in model.graph.input if value.name in held]:
+        put_other(nodes, held[value.name], signal, value.type.tensor_type.elem_type)
+        model.graph.input.remove(value)
     x = _arithmetic(nodes, front, signal)
     if front.layout.turned:
         x = nodes.add("Transpose", x, perm=[0, 2, 1])
@@ -126,7 +67,7 @@ def put_front(model: onnx.ModelProto, front: Front, what: str) -> None:
     del graph.value_info[:]  # noted for a free batch, they would contradict what is inferred for one of 1
 
 
-def _arithmetic(nodes: _Nodes, front: Front, x: str) -> str:
+def _arithmetic(nodes: FrontNodes, front: Front, x: str) -> str:
     if front.clip_mv is not None:
         x = nodes.clip(x, front.clip_mv)
     if front.order is not None:
@@ -141,7 +82,7 @@ def _arithmetic(nodes: _Nodes, front: Front, x: str) -> str:
     return nodes.scalar("Add", x, front.offset) if front.offset else x
 
 
-def _resampled(nodes: _Nodes, front: Front, x: str) -> str:
+def _resampled(nodes: FrontNodes, front: Front, x: str) -> str:
     how, (leads, length) = front.resampling, front.sees
     assert how is not None
     before = front.samples if front.window is None else front.window[1]
@@ -155,7 +96,7 @@ def _resampled(nodes: _Nodes, front: Front, x: str) -> str:
     return nodes.add("Add", x, mean)
 
 
-def _normalised(nodes: _Nodes, front: Front, x: str) -> str:
+def _normalised(nodes: FrontNodes, front: Front, x: str) -> str:
     how = front.normalise
     if how in ("zscore", "zscore-lead"):
         axes = (1, 2) if how == "zscore" else (2,)
@@ -174,7 +115,7 @@ def _normalised(nodes: _Nodes, front: Front, x: str) -> str:
     return x
 
 
-def _weighted(nodes: _Nodes, ordered: str, pairs: Sequence[tuple[int, float]]) -> str:
+def _weighted(nodes: FrontNodes, ordered: str, pairs: Sequence[tuple[int, float]]) -> str:
     parts = [nodes.scalar("Mul", nodes.slice(ordered, place, 1), weight) for place, weight in pairs]
     return parts[0] if len(parts) == 1 else nodes.add("Add", *parts)
 
@@ -210,7 +151,7 @@ def put_tail(model: onnx.ModelProto, tail: Tail) -> None:
     from onnx import helper
 
     given = model.graph.output[0]
-    nodes = _Nodes(model, "tail")
+    nodes = FrontNodes(model, "tail")
     x = given.name
     if given.type.tensor_type.elem_type not in (0, FLOAT):
         x = nodes.add("Cast", x, to=FLOAT)

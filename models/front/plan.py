@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pulseproof.core.errors import InputError
 from pulseproof.core.studies.model_input import InputSpec, Normalise
 from pulseproof.models.front.layouts import Declared, Layout, find_layout
+from pulseproof.models.front.others import OtherInput
 
 PER_MV = {"mV": 1.0, "uV": 1000.0, "V": 0.001}
 SMALL_MV = 1e-7  # beside a deviation or a range: a flat lead gives 0 and no division by 0; lost on any other
@@ -43,7 +44,7 @@ class Resampling:
 class Front:
     """``leads`` and ``samples`` of the recording; ``sees``: those of the model. In the order in which they are done:
     ``clip_mv``, ``order`` of the leads, ``window`` (first sample, samples), ``resampling``, ``per_mv``, ``normalise``,
-    ``scale``, ``offset``, ``layout``; None and 1 and 0: nothing is done."""
+    ``scale``, ``offset``, ``layout``; None and 1 and 0: nothing is done. ``others``: the inputs beside the signal."""
 
     leads: int
     samples: int
@@ -57,11 +58,13 @@ class Front:
     normalise: Normalise = "none"
     scale: float = 1.0
     offset: float = 0.0
+    others: tuple[OtherInput, ...] = ()
 
     @property
     def nothing(self) -> bool:
-        """True where the model takes the recordings as they are."""
-        return self.layout.usual and not self.arithmetic and self.order is None and self.window is None
+        """True where the model takes the recordings as they are, and nothing else."""
+        signal = self.layout.usual and not self.arithmetic and self.order is None and self.window is None
+        return signal and not self.others
 
     @property
     def arithmetic(self) -> bool:
@@ -96,6 +99,7 @@ class Front:
         parts += [f"plus {self.offset:g}"] if self.offset else []
         shape = self.layout.shape
         parts += [f"{'TRANSPOSE' if self.layout.turned else 'RESHAPE'} to {shape}"] if not self.layout.usual else []
+        parts += [other.says for other in self.others]
         return ", ".join(parts) or "nothing"
 
 
@@ -106,9 +110,11 @@ def make_front(
     what: str,
     fs_hz: float | None = None,
     leads: tuple[str, ...] = (),
+    others: tuple[OtherInput, ...] = (),
 ) -> Front:
     """The front of a model whose input is ``declared``, for recordings ``shape`` (leads, samples) at ``fs_hz`` with
-    ``leads`` by these names. ``what`` begins every message. Raises InputError where they do not go together."""
+    ``leads`` by these names; ``others``: its inputs beside the signal. ``what`` begins every message. Raises InputError
+    where they do not go together."""
     order = _order(spec, leads, shape, what)
     window = _window(spec, shape[1], fs_hz, what)
     length = shape[1] if window is None else window[1]
@@ -127,6 +133,7 @@ def make_front(
         spec.normalise,
         spec.scale,
         spec.offset,
+        others,
     )
 
 

@@ -17,10 +17,9 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from pulseproof.models.front.plan import Front
 from pulseproof.models.front.tail import Tail
-from pulseproof.models.front.tflite_writer import TfliteWriter, reduced, scalar_options
+from pulseproof.models.front.tflite_nodes import FLOAT32, PREFIX, TfliteNodes, reshape_options
+from pulseproof.models.front.tflite_others import put_other
 
-PREFIX = "mv-front/"
-FLOAT32 = schema.TensorType.FLOAT32
 VALID = schema.Padding.VALID
 
 
@@ -32,14 +31,23 @@ def with_front_and_tail(content: bytes, front: Front, tail: Tail, output: int = 
     if len(made.graph.outputs) > 1:
         own = _needed(own, chosen)
     made.graph.operators = []
-    signal = int(made.graph.inputs[0])
+    held = {other.name: other for other in front.others}
+    own_of = {at: _name(made.graph.tensors[at]) for at in map(int, made.graph.inputs)}
+    signal = given = next(at for at, name in own_of.items() if name not in held)
     if not front.nothing or made.graph.tensors[signal].type == schema.TensorType.UINT8:
         signal = made.put_front(front, signal)
+    for at, name in own_of.items():
+        if at != given:
+            put_other(made, held[name], signal, at)
     made.graph.operators += own
     scores = made.put_tail(tail, chosen)
     made.graph.inputs, made.graph.outputs = [signal], [scores]
     made.model.signatureDefs = None
     return made.packed()
+
+
+def _name(tensor: Any) -> str:
+    return bytes(tensor.name or b"").decode("utf-8", "replace")
 
 
 def _needed(operators: Sequence[Any], output: int) -> list[Any]:
@@ -52,51 +60,8 @@ def _needed(operators: Sequence[Any], output: int) -> list[Any]:
     return kept[::-1]
 
 
-class _Dressed(TfliteWriter):
+class _Dressed(TfliteNodes):
     """A model that gets a front and a tail; every method takes and gives the number of a tensor."""
-
-    def shape(self, at: int) -> tuple[int, ...]:
-        shape = self.graph.tensors[at].shape
-        return () if shape is None else tuple(int(size) for size in shape)
-
-    def named(self, what: str) -> str:
-        return f"{PREFIX}{what}_{len(self.graph.tensors)}"
-
-    def held(self, values: Any, kind: type = np.int32) -> int:
-        return self.constant(self.named("constant"), np.asarray(values, kind))
-
-    def computed(self, operator: str, inputs: list[int], shape: Sequence[int], options: Any = None) -> int:
-        """An operator that gives a new float32 tensor of ``shape``."""
-        return self.add(operator, inputs, self.tensor(self.named(operator.lower()), tuple(shape)), options)
-
-    def pair(self, operator: str, one: int, two: int) -> int:
-        """ADD, SUB, MUL or DIV; ``one`` has the shape of the result."""
-        return self.computed(operator, [one, two], self.shape(one), scalar_options(operator))
-
-    def scalar(self, operator: str, x: int, value: float) -> int:
-        return self.pair(operator, x, self.held([value], np.float32))
-
-    def reshape(self, x: int, shape: Sequence[int]) -> int:
-        return self.computed("RESHAPE", [x, self.held(shape)], shape, _reshape(shape))
-
-    def transpose(self, x: int, order: Sequence[int]) -> int:
-        old = self.shape(x)
-        return self.computed("TRANSPOSE", [x, self.held(order)], [old[at] for at in order], schema.TransposeOptionsT())
-
-    def slice(self, x: int, first: int, length: int) -> int:
-        """Some of the last axis of three."""
-        sizes = (*self.shape(x)[:2], length)
-        return self.computed("SLICE", [x, self.held((0, 0, first)), self.held(sizes)], sizes, schema.SliceOptionsT())
-
-    def gather(self, x: int, places: Sequence[int]) -> int:
-        options, old = schema.GatherOptionsT(), self.shape(x)
-        options.axis, options.batchDims = 1, 0
-        return self.computed("GATHER", [x, self.held(places)], (old[0], len(places), *old[2:]), options)
-
-    def reduce(self, operator: str, x: int, axes: Sequence[int]) -> int:
-        places, options = reduced(axes)
-        shape = [1 if at in axes else size for at, size in enumerate(self.shape(x))]
-        return self.computed(operator, [x, self.held(places)], shape, options)
 
     def put_front(self, front: Front, own: int) -> int:
         """The front that ends in the tensor ``own``, the file's input; returns the new input."""
@@ -115,7 +80,7 @@ class _Dressed(TfliteWriter):
         x = self.transpose(x, (0, 2, 1)) if front.layout.turned else x
         shape = front.layout.shape
         if self.graph.tensors[own].type == FLOAT32:
-            self.add("RESHAPE", [x, self.held(shape)], own, _reshape(shape))
+            self.add("RESHAPE", [x, self.held(shape)], own, reshape_options(shape))
         else:
             self.add("QUANTIZE", [self.reshape(x, shape)], own, schema.QuantizeOptionsT())
         return signal
@@ -189,9 +154,3 @@ class _Dressed(TfliteWriter):
             options.axis = 1
             x = self.computed("CONCATENATION", [other, x] if tail.complement == 1 else [x, other], shape, options)
         return x
-
-
-def _reshape(shape: Sequence[int]) -> Any:
-    options = schema.ReshapeOptionsT()
-    options.newShape = list(shape)
-    return options

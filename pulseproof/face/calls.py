@@ -6,9 +6,9 @@ So ``help(pulseproof.attack_model)``, an editor's completion and a script's ``im
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pulseproof.core.errors import InputError
 from pulseproof.face.results import AttackResult, ExportedFile, FileReport
@@ -86,6 +86,7 @@ def check_file(
     steps: int = 20,
     queries: int = 500,
     classes: Sequence[str] | None = None,
+    input: Mapping[str, Any] | None = None,
     seed: int = 1,
 ) -> FileReport:
     """Run, time and attack an ``.onnx`` or ``.tflite`` file as it is, and say what it is worth.
@@ -96,7 +97,8 @@ def check_file(
     robustness.
 
     Args:
-        path: takes float32 (1, leads, samples) in millivolts and gives (1, classes); float, int8 or int16 inside.
+        path: takes float32 (1, leads, samples) in millivolts, or the same in another layout, and gives (1, classes);
+            float, int8 or int16 inside.
         signals_mv: float (n, leads, samples) in millivolts.
         labels: (n, classes), or (n,) for a single class, of 0 and 1.
         fs_hz: samples a second.
@@ -107,6 +109,8 @@ def check_file(
         steps: gradient steps, where the file's own graph has gradients.
         queries: of each recording, where it has none; with a budget and n recordings that is queries * n inferences.
         classes: names of the columns of ``labels``, for sentences.
+        input: what it was trained on, as ``[models.x.input]`` of a study: ``{"normalise": "zscore", "fs_hz": 250}``.
+            It is put before its graph, and attacks go through it. Its ``leads`` are "lead 0", "lead 1", ...
         seed: of all random numbers.
 
     Returns:
@@ -119,7 +123,7 @@ def check_file(
     from pulseproof.face.checking import check
 
     given = {"fs_hz": fs_hz, "adc_step_mv": adc_step_mv, "patients": patients, "classes": classes}
-    return check(path, signals_mv, labels, references, budgets_mv, steps, queries, seed, **given)
+    return check(path, signals_mv, labels, references, budgets_mv, steps, queries, seed, input, **given)
 
 
 def export_model(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,18 @@ from pulseproof.attacks.grid.context import reference_rows, victims_of
 from pulseproof.attacks.grid.tasks import one_thread
 from pulseproof.core.engines import engines_of
 from pulseproof.core.errors import InputError
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.study import AttackSpec
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.gate import parity
 from pulseproof.export.job import RefusedError
 from pulseproof.face.attacking import attack_settings, attacked, opponents_of
-from pulseproof.face.given import TRIED, expect_seed, hushed, recordings_of
+from pulseproof.face.given import TRIED, expect_seed, hushed, input_of, recordings_of
 from pulseproof.face.latency import latency_of
 from pulseproof.face.results import AttackResult, FileReport
 from pulseproof.models.brought.files import FileModel, Taken, take_file
 from pulseproof.models.brought.kinds import CONVERT
+from pulseproof.models.front.fitting import Fitting
 from pulseproof.runtime.engines import ENGINES, EngineError
 from pulseproof.runtime.files import sha256_file
 
@@ -49,14 +51,17 @@ def check(
     steps: int,
     queries: int,
     seed: int,
+    fed: Mapping[str, Any] | InputSpec | None = None,
     **more: Any,
 ) -> FileReport:
-    """See :func:`pulseproof.check_file`; ``more``: of the recordings (:func:`face.given.recordings_of`)."""
+    """See :func:`pulseproof.check_file`; ``fed``: its ``input``, ``more``: of the recordings
+    (:func:`face.given.recordings_of`)."""
     file, what = Path(path), str(path)
     if file.suffix not in (".onnx", ".tflite"):
         mend = CONVERT.get(file.suffix.lower(), "give a file whose name ends in .onnx or .tflite")
         raise InputError(f"{what}: not a file that an engine here opens", mend)
     expect_seed(seed)
+    spec = input_of(fed)
     given = recordings_of(signals_mv, labels, **more)
     settings = attack_settings(given, budgets_mv, steps=steps, queries=queries)
     opponents = opponents_of(given, references)
@@ -68,8 +73,10 @@ def check(
         kept = Path(folder, f"given{file.suffix}")
         some = np.arange(min(TRIED, len(given)))
         ids = given.ids[some].tolist()
-        taken = take_file(file, what, given.signals(some), len(given.about.classes), kept, ids)
-        model = FileModel(kept, given.shape, taken.quantized, taken.threshold).eval()
+        about = given.about
+        fitting = Fitting(given.shape, len(about.classes), about.fs_hz, about.leads, about.classes, spec)
+        taken = take_file(file, what, given.signals(some), len(about.classes), kept, ids, fitting)
+        model = FileModel(kept, given.shape, taken.quantized, taken.threshold, taken.front).eval()
         verdict = _verdict(model, taken, given, what, seed)
         latency = latency_of(kept, engines[0], given, what)
         with one_thread():
@@ -84,7 +91,7 @@ def check(
         parity=verdict.parity,
         latency=latency,
         attack=attack,
-        notes=verdict.notes,
+        notes=(*((f"put before and behind its own graph: {taken.front}",) if taken.front else ()), *verdict.notes),
     )
 
 

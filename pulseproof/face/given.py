@@ -11,16 +11,19 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
 from torch import nn
 
 from pulseproof.core.errors import InputError
 from pulseproof.core.scores import not_finite
+from pulseproof.core.studies.faults import faults
+from pulseproof.core.studies.model_input import InputSpec
 from pulseproof.core.terminal.console import console
 from pulseproof.ecg.recordings import SPLITS, About, Recordings, Split
 from pulseproof.models.modules import check_net
@@ -112,6 +115,19 @@ def expect_seed(seed: Any) -> None:
     """Raises InputError unless it is a whole number that every generator of random numbers takes."""
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise InputError(f"seed is {seed!r}", "give a whole number from 0 to 4294967295")
+
+
+def input_of(given: Mapping[str, Any] | InputSpec | None) -> InputSpec:
+    """What a file expects of the signal, as ``[models.x.input]`` of a study says it. Raises InputError."""
+    if isinstance(given, InputSpec):
+        return given
+    try:
+        return InputSpec.model_validate({} if given is None else given)
+    except ValidationError as error:
+        raise InputError(
+            "input: " + "; ".join(faults(error, InputSpec)),
+            "docs/own-model.md lists what it takes, as [models.x.input]",
+        ) from None
 
 
 def listed(names: Sequence[Any]) -> tuple[Any, ...]:

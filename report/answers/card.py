@@ -21,14 +21,16 @@ from pulseproof.report.numbers.texts import auc_text, budget_text, span
 FEW_PATIENTS = 50  # below, 95 % intervals were simulated to hold the truth less often than 93 % (docs/numbers.md)
 # By the mark that a run has in its rows: the word and the sentence.
 MARKS = {
-    "noisy": ("noisy latency", "The machine was restless while its latency was measured."),
-    "throttled": ("throttled", "The clock was held down while its latency was measured."),
-    "engine-saturates": (
+    "noisy": Doubt("noisy latency", "The machine was restless while its latency was measured.", "latency", "noisy"),
+    "throttled": Doubt("throttled", "The clock was held down while its latency was measured.", "latency"),
+    "engine-saturates": Doubt(
         "engine saturates",
         "The engine's integer arithmetic saturates on this processor: its scores are not those of the file's exact "
         "arithmetic.",
+        "clean",
     ),
 }
+BRIEF = {"parent": "through its parent only", "sibling": "through a sibling only", "others": "by transfer only"}
 
 
 def card_doubts(evaluation: Evaluation, chosen: Recommendation, timed: Rows, rows: CountingRows) -> Iterator[Doubt]:
@@ -50,16 +52,17 @@ def card_doubts(evaluation: Evaluation, chosen: Recommendation, timed: Rows, row
 def _chance(clean: Row | None, worst: Row | None) -> Iterator[Doubt]:
     if clean is not None and clean.auc is not None and (clean.auc_low or 0.0) <= CHANCE:
         text = f"Its clean AUC is not surely above chance: {auc_text(clean.auc)} {span(clean.auc_low, clean.auc_high)}"
-        yield Doubt("worse than chance" if clean.auc < CHANCE else "near chance", f"{text.strip()}.")
+        word, brief = ("worse than chance", "below chance") if clean.auc < CHANCE else ("near chance", "")
+        yield Doubt(word, f"{text.strip()}.", "clean", brief)
     elif worst is not None and worst.auc_high is not None and worst.auc_high < CHANCE:
         text = f"Attacks of {budget_text(worst.budget_mv or 0)} make its ranking worse than chance: "
         text += f"{auc_text(worst.auc)} {span(worst.auc_low, worst.auc_high)}"
-        yield Doubt("worse than chance under attack", f"{text.strip()}.")
+        yield Doubt("worse than chance under attack", f"{text.strip()}.", "attacked", "below chance")
 
 
 def _attacks(evaluation: Evaluation, point: FrontPoint, worst: Row | None) -> Iterator[Doubt]:
     if worst is None:
-        yield Doubt("not attacked", "No attack was measured on it.")
+        yield Doubt("not attacked", "No attack was measured on it.", "attacked")
         return
     if point.through not in (None, "itself"):
         text = f"It was {WORDS[point.through]}: the true worst case may be lower."
@@ -69,11 +72,12 @@ def _attacks(evaluation: Evaluation, point: FrontPoint, worst: Row | None) -> It
                 f"{auc_text(point.auc_attacked)} (measured on it: {auc_text(point.auc_measured)}); the true worst case "
                 "may be lower."
             )
-        yield Doubt(WORDS[point.through], text)
+        yield Doubt(WORDS[point.through], text, "attacked", BRIEF[point.through])
     if evaluation.audit is None and evaluation.no_audit is not None:
-        yield Doubt("not audited", f"Its attacks were not audited. {evaluation.no_audit}")
+        yield Doubt("not audited", f"Its attacks were not audited. {evaluation.no_audit}", "attacked")
     if worst.flags:
-        yield Doubt("flagged attacks", f"The flags on its attacks say that they may be weak: {worst.flags}.")
+        text = f"The flags on its attacks say that they may be weak: {worst.flags}."
+        yield Doubt("flagged attacks", text, "attacked", "flagged")
 
 
 def _marks(timed: Row | None, clean: Row | None) -> Iterator[Doubt]:
@@ -82,7 +86,7 @@ def _marks(timed: Row | None, clean: Row | None) -> Iterator[Doubt]:
     if clean is not None and clean.device != (timed.device if timed else None):
         marks += [mark for mark in (clean.marks or "").split(", ") if mark not in ("noisy", "throttled")]
     for mark in dict.fromkeys(filter(None, marks)):
-        yield Doubt(*MARKS.get(mark, (mark.replace("-", " "), f"Its run is marked {mark}.")))
+        yield MARKS.get(mark) or Doubt(mark.replace("-", " "), f"Its run is marked {mark}.", "clean")
 
 
 def _recordings(evaluation: Evaluation, chosen: Recommendation, clean: Row | None) -> Iterator[Doubt]:
@@ -91,10 +95,10 @@ def _recordings(evaluation: Evaluation, chosen: Recommendation, clean: Row | Non
         text = f"Its scores on {chosen.device} differ from those on {fuller.device} by up to "
         text += f"{fuller.apart[chosen.artifact]:.2g}: its AUC is that of {chosen.device}, "
         text += f"and under attack at most what was found on {fuller.device}"
-        yield Doubt("other scores", f"{text}.")
+        yield Doubt("other scores", f"{text}.", "clean")
     count = evaluation.recordings
     if clean is not None and clean.n is not None and count and clean.n < count:
-        yield Doubt("a sample", f"Its AUC is of {clean.n:,} of the {count:,} recordings.")
+        yield Doubt("a sample", f"Its AUC is of {clean.n:,} of the {count:,} recordings.", "clean")
     if evaluation.head.note and not evaluation.head.synthetic:
         text = f"The data are part of a database ({evaluation.head.note}): numbers on the whole one will differ."
         yield Doubt("a part of the data", text)
@@ -105,4 +109,4 @@ def _recordings(evaluation: Evaluation, chosen: Recommendation, clean: Row | Non
     patients = evaluation.patients_of.get(clean.n or 0) if clean is not None else None
     if patients is not None and patients < FEW_PATIENTS:
         text = f"Its AUC is of {patients} patients: intervals are narrower than they should be, and verdicts weaker."
-        yield Doubt("few patients", text)
+        yield Doubt("few patients", text, "clean")

@@ -16,7 +16,8 @@ fullest run whose scores agree with the device's (:mod:`report.numbers.fuller_ru
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pulseproof.report.answers.card import card_doubts
 from pulseproof.report.answers.types import Cost, FrontPoint, Recommendation
@@ -71,6 +72,25 @@ def pareto(points: list[FrontPoint], budget: float | None) -> list[FrontPoint]:
         replace(point, on_front=point in complete and not any(_dominates(other, point) for other in complete))
         for point in points
     ]
+
+
+@dataclass(frozen=True)
+class RuleSteps:
+    """What the rule keeps, step by step: all ``complete`` files, those ``clean`` enough, those ``kept`` under attack;
+    ``broken``: at the budget no clean one ranks better than chance, so that attacks decide nothing."""
+
+    complete: list[FrontPoint]
+    clean: list[FrontPoint]
+    kept: list[FrontPoint]
+    broken: bool
+
+
+def rule_steps(points: Sequence[FrontPoint], delta: float, budget: float | None) -> RuleSteps:
+    """The steps of :func:`choose` on the complete ones of ``points``."""
+    complete = [point for point in points if _complete(point, budget)]
+    clean = _within(complete, delta, "auc_clean")
+    broken = budget is not None and all((point.auc_attacked or 0.0) < CHANCE for point in clean)
+    return RuleSteps(complete, clean, _within(clean, delta, "auc_attacked"), broken)
 
 
 def _dominates(one: FrontPoint, other: FrontPoint) -> bool:
@@ -162,11 +182,9 @@ def _reason(
     evaluation: Evaluation, points: list[FrontPoint], chosen: FrontPoint, device: str, budget: float | None, cost: Cost
 ) -> str:
     """A few sentences: what the rule kept, whether files are held to others, and by what the chosen one won."""
-    complete = [point for point in points if _complete(point, budget)]
-    clean = _within(complete, evaluation.delta, "auc_clean")
-    kept = _within(clean, evaluation.delta, "auc_attacked")
+    steps = rule_steps(points, evaluation.delta, budget)
+    complete, clean, kept, broken = steps.complete, steps.clean, steps.kept, steps.broken
     best = max(clean, key=lambda point: point.auc_clean or 0.0)
-    broken = budget is not None and all((point.auc_attacked or 0.0) < CHANCE for point in clean)
     said = f"Of {len(complete)} files measured on {device}, {len(clean)} have a clean AUC within {evaluation.delta:g} "
     said += f"of the best ({auc_text(best.auc_clean)}, {best.artifact})"
     if budget is not None and broken:

@@ -61,7 +61,7 @@ def lost_proof(evaluation: Evaluation, device: str, artifact: str) -> Doubt | No
     reason = evaluation.proofs.lost(device, artifact)
     if reason is None:
         return None
-    return Doubt("proof lost", f"What is proved of the file does not hold on {device}: {reason}.")
+    return Doubt("proof lost", f"What is proved of the file does not hold on {device}: {reason}.", "attacked")
 
 
 def lost_proofs(evaluation: Evaluation) -> list[Sentence]:

@@ -24,6 +24,7 @@ Kind = Literal[
     "other-minus-recommended",
     "defended-minus-plain",
 ]
+About = Literal["latency", "clean", "attacked", "study"]
 QuestionId = Literal["ship", "cure", "quantization", "transfer", "classical", "doubt"]
 
 
@@ -83,10 +84,18 @@ class FrontPoint:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why a number of the recommended file may not hold: ``word`` for its card, and the sentence."""
+    """Why a number of the recommended file may not hold: ``word`` for its card, and the sentence. ``about``: beside
+    which of its numbers it stands; ``brief``: the word where there is no room (empty: the word itself)."""
 
     word: str
     sentence: str
+    about: About = "study"
+    brief: str = ""
+
+    @property
+    def tag(self) -> str:
+        """The word beside a number."""
+        return self.brief or self.word
 
 
 @dataclass(frozen=True)

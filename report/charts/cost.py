@@ -7,7 +7,7 @@ the models where they cover nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pulseproof.report.answers.types import FrontPoint, Recommendation
@@ -25,6 +25,7 @@ from pulseproof.report.charts.drawing import (
     polyline,
 )
 from pulseproof.report.numbers.attacked_through import WORDS
+from pulseproof.report.numbers.loss_budgets import CHANCE
 from pulseproof.report.numbers.pivot import DeviceLine
 from pulseproof.report.numbers.texts import auc_text, budget_text, milliseconds, size_text
 
@@ -85,6 +86,24 @@ def recommended_picture(recommendation: Recommendation) -> CostPicture | None:
     return CostPicture(tuple(points), joined, recommendation.cost, f"AUC {under(recommendation)}", label)
 
 
+def screen_picture(recommendation: Recommendation, delta: float) -> CostPicture | None:
+    """The picture of the first screen: :func:`recommended_picture` with a front of few files. On it is, from the
+    cheapest on, each that keeps more than ``delta`` of AUC above all cheaper ones; below chance none keeps more than
+    another. The rest is hollow."""
+    picture = recommended_picture(recommendation)
+    if picture is None:
+        return None
+    best: list[CostPoint] = []
+    for point in sorted(picture.points, key=lambda each: (each.cost, -each.auc)):
+        if not best or max(point.auc, CHANCE) > max(best[-1].auc, CHANCE) + delta:
+            best.append(point)
+    front = tuple(each.artifact for each in best)
+    points = tuple(replace(each, hollow=each.artifact not in front) for each in picture.points)
+    label = f"Cost against AUC of {len(points)} files. Each of {', '.join(front)} keeps more than {delta:g} of AUC "
+    label += f"above all cheaper ones. Recommended: {recommendation.artifact}."
+    return replace(picture, points=points, joined=(("front", front),), label=label)
+
+
 def device_picture(lines: Sequence[DeviceLine], budget: float | None) -> CostPicture | None:
     """All files of one device: median latency against the AUC under the lowest attack at ``budget`` mV (None: clean),
     those of a model joined; None where nothing was timed. Hollow: attacked by transfer alone, which is no
@@ -112,7 +131,7 @@ def drawn(picture: CostPicture, width: float, height: float) -> Drawing:
     across, up = scales(picture, width, height)
     unit = 1.0 if picture.unit == "latency_p50_ms" else 1e6
     parts: list[Part] = []
-    for value in linear_ticks(up.low, up.high):
+    for value in linear_ticks(up.low, up.high, 6 if height > 200 else 3):
         parts.append(line((LEFT, up(value)), (width - 10, up(value)), "grid"))
         parts.append(Words((LEFT - 6, up(value) + 4), auc_text(value), "tick", "end"))
     for value in log_ticks(across.low, across.high):

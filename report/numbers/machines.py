@@ -19,6 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pulseproof.bench.wire.firmware import FirmwareFacts, read_firmware
 from pulseproof.bench.wire.results import DeviceResults, HostBundle, read_bundle, read_results
 from pulseproof.bench.wire.schema import ArtifactEntry, plain
 from pulseproof.core.errors import InputError
@@ -38,7 +39,7 @@ class MachineLine:
     differ, the ``verdict`` (report/numbers/score_difference.py) and the same in a ``text``; ``instructions`` an
     inference, the median, and its ``ratio`` to the float file of the same model and format; the processor there
     (``cpu``) and here (``cpu_host``), as the kernel calls it and with the instructions that int8 arithmetic depends
-    on."""
+    on; ``flash_kb``, ``ram_kb`` and ``stack_kb`` (of 1024 bytes) of the firmware on a microcontroller's core."""
 
     device: str
     model: str
@@ -56,6 +57,9 @@ class MachineLine:
     ratio: float | None
     cpu: str | None
     cpu_host: str | None
+    flash_kb: float | None
+    ram_kb: float | None
+    stack_kb: float | None
 
 
 def machine_lines(build: Path) -> list[MachineLine]:
@@ -70,8 +74,21 @@ def machine_lines(build: Path) -> list[MachineLine]:
             f"{build / 'results'}: no results of another machine", command("bench", device="emulated:cortex-a72")
         )
     apart = {each.name: score_differences(bundle, each, host) for each in others}
+    facts = {
+        (each.name, artifact.name): _firmware(build, bundle, each, artifact)
+        for each in others
+        for artifact in bundle.head.artifacts
+    }
     return [
-        _line(bundle, device, host, artifact, signals.name, apart[device.name].get((artifact.name, signals.name)))
+        _line(
+            bundle,
+            device,
+            host,
+            artifact,
+            signals.name,
+            apart[device.name].get((artifact.name, signals.name)),
+            facts[device.name, artifact.name],
+        )
         for artifact in bundle.head.artifacts
         for signals in bundle.head.signals
         for device in others
@@ -86,6 +103,7 @@ def _line(
     artifact: ArtifactEntry,
     signals: str,
     apart: ScoreDifference | None,
+    firmware: FirmwareFacts | None,
 ) -> MachineLine:
     scores = _scored(device, artifact.name, signals)
     assert scores is not None
@@ -111,7 +129,16 @@ def _line(
         ratio=count / parent if count and parent else None,
         cpu=_cpu(device),
         cpu_host=None if host is None else _cpu(host),
+        flash_kb=firmware.flash_bytes / 1024 if firmware else None,
+        ram_kb=firmware.ram_bytes / 1024 if firmware else None,
+        stack_kb=firmware.stack_bytes / 1024 if firmware else None,
     )
+
+
+def _firmware(build: Path, bundle: HostBundle, device: DeviceResults, artifact: ArtifactEntry) -> FirmwareFacts | None:
+    """What the firmware of an artifact takes, where there is one of these very bytes."""
+    found = read_firmware(build / "results" / device.name, artifact.name)
+    return found if found is not None and found.sha256 == bundle.head.files[artifact.file].sha256 else None
 
 
 def _cpu(device: DeviceResults) -> str | None:
@@ -155,23 +182,32 @@ def print_terminal(lines: Sequence[MachineLine], console: Console) -> None:
     console.print(legend(lines), soft_wrap=True)
 
 
+COLUMNS = ("AUC", "apart", "M instr", "/ fp32")
+MEMORY = ("flash kB", "RAM kB", "stack kB")  # of a microcontroller
 LEGEND = (
     "AUC: macro one-vs-rest on the same first n recordings. Apart: the largest difference of any score from this "
     "machine's, for a quantized file in steps of its output and the share of recordings that differ. M instr: million "
     "instructions an inference (emulated-count; no time), and their ratio to the float file of the model and format."
+)
+OF_MICRO = (
+    " Flash and RAM: what the linker laid out for the core, the arena and one recording in it; stack: the deepest that "
+    "was seen; 1 kB is 1024 bytes."
 )
 
 
 def legend(lines: Sequence[MachineLine]) -> str:
     """What the columns mean, and which processor "here" is."""
     here = sorted({line.cpu_host for line in lines if line.cpu_host is not None})
-    return LEGEND + (f" Here: {', '.join(here)}." if here else "")
+    return LEGEND + (OF_MICRO if _micro(lines) else "") + (f" Here: {', '.join(here)}." if here else "")
 
 
 def header(lines: Sequence[MachineLine]) -> list[str]:
-    """The columns: what was run, the AUC here, then four a device."""
-    names = [each.removeprefix("emulated-") for each in _devices(lines)]
-    parts = [f"{name} {what}" for name in names for what in ("AUC", "apart", "M instr", "/ fp32")]
+    """The columns: what was run, the AUC here, then four a device; of a microcontroller what it takes, too."""
+    parts = [
+        f"{name.removeprefix('emulated-')} {what}"
+        for name in _devices(lines)
+        for what in ((*COLUMNS[:3], *MEMORY) if name in _micro(lines) else COLUMNS)
+    ]
     return ["artifact", "signal set", "n", "AUC here", *parts]
 
 
@@ -184,7 +220,11 @@ def cells(lines: Sequence[MachineLine]) -> list[list[str]]:
     for (artifact, signals, n), by_device in rows.items():
         row = [artifact, signals, str(n), auc_text(next(iter(by_device.values())).auc_host)]
         for device in _devices(lines):
-            row += _four(by_device[device]) if device in by_device else ["-"] * 4
+            one, micro = by_device.get(device), device in _micro(lines)
+            if one is None:
+                row += ["-"] * (len(COLUMNS[:3]) + len(MEMORY) if micro else len(COLUMNS))
+            else:
+                row += [*_four(one)[:3], *_memory(one)] if micro else _four(one)
         found.append(row)
     return found
 
@@ -193,6 +233,21 @@ def _four(line: MachineLine) -> list[str]:
     mark = " LARGER" if line.verdict == "LARGER" else ""
     count = "-" if line.instructions is None else f"{line.instructions / 1e6:.3g}"
     return [auc_text(line.auc), f"{line.text or '-'}{mark}", count, "-" if line.ratio is None else f"{line.ratio:.2f}"]
+
+
+def _memory(line: MachineLine) -> list[str]:
+    return ["-" if one is None else f"{one:.1f}" for one in (line.flash_kb, line.ram_kb, line.stack_kb)]
+
+
+def _micro(lines: Sequence[MachineLine]) -> set[str]:
+    """The devices that have firmware."""
+    return {line.device for line in lines if line.flash_kb is not None}
+
+
+def apart(lines: Sequence[MachineLine]) -> tuple[list[MachineLine], list[MachineLine]]:
+    """The lines of microcontrollers, and those of other machines."""
+    micro = _micro(lines)
+    return [one for one in lines if one.device in micro], [one for one in lines if one.device not in micro]
 
 
 def _devices(lines: Sequence[MachineLine]) -> list[str]:

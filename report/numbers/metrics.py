@@ -115,6 +115,29 @@ def metrics(scores: NDArray[Any], labels: NDArray[Any], rules: Rules, clean: NDA
     return Metrics(**found)
 
 
+@dataclass(frozen=True)
+class ClassDecisions:
+    """What :class:`Metrics` are the means of, float64 (classes,) each: sensitivity and specificity of the decisions and
+    the calibration error. NaN where not known: without a threshold, or without a recording of that side."""
+
+    sensitivity: NDArray[np.float64]
+    specificity: NDArray[np.float64]
+    calibration_error: NDArray[np.float64]
+
+
+def class_decisions(
+    scores: NDArray[Any], labels: NDArray[Any], rules: Rules, clean: NDArray[Any] | None
+) -> ClassDecisions:
+    """Of ``scores`` (n, classes) by ``labels`` (n, classes); ``clean`` as in :func:`metrics`, without which nothing is
+    said of calibration."""
+    positive: NDArray[np.bool_] = labels.astype(bool)
+    decided, empty = decisions(scores, rules), np.full(positive.shape[1], NAN)
+    errors = empty if clean is None else calibration_errors(probabilities(scores, clean), labels)
+    if decided is None:
+        return ClassDecisions(empty, empty, errors)
+    return ClassDecisions(_share(decided & positive, positive), _share(~decided & ~positive, ~positive), errors)
+
+
 def probabilities(scores: NDArray[Any], clean: NDArray[Any]) -> NDArray[np.float64]:
     """The scores as probabilities: as they are where all ``clean`` scores of the artifact lie within 0 and 1 (by a
     hair), else taken for logits, through the logistic function. That the loss made them logits of each class is
@@ -130,13 +153,24 @@ def calibration_error(probability: NDArray[np.float64], labels: NDArray[Any]) ->
     O'Connor 2015): the distance of the mean probability of a bin from the share of positives in it, weighted by its
     recordings. Recordings of equal probability share a bin, so their order does not matter. It is never quite 0 on few
     recordings, also of a perfect model."""
+    return float(np.mean(calibration_errors(probability, labels)))
+
+
+def calibration_errors(probability: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """That of each class, float64 (classes,)."""
     errors = []
     for column, truth in zip(probability.T, labels.astype(np.float64).T, strict=True):
         rank = np.searchsorted(np.sort(column), column)
         bins = rank * BINS // len(column)
         apart = np.bincount(bins, column - truth, minlength=BINS)
         errors.append(np.abs(apart).sum() / len(column))
-    return float(np.mean(errors))
+    return np.array(errors)
+
+
+def _share(some: NDArray[np.bool_], of: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Of each column, how many of ``of`` are among ``some``; NaN where there is none."""
+    count = of.sum(axis=0)
+    return np.where(count > 0, some.sum(axis=0) / np.maximum(count, 1), NAN)
 
 
 def _mean(values: NDArray[Any], of: Any) -> float:

@@ -1,4 +1,4 @@
-"""The answers on top of the page: the recommendation, and the questions in words.
+"""The answers below the first screen: the recommendation in full with its doubts, and the questions in words.
 
 In come :class:`~report.answers.types.Answers`; out comes HTML. Nothing is concluded here: a question for which the
 statistics carry no sentence says just that.
@@ -14,9 +14,9 @@ from pulseproof.report.charts.cost import cost_text
 from pulseproof.report.numbers.loss_budgets import CHANCE, LOST
 from pulseproof.report.numbers.texts import auc_text, budget_text, size_text
 from pulseproof.report.page.markup import Section, section
+from pulseproof.report.page.screen import NONE
 
 SILENT = "The results carry no sentence about this."
-NONE = "No file has all that a recommendation needs (a cost, a size and a clean AUC), so none is given."
 
 
 def answers_section(answers: Answers) -> Section:
@@ -33,7 +33,8 @@ def answers_section(answers: Answers) -> Section:
         ]
     return section(
         "answers",
-        "The answer",
+        "Why this file, and what to doubt" if card is not None else "What the study answers",
+        _gist(answers),
         card=card,
         facts=_facts(card) if card is not None else (),
         evidence=said[0].evidence if said else "",
@@ -41,6 +42,16 @@ def answers_section(answers: Answers) -> Section:
         nothing=NONE,
         silent=SILENT,
     )
+
+
+def _gist(answers: Answers) -> str:
+    told = sum(bool(question.sentences) for question in answers.questions)
+    said = f"{told} of {len(answers.questions)} questions have an answer that the statistics carry"
+    if answers.recommendation is None:
+        return f"{said}."
+    count = len(answers.recommendation.doubts)
+    doubts = f"{count} doubt{'s' * (count != 1)} about the file" if count else "no doubt about the file was found"
+    return f"The reason in full, {doubts}, and {said}."
 
 
 def _facts(card: Recommendation) -> list[tuple[str, str, str]]:

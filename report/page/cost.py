@@ -33,6 +33,8 @@ def cost_section(recommendation: Recommendation) -> Section | None:
     return section(
         "cost",
         "What robustness costs",
+        f"{sum(each.on_front for each in recommendation.front)} of {len(recommendation.front)} files are on the front: "
+        "no other file is as good as they in cost, size, clean and attacked AUC at once.",
         caption=caption,
         keys=[*map(mark_key, picture.recipes), line_key("front", "best AUC for the cost")],
         wide=drawn(picture, *WIDE),

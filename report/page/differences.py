@@ -66,7 +66,10 @@ def differences_section(comparisons: Sequence[Comparison], delta: float) -> Sect
         own = [each for each in comparisons if each.kind == kind]
         title = TITLES.get(kind, kind.replace("-", " "))
         tables.append(ForestTable(title, "open" if kind in OPEN else "folded", _kind(own, delta, title)))
-    return section("differences", "Paired differences", said=said, tables=tables)
+    counts = {name: sum(each.verdict == name for each in comparisons) for name in WORDS}
+    told = ", ".join(f"{count:,} {WORDS[name]}" for name, count in counts.items())
+    gist = f"{len(comparisons):,} comparisons of files in pairs on the same recordings: {told}."
+    return section("differences", "Paired differences", gist, off_paper=True, said=said, tables=tables)
 
 
 def forest_table(

@@ -73,11 +73,23 @@ def latency_section(timed: Sequence[Timed]) -> Section | None:
     return section(
         "latency",
         "How steady is the latency",
+        _gist(timed),
+        off_paper=True,
         tables=[_distributions([each for each in timed if each.device == device], device) for device in devices],
         courses=courses,
         keys=[line_key("curve", "p50"), line_key("curve dotted", "p90")],
         unmeasured="Latency over minutes was not measured; pulseproof bench --minutes 10 does.",
     )
+
+
+def _gist(timed: Sequence[Timed]) -> str:
+    ratios = [each.latency.p99 / each.latency.p50 for each in timed if each.latency.p50]
+    said = "Nothing was timed long enough to say."
+    if ratios:
+        said = f"Of {len(timed)} files the p99 is {min(ratios):.2f} to {max(ratios):.2f} times the median"
+        marked = sum(bool(each.marks) for each in timed)
+        said += f"; {marked} were measured while the machine was restless." if marked else "."
+    return said
 
 
 def _distributions(timed: Sequence[Timed], device: str) -> HtmlTable:

@@ -65,6 +65,9 @@ def look_section(found: Look) -> Section:
     return section(
         "read",
         "What was read: every side, not only the test recordings",
+        f"{sum(side.recordings for side in found.sides):,} recordings on {len(found.sides)} sides, by class, with "
+        "their amplitudes and a strip of each class.",
+        off_paper=True,
         counts=counts,
         amplitudes=amplitudes,
         strips=strips,

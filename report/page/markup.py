@@ -23,11 +23,14 @@ from pulseproof.runtime.words import printable, printable_lines
 
 @dataclass(frozen=True)
 class Section:
-    """One section of the page: ``anchor`` (also its id), ``title``, and its HTML."""
+    """One section of the page: ``anchor`` (also its id), ``title``, and its HTML. ``gist``: what it says, in a
+    sentence; with one it folds, and stands open on paper unless it is left ``off_paper``."""
 
     anchor: str
     title: str
     body: Markup
+    gist: str = ""
+    off_paper: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,22 @@ class HtmlCell:
 
 @dataclass(frozen=True)
 class HeadCell:
-    """The head of a column. ``budget``: that of the column, by which the script hides it; ``tall``: written upwards."""
+    """The head of a column. ``budget``: that of the column, by which the script hides it; ``tall``: written upwards;
+    ``best``: large is good, so that the first click sorts the largest to the top."""
 
     text: str = ""
     small: tuple[str, ...] = ()
     budget: str = ""
     tall: bool = False
+    best: bool = False
     drawing: Drawing | None = None
 
 
 @dataclass(frozen=True)
 class HtmlTable:
     """A table in a region called ``label`` that scrolls sideways. The first cell of a row is its header; the first
-    ``left`` columns stand left, the others, which are numbers, right. ``data``: the data attributes of each row."""
+    ``left`` columns stand left, the others, which are numbers, right. ``data``: the data attributes of each row. Of the
+    class ``cards`` each row is a card on a phone, which shows the cells of the class ``key``."""
 
     caption: str
     heads: Sequence[str | HeadCell]
@@ -77,6 +83,13 @@ class HtmlTable:
     def columns(self) -> list[HeadCell]:
         """The heads, each as a cell."""
         return [HeadCell(each) if isinstance(each, str) else each for each in self.heads]
+
+    def label_of(self, column: int) -> str:
+        """What stands beside a cell of that column where its row is a card."""
+        if column == 0 or "cards" not in self.classes.split():
+            return ""
+        head = self.columns[column]
+        return f"AUC at {head.text}" if head.budget else " ".join(filter(None, (head.text, *head.small)))
 
 
 def artifact_cell(name: str, tag: str = "") -> HtmlCell:
@@ -94,9 +107,11 @@ def render(template: str, /, **values: Any) -> Markup:
     return Markup(_environment().get_template(template).render(**values))
 
 
-def section(anchor: str, title: str, /, template: str = "", **values: Any) -> Section:
+def section(
+    anchor: str, title: str, gist: str = "", /, template: str = "", off_paper: bool = False, **values: Any
+) -> Section:
     """The section that ``templates/<template>.html`` writes, the one called as its anchor unless another is named."""
-    return Section(anchor, title, render(f"{template or anchor}.html", **values))
+    return Section(anchor, title, render(f"{template or anchor}.html", **values), gist, off_paper)
 
 
 def data_block(anchor: str, value: Any) -> Markup:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from pulseproof.report.page.markup import Section, render
 
 STYLES = (("pulseproof.report.charts", "charts.css"), ("pulseproof.report.page", "style.css"))
-SCRIPTS = ("tables.js", "viewer.js")
+SCRIPTS = ("state.js", "tables.js", "files.js", "viewer.js")
 # The site's own mark, an ECG in a square, so that a browser does not ask for one.
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M1 9h4l2-6 3 10 "
@@ -41,15 +41,18 @@ def page(
     sections: Sequence[Section],
     data: Sequence[Markup] = (),
     made_from: str = "result files alone",
+    screen: Markup | None = None,
 ) -> str:
     """The whole file. ``note`` stands above everything (``loud`` for synthetic recordings); ``data`` are the blocks of
-    :func:`report.page.markup.data_block`; ``made_from`` says what all of it is made of."""
+    :func:`report.page.markup.data_block`; ``made_from`` says what all of it is made of; ``screen`` is what stands above
+    the list of ``sections``."""
     return render(
         "page.html",
         title=title,
         note=note,
         loud=loud,
         subtitle=subtitle,
+        screen=screen,
         sections=sections,
         data=data,
         made_from=made_from,

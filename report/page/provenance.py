@@ -31,19 +31,28 @@ def machines_section(evaluation: Evaluation, home: Path) -> Section | None:
     lines = machine_lines(home)
     names = list(dict.fromkeys(line.device for line in lines))
     tables = [_machine_table([line for line in lines if line.device == name], name) for name in names]
-    return section("devices", "Other devices beside this machine", legend=legend(lines), tables=tables)
+    larger = sum(line.verdict == "LARGER" for line in lines)
+    gist = f"Of {len(lines):,} runs on {', '.join(names)}, {larger or 'none'} "
+    gist += f"{'has' if larger == 1 else 'have'} scores further from this machine's than rounding explains."
+    return section("devices", "Other devices beside this machine", gist, legend=legend(lines), tables=tables)
 
 
 def audit_section(evaluation: Evaluation) -> Section | None:
     """What the checks of the attacks and their audit say; None without attacks."""
     said = audited(evaluation)
-    return section("audit", "Checks of the attacks", template="said", said=said) if said else None
+    raised = len(evaluation.flags.raised)
+    gist = f"{raised} flag{'s' * (raised != 1)} raised by the checks of what was measured; the attacks were "
+    gist += (
+        "repeated with more effort." if evaluation.audit is not None else "not repeated with more effort (no audit)."
+    )
+    return section("audit", "Checks of the attacks", gist, template="said", said=said) if said else None
 
 
 def missing_section(evaluation: Evaluation) -> Section | None:
     """What there is no file or no signal set of, and why."""
     said = not_applicable(evaluation)
-    return section("missing", "Not applicable", template="said", said=said) if said else None
+    gist = f"{len(said)} reason{'s' * (len(said) != 1)} why a file or a signal set that one could ask for is not there."
+    return section("missing", "Not applicable", gist, template="said", said=said) if said else None
 
 
 def origin_section(evaluation: Evaluation, bundle: HostBundle | None, devices: Sequence[DeviceResults]) -> Section:
@@ -59,6 +68,8 @@ def origin_section(evaluation: Evaluation, bundle: HostBundle | None, devices: S
     return section(
         "origin",
         "Where the numbers come from",
+        f"{len(evaluation.devices)} device{'s' * (len(evaluation.devices) != 1)}, their engines and versions, the "
+        "hashes of all files, and the commands that make the numbers again.",
         database=_recordings(evaluation),
         fingerprints=_fingerprints(evaluation),
         engines=None if bundle is None else _engines(devices),

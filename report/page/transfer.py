@@ -5,6 +5,8 @@ In comes a :class:`~report.tables.matrix.Matrix`; out comes HTML, of the cells o
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pulseproof.report.charts.heat import heat_cell
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.pivot import fullest_budget
@@ -18,13 +20,33 @@ def transfer_section(evaluation: Evaluation) -> Section | None:
     budget = fullest_budget(evaluation.rows)
     if budget is None:
         return None
-    devices = [
-        (_table(each), outside(evaluation, each))
-        for each in matrices(evaluation, budget)
-        if each.attacks and any(target.rows for target in each.targets)
+    found = [
+        each for each in matrices(evaluation, budget) if each.attacks and any(target.rows for target in each.targets)
     ]
+    devices = [(_table(each), outside(evaluation, each)) for each in found]
     title = f"Who fools whom at {budget_text(budget)}"
-    return section("transfer", title, devices=devices) if devices else None
+    return section("transfer", title, _gist(found[0]), devices=devices) if devices else None
+
+
+def _gist(matrix: Matrix) -> str:
+    """Which source is the strongest against most files, and against how many it is none of their own."""
+    targets = [each for each in matrix.targets if each.rows]
+    strongest: Counter[str] = Counter()
+    foreign = 0
+    for target in targets:
+        for name in matrix.columns:
+            cell = heat_cell(target, name)
+            if cell is not None and cell.strongest:
+                strongest[name] += 1
+                foreign += not cell.own
+    if not strongest:
+        return "No attack was measured at this budget."
+    name, count = strongest.most_common(1)[0]
+    files = {0: "no file is", 1: "1 file is"}.get(foreign, f"{foreign} files are")
+    return (
+        f"Most often strongest: what was made on {name}, against {count} of {len(targets)} files; {files} harmed most "
+        "by an attack that was not made on it or on its model."
+    )
 
 
 def _table(matrix: Matrix) -> HtmlTable:

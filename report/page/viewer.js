@@ -197,15 +197,27 @@
   const model = select.artifact.value.split("/")[0];
   const own = data.sets.filter((each) => each.source === model && each.method === "pgd");
   const start = own.find((each) => each.budget === data.first.budget) ?? own[0] ?? data.sets[0];
-  offer();
-  if (start) {
-    select.method.value = start.method;
+  // What the address says comes first; each of method, source and budget offers what there is with those before it.
+  function choose(key, otherwise) {
+    for (const value of [otherwise, pageState.get(`paper.${key}`)]) {
+      if (value !== null && value !== undefined && [...select[key].options].some((one) => one.value === value)) {
+        select[key].value = value;
+      }
+    }
     offer();
-    select.source.value = named(start);
-    offer();
-    select.budget.value = String(start.budget);
   }
-  for (const element of Object.values(select)) element.addEventListener("change", () => { offer(); show(); });
+  offer();
+  choose("method", start?.method);
+  choose("source", start && named(start));
+  choose("budget", start && String(start.budget));
+  for (const key of ["record", "lead", "artifact"]) choose(key);
+  for (const [key, element] of Object.entries(select)) {
+    element.addEventListener("change", () => {
+      offer();
+      pageState.set(Object.fromEntries(["method", "source", "budget", key].map((each) => [`paper.${each}`, select[each].value])));
+      show();
+    });
+  }
   if ("DecompressionStream" in window) show();
   else document.getElementById("viewer-said").textContent = "This browser is too old for the viewer (it lacks DecompressionStream).";
 })();

@@ -24,12 +24,26 @@ from pulseproof.core.errors import InputError
 from pulseproof.report.numbers.pivot import budgets as budgets_of
 from pulseproof.report.numbers.pivot import middle_budget
 from pulseproof.report.numbers.rows import HOST, Row
-from pulseproof.report.page.markup import data_block
+from pulseproof.report.page.markup import Section, data_block, section
 from pulseproof.runtime.files import read_array, sha256_file
 
 MOST_CHANGED, AT_RANDOM = 5, 3
 SEED = 6  # of those at random; the page says that they are random, not that they are typical
 MOST_BYTES = 7_500_000  # of base64: the page stays below 15 MB whatever the study
+# What is chosen on the page, and what its lines look like.
+SELECTS = (
+    ("record", "Recording"),
+    ("method", "Method"),
+    ("source", "Made on"),
+    ("budget", "Budget"),
+    ("lead", "Lead"),
+    ("artifact", "Scores of"),
+)
+TRACES = (
+    ("clean", "clean: thick and pale"),
+    ("attacked", "attacked: thin and dashed"),
+    ("difference", "difference, magnified"),
+)
 ORDER = ("pgd", "twin", "random-sign", "square", "smooth", "band", "universal")  # what is kept first, then the rest
 
 
@@ -103,6 +117,20 @@ def viewer_data(
     return Viewer(data_block("viewer-data", value), rule, left_out)
 
 
+def recordings_section(viewer: Viewer) -> Section:
+    """The controls, the paper and the scores, empty until the script fills them."""
+    said = f"Shown are: {viewer.rule[0].lower()}{viewer.rule[1:]}"
+    if viewer.left_out:
+        said += f" {viewer.left_out} signal sets had no room in this page; they lie in the bundle."
+    gist = (
+        "A few test recordings on ECG paper, clean and attacked over each other, with the scores of any file before and"
+    )
+    gist += " after."
+    return section(
+        "recordings", "The recordings themselves", gist, off_paper=True, said=said, selects=SELECTS, traces=TRACES
+    )
+
+
 def choose(bundle: HostBundle, device: DeviceResults, budget: float | None) -> ChosenRecordings:
     """Those that the worst attack at ``budget`` changes most, then some at random.
 
@@ -130,8 +158,17 @@ def choose(bundle: HostBundle, device: DeviceResults, budget: float | None) -> C
 
 def deflated(array: NDArray[Any]) -> str:
     """The bytes of an array in C order, by raw DEFLATE, in base64."""
+    return _deflated(np.ascontiguousarray(array).tobytes())
+
+
+def deflated_text(text: str) -> str:
+    """The UTF-8 of a text, likewise."""
+    return _deflated(text.encode())
+
+
+def _deflated(data: bytes) -> str:
     packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return base64.b64encode(packer.compress(np.ascontiguousarray(array).tobytes()) + packer.flush()).decode()
+    return base64.b64encode(packer.compress(data) + packer.flush()).decode()
 
 
 def _changes(bundle: HostBundle, device: DeviceResults, budget: float | None, n: int) -> NDArray[np.float64] | None:

@@ -13,6 +13,7 @@ from pulseproof.report.numbers.attacked_through import WORDS
 from pulseproof.report.numbers.compare import Rows, devices_by_weight
 from pulseproof.report.numbers.evaluation import Evaluation
 from pulseproof.report.numbers.pivot import budgets
+from pulseproof.report.numbers.rows import Row
 from pulseproof.report.numbers.texts import auc_text, budget_text, difference_text, span
 from pulseproof.report.tables.remarks import banner
 
@@ -24,14 +25,16 @@ def has_defences(evaluation: Evaluation) -> bool:
 
 def defences_markdown(evaluation: Evaluation) -> str:
     """A line for each float and fixed-integer file of a model with a defence and of the plain ones: clean AUC and its
-    paired difference to the plain file of that recipe, the worst case at each budget, the time that its training took
-    beside the plain one's."""
+    paired difference to the plain file of that recipe, the worst case at each budget and below it, where the study was
+    certified, what is proved there, and the time that its training took beside the plain one's."""
     rows = Rows(evaluation, devices_by_weight(evaluation)[0])
     entries = {each.name: each for each in evaluation.head.artifacts}
     plains = {each.defence.plain for each in entries.values() if each.defence and each.defence.plain}
     asked = budgets([row for row in evaluation.rows if row.device == rows.device])
     columns = ["file", "trained", "epochs", "time of training", "clean AUC", "- plain"]
-    columns += [f"worst at {budget_text(budget)}" for budget in asked] + ["attacked through"]
+    certified = any(row.proof is not None for row in evaluation.rows)
+    bracket = "worst / proved" if certified else "worst"
+    columns += [f"{bracket} at {budget_text(budget)}" for budget in asked] + ["attacked through"]
     lines = []
     for name, entry in entries.items():
         recipe, clean = recipe_of(entry.recipe), rows.clean(name)
@@ -57,9 +60,17 @@ def defences_markdown(evaluation: Evaluation) -> str:
                 ratio,
                 f"{auc_text(clean.auc)} {span(clean.auc_low, clean.auc_high)}".strip(),
                 "-" if before is None else difference_text(evaluation.difference(clean, rows.clean(before.name))),
-                *("-" if row is None else auc_text(row.auc) for row in worst),
+                *(_bracket(row, certified) for row in worst),
                 said.removeprefix("through "),
             ]
         )
     note = f"**{markdown(banner(evaluation))}**\n\n" if evaluation.note else ""
     return f"{note}{markdown_table(columns, lines)}\n"
+
+
+def _bracket(row: Row | None, certified: bool) -> str:
+    """What attacks left, and where files were certified what no disturbance brings lower."""
+    if row is None:
+        return "-"
+    attacked = auc_text(row.auc)
+    return f"{attacked} / {'-' if row.proved_auc is None else auc_text(row.proved_auc)}" if certified else attacked

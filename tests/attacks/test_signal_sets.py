@@ -30,8 +30,8 @@ def recordings(tmp_path: Path) -> Recordings:
     return small_recordings(tmp_path / "recordings")
 
 
-def make(asked: Study, recordings: Recordings, home: Path) -> MadeSets:
-    return attack_study(asked, recordings, train_study(asked, recordings, home), home, workers=0)
+def make(asked: Study, recordings: Recordings, home: Path, workers: int = 0) -> MadeSets:
+    return attack_study(asked, recordings, train_study(asked, recordings, home), home, workers=workers)
 
 
 def times(home: Path) -> dict[str, int]:
@@ -134,6 +134,29 @@ def test_a_study_whose_only_source_has_no_gradient_is_refused(recordings: Record
     asked = study(sources=None).model_copy(update={"models": models})
     with pytest.raises(InputError, match=r"no attack can be made on any source[\s\S]*no gradient[\s\S]*Dull"):
         make(asked, recordings, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_reason_is_a_result_and_is_kept(
+    recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be made is not tried again at every start; with another engine it is."""
+    dull = ModelSpec(factory="tests.attacks.test_signal_sets:Dull", trained=True)
+    asked = study(methods=["pgd"], budgets_mv=[0.01], sources=None)
+    asked = asked.model_copy(update={"models": {**asked.models, "dull": dull}})
+    first = make(asked, recordings, tmp_path, workers=1)
+    assert [each.name for each in first.not_applicable] == ["pgd-dull-0.01mV"]
+
+    def none(*_: object) -> None:
+        raise AssertionError("it was tried again")
+
+    monkeypatch.setattr("pulseproof.attacks.grid.study.run_jobs", none)
+    assert make(asked, recordings, tmp_path) == first
+    monkeypatch.setattr("pulseproof.attacks.grid.study.here", lambda: {"onnxruntime": "another"})
+    with pytest.raises(AssertionError, match="tried again"):
+        make(asked, recordings, tmp_path)
+    make(asked.model_copy(update={"models": study().models}), recordings, tmp_path)  # no longer asked for
+    assert not list((tmp_path / "s" / "signals").glob("*.reason*"))
 
 
 def test_a_deployed_file_without_a_twin_is_not_applicable(recordings: Recordings, tmp_path: Path) -> None:

@@ -42,9 +42,11 @@ KEYS = (
 )
 
 
-def pulseproof(*arguments: str, home: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def pulseproof(
+    *arguments: str, home: Path, expect: int = 0, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pulseproof", *arguments, "--build", str(home / "build")]
-    calm = {key: value for key, value in os.environ.items() if key != "PULSEPROOF_DATA"}
+    calm = {key: value for key, value in os.environ.items() if key != "PULSEPROOF_DATA"} | (environment or {})
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=calm)
     assert done.returncode == expect, done.stderr[-3000:] + done.stdout[-1000:]
     return done
@@ -60,6 +62,25 @@ def test_the_runner_is_packed_the_same_every_time_and_holds_only_the_runtime(tmp
         [sys.executable, tmp_path / "runner.pyz", "probe"], capture_output=True, text=True, check=True
     )
     assert "fingerprint" in json.loads(done.stdout)
+
+
+def _touched(home: Path, before: dict[Path, int]) -> list[Path]:
+    """The files of a build that are not as they were, but for what a device says of its state now."""
+    now = {path: path.stat().st_mtime_ns for path in (home / "build").rglob("*.*") if path.is_file()}
+    return [path for path in now if now[path] != before.get(path) and path.name != "device.json"]
+
+
+def _expect_nothing_to_do(study: list[str], home: Path, files: dict[Path, int]) -> None:
+    again = pulseproof("bench", *study, home=home, environment={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert "nothing has changed since it was made" in again.stderr
+    imported = {line.rpartition("|")[2].strip() for line in again.stderr.splitlines()}
+    assert "pulseproof.pipeline" in imported and not imported & {"torch", "sklearn", "onnx", "scipy", "matplotlib"}
+    assert not _touched(home, files)
+    # The same by each step's own stamp, where the run as a whole is not known to be done.
+    known = home / "build" / "tiny" / "bundle.unchanged.json"
+    known.unlink()
+    assert "nothing has changed" not in pulseproof("bench", *study, home=home).stderr
+    assert _touched(home, files) == [known]
 
 
 @pytest.mark.slow
@@ -97,9 +118,7 @@ def test_from_a_study_to_the_table_and_only_what_changed_again(tmp_path: Path) -
     assert (artifacts / "cnn" / "onnx-fp16.onnx").exists() and (artifacts / "cnn" / "tflite-int8-full.tflite").exists()
 
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "build").rglob("*.*") if p.is_file()}
-    pulseproof("bench", *study, home=tmp_path)
-    again = {p: p.stat().st_mtime_ns for p in (tmp_path / "build").rglob("*.*") if p.is_file()}
-    assert [p for p in again if again[p] != files.get(p) and p.name != "device.json"] == []
+    _expect_nothing_to_do(study, tmp_path, files)
 
     path.write_text(STUDY.replace("[0.02]", "[0.02, 0.04]"))
     pulseproof("bench", *study, home=tmp_path)

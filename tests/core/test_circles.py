@@ -11,7 +11,7 @@ import pytest
 HOME = Path(__file__).parents[2]
 MOST = 20  # Python files in a folder
 # Each room may import from those before it. The face and the commands stand above all of them.
-ROOMS = ("runtime", "core", "ecg", "models", "twins", "export", "certify", "attacks", "bench", "report")
+ROOMS = ("runtime", "core", "ecg", "models", "twins", "export", "firmware", "certify", "attacks", "bench", "report")
 FRONT = "face"  # the front of the package itself, beside its commands: above all rooms
 PACKAGE = "pulseproof"
 

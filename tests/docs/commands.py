@@ -48,6 +48,7 @@ OWN = {
     "results.zip": "carried home from a board",
     "ptb-xl-bundle.pyz": "written by make bundle, carried to a board",
     "gate.xml": "written by the gate",
+    "full.tflite": "the reader's full-integer model",
 }
 # Programs that are not ours, and why they cannot be tried here.
 OTHERS = {"ssh": "asks the reader's board", "echo": "changes the reader's board", "pip": "asks a package index"}

@@ -29,6 +29,7 @@ WRITTEN = (
     "build/",
     "report/side-by-side/",
     "report/class-aucs.csv",
+    "report/per-class.csv",
     "results/",
     "artifacts/",
     "signals/",

@@ -205,6 +205,15 @@ def test_an_estimator_is_attacked_through_the_twin_of_its_file() -> None:
     assert aimed.grad is not None and bool(aimed.grad.abs().amax() > 0)
 
 
+def test_what_has_no_converter_has_no_files(recordings: Recordings, tmp_path: Path) -> None:
+    """They are not applicable, and not refused: nothing is wrong with the model."""
+    files = files_of(make_pipeline(FastICA(3, random_state=0), LogisticRegression()), recordings, tmp_path)
+    for recipe in ("onnx-fp32", "onnx-int8-static", "tflite-fp32", "tflite-int8-static"):
+        entry = files.export(recipe)
+        assert entry.status == "not-applicable" and entry.file is None
+        assert entry.reason is not None and "skl2onnx has no converter for FastICA" in entry.reason
+
+
 def test_what_has_no_converter_is_named(tmp_path: Path) -> None:
     estimator = make_pipeline(FastICA(3, random_state=0), LogisticRegression()).fit(X, KINDS)
     model = FeatureModel(torch.nn.Flatten(), head_of(estimator)).eval()

@@ -238,7 +238,7 @@ WRONG: dict[str, tuple[Make, str, str]] = {
     "linked": (linked, "behind a link", "save_as_external_data=False"),
     "no data": (missing_data, "no such file", "copy that file"),
     "short data": (short_data, "ends at 3840", "cut short"),
-    "two inputs": (made(inputs=("x", "age"), more=node("Flatten", ["age"], ["a"])), "'x', 'age'", "only input"),
+    "two inputs": (made(inputs=("x", "age"), more=node("Flatten", ["age"], ["a"])), "'x', 'age'", "others] what each"),
     "two outputs": (made(outputs=("y", "z"), more=node("Relu", ["y"], ["z"])), "'y', 'z'", "output = 'name'"),
     "integer input": (made(kind=TensorProto.INT32), "is int32, and nothing in the file says", "a float input"),
     "no shape": (made(shape=None), "declares no shape", "layout = 'n c t'"),

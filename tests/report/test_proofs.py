@@ -20,7 +20,9 @@ from pulseproof.report.numbers.resampled import WORST
 from pulseproof.report.numbers.rows import Row
 from pulseproof.report.numbers.texts import auc_text
 from pulseproof.report.page import write_report
+from pulseproof.report.tables.defences import defences_markdown
 from pulseproof.report.tables.table import as_csv, as_markdown
+from pulseproof.runtime.files import read_json, write_json
 from tests.report.making_answers import put, set_latency, study
 from tests.report.making_proofs import RESAMPLES, certify, change_certified
 
@@ -173,3 +175,19 @@ def test_a_damaged_file_is_refused(made: Path) -> None:
     (made / "certified.json").write_text("{")
     with pytest.raises(InputError, match="proofs"):
         evaluated(made)
+
+
+def test_the_table_of_defences_has_the_bracket(made: Path) -> None:
+    """Both files of a model that was trained so; of one of them nothing is proved."""
+    path = made / "bundle" / "bundle.json"
+    head = read_json(path)
+    for each in head["artifacts"]:
+        each["defence"] = {"kind": "certified", "budget_mv": 0.01}
+    write_json(path, head)
+    evaluation = evaluated(made)
+    table = defences_markdown(evaluation)
+    assert "| worst / proved at 0.01 mV | worst / proved at 0.02 mV |" in table
+    for budget in (0.01, 0.02):
+        row, other = worst(evaluation, budget=budget), worst(evaluation, OTHER, budget=budget)
+        assert f"| {auc_text(row.auc)} / {auc_text(row.proved_auc)} |" in table
+        assert f"| {auc_text(other.auc)} / - |" in table

@@ -20,11 +20,14 @@ from pulseproof.export.tflite import int8 as tflite_int8
 from pulseproof.export.tflite import lstm as lstm_flatbuffer
 from pulseproof.export.tflite import lstm_int8
 from pulseproof.models.nets import Lstm
+from pulseproof.runtime.score import score
 from pulseproof.twins import NotCoveredError, open_twin
 from pulseproof.twins.gate import check
+from pulseproof.twins.program import scores_of
 from tests.export import onnx_making, tflite_making
 from tests.export.making import job_for, random_signals
 from tests.export.onnx_making import SHAPE, float_job, make_classical, make_net
+from tests.twins import strangers
 
 LABELS = np.arange(60).reshape(20, 3) % 2
 Write = Callable[[ExportJob], MadeFile]
@@ -150,6 +153,18 @@ def test_a_tflite_lstm_with_steps_of_its_own(tmp_path: Path) -> None:
     found = check(twin, path, _signals()[:20], LABELS)
     # A last digit of a tanh decides a step of the state now and then, which the gate refuses where it is more often.
     assert twin.own_steps and found.equal >= 0.8 and found.largest < 100
+
+
+def test_a_file_with_steps_of_its_own_is_known_no_better_than_the_last_digit_of_a_float() -> None:
+    """What the gate's rule for them rests on: the engine's own scores move as far as a step is worth, and the twin's
+    with them, when each sample moves to the next float32."""
+    path, (signals, _) = strangers.FOLDER / "torch-xresnet-dynamic.onnx", strangers.drawn("torch-", 80)
+    again = np.nextafter(signals, np.float32(10))
+    before, after = (score(path, x, "onnxruntime") for x in (signals, again))
+    unit = 1e-4 * float(before.std())
+    moved = np.abs(after - before).max(axis=1) / unit
+    assert 0.01 < (moved > 1).mean() < 0.2 and moved.max() > 20
+    assert np.abs(scores_of(open_twin(path), again) - after).max() < unit
 
 
 def test_a_tflite_file_that_is_not_covered(tmp_path: Path) -> None:

@@ -120,12 +120,11 @@ def _svm_classifier(node: Node) -> Run:
     def values(x: Tensor) -> Tensor:
         return kernel(x.float()) @ weights.T + rho
 
-    if slope.numel():
-        squeeze: Callable[[Tensor], Tensor] = lambda v: coupled(torch.sigmoid(-(v * slope + shift)), classes)  # noqa: E731
-    elif classes == 2:
-        squeeze = lambda v: torch.cat([-v, v], dim=-1)  # noqa: E731
-    else:
-        squeeze = lambda v: v  # noqa: E731
+    def squeeze(v: Tensor) -> Tensor:
+        if slope.numel():
+            return coupled(torch.sigmoid(-(v * slope + shift)), classes)
+        return torch.cat([-v, v], dim=-1) if classes == 2 else v
+
     return _beside_a_label(values, squeeze)
 
 

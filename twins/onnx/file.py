@@ -17,6 +17,7 @@ from pulseproof.core.errors import InputError
 from pulseproof.twins.errors import NotCoveredError
 from pulseproof.twins.onnx.format import constants as constants_of
 from pulseproof.twins.onnx.format import load_plain
+from pulseproof.twins.onnx.microsoft import OWN_STEPS as DYNAMIC
 from pulseproof.twins.onnx.reader import GraphReader, tensor_of
 from pulseproof.twins.program import Twin
 from pulseproof.twins.room import expect_room
@@ -25,6 +26,7 @@ from pulseproof.twins.steps import Trial
 if TYPE_CHECKING:
     import onnx
 
+OWN_STEPS = ("DynamicQuantizeLinear", *DYNAMIC)
 OLDEST = 9  # operator set: that of ONNX 1.4, of January 2019
 _MEND = "export it again"
 FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
@@ -60,7 +62,7 @@ def read(path: Path, masked: bool = True) -> Twin:
     except FAULTS as error:
         said = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: its graph does not run ({said})", _MEND) from None
-    own_steps = any(one.kind == "DynamicQuantizeLinear" for one in reader.steps)
+    own_steps = any(one.kind in OWN_STEPS for one in reader.steps)
     return Twin(reader.steps, constants, (entry, end), shape, step, own_steps)
 
 

@@ -60,7 +60,7 @@ def _dequantize(node: Node) -> Run:
     return run
 
 
-def _dynamic(node: Node) -> Run:
+def dynamic(node: Node) -> Run:
     """The step and zero point of this recording, from its least and greatest value, of which one is at most 0.0 and one
     at least: see the operator's definition."""
     masked = node.masked
@@ -76,7 +76,7 @@ def _dynamic(node: Node) -> Run:
     return run
 
 
-def _centred(q: Tensor, zero: Tensor | None, along: int | None = None) -> Tensor:
+def centred(q: Tensor, zero: Tensor | None, along: int | None = None) -> Tensor:
     """Whole numbers less their zero point; ``along``: the axis of several."""
     if zero is None:
         return q.float()
@@ -86,12 +86,12 @@ def _centred(q: Tensor, zero: Tensor | None, along: int | None = None) -> Tensor
 
 
 def _product(node: Node) -> Run:
-    return lambda a, b, of_a=None, of_b=None: _centred(a, of_a, -2) @ _centred(b, of_b, -1)
+    return lambda a, b, of_a=None, of_b=None: centred(a, of_a, -2) @ centred(b, of_b, -1)
 
 
 def _conv_integer(node: Node) -> Run:
     convolve = conv(node)
-    return lambda x, w, of_x=None, of_w=None: convolve(_centred(x, of_x), _centred(w, of_w, 0))
+    return lambda x, w, of_x=None, of_w=None: convolve(centred(x, of_x), centred(w, of_w, 0))
 
 
 def _rescaled(node: Node, at: int) -> Callable[[Tensor, Tensor | float], Tensor]:
@@ -114,8 +114,8 @@ def _linear_conv(node: Node) -> Run:
 
     def run(x: Tensor, sx: Tensor, zx: Tensor, w: Tensor, sw: Tensor, zw: Tensor, *rest: Tensor | None) -> Tensor:
         bias = rest[2] if len(rest) > 2 else None
-        signal = f.pad(_centred(x, zx), pads)
-        sums = convolve(signal, _centred(w, zw, 0), None if bias is None else bias.float(), stride, 0, dilation, group)
+        signal = f.pad(centred(x, zx), pads)
+        sums = convolve(signal, centred(w, zw, 0), None if bias is None else bias.float(), stride, 0, dilation, group)
         return finish(sums, (sx * sw).reshape(shape if sw.numel() > 1 else ()))
 
     return run
@@ -125,7 +125,7 @@ def _linear_product(node: Node) -> Run:
     finish = _rescaled(node, 6)
 
     def run(a: Tensor, sa: Tensor, za: Tensor, b: Tensor, sb: Tensor, zb: Tensor, *_: Tensor | None) -> Tensor:
-        return finish(_centred(a, za, -2) @ _centred(b, zb, -1), sa * sb)
+        return finish(centred(a, za, -2) @ centred(b, zb, -1), sa * sb)
 
     return run
 
@@ -133,7 +133,7 @@ def _linear_product(node: Node) -> Run:
 INTEGERS: dict[str, Callable[[Node], Run]] = {
     "ConvInteger": _conv_integer,
     "DequantizeLinear": _dequantize,
-    "DynamicQuantizeLinear": _dynamic,
+    "DynamicQuantizeLinear": dynamic,
     "MatMulInteger": _product,
     "QLinearConv": _linear_conv,
     "QLinearMatMul": _linear_product,

@@ -19,6 +19,7 @@ from torch import Tensor
 from pulseproof.twins.errors import NotCoveredError
 from pulseproof.twins.onnx.classical import DOMAIN
 from pulseproof.twins.onnx.format import constants as constants_of
+from pulseproof.twins.onnx.microsoft import CUSTOM, MICROSOFT
 from pulseproof.twins.onnx.node import Node
 from pulseproof.twins.onnx.operators import OPERATORS
 from pulseproof.twins.steps import GraphStep, Run, Trial
@@ -53,18 +54,19 @@ class GraphReader:
         for written in nodes:
             proto = _renamed(written, known, prefix) if prefix else written
             known.update(zip(written.output, proto.output, strict=True))
-            if proto.domain not in ("", "ai.onnx", DOMAIN):
+            known_here = MICROSOFT if proto.domain == CUSTOM else OPERATORS
+            if proto.domain not in ("", "ai.onnx", DOMAIN, CUSTOM):
                 raise self._refusal(proto, f"of {proto.domain}")
             if proto.op_type == "If":
                 self._branch(proto, known)
             elif proto.op_type == "Loop":
                 self._loop(proto, known)
-            elif proto.op_type not in OPERATORS:
-                raise self._refusal(proto)
+            elif proto.op_type not in known_here:
+                raise self._refusal(proto, f"of {proto.domain}" if known_here is MICROSOFT else "")
             else:
                 self.trial.expect_known(proto.op_type, proto.input)
                 node = Node(proto, self.trial.constants, self.trial.values, self.masked, self.opset)
-                self._take(OPERATORS[proto.op_type](node), proto.input, proto.output, proto.op_type)
+                self._take(known_here[proto.op_type](node), proto.input, proto.output, proto.op_type)
         return known
 
     def _refusal(self, proto: onnx.NodeProto, how: str = "") -> NotCoveredError:

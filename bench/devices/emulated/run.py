@@ -21,6 +21,7 @@ from pulseproof.bench.devices.part import make_part
 from pulseproof.bench.wire.results import read_bundle
 from pulseproof.core.errors import InputError
 from pulseproof.core.terminal.console import say
+from pulseproof.firmware.cores import MICRO_CORES
 
 
 def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
@@ -31,7 +32,7 @@ def run_emulated(core: str, bundle: Path, results: Path, asked: Asked) -> None:
     matches nothing; NotHeldError when an artifact failed (its result says why).
     """
     if core not in CORES:
-        raise InputError(f"emulated:{core}: no such core", f"cores there: {', '.join(CORES)}")
+        raise InputError(f"emulated:{core}: no such core", f"cores there: {', '.join((*CORES, *MICRO_CORES))}")
     head = read_bundle(bundle).head
     if asked.minutes:
         raise InputError(f"emulated:{core}: a sustained run needs a clock to be believed", "leave --minutes out")

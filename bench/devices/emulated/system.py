@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pulseproof.bench.devices.emulated.cores import QEMU, Architecture, Core
 from pulseproof.bench.devices.emulated.packages import SUITE, fetch_packages, fetch_wheels, need, run
+from pulseproof.core.cache import cache_folder
 from pulseproof.core.steps import digest
 from pulseproof.runtime.files import write_text
 
@@ -112,11 +113,6 @@ def prepare(core: Core, say: Callable[[str], None], cache: Path | None = None) -
         environment={"PYTHONPATH": os.pathsep.join(site), **settings},
         formats=FORMATS[core.architecture],
     )
-
-
-def cache_folder() -> Path:
-    """Where prepared systems are kept: ``$XDG_CACHE_HOME/pulseproof``, by default ``~/.cache/pulseproof``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulseproof"
 
 
 def _base(architecture: Architecture, say: Callable[[str], None], cache: Path) -> Path:

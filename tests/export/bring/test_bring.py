@@ -78,7 +78,7 @@ def test_a_file_ranks_as_tensorflow_said(
 
 
 def proposed(name: str, beats: Study, recordings: Recordings) -> Proposal:
-    return run_trials(beats, recordings, look(FILES / f"{name}.tflite"), "mine", None, None, 500)
+    return run_trials(beats, recordings, look(FILES / f"{name}.tflite"), "mine", None, InputSpec(), 500)
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from pulseproof.export.job import ExportJob, RefusedError
 from pulseproof.export.onnx import files as onnx_files
-from pulseproof.export.onnx import graph as onnx_graph
 from pulseproof.export.onnx import half as onnx_half
+from pulseproof.twins.onnx.format import constants
 from tests.export.onnx_making import NETS, executed, float_job, run, signals
 
 FLOATS = st.floats(width=32, allow_nan=False)
@@ -38,8 +38,8 @@ def test_a_net_runs_in_half_floats(name: str, jobs: dict[str, ExportJob], tmp_pa
     }
     exact, scores = run(job.source, recordings), run(out, recordings)
     assert 0 < np.abs(scores - exact).max() < 0.02 * max(1.0, np.abs(exact).max())
-    before = onnx_graph.constants(onnx.load(job.source).graph).values()
-    after = onnx_graph.constants(model.graph).values()
+    before = constants(onnx.load(job.source).graph).values()
+    after = constants(model.graph).values()
     floats = sum(array.nbytes for array in before if array.dtype == np.float32)
     assert floats == 2 * sum(array.nbytes for array in after if array.dtype == np.float16) > 0
     if name in ("cnn", "ecg-lens", "lstm"):

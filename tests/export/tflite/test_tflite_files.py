@@ -20,10 +20,11 @@ from pulseproof.export.mixed import score_error
 from pulseproof.export.price.ethos import ethos
 from pulseproof.export.quiet import quiet
 from pulseproof.export.tflite import files as tflite_files
-from pulseproof.export.tflite.flatbuffer import FLOATS, TYPES, Graph, count_operators, input_step_mv, int8_share
+from pulseproof.export.tflite.flatbuffer import Graph, count_operators, input_step_mv, int8_share
 from pulseproof.models.brought.model import FileModel
 from pulseproof.models.classical import FeatureModel, Logistic
 from pulseproof.models.features import Features
+from pulseproof.twins.tflite.format import FLOATS, TYPES
 from tests.export.making import job_for
 from tests.export.test_tree_files import SHAPE as TREE_SHAPE
 from tests.export.test_tree_files import make_model

@@ -14,9 +14,10 @@ from pulseproof.export.job import RefusedError
 from pulseproof.export.mixed import score_error
 from pulseproof.export.quiet import quiet
 from pulseproof.export.tflite import files as tflite_files
-from pulseproof.export.tflite.flatbuffer import TYPES, Graph, input_step_mv, int8_share
+from pulseproof.export.tflite.flatbuffer import Graph, input_step_mv, int8_share
 from pulseproof.export.tflite.mixed import find_layers, short_name
 from pulseproof.runtime.engines import open_engine
+from pulseproof.twins.tflite.format import TYPES
 from tests.export.making import job_for
 from tests.export.tflite_making import FloatFile, float_file, linear_file, recordings
 

@@ -16,13 +16,13 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[Open]:
-    """Open a file: ``open_page(path, width=1440, dark=False)``. At the end of the test, nothing was asked of a network
-    and nothing was written to the console."""
+    """Open a file: ``open_page(path, width=1440, dark=False)``, its sections unfolded unless ``folded``. At the end of
+    the test, nothing was asked of a network and nothing was written to the console."""
     contexts, asked, said = [], [], []
 
-    def opened(path: Path, width: int = 1440, dark: bool = False, **options: Any) -> Any:
+    def opened(path: Path, width: int = 1440, dark: bool = False, folded: bool = False, **options: Any) -> Any:
         context = chromium.new_context(
-            viewport={"width": width, "height": 900},
+            viewport={"width": width, "height": 844 if width < 500 else 900},
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
             offline=True,
@@ -36,7 +36,9 @@ def open_page(chromium: Any) -> Iterator[Open]:
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(address)
         if page.locator("#viewer").count():
-            page.locator("#viewer-paper svg").wait_for()
+            page.locator("#viewer-paper svg").wait_for(state="attached")
+        if not folded:
+            page.evaluate("document.querySelectorAll('details.fold').forEach((each) => { each.open = true; })")
         return page
 
     yield opened

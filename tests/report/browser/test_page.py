@@ -31,27 +31,27 @@ def head(page: Any, table: str, name: str) -> Any:
 
 
 def number(text: str) -> float:
-    return float(text.split(maxsplit=1)[0].rstrip("wgpqfet!").replace("<=", ""))
+    return float(text.split(maxsplit=1)[0].replace("\u2264", ""))
 
 
-def test_a_header_sorts_up_and_down_and_says_so(page_file: Path, open_page: Any) -> None:
+def test_a_header_sorts_the_best_to_the_top_and_says_so(page_file: Path, open_page: Any) -> None:
     page = open_page(page_file)
     table = "table.results >> nth=0"
     cell = page.locator(table).locator("thead th").filter(has_text="clean AUC")
     assert cell.get_attribute("aria-sort") is None
     cell.locator("button").click()
-    assert cell.get_attribute("aria-sort") == "ascending"
+    assert cell.get_attribute("aria-sort") == "descending"
     at = [each.split("\n")[0].strip() for each in page.locator(table).locator("thead th").all_inner_texts()]
     index = at.index("clean AUC")
     rows = page.locator(table).locator("tbody tr")
     values = [number(rows.nth(row).locator("th, td").nth(index).inner_text()) for row in range(rows.count())]
     assert len(values) > 3
-    assert values == sorted(values)
+    assert values == sorted(values, reverse=True)
     cell.locator("button").focus()
     page.keyboard.press("Enter")
-    assert cell.get_attribute("aria-sort") == "descending"
+    assert cell.get_attribute("aria-sort") == "ascending"
     values = [number(rows.nth(row).locator("th, td").nth(index).inner_text()) for row in range(rows.count())]
-    assert values == sorted(values, reverse=True)
+    assert values == sorted(values)
     page.locator(table).locator("thead th button").first.click()
     assert cell.get_attribute("aria-sort") is None
     assert page.locator("[aria-sort]").count() == 1
@@ -68,17 +68,22 @@ def test_all_rows_are_filtered_by_text_and_by_select(page_file: Path, open_page:
     page.select_option("#filters [name=model]", "lstm")
     page.select_option("#filters [name=method]", "pgd")
     page.select_option("#filters [name=budget_mv]", "0.02")
-    assert set(column(page, "#rows", 1)) == {"lstm"}
-    assert set(column(page, "#rows", 3)) == {"pgd"}
-    assert set(column(page, "#rows", 5)) == {"0.02"}
+    assert {name.partition("/")[0] for name in column(page, "#rows", 0)} == {"lstm"}
+    assert set(column(page, "#rows", 2)) == {"pgd"}
+    assert set(column(page, "#rows", 4)) == {"0.02"}
     assert count.inner_text().startswith(f"{page.locator('#rows tbody tr').count()} of ")
     page.fill("#filters [name=text]", "INT8 lstm")
-    assert set(column(page, "#rows", 2)) == {"onnx-int8-static"}
+    assert set(column(page, "#rows", 0)) == {"lstm/onnx-int8-static"}
     page.fill("#filters [name=text]", "nothing is called so")
     assert page.locator("#rows tbody tr").count() == 0
     assert count.inner_text().startswith("0 of ")
     page.get_by_role("button", name="show all").click()
     page.locator("#rows tbody tr").nth(99).wait_for()
+    # The text means the artifact: what was made on an LSTM and tried on others is not asked for.
+    page.fill("#filters [name=text]", "lstm")
+    assert {name.partition("/")[0] for name in column(page, "#rows", 0)} == {"lstm"}
+    assert page.locator("table.results tbody tr:visible").count() > 0
+    assert all("lstm" in name for name in texts(page, "table.results tbody tr:visible th"))
 
 
 def test_the_filters_hold_for_the_artifacts_too(page_file: Path, open_page: Any) -> None:
@@ -100,9 +105,10 @@ def test_all_rows_sort_by_number_with_the_unmeasured_last(page_file: Path, open_
     page = open_page(page_file)
     for click in range(2):
         head(page, "#rows", "AUC").locator("button").click()
-        values = column(page, "#rows", 7)
+        values = column(page, "#rows", 6)
         measured = [float(text) for text in values if text != "-"]
-        assert measured == sorted(measured, reverse=click == 1)
+        assert len(measured) > 50
+        assert measured == sorted(measured, reverse=click == 0)
         assert "-" not in values[: len(measured)]
 
 
@@ -136,6 +142,9 @@ def test_the_keyboard_reaches_everything(page_file: Path, open_page: Any) -> Non
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('main') !== null")
+    page.locator("#results .folded summary").first.focus()  # the legend of words and signs
+    page.keyboard.press("Enter")
+    page.locator("#results .words-list dt", has_text="parent").first.wait_for()
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none"
     unreachable = page.evaluate(
@@ -144,13 +153,16 @@ def test_the_keyboard_reaches_everything(page_file: Path, open_page: Any) -> Non
     assert unreachable == 0
 
 
-def test_on_paper_there_is_no_control_and_nothing_folded(page_file: Path, open_page: Any) -> None:
-    page = open_page(page_file, dark=True)
+def test_on_paper_there_is_no_control_and_no_section_folded(page_file: Path, open_page: Any) -> None:
+    page = open_page(page_file, dark=True, folded=True)
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("nav").is_hidden()
     assert page.locator("#filters").is_hidden()
-    assert page.locator("details:not([open])").count() == 0
+    assert page.locator("section:not(.off-paper) > .fold:not([open])").count() == 0
+    assert page.locator("section:not(.off-paper) > .fold[open]").count() > 8
+    assert page.locator("section.off-paper").first.is_hidden()
+    assert page.locator("table.results thead th").nth(4).inner_text() == "clean AUC"  # heads are buttons, and stay
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("getComputedStyle(document.body).color") != "rgb(236, 232, 224)"  # not the dark mode's
 
@@ -159,9 +171,11 @@ def test_without_a_script_the_answers_and_the_tables_are_there(page_file: Path, 
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(page_file.as_uri())
-    assert page.locator("#answers .chosen").is_visible()
+    assert page.locator("#answer .chosen").is_visible()
+    page.locator("#results summary").first.click()  # the browser's own
     assert page.locator("table.results tbody tr").first.is_visible()
     assert page.locator("#filters").is_hidden()
+    page.locator("#recordings summary").first.click()
     assert page.locator("#results .without-script").is_visible()
     assert page.locator("#recordings .without-script").is_visible()
     context.close()
