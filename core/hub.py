@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pulseproof.core.cache import cache_folder
 from pulseproof.core.errors import InputError
 from pulseproof.core.studies.hub_files import HubFile, hub_file
 from pulseproof.core.study import ModelSpec
@@ -63,8 +64,7 @@ def local_file(name: str, spec: ModelSpec) -> Path:
 
 def hub_folder() -> Path:
     """Where files of hubs are kept: ``PULSEPROOF_HUB``, else a folder of the user's caches."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get(FOLDER) or caches / "pulseproof" / "hub")
+    return Path(os.environ.get(FOLDER) or cache_folder() / "hub")
 
 
 def _pins(folder: Path) -> dict[str, dict[str, str]]:

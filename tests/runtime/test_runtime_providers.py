@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from pulseproof.bench.devices.asked import Asked
 from pulseproof.bench.devices.kinds import expect_free
 from pulseproof.bench.devices.local import Here
+from pulseproof.bench.devices.micro.run import run_micro
 from pulseproof.bench.devices.spec import at_address, read_devices
 from pulseproof.bench.wire.results import read_bundle, read_results
 from pulseproof.core.errors import InputError
@@ -209,3 +211,8 @@ def test_a_device_with_a_provider_has_a_name_of_its_own(tmp_path: Path) -> None:
     file.write_text('[board]\naddress = "pi@board"\nprovider = "coremi"\n')
     with pytest.raises(InputError, match=r"no execution provider 'coremi'; there are cpu, .* did you mean 'coreml'"):
         read_devices(file)
+
+
+def test_a_microcontroller_has_none_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cortex-m4: not applicable: its kernels are compiled in"):
+        run_micro("cortex-m4", tmp_path, tmp_path, Asked(provider=CPU), False, threading.Event())

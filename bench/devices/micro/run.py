@@ -73,6 +73,11 @@ def run_micro(name: str, bundle: Path, results: Path, asked: Asked, setup: bool,
     core = MICRO_CORES[name]
     if asked.minutes:
         raise InputError(f"emulated:{core.name}: a sustained run needs a clock to be believed", "leave --minutes out")
+    if asked.provider:
+        raise InputError(
+            f"emulated:{core.name}: not applicable: its kernels are compiled in, and no provider can be chosen",
+            "leave --provider out",
+        )
     missing = missing_tool()
     if missing is not None:
         raise InputError(f"emulated:{core.name}: not applicable here: {missing} is not installed", INSTALL)
