@@ -54,7 +54,7 @@ class Adaptive(Best):
         self.before, self.now = self.now, here.delta
         if not step:
             whole = self.first_step * self.budget_mv
-            self.lengths = torch.full((len(here.delta), 1, 1), whole, dtype=here.delta.dtype)
+            self.lengths = torch.full((len(here.delta), 1, 1), whole, dtype=here.delta.dtype, device=here.delta.device)
         if step not in checkpoints(self.steps):
             return here
         stuck = self.memory.checkpoint(self.rising)

@@ -51,6 +51,6 @@ class Band(InLinf):
     def in_band(self, values: Tensor) -> Tensor:
         """The orthogonal projection on the signals of the band, lead by lead."""
         samples = values.shape[2]
-        frequencies = torch.fft.rfftfreq(samples, 1 / self.fs_hz)
+        frequencies = torch.fft.rfftfreq(samples, 1 / self.fs_hz, device=values.device)
         keep = (frequencies >= self.low_hz) & (frequencies <= self.high_hz)
         return torch.fft.irfft(torch.fft.rfft(values) * keep, n=samples)

@@ -11,7 +11,7 @@ from rich.table import Table
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
 from pulseproof.core.terminal.console import Terminal, say
-from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.core.terminal.options import BuildOption, ComputeOption, DataOption, StudyOption, load
 
 if TYPE_CHECKING:
     from pulseproof.attacks.grid.study import MadeSets
@@ -35,6 +35,7 @@ def attack(
     build: BuildOption = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    compute: ComputeOption = None,
 ) -> None:
     """Make the clean, attacked and noisy recordings of a study; one set a (source, method, budget).
 
@@ -42,7 +43,7 @@ def attack(
     """
     if context.invoked_subcommand is not None:
         return
-    loaded, root, where = load(study, data, build)
+    loaded, root, where = load(study, data, build, compute)
     _, made = _make(loaded, root, where, workers, scheduler)
     names = ("signal set", "recordings", "largest mV", "RMS mV", "SNR dB", "sigma", "outside band", "queries", "sha256")
     drawn = Table(*names, title=loaded.title)
@@ -61,14 +62,16 @@ def attack(
     Terminal().print(drawn)
 
 
-def audit(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
+def audit(
+    study: StudyOption, data: DataOption = None, build: BuildOption = None, compute: ComputeOption = None
+) -> None:
     """Hold the attacks of a study against each other, against themselves and against noise; print what to disbelieve.
 
     Example: `pulseproof audit --study studies/ptb-xl.toml --data recordings`
     """
     from pulseproof.attacks.audit.study import audit_command
 
-    audit_command(*load(study, data, build))
+    audit_command(*load(study, data, build, compute))
 
 
 def wfdb(

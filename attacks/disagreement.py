@@ -163,7 +163,8 @@ class DisagreementMethod:
         labels, scores = scene.references.labels, clean_scores(parent, scene.references)
         prepared = {"spread": spread_of(scores)}
         if not bool((labels.sum(dim=1) == 1).all()):
-            prepared["thresholds"] = torch.from_numpy(best_thresholds(labels.numpy().astype(np.uint8), scores.numpy()))
+            truth, given = labels.cpu().numpy().astype(np.uint8), scores.cpu().numpy()
+            prepared["thresholds"] = torch.from_numpy(best_thresholds(truth, given)).to(scores.device)
         return prepared
 
     def perturb(self, model: Model, scene: Scene, made: Prepared, victims: Victims, generator: Generator) -> Perturbed:

@@ -18,13 +18,14 @@ from typing import Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from pulseproof.attacks.aim.ball import LINF, TINY
+from pulseproof.attacks.aim.ball import LINF
 from pulseproof.attacks.aim.norms import Norm
 from pulseproof.attacks.aim.objectives import Objective, Watch
 from pulseproof.attacks.aim.references import clean_scores
-from pulseproof.attacks.aim.region import Region
+from pulseproof.attacks.aim.region import Region, share_left
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.attacks.steps import Best, Course, Evaluated, Points, Scores, Settled, StepSize, Value, walk
+from pulseproof.attacks.steps import Best, Course, Evaluated, Scores, Settled, StepSize, Value, walk
+from pulseproof.core.placed import fitting, in_parts
 
 BATCH = 64
 
@@ -76,14 +77,17 @@ def evaluate(
 
     Raises NoGradientError when no gradient reaches the signal.
     """
-    seen = []
-    for part, some in victims.batches(batch_size):
+
+    def seen_at(part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        some = victims.part(part)
         place = (some.signals if delta is None else some.signals + delta[part]).detach().requires_grad_(True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(place.device.type, torch.bfloat16, enabled=half):
             scores = module(place)
         scores = scores.float() if half else scores
         worth = objective(scores, some.labels, progress)
-        seen.append((scores.detach(), worth.detach(), gradient_at(place, worth)))
+        return scores.detach(), worth.detach(), gradient_at(place, worth)
+
+    seen = in_parts(len(victims), fitting(victims.signals, batch_size), seen_at)
     return Evaluated(*(torch.cat(parts) for parts in zip(*seen, strict=True)))
 
 
@@ -264,7 +268,7 @@ class Pgd(Stepping):
     ``size``, ``momentum``, ``nesterov``: see :class:`attacks.steps.Course`. ``keep``: the ``"last"`` point, or the
     ``"best"`` of each recording's way, by the objective: a run then takes ``steps`` gradients and one look at where the
     last step led. ``settles``: a recording leaves that has less than this share of what is to be gained, to first
-    order, left to gain (:func:`share_left`); 0: none does.
+    order, left to gain (:func:`attacks.aim.region.share_left`); 0: none does.
     """
 
     size: StepSize = "falling"
@@ -283,29 +287,12 @@ class Pgd(Stepping):
         """See :class:`Stepping`."""
         if not self.settles:
             return None
-        return lambda here: share_left(here, self.ball, budget_mv) < self.settles
+        return lambda here: share_left(here.gradient, here.delta, self.ball, budget_mv) < self.settles
 
     def course(self, budget_mv: float, value: Value, last: Scores) -> Course:
         """See :class:`Stepping`."""
         how = self.steps, budget_mv, self.size, self.momentum, self.nesterov
         return Best(*how, value=value, last=last, runs=self.restarts) if self.keep == "best" else Course(*how)
-
-
-def share_left(here: Points, ball: Region, budget_mv: float) -> Tensor:
-    """(n,) from 0 to 2: what each run could still gain inside the ball if the model were linear, as a share of what the
-    steepest perturbation of the clean recording would gain there. It is 0 in the corner to which the gradient points.
-
-    The gap of Frank and Wolfe (1956; Jaggi 2013), which bounds what is left where the objective is concave; divided by
-    the gradient's own size, so that a recording whose objective is flat, because its opponents are far away, is not
-    taken for one that has arrived. 0 without a gradient: there is nowhere to go.
-    """
-    gradient = here.gradient.flatten(1)
-    if ball is LINF:
-        most = torch.linalg.vector_norm(gradient, 1, dim=1)  # of a gradient with its signs, in one go
-    else:
-        most = torch.linalg.vecdot(gradient, ball.steepest(here.gradient).flatten(1))
-    has = torch.linalg.vecdot(gradient, here.delta.flatten(1))
-    return (most - has / budget_mv) / most.clamp_min(TINY)
 
 
 def fgsm(ball: Region = LINF) -> Pgd:

@@ -37,7 +37,7 @@ class Smooth(InLinf):
 
     def smoothed(self, values: Tensor) -> Tensor:
         """``values`` (n, leads, samples) convolved with the kernel, zeros beyond both ends."""
-        kernel = self.kernel(values.dtype)
+        kernel = self.kernel(values.dtype).to(values.device)
         flat = values.reshape(-1, 1, values.shape[2])
         return nn.functional.conv1d(flat, kernel.reshape(1, 1, -1), padding=len(kernel) // 2).reshape(values.shape)
 

@@ -172,9 +172,9 @@ class Memory:
         self.best = start
         self.last = start.scores
         self.steps = 0
-        self.risen = torch.zeros(len(start.scores))
-        self.improved = torch.zeros(len(start.scores), dtype=torch.bool)
-        self.kept = torch.zeros(len(start.scores), dtype=torch.bool)
+        self.risen = torch.zeros(len(start.scores), device=start.scores.device)
+        self.improved = torch.zeros_like(self.risen, dtype=torch.bool)
+        self.kept = torch.zeros_like(self.risen, dtype=torch.bool)
 
     def look(self, here: Points, worth: Worth) -> None:
         """Take notice of where a step has led."""
@@ -247,4 +247,4 @@ class Best(Course):
     def _of_best_run(self, values: Tensor, progress: float) -> Tensor:
         """Of ``values`` of all runs those of each recording's best one."""
         best = self.worth(progress)(self.memory.best.scores).reshape(self.runs, -1).argmax(dim=0)
-        return values.reshape(self.runs, -1, *values.shape[1:])[best, torch.arange(len(best))]
+        return values.reshape(self.runs, -1, *values.shape[1:])[best, torch.arange(len(best), device=best.device)]

@@ -32,7 +32,7 @@ class Ensemble(nn.Module):
         self.spreads = list(spreads)
 
     def forward(self, x: Tensor) -> Tensor:
-        scores = [member(x) / spread for member, spread in zip(self.members, self.spreads, strict=True)]
+        scores = [member(x) / spread.to(x.device) for member, spread in zip(self.members, self.spreads, strict=True)]
         return torch.stack(scores).mean(dim=0)
 
 
@@ -67,13 +67,14 @@ class Diverse(nn.Module):
         factor = 1 + self.scale * (2 * torch.rand((n, 1, 1), generator=self._generator) - 1)
         phase = torch.rand((n, leads, 1), generator=self._generator) + torch.arange(samples) / samples
         height = self.drift_mv * torch.rand((n, leads, 1), generator=self._generator)
-        return shifted(x, shifts) * factor + height * torch.sin(2 * torch.pi * phase)
+        drift = height * torch.sin(2 * torch.pi * phase)  # drawn on the processor, wherever it is used
+        return shifted(x, shifts.to(x.device)) * factor.to(x.device) + drift.to(x.device)
 
 
 def shifted(x: Tensor, shifts: Tensor) -> Tensor:
     """Recordings (n, leads, samples), each later by its ``shifts`` (n, 1) samples, circularly."""
     samples = x.shape[2]
-    places = (torch.arange(samples) - shifts) % samples
+    places = (torch.arange(samples, device=x.device) - shifts) % samples
     return x.gather(2, places.unsqueeze(1).expand(-1, x.shape[1], -1))
 
 

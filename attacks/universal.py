@@ -60,9 +60,9 @@ class UniversalMethod:
         learned so far."""
         references, leads = scene.references, training.signals.shape[1]
         spread = spread_of(clean_scores(model, references))
-        keep = torch.ones(leads, 1)
+        keep = torch.ones(leads, 1, device=training.signals.device)
         if self.lead is not None:
-            keep = torch.zeros(leads, 1)
+            keep = torch.zeros_like(keep)
             keep[self.lead] = 1
 
         def look(delta: Tensor, progress: float, runs: Tensor) -> Evaluated:
@@ -102,4 +102,5 @@ def at_shifts(delta: Tensor, shifts: Tensor) -> Tensor:
 
 
 def _shifts(victims: Victims, generator: Generator) -> Tensor:
-    return torch.randint(victims.signals.shape[2], (len(victims), 1), generator=generator)
+    drawn = torch.randint(victims.signals.shape[2], (len(victims), 1), generator=generator)
+    return drawn.to(victims.signals.device)

@@ -12,10 +12,12 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold_build
 from pulseproof.core.terminal.console import Terminal, put, say
 from pulseproof.core.terminal.hints import command
-from pulseproof.core.terminal.options import BuildOption, DataOption, StudyOption, load
+from pulseproof.core.terminal.options import BuildOption, ComputeOption, DataOption, StudyOption, load
 
 
-def train(study: StudyOption, data: DataOption = None, build: BuildOption = None) -> None:
+def train(
+    study: StudyOption, data: DataOption = None, build: BuildOption = None, compute: ComputeOption = None
+) -> None:
     """Train every system of a study that is not trained yet; goes on where it was stopped.
 
     Example: `pulseproof train --study studies/ptb-xl.toml --data recordings`
@@ -23,7 +25,7 @@ def train(study: StudyOption, data: DataOption = None, build: BuildOption = None
     from pulseproof.ecg.prepare import prepare
     from pulseproof.models.brought.before import refuse_unsuitable
 
-    loaded, root, where = load(study, data, build)
+    loaded, root, where = load(study, data, build, compute)
     refuse_unsuitable(loaded, where)
     recordings = prepare(loaded, root, where)
     from pulseproof.models.run import train_study

@@ -26,7 +26,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pulseproof.core.code_digest import Code, code_of, module_of, ours
+from pulseproof.core.compute import CPU, kind_of, resolved
 from pulseproof.core.errors import InputError
+from pulseproof.core.placed import Visiting
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import say
@@ -100,7 +102,7 @@ def train_study(study: Study, recordings: Recordings, build: Path, only: str | N
     systems = {name: resolve(name, spec) for name, spec in asked.items()}
     trained = {}
     for name, spec in asked.items():
-        step = _step(study, recordings, build, name, systems[name])
+        step = _step_there(study, recordings, build, name, systems[name])
         if not step.fresh():
             one = _take_one if spec.brought else _train_one
             one(study, recordings, name, systems[name], spec, step)
@@ -112,7 +114,19 @@ def train_study(study: Study, recordings: Recordings, build: Path, only: str | N
     return trained
 
 
-def _step(study: Study, recordings: Recordings, build: Path, name: str, system: System) -> Step:
+def _step_there(study: Study, recordings: Recordings, build: Path, name: str, system: System) -> Step:
+    """The step of a model on the device that is asked for; of ``auto`` what a processor trained stays."""
+    there, here = (_step(study, recordings, build, name, system, each) for each in (resolved(study.compute), CPU))
+    return here if study.compute == "auto" and here.fresh() else there
+
+
+def device_of(spec: ModelSpec, system: System, device: str) -> str:
+    """Where a model is trained: nets on the device; features, trees, and what a defence computes by a net's parts (its
+    bounds, its folded copies) on the processor."""
+    return device if system.net is not None and not spec.brought and spec.defence is None else CPU
+
+
+def _step(study: Study, recordings: Recordings, build: Path, name: str, system: System, device: str = CPU) -> Step:
     spec = study.models[name]
     # What only a brought model has is left out for the others: theirs is the digest that they always had.
     of_brought = set() if spec.brought else {"file", "trained", "weights"}
@@ -133,6 +147,8 @@ def _step(study: Study, recordings: Recordings, build: Path, name: str, system: 
             "source": system.source,
             "library": torch.__version__ if system.net else sklearn.__version__,
         }
+    if device_of(spec, system, device) != CPU:  # of a processor nothing is said: its digest is what it always was
+        inputs["compute"] = kind_of(device)
     # An older version did not say by which code; its models were trained by that of VERSION, and take hours to train.
     return Step(folder_of(study, build, name), "train", inputs, _code(system, spec), unsaid_is_fresh=not spec.brought)
 
@@ -224,9 +240,12 @@ def _train_one(study: Study, recordings: Recordings, name: str, system: System, 
         )
         # The checkpoint's name carries the settings and the code: an unfinished training of others is not gone on with.
         checkpoint = folder / f"unfinished-{digest([step.digest, step.code])[:12]}.safetensors"
-        history = train_net(net, recordings, plan, checkpoint, name)
+        device = device_of(spec, system, resolved(study.compute)) if "compute" in step.inputs else CPU
+        seen = net if device == CPU else Visiting(net, device)
+        history = train_net(seen, recordings, plan, checkpoint, name)
         made = folder / WEIGHTS
-        save_weights(net, made)
+        save_weights(net.cpu(), made)
+        head |= {} if device == CPU else {"compute": kind_of(device)}
         head["origin"] = "net"
     else:
         if spec.defence is not None and spec.defence.kind != "adversarial":

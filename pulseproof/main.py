@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pulseproof import folding, hardening, looking, reading, running
+from pulseproof import folding, hardening, looking, planning, reading, running
 from pulseproof.attacks import commands as attacks
 from pulseproof.certify import commands as certify
 from pulseproof.core.errors import InputError
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": ecg.prepare,
     "validate": looking.validate,
     "look": looking.look,
+    "plan": planning.plan,
     "systems": models.list_systems,
     "layers": models.layers,
     "train": models.train,

@@ -47,8 +47,10 @@ def bundled(
     from pulseproof.certify.study import certify_study, is_to_be_certified
     from pulseproof.export.run import export_study
     from pulseproof.models.run import train_study
+    from pulseproof.planning import say_plan
 
     with hold_build(study, build):
+        say_plan(study, recordings, build)
         keep_look(recordings, build / study.name)
         trained = train_study(study, recordings, build)
         manifest = export_study(study, recordings, trained, build)

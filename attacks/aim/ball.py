@@ -63,12 +63,12 @@ class Ball:
         """A random perturbation of the shape of ``like``: uniform in the L-infinity ball, on the surface of the L2 and
         of the L1 ball."""
         if self.norm == "linf":
-            return budget_mv * (2 * torch.rand(like.shape, generator=generator, dtype=like.dtype) - 1)
+            return (budget_mv * (2 * torch.rand(like.shape, generator=generator, dtype=like.dtype) - 1)).to(like.device)
         drawn = torch.randn(like.shape, generator=generator, dtype=like.dtype)
         if self.norm == "l2":
-            return budget_mv * self.steepest(drawn)
+            return budget_mv * self.steepest(drawn.to(like.device))
         height = torch.empty_like(drawn).exponential_(generator=generator)
-        return budget_mv * drawn.sign() * height / height.mean(dim=(1, 2), keepdim=True)
+        return (budget_mv * drawn.sign() * height / height.mean(dim=(1, 2), keepdim=True)).to(like.device)
 
     def shaped(self, delta: Tensor) -> Tensor:
         """The perturbation that a point stands for: itself."""
@@ -96,7 +96,7 @@ def _into_l1(delta: Tensor, total: float) -> Tensor:
     flat = delta.flatten(1).double()
     falling = flat.abs().sort(dim=1, descending=True).values
     beyond = falling.cumsum(dim=1) - total
-    counts = torch.arange(1, flat.shape[1] + 1, dtype=flat.dtype)
+    counts = torch.arange(1, flat.shape[1] + 1, dtype=flat.dtype, device=flat.device)
     last = (falling * counts > beyond).sum(dim=1, keepdim=True).clamp_min(1)
     threshold = (beyond.gather(1, last - 1) / last).clamp_min(0)
     inside = flat.sign() * (flat.abs() - threshold).clamp_min(0)

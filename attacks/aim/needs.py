@@ -75,7 +75,7 @@ class InHalf:
 @dataclass(frozen=True)
 class Enough(InHalf):
     """Anything else, where the study does not ask for all steps: half of them, with momentum, and none for recordings
-    that have arrived (:func:`attacks.gradient.share_left`). The AUC reached is that of all steps within .002
+    that have arrived (:func:`attacks.aim.region.share_left`). The AUC reached is that of all steps within .002
     (``pulseproof perf effort``)."""
 
     momentum: float = 0.5

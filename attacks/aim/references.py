@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pulseproof.attacks.aim.objectives import SMALLEST_SPREAD, AucObjective
 from pulseproof.attacks.aim.victims import Victims
+from pulseproof.core.placed import fitting, in_parts
 
 if TYPE_CHECKING:
     from pulseproof.attacks.gradient import Attack
@@ -24,7 +25,8 @@ TEMPERATURE = 0.2
 def clean_scores(module: nn.Module, victims: Victims, batch_size: int = 64) -> Tensor:
     """Scores (n, classes) of the recordings as they are."""
     with torch.no_grad():
-        return torch.cat([module(some.signals) for _, some in victims.batches(batch_size)])
+        size = fitting(victims.signals, batch_size)
+        return torch.cat(in_parts(len(victims), size, lambda part: module(victims.signals[part])))
 
 
 def spread_of(scores: Tensor) -> Tensor:

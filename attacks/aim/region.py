@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
-from pulseproof.attacks.aim.ball import LINF
+from pulseproof.attacks.aim.ball import LINF, TINY
 from pulseproof.attacks.aim.norms import Norm
 
 
@@ -62,3 +62,21 @@ class InLinf:
         """The region itself: most know no frequencies."""
         del fs_hz
         return self
+
+
+def share_left(gradient: Tensor, delta: Tensor, region: Region, budget_mv: float) -> Tensor:
+    """(n,) from 0 to 2: what each perturbation (n, leads, samples) mV could still gain within the budget if the model
+    were linear, as a share of what the steepest perturbation of the clean recording would gain there. It is 0 in the
+    corner to which the gradient points, and without a gradient: there is nowhere to go.
+
+    The gap of Frank and Wolfe (1956; Jaggi 2013), which bounds what is left where the objective is concave; divided by
+    the gradient's own size, so that a recording whose objective is flat, because its opponents are far away, is not
+    taken for one that has arrived.
+    """
+    slope = gradient.flatten(1)
+    if region is LINF:
+        most = torch.linalg.vector_norm(slope, 1, dim=1)  # of a gradient with its signs, in one go
+    else:
+        most = torch.linalg.vecdot(slope, region.steepest(gradient).flatten(1))
+    has = torch.linalg.vecdot(slope, delta.flatten(1))
+    return (most - has / budget_mv) / most.clamp_min(TINY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -23,8 +24,16 @@ class Victims:
     def __len__(self) -> int:
         return len(self.signals)
 
+    def to(self, device: str) -> Victims:
+        """The same recordings on a device of torch."""
+        return Victims(self.signals.to(torch.device(device)), self.labels.to(torch.device(device)))
+
+    def part(self, which: slice) -> Victims:
+        """Some of the recordings."""
+        return Victims(self.signals[which], self.labels[which])
+
     def batches(self, size: int) -> Iterator[tuple[slice, Victims]]:
         """The recordings in their order, ``size`` at a time, each part with its place."""
         for first in range(0, len(self), size):
             part = slice(first, min(first + size, len(self)))
-            yield part, Victims(self.signals[part], self.labels[part])
+            yield part, self.part(part)

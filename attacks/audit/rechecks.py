@@ -64,19 +64,22 @@ def run_again(
     settings = scene.settings.model_copy(update={"steps": recheck.effort * scene.settings.steps})
     scene = replace(scene, settings=settings)
     method = Aimed(Pgd(settings.steps), recheck.aim, DESCENT)
+    device = str(scene.references.signals.device)
     truth = torch.from_numpy(labels).float()
-    victims = Victims(torch.from_numpy(to_millivolts(clean, recorder.step_mv)), truth)
+    victims = Victims(torch.from_numpy(to_millivolts(clean, recorder.step_mv)), truth).to(device)
     prepared = method.prepare(model, scene, generator)
     objective = objective_of(recheck.aim, prepared, settings.temperature)
     kept: Tensor | None = None
     worth: Tensor | None = None
     for _ in range(recheck.starts):
-        delta = method.perturb(model, scene, prepared, victims, generator).delta
+        delta = method.perturb(model, scene, prepared, victims, generator).delta.cpu()
         recorded = recorder.record(clean, delta.numpy(), scene.budget_mv, method.norm, method.bounded)
         scores = scores_of(judge, recorded, recorder.step_mv)
         if recheck.starts > 1:
             # By the model's own scores: the judge's may lie behind a sigmoid that the attack does not see.
-            there = objective(scores_of(model, recorded, recorder.step_mv), truth, 1.0)
+            shown = torch.from_numpy(to_millivolts(recorded, recorder.step_mv))
+            own = clean_scores(model, Victims(shown, truth).to(device))
+            there = objective(own, victims.labels, 1.0).cpu()
             if kept is not None and worth is not None:
                 scores = torch.where((there > worth).reshape(-1, 1), scores, kept)
                 there = torch.maximum(there, worth)

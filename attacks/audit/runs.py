@@ -23,6 +23,8 @@ from pulseproof.attacks.grid.context import open_context
 from pulseproof.attacks.grid.sets import MadeSet
 from pulseproof.attacks.method import Precision
 from pulseproof.core.code_digest import code_of
+from pulseproof.core.compute import CPU, kind_of, resolved
+from pulseproof.core.placed import steady
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.run import Trained
@@ -83,15 +85,23 @@ class OwnRuns:
             "torch": torch.__version__,
             "precision": precision,
         }
+        device = resolved(self.study.compute)
+        if device != CPU:
+            inputs["compute"] = kind_of(device)
 
         def compute() -> NDArray[np.float32]:
             made_on = model_source(source)
-            context = open_context(recordings, spec, seed, one.budget_mv, made_on, "gradient", precision=precision)
+            context = open_context(
+                recordings, spec, seed, one.budget_mv, made_on, "gradient", precision=precision, device=device
+            )
             assert isinstance(context.model, torch.nn.Module)
             recorder = Recorder(about.adc_step_mv, *about.adc_range)
             clean, labels = recordings.adc(self.rows), recordings.labels[self.rows]
             generator = torch.Generator().manual_seed(_seed(seed, f"{one.source}/{recheck.name}/{one.budget_mv:g}"))
-            return run_again(recheck, context.model, source.module, context.scene, recorder, clean, labels, generator)
+            with steady(context.device, context.model):
+                return run_again(
+                    recheck, context.model, source.module, context.scene, recorder, clean, labels, generator
+                )
 
         path = self.book.folder / "again" / source.name / f"{recheck.name}-{one.budget_mv:g}mV.npy"
         own = code_of(("pulseproof.attacks.audit.rechecks", GRID), without=(TABLE, ENSEMBLES))

@@ -9,7 +9,7 @@ as it was opened in each new context.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pulseproof.attacks.aim.moved import on_device
 from pulseproof.attacks.aim.sources import Opened, Source, Way, open_source, parent_module
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.gradient import anneal
 from pulseproof.attacks.method import Precision, Predict, Scene
+from pulseproof.core.compute import CPU, kind_of
+from pulseproof.core.placed import moved
 from pulseproof.core.study import AttackSpec
 from pulseproof.ecg.noise_records import read_noise_records
 from pulseproof.ecg.recordings import Recordings
@@ -34,11 +37,12 @@ _opened: dict[Hashable, Any] = {}
 @dataclass(frozen=True)
 class Context:
     """``model``: the source as a method asks for it, None for a control. ``notes``: which copies of it did not hold.
-    ``scene``: all else that a method may know."""
+    ``scene``: all else that a method may know. ``device``: torch's name of the one on which both are."""
 
     model: nn.Module | Predict | None
     notes: tuple[str, ...]
     scene: Scene
+    device: str = CPU
 
 
 def open_context(
@@ -52,9 +56,11 @@ def open_context(
     noise: Path | None = None,
     with_parent: bool = False,
     precision: Precision = "float32",
+    device: str = CPU,
 ) -> Context:
     """The context of one budget of one source. ``way``: what of the source is asked for, None for a control. ``noise``:
     the folder of recorded noise, where that is needed; ``with_parent``: the float module of a deployed file is, too.
+    ``device``: where gradients are taken; a source that does not hold there stays on the processor, and a note says so.
 
     Raises NoGradientError and EngineError as :func:`attacks.aim.sources.open_source` does.
     """
@@ -71,7 +77,26 @@ def open_context(
         key = "parent", source.digest, _view(recordings, settings, seed)
         more["parent"] = _kept(key, lambda: parent_module(source, references))
     scene = make_scene(recordings, settings, seed, budget_mv, references, precision=precision, **more)
-    return Context(opened.model, opened.notes, scene)
+    if device == CPU or source is None or not isinstance(opened.model, nn.Module):
+        return Context(opened.model, opened.notes, scene)
+    key = "there", source.digest, way, device, _view(recordings, settings, seed)
+    held = _kept(key, lambda: on_device(opened.model, references, device))
+    if held.reason is not None:
+        note = f"{source.name} on the processor: of the copy on {kind_of(device)}, {held.reason}"
+        return Context(opened.model, (*opened.notes, note), scene)
+    anneal(held.module, 0.0)
+    return Context(held.module, (*opened.notes, f"computed on {kind_of(device)}"), _there(scene, device), device)
+
+
+def _there(scene: Scene, device: str) -> Scene:
+    """The scene with all that a method computes with on a device."""
+    return replace(
+        scene,
+        references=scene.references.to(device),
+        prevalence=scene.prevalence.to(torch.device(device)),
+        training=lambda count: scene.training(count).to(device),
+        parent=None if scene.parent is None else moved(scene.parent, device),
+    )
 
 
 def opened_of(recordings: Recordings, settings: AttackSpec, seed: int, source: Source, way: Way) -> Opened:

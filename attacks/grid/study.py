@@ -35,10 +35,11 @@ from pulseproof.attacks.grid.tasks import PREPARE, SetJob, one_thread
 from pulseproof.attacks.method import Precision, expect_declared
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
+from pulseproof.core.compute import CPU, kind_of, resolved
 from pulseproof.core.engines import here
 from pulseproof.core.errors import InputError
 from pulseproof.core.steps import Step, digest
-from pulseproof.core.study import Study
+from pulseproof.core.study import AttackSpec, Study
 from pulseproof.core.terminal.console import follow, say
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.export.manifest import Manifest
@@ -51,6 +52,7 @@ from pulseproof.runtime.files import read_array, read_json, replacing, sha256_fi
 VERSION = 3
 SIGMA_RECORDS = 2000
 REASON = ".reason"  # behind a set's name: why it cannot be made
+SHARD = 2048  # recordings of a task on an accelerator, at least
 
 __all__ = ["MadeSet", "MadeSets", "NotApplicable", "attack_study", "reference_rows"]
 
@@ -101,6 +103,8 @@ def attack_study(
     settled = True
     if jobs:
         todo = list(jobs.values())
+        if workers is None and any(job.device != CPU for job in todo):
+            workers = 1  # one task a card
         pool = open_pool(todo, workers, scheduler)
         left = time_left(todo, pool.size)
         events = run_jobs(todo, pool, left)
@@ -167,6 +171,8 @@ class _Work:
         self._noise_seen: dict[str, str] = {}
         self._precision: dict[str, Precision] = {}
         self._chosen: dict[str, ChosenPrecision] = {}
+        self.accelerator = resolved(study.compute)
+        self._device: dict[str, str] = {}
 
     def _is_missing(self, want: WantedSet) -> bool:
         """Recorded noise that is not there is not applicable; all that is wrong with what is there is an error."""
@@ -207,6 +213,8 @@ class _Work:
         asked = self.study.attacks.precision
         if asked == "float32" or not may_take_half(METHODS[want.method].make(self.study.attacks)):
             return "float32"
+        if asked == "auto" and self.device(want) != CPU:
+            return "float32"  # what a processor is probed for says nothing of an accelerator
         allowed = PRECISIONS if asked == "auto" else (asked,)
         for precision in allowed:
             if self.step(want, precision).fresh() or self.known_reason(want, precision) is not None:
@@ -232,9 +240,34 @@ class _Work:
             self._chosen[source.name] = chosen
         return self._chosen[source.name]
 
+    def device(self, want: WantedSet) -> str:
+        """Where the steps of a set are taken: the device that was asked for, and the processor for what takes none.
+
+        Of ``auto`` a set that is there and fresh stays, made on whatever, and the shards of a run that was killed.
+        """
+        if self.accelerator == CPU or want.method == "clean" or METHODS[want.method].way not in ("gradient", "twin"):
+            return CPU
+        if want.name not in self._device:
+            there = self.study.compute == "auto" and self._is_there(want, CPU)
+            self._device[want.name] = CPU if there else self.accelerator
+        return self._device[want.name]
+
+    def _is_there(self, want: WantedSet, device: str) -> bool:
+        self._device[want.name] = device  # what a step and its precision are asked for
+        precisions = PRECISIONS if self.study.attacks.precision == "auto" else (self.study.attacks.precision,)
+        steps = [self.step(want, each) for each in precisions]
+        steps += [self.job(want, each).step(PREPARE) for each in precisions]
+        return any(step.fresh() for step in steps)
+
+    def settings_on(self, device: str) -> AttackSpec:
+        """The study's attacks, in larger shards on an accelerator: 64 recordings leave it idle."""
+        attacks = self.study.attacks
+        return attacks if device == CPU else attacks.model_copy(update={"shard": max(attacks.shard, SHARD)})
+
     def inputs(self, want: WantedSet, precision: Precision | None = None) -> dict[str, Any]:
         """All that the bytes of a set depend on. ``precision``: in which its steps are taken, default the decided one;
-        what was asked for (``auto``) is none of them."""
+        what was asked for (``auto``) is none of them. Of the device its kind counts, and of the processor nothing is
+        said."""
         inputs: dict[str, Any] = {
             "version": VERSION,
             "recordings": self.recordings.fingerprint,
@@ -246,7 +279,10 @@ class _Work:
             "seed": self.study.seed,
         }
         if want.method != "clean":
-            inputs |= {"settings": self.settings(want), "shard": self.study.attacks.shard, "torch": torch.__version__}
+            shard = self.settings_on(self.device(want)).shard
+            inputs |= {"settings": self.settings(want), "shard": shard, "torch": torch.__version__}
+            if self.device(want) != CPU:
+                inputs["compute"] = kind_of(self.device(want))
         if want.source is not None:
             inputs["source"] = want.source.digest
             inputs["precision"] = precision or self.precision(want)
@@ -318,7 +354,7 @@ class _Work:
             method=want.method,
             budget_mv=want.budget_mv,
             source=want.source,
-            settings=self.study.attacks,
+            settings=self.settings_on(self.device(want)),
             seed=self.study.seed,
             recordings=self.recordings,
             rows=self.rows,
@@ -327,6 +363,7 @@ class _Work:
             noise=None if _noise_kind(want) is None else self.noise,
             code=code,
             precision=precision,
+            device=self.device(want),
         )
 
     def clean_parts(self) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -30,7 +30,9 @@ from pulseproof.attacks.grid.context import Context, open_context, victims_of
 from pulseproof.attacks.method import Precision, expect_inside
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
+from pulseproof.core.compute import CPU
 from pulseproof.core.errors import InputError
+from pulseproof.core.placed import steady
 from pulseproof.core.steps import Step
 from pulseproof.core.study import AttackSpec, Method
 from pulseproof.ecg.recordings import Recordings
@@ -48,7 +50,7 @@ _one_at_a_time = threading.Lock()
 class SetJob:
     """One signal set. ``rows``: its recordings; ``inputs``: all that its bytes depend on; ``folder``: of its shards;
     ``noise``: the folder of recorded noise; ``code``: what makes it, of which a worker must have the same;
-    ``precision``: of its steps, decided where the job was made."""
+    ``precision``: of its steps, decided where the job was made; ``device``: where they are taken."""
 
     name: str
     method: Method
@@ -63,6 +65,7 @@ class SetJob:
     noise: Path | None = None
     code: tuple[Code, ...] = ()
     precision: Precision = "float32"
+    device: str = CPU
 
     @property
     def shards(self) -> list[str]:
@@ -112,6 +115,11 @@ def run_task(job: SetJob, part: str) -> NotMade | None:
             step.run(lambda: _prepare(job) if part == PREPARE else _shard(job, part))
         except (NoGradientError, EngineError) as error:
             return NotMade(reason=str(error), lasting=isinstance(error, NoGradientError))
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"signal set {job.name}, part {part}: {job.device} has no memory left for a single recording",
+                'end what else runs there, or give compute = "cpu"',
+            ) from None
     return None
 
 
@@ -139,12 +147,20 @@ def _context(job: SetJob) -> Context:
         noise=job.noise,
         with_parent=(entry.made_on, entry.way) == ("file", "twin"),
         precision=job.precision,
+        device=job.device,
     )
+
+
+def _steady(context: Context) -> AbstractContextManager[None]:
+    """What torch is told while a method is at work."""
+    used = (part for part in (context.model, context.scene.parent) if isinstance(part, torch.nn.Module))
+    return steady(context.device, *used)
 
 
 def _prepare(job: SetJob) -> list[Path]:
     context, method = _context(job), METHODS[job.method].make(job.settings)
-    prepared = method.prepare(context.model, context.scene, job.generator(PREPARE))
+    with _steady(context):
+        prepared = method.prepare(context.model, context.scene, job.generator(PREPARE))
     notes = job.folder / NOTES
     write_json(notes, list(context.notes))
     return [_write_tensors(job.folder / f"{PREPARE}.safetensors", prepared), notes]
@@ -152,20 +168,23 @@ def _prepare(job: SetJob) -> list[Path]:
 
 def _shard(job: SetJob, shard: str) -> list[Path]:
     context, method, rows = _context(job), METHODS[job.method].make(job.settings), job.rows_of(shard)
-    prepared = load_file(job.folder / f"{PREPARE}.safetensors")
-    victims = victims_of(job.recordings, rows)
-    made = method.perturb(context.model, context.scene, prepared, victims, job.generator(shard))
+    kept = load_file(job.folder / f"{PREPARE}.safetensors")
+    prepared = {name: tensor.to(torch.device(context.device)) for name, tensor in kept.items()}
+    victims = victims_of(job.recordings, rows).to(context.device)
+    with _steady(context):
+        made = method.perturb(context.model, context.scene, prepared, victims, job.generator(shard))
+    delta = made.delta.cpu()
     about = job.recordings.about
     recorder = Recorder(about.adc_step_mv, *about.adc_range)
-    expect_inside(job.method, method, made.delta, job.budget_mv, [str(job.recordings.ids[row]) for row in rows])
-    steps = recorder.record(job.recordings.adc(rows), made.delta.numpy(), job.budget_mv, method.norm, method.bounded)
+    expect_inside(job.method, method, delta, job.budget_mv, [str(job.recordings.ids[row]) for row in rows])
+    steps = recorder.record(job.recordings.adc(rows), delta.numpy(), job.budget_mv, method.norm, method.bounded)
     array = job.folder / f"{shard}.npy"
     write_array(array, steps)
     return [array, _write_tensors(job.folder / f"{shard}.safetensors", dict(made.facts))]
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> Path:
-    whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
         save_file(whole, temporary)
     return path

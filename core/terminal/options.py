@@ -18,8 +18,24 @@ DataOption = Annotated[
 BuildOption = Annotated[Path | None, typer.Option("--build", help="Where work goes. [default: build]", metavar="DIR")]
 
 
-def load(study: Path, data: Path | None, build: Path | None) -> tuple[Study, Path | None, Path]:
-    """The study, the data folder and the build folder that a command was given."""
+ComputeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--compute",
+        help="Where gradients are computed: auto, cpu, cuda, cuda:1, mps. [default: as the study says]",
+        metavar="WHERE",
+    ),
+]
+
+
+def load(
+    study: Path, data: Path | None, build: Path | None, compute: str | None = None
+) -> tuple[Study, Path | None, Path]:
+    """The study, the data folder and the build folder that a command was given. ``compute``: what stands in the place
+    of the study's word for it."""
+    from pulseproof.core.compute import asked
     from pulseproof.core.study import load_study
 
-    return load_study(study), data, build or Path("build")
+    loaded = load_study(study)
+    where = asked(compute, loaded.compute)
+    return loaded.model_copy(update={"compute": where}), data, build or Path("build")

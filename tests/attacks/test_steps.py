@@ -16,12 +16,12 @@ from pulseproof.attacks.aim.ball import L2, LINF
 from pulseproof.attacks.aim.needs import DESCENT, fitted
 from pulseproof.attacks.aim.objectives import Bce
 from pulseproof.attacks.aim.references import clean_scores
-from pulseproof.attacks.aim.region import Region
+from pulseproof.attacks.aim.region import Region, share_left
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.apgd import Apgd
 from pulseproof.attacks.band import Band
 from pulseproof.attacks.code import code_of_set
-from pulseproof.attacks.gradient import Attack, Pgd, share_left
+from pulseproof.attacks.gradient import Attack, Pgd
 from pulseproof.attacks.method import Scene
 from pulseproof.attacks.methods import METHODS
 from pulseproof.attacks.smooth import Smooth
@@ -220,17 +220,17 @@ def test_what_is_left_to_gain_is_nothing_where_the_gradient_points_and_all_of_it
     ball: Region,
 ) -> None:
     gradient = torch.randn(4, 2, 30, generator=seeded())
-    scores, corner = torch.zeros(4, 1), 0.02 * ball.steepest(gradient)
-    left = [share_left(Points(delta, scores, gradient), ball, 0.02) for delta in (corner, 0 * corner, -corner)]
+    corner = 0.02 * ball.steepest(gradient)
+    left = [share_left(gradient, delta, ball, 0.02) for delta in (corner, 0 * corner, -corner)]
     for found, expected in zip(left, (0, 1, 2), strict=True):
         assert torch.allclose(found, torch.full_like(found, expected), atol=1e-6)
-    assert torch.equal(share_left(Points(corner, scores, 0 * gradient), ball, 0.02), torch.zeros(4))
+    assert torch.equal(share_left(0 * gradient, corner, ball, 0.02), torch.zeros(4))
 
 
 def test_a_flat_objective_is_no_arrival() -> None:
     """A gradient of 1e-20, of a recording whose opponents are far away, says where to go as well as one of 1."""
     gradient = torch.randn(2, 2, 30, generator=seeded()) * torch.tensor([1.0, 1e-20]).reshape(2, 1, 1)
-    found = share_left(Points(torch.zeros_like(gradient), torch.zeros(2, 1), gradient), LINF, 0.02)
+    found = share_left(gradient, torch.zeros_like(gradient), LINF, 0.02)
     assert torch.allclose(found, torch.ones_like(found))
 
 

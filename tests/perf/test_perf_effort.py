@@ -22,7 +22,7 @@ def test_both_efforts_attack_the_same_recordings_and_a_small_net(tmp_path: Path)
     recordings = small_recordings(tmp_path / "small")
     about = recordings.about
     torch.manual_seed(1)
-    net = as_trained(Cnn(len(about.leads), recordings.shape[1], len(about.classes), width=4).eval())
+    net = as_trained(Cnn(len(about.leads), recordings.shape[1], len(about.classes), width=4), recordings)
     before = torch.get_num_threads()
     found = measure_effort(small_study(), recordings, [net], budgets_mv=(0.05,), reach_mv=(), records=16, rounds=2)
     (one,) = found
