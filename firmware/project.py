@@ -126,7 +126,7 @@ def _texts(graph: NetGraph, steps: Sequence[CStep], memory: MemoryPlan, about: d
     for at, step in enumerate(steps):
         if step.view:
             continue
-        word = f"{step.operator.kind.lower()}_{step.operator.at}"
+        word = f"{step.operator.kind.lower().removeprefix('unidirectional_sequence_')}_{step.operator.at}"
         names = {one.name: f"{word}_{one.name}" for one in step.constants}
         constants += [
             {

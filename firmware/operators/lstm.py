@@ -24,9 +24,12 @@ GATE = np.float32(2.0**-12)  # the step of a gate before its sigmoid
 
 GATE_OF = """\
         .$gate = {
-            .input_weights = $$${gate}_input_weights, .state_weights = $$${gate}_state_weights,
-            .input_bias = $$${gate}_input_bias, .state_bias = $$${gate}_state_bias,
-            .input_factor = $input_factor, .state_factor = $state_factor,
+            .input_weights = $$${gate}_input_weights,
+            .state_weights = $$${gate}_state_weights,
+            .input_bias = $$${gate}_input_bias,
+            .state_bias = $$${gate}_state_bias,
+            .input_factor = $input_factor,
+            .state_factor = $state_factor,
         },
 """
 LAYER = """\
