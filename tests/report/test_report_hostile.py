@@ -59,7 +59,7 @@ def test_no_text_of_a_result_becomes_an_element_or_an_attribute(tmp_path: Path) 
     given = Answers(card, (Question("ship", TEXT, (sentence,)),), (differs, replace(differs, kind=TEXT)))
     page = write_report(bad, tmp_path / "bad", None, given).read_text()
     assert elements(page) <= elements(honest)
-    assert page.count("<script") == page.count("</script>") == 3  # a block of data, two scripts
+    assert page.count("<script") == page.count("</script>") == 6  # two blocks of data, four scripts
     assert page.count("onerror=alert(1)") > 20
     assert "<img" not in page and "\x1b" not in page and "\u202e" not in page
     for part in ("results", "budgets", "cost", "transfer", "differences"):

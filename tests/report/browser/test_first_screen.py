@@ -177,7 +177,11 @@ def test_thousands_of_rows_are_filtered_at_once(
             data["columns"][key] = (column * times)[:4700]
     data["count"] = 4700
     path = tmp_path / "many.html"
-    path.write_text(text[: block.start(2)] + json.dumps(data) + text[block.end(2) :])
+    text = text[: block.start(2)] + json.dumps(data) + text[block.end(2) :]
+    body = re.search(r'<section id="tried".*?<tbody>(.*?)</tbody>', text, re.S)
+    assert body is not None
+    row = body[1][body[1].index("<tr") : body[1].index("</tr>") + len("</tr>")]
+    path.write_text(text[: body.start(1)] + 150 * row + text[body.end(1) :])
     page = open_page(path, folded=True)
     page.get_by_role("link", name="all files", exact=True).click()
     clock = page.context.new_cdp_session(page)
@@ -203,3 +207,7 @@ def test_thousands_of_rows_are_filtered_at_once(
     record_property("filter of 4,700 rows, ms of the page's thread", told)
     assert re.match(r"1,\d{3} of 4,700 rows, 100 shown", page.locator("#rows-count").inner_text())
     assert page.locator("#rows tbody tr").count() == 100
+    page.get_by_role("link", name="what was tried against it", exact=True).click()
+    assert page.locator("#tried tbody tr:visible").count() == 100
+    page.get_by_role("button", name="Show 50 more of 150").click()
+    assert page.locator("#tried tbody tr:visible").count() == 150
