@@ -12,8 +12,7 @@ import numpy as np
 
 from pulseproof.models.brought.onnx_checks import load_bounded, plain_inputs, shape_of, type_name
 from pulseproof.models.brought.onnx_weights import graphs_of
-from pulseproof.models.brought.tflite_checks import EXPORT_AGAIN, declared_of
-from pulseproof.models.brought.tried import tried
+from pulseproof.models.brought.tflite_checks import declared_of, found_in
 from pulseproof.models.front.fitting import Steps
 from pulseproof.models.front.layouts import Declared
 
@@ -48,7 +47,7 @@ def describe_onnx(path: Path, what: str) -> Described:
 
 def describe_tflite(path: Path, what: str) -> Described:
     """(inputs, outputs, operators, None). Raises InputError."""
-    found = tried("pulseproof.models.brought.tflite_checks", path, what, "LiteRT", EXPORT_AGAIN)
+    found = found_in(path, what)
     inputs, outputs = (
         tuple(
             FileEnd(

@@ -27,6 +27,8 @@ EXPORT_AGAIN = "convert it again, or copy it again: LiteRT must open it"
 
 
 TYPES = ("float32", "int8", "int16", "uint8")
+MOST_FOUND = 8  # files that are remembered
+_FOUND: dict[tuple[str, int, int, int], dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def check_tflite(
     with path.open("rb") as file:
         if file.read(8)[4:] != b"TFL3":
             raise InputError(f"{what}: not a TFLite file", EXPORT_AGAIN)
-    found = tried("pulseproof.models.brought.tflite_checks", path, what, "LiteRT", EXPORT_AGAIN)
+    found = found_in(path, what)
     inputs, outputs = found["inputs"], found["outputs"]
     at, others = fitting.signal_of(tuple(map(end_of, inputs)), what)
     signal = inputs[at]
@@ -94,6 +96,20 @@ def check_tflite(
     plain = right and "uint8" not in (signal["type"], chosen["type"])
     quantized, operators = bool(found["quantized"]), tuple(found["operators"])
     return TfliteFacts(quantized, declared, front, steps, place, counts[place], plain, operators)
+
+
+def found_in(path: Path, what: str) -> dict[str, Any]:
+    """What a process of its own says of the file (:func:`describe`). A process takes half a second, and whoever tries
+    thirty scalings asks for the same bytes thirty times: they are read once. ``what`` begins every message. Raises
+    InputError."""
+    about = path.stat()
+    key = (str(path.absolute()), about.st_ino, about.st_mtime_ns, about.st_size)
+    if key not in _FOUND:
+        found = tried("pulseproof.models.brought.tflite_checks", path, what, "LiteRT", EXPORT_AGAIN)
+        while len(_FOUND) >= MOST_FOUND:
+            del _FOUND[next(iter(_FOUND))]
+        _FOUND[key] = found
+    return _FOUND[key]
 
 
 def end_of(tensor: dict[str, Any]) -> InputEnd:

@@ -192,11 +192,9 @@ def _rate(fs_hz: float | None, what: str) -> float:
 def _polyphase(up: int, down: int, samples: int, what: str) -> Resampling:
     """Output m of resample_poly is the sum over n of x[n] h[m down - n up]. With m = up b + r and n = down b + j that
     is a convolution of stride ``down`` over places b, with one row of weights h[r down - j up] for every r."""
-    from scipy.signal import firwin
-
     most = max(up, down)
     half = HALF_WIDTH * most
-    taps = up * firwin(2 * half + 1, 1.0 / most, window=("kaiser", KAISER))
+    taps = up * _low_pass(half, 1.0 / most)
     first, last = -(half // up), ((up - 1) * down + half) // up
     width = last - first + 1
     if up * width > LARGEST_FILTER:
@@ -211,6 +209,13 @@ def _polyphase(up: int, down: int, samples: int, what: str) -> Resampling:
     blocks = math.ceil(wanted / up)
     after = max(0, (blocks - 1) * down + width - samples + first)
     return Resampling(up, down, kernel, -first, after, blocks)
+
+
+def _low_pass(half: int, cutoff: float) -> NDArray[np.float64]:
+    """``scipy.signal.firwin(2 * half + 1, cutoff, window=("kaiser", KAISER))``, without the second that importing
+    scipy.signal takes: who is refused is refused before."""
+    taps: NDArray[np.float64] = cutoff * np.sinc(cutoff * np.arange(-half, half + 1)) * np.kaiser(2 * half + 1, KAISER)
+    return taps / taps.sum()
 
 
 def _quantile(count: int, share: float) -> tuple[tuple[int, float], ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pulseproof.core.studies.model_input import RrSpec
 from pulseproof.core.study import Study, load_study
 from pulseproof.core.toml_files import read_toml
 from tests.docs.test_tutorial import FENCE, ROOT, run
@@ -52,7 +53,8 @@ def test_the_page_works_as_it_stands(tmp_path: Path, data_root: Path) -> None:
 
 
 def test_the_block_of_keys_is_one_that_a_study_takes(tmp_path: Path) -> None:
-    head, keys = blocks("toml")
-    (tmp_path / "s.toml").write_text(f"{head}\n{keys}")
+    head, keys, others = blocks("toml")
+    (tmp_path / "s.toml").write_text(f"{head}\n{keys}\n{others}")
     spec = Study.model_validate(read_toml(tmp_path / "s.toml", "")).models["mine"]
     assert spec.classes == ("V", "N") and spec.input is not None and spec.input.fs_hz == 100.0
+    assert spec.input.others["age"] == 61.0 and spec.input.others["rr"] == RrSpec(rr="previous-next", beat_s=1.6)
