@@ -183,3 +183,22 @@ def perf_effort(
         write_text(to / f"effort-{loaded.name}.md", effort_markdown(found))
     if said := missed(found):
         raise NotHeldError("; ".join(said))
+
+
+@app.command("growth")
+def perf_growth(
+    to: Annotated[Path | None, typer.Option(help="A folder to write the table to, as the docs have it.")] = None,
+) -> None:
+    """How time grows with recordings in what sees all of them at once. Status 1 if it grows faster than claimed.
+
+    Example: `pulseproof perf growth --to docs/results`
+    """
+    from perf.growth import growth_markdown, growth_table, measure_growth, missed
+    from pulseproof.runtime.files import write_text
+
+    found = measure_growth()
+    Terminal().print(growth_table(found))
+    if to is not None:
+        write_text(to / "growth.md", growth_markdown(found))
+    if said := missed(found):
+        raise NotHeldError("; ".join(said))

@@ -154,10 +154,10 @@ def missed(found: Sequence[Effort | Reach]) -> list[str]:
         mean = float(np.mean([one.ratio for one in efforts if one.model == model]))
         if not mean <= TIME:
             said.append(f"{model}: {mean:.2f} of the time, not {TIME:g}")
-    for one in found:
-        if isinstance(one, Reach) and (one.steps is None or not one.ratio <= REACHED):
-            when = "is not reached" if one.steps is None else f"is reached in {one.ratio:.2f} of its time"
-            said.append(f"{one.model} at {one.budget_mv:g} mV: ART's AUC {when}")
+    for reach in (one for one in found if isinstance(one, Reach)):
+        if reach.steps is None or not reach.ratio <= REACHED:
+            when = "is not reached" if reach.steps is None else f"is reached in {reach.ratio:.2f} of its time"
+            said.append(f"{reach.model} at {reach.budget_mv:g} mV: ART's AUC {when}")
     return said
 
 

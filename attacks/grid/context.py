@@ -79,8 +79,8 @@ def open_context(
     scene = make_scene(recordings, settings, seed, budget_mv, references, precision=precision, **more)
     if device == CPU or source is None or not isinstance(opened.model, nn.Module):
         return Context(opened.model, opened.notes, scene)
-    key = "there", source.digest, way, device, _view(recordings, settings, seed)
-    held = _kept(key, lambda: on_device(opened.model, references, device))
+    here, view = opened.model, _view(recordings, settings, seed)
+    held = _kept(("there", source.digest, way, device, view), lambda: on_device(here, references, device))
     if held.reason is not None:
         note = f"{source.name} on the processor: of the copy on {kind_of(device)}, {held.reason}"
         return Context(opened.model, (*opened.notes, note), scene)
