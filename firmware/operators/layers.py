@@ -67,6 +67,7 @@ def _layer(
     height, width = size
     if max(*x.shape, *y.shape) > MOST or weights.dtype != np.int8 or weights.zero:
         raise operator.refusal("of such sizes or weights")
+    operator.gives(x.shape[0], *_places(operator, height, width), filters)
     channels = 1 if multiplier else x.shape[-1]
     body = filled(
         LAYER,
@@ -106,14 +107,31 @@ def _of_channels(operator: NetOperator, filters: int) -> tuple[CConstant, CConst
 def _weights(operator: NetOperator, filters: int) -> tuple[CConstant, CConstant]:
     given = len(operator.inputs) > 2 and operator.inputs[2] is not None
     bias: NDArray[np.int32] = operator.constant(2).ravel() if given else np.zeros(filters, np.int32)
-    if bias.dtype != np.int32:
-        raise operator.refusal(f"with a bias of {bias.dtype}")
+    if bias.dtype != np.int32 or bias.size != filters:
+        raise operator.refusal(f"with a bias of {bias.size} numbers, {bias.dtype},")
     return CConstant("weights", operator.constant(1).ravel()), CConstant("bias", bias)
 
 
 def _dilation(operator: NetOperator) -> tuple[int, int]:
     """(rows, columns)."""
     return int(operator.option("dilationHFactor", 1) or 1), int(operator.option("dilationWFactor", 1) or 1)
+
+
+def _places(operator: NetOperator, height: int, width: int) -> list[int]:
+    """How many places a window has along rows and columns."""
+    return places(operator, (height, width), _dilation(operator))
+
+
+def places(operator: NetOperator, window: tuple[int, int], dilation: tuple[int, int] = (1, 1)) -> list[int]:
+    """How many places a window (rows, columns) has along rows and columns."""
+    strides = int(operator.option("strideH")), int(operator.option("strideW"))
+    if min(*strides, *dilation, *window) < 1 or len(operator.x().shape) != 4:
+        raise operator.refusal("of such sizes")
+    found = []
+    for size, reach, by, apart in zip(operator.x().shape[1:3], window, strides, dilation, strict=True):
+        inside = size if operator.option("padding") == SAME else size - (reach - 1) * apart
+        found.append(-(-inside // by))
+    return found
 
 
 def _padding(operator: NetOperator, height: int, width: int) -> tuple[int, int]:
@@ -135,6 +153,7 @@ def _dense(operator: NetOperator) -> CStep:
     if weights.dtype != np.int8 or weights.zero or x.size % inputs:
         raise operator.refusal("of such sizes or weights")
     rows = x.size // inputs
+    operator.gives(rows, outputs)
     if len(weights.scales) > 1:  # CMSIS-NN's linear layer knows one scale: a convolution of one sample knows several
         return _pointwise(operator, rows, inputs, outputs)
     # The product of the scales is rounded to float32, as in GetQuantizedConvolutionMultipler.
