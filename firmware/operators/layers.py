@@ -1,4 +1,4 @@
-"""Convolutions and linear layers, by CMSIS-NN: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED.
+"""Convolutions, by CMSIS-NN, and linear layers: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED.
 
 In and out as in :mod:`firmware.operators`. CMSIS-NN itself picks the kernel for a core: for SIMD (Cortex-M4, M7, M33),
 for vectors (Cortex-M55), or plain C.
@@ -27,12 +27,16 @@ LAYER = """\
     return $kernel(&scratch, &params, &factors, &x_size, x, &weights_size, $weights, &bias_size, $bias, &y_size, y);"""
 
 DENSE = """\
-    const cmsis_nn_context scratch = {NULL, 0};
-    const cmsis_nn_fc_params params = {$input_offset, 0, $output_offset, $activation};
-    const cmsis_nn_per_tensor_quant_params factor = $factor;
-    const cmsis_nn_dims x_size = $x, weights_size = $w, bias_size = $b, y_size = $y;
-    return arm_fully_connected_s8(&scratch, &params, &factor, &x_size, x, &weights_size, $weights, &bias_size, $bias,
-                                  &y_size, y);"""
+    static const pp_dense_layer layer = {
+        .rows = $rows, .inputs = $inputs, .outputs = $outputs,
+        .weights = $weights,
+        .bias = $bias,
+        .multipliers = $multipliers,
+        .shifts = $shifts,
+        .output_offset = $output_offset, .least = $least, .most = $most,
+    };
+    pp_dense(&layer, x, y);
+    return 0;"""
 
 
 def _conv(operator: NetOperator) -> CStep:
@@ -154,46 +158,13 @@ def _dense(operator: NetOperator) -> CStep:
         raise operator.refusal("of such sizes or weights")
     rows = x.size // inputs
     operator.gives(rows, outputs)
-    if len(weights.scales) > 1:  # CMSIS-NN's linear layer knows one scale: a convolution of one sample knows several
-        return _pointwise(operator, rows, inputs, outputs)
-    # The product of the scales is rounded to float32, as in GetQuantizedConvolutionMultipler.
-    real = float(np.float32(x.scale * weights.scale)) / float(y.scale)
-    body = filled(
-        DENSE,
-        input_offset=-x.zero,
-        output_offset=y.zero,
-        activation=braces(limits(operator)),
-        factor=braces(factor(real)),
-        x=braces((rows, 1, 1, inputs)),
-        w=braces((inputs, 1, 1, outputs)),
-        b=braces((1, 1, 1, outputs)),
-        y=braces((rows, 1, 1, outputs)),
-    )
-    return CStep(operator, body, (x,), ("x",), _weights(operator, outputs))
-
-
-def _pointwise(operator: NetOperator, rows: int, inputs: int, outputs: int) -> CStep:
-    x, y = operator.x(), operator.y
-    body = filled(
-        LAYER,
-        kernel="arm_convolve_wrapper_s8",
-        params="cmsis_nn_conv_params",
-        multiplier="",
-        scratch="NULL",
-        bytes=0,
-        input_offset=-x.zero,
-        output_offset=y.zero,
-        stride="{1, 1}",
-        padding="{0, 0}",
-        dilation="{1, 1}",
-        activation=braces(limits(operator)),
-        x=braces((1, 1, rows, inputs)),
-        w=braces((outputs, 1, 1, inputs)),
-        b=braces((1, 1, 1, outputs)),
-        y=braces((1, 1, rows, outputs)),
-    )
-    constants = (*_of_channels(operator, outputs), *_weights(operator, outputs))
-    return CStep(operator, body, (x,), ("x",), constants)
+    least, most = limits(operator)
+    body = filled(DENSE, rows=rows, inputs=inputs, outputs=outputs, output_offset=y.zero, least=least, most=most)
+    of_weights, bias = _weights(operator, outputs)
+    sums = operator.constant(1).astype(np.int64).sum(axis=1)
+    whole = CConstant("bias", (bias.values - x.zero * sums).astype(np.int32))
+    constants = (*_of_channels(operator, outputs), of_weights, whole)
+    return CStep(operator, body, (x,), ("x",), constants, sources=("dense.c",))
 
 
 LAYERS = {"CONV_2D": _conv, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _dense}
