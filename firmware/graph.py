@@ -113,6 +113,12 @@ class NetOperator:
             raise self.refusal(f"with an input {place} that is not constant")
         return found.values
 
+    def gives(self, *shape: int) -> None:
+        """Refuse an operator whose output is declared with other than so many numbers: what is computed would be
+        written beyond it. A file may be a stranger's."""
+        if self.y.size != math.prod(shape) or min(shape, default=1) < 1:
+            raise self.refusal(f"that is declared to give {self.y.shape}, not {shape},")
+
     def same_scale(self, *tensors: NetTensor) -> None:
         """Refuse to move numbers between tensors that mean something else by them."""
         if any((one.scale, one.zero) != (self.y.scale, self.y.zero) for one in tensors):

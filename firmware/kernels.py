@@ -55,11 +55,6 @@ def cmsis_nn(fetch: bool = False) -> Path:
     return folder
 
 
-def is_here() -> bool:
-    """True when it need not be fetched."""
-    return cached().is_dir() or _installed() is not None
-
-
 def cached() -> Path:
     """Where it is kept."""
     return cache_folder() / f"cmsis-nn-{VERSION}"

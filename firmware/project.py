@@ -21,14 +21,16 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseproof.core.errors import InputError
 from pulseproof.firmware.cores import MICRO_CORES
-from pulseproof.firmware.graph import NetGraph, NetTensor, NotInFirmwareError, read_graph
+from pulseproof.firmware.graph import MEND, NetGraph, NetTensor, NotInFirmwareError, read_graph
 from pulseproof.firmware.kernels import VERSION, files_of
 from pulseproof.firmware.operators import step_of
 from pulseproof.firmware.operators.softmax import c_float
 from pulseproof.firmware.planner import ALIGNMENT, MemoryPlan, plan
 from pulseproof.firmware.step import CStep
 from pulseproof.runtime.files import sha256_file
+from pulseproof.runtime.words import one_line
 
 C, TEMPLATES = (Path(__file__).with_name(name) for name in ("c", "templates"))
 MADE = ("src/pulseproof_model.c", "src/weights.c")
@@ -36,6 +38,8 @@ BOARD = ("board/main.c", "board/startup.c", "board/semihosting.c")
 INCLUDES = ("src", "cmsis-nn/Include", "cmsis-core/Include")
 OPTIMISE = ("-O3", "-ffp-contract=off")
 SECTIONS = ("-ffunction-sections", "-fdata-sections")
+# What a damaged graph shows as: the reader checks nothing.
+FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 COLUMNS = 112  # of a row of numbers
 
 
@@ -63,8 +67,12 @@ def write_project(path: Path, folder: Path, kernels: Path, name: str, millivolts
 
     Raises InputError when the file is no TFLite file, NotInFirmwareError when an operator of it is not covered.
     """
-    graph = read_graph(path)
-    steps = [step_of(operator) for operator in graph.operators]
+    try:
+        graph = read_graph(path)
+        steps = [step_of(operator) for operator in graph.operators]
+    except FAULTS as error:
+        said = f"{type(error).__name__}: {one_line(error, 160)}"
+        raise InputError(f"{path}: its graph is damaged, or of a form that is not known here ({said})", MEND) from None
     memory = plan(graph, steps)
     if memory.home(graph.exit) == graph.entrance.at or graph.exit.values is not None:
         raise NotInFirmwareError(f"{path}: it computes nothing, and is not made into firmware")

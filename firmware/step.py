@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from string import Template
 from typing import Any
 
@@ -50,7 +50,6 @@ class CStep:
     scratch: int = 0
     sources: tuple[str, ...] = ()
     view: bool = False
-    doc: str = field(default="")
 
     @property
     def output(self) -> NetTensor:

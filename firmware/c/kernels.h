@@ -95,8 +95,24 @@ typedef struct
     int32_t cell_clip; /* 0: none */
 } pp_lstm_layer;
 
+/* A linear layer: a factor for each output. The bias holds what the zero point of the input adds to each sum. */
+typedef struct
+{
+    int32_t rows;
+    int32_t inputs;
+    int32_t outputs;
+    const int8_t *weights; /* (outputs, inputs) */
+    const int32_t *bias;
+    const int32_t *multipliers;
+    const int32_t *shifts;
+    int32_t output_offset;
+    int32_t least;
+    int32_t most;
+} pp_dense_layer;
+
 void pp_add(const pp_walk *walk, const pp_sum *sum, const int8_t *a, const int8_t *b, int8_t *y);
 void pp_multiply(const pp_walk *walk, const pp_product *product, const int8_t *a, const int8_t *b, int8_t *y);
+void pp_dense(const pp_dense_layer *layer, const int8_t *x, int8_t *y);
 void pp_lookup(const int8_t table[256], int32_t count, const int8_t *x, int8_t *y);
 void pp_copy(const pp_move *move, const int8_t *x, int8_t *y);
 void pp_mean(const pp_reduction *how, pp_factor factor, int32_t x_offset, int32_t y_offset, const int8_t *x, int8_t *y);

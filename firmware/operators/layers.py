@@ -1,4 +1,4 @@
-"""Convolutions and linear layers, by CMSIS-NN: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED.
+"""Convolutions, by CMSIS-NN, and linear layers: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED.
 
 In and out as in :mod:`firmware.operators`. CMSIS-NN itself picks the kernel for a core: for SIMD (Cortex-M4, M7, M33),
 for vectors (Cortex-M55), or plain C.
@@ -27,12 +27,16 @@ LAYER = """\
     return $kernel(&scratch, &params, &factors, &x_size, x, &weights_size, $weights, &bias_size, $bias, &y_size, y);"""
 
 DENSE = """\
-    const cmsis_nn_context scratch = {NULL, 0};
-    const cmsis_nn_fc_params params = {$input_offset, 0, $output_offset, $activation};
-    const cmsis_nn_per_tensor_quant_params factor = $factor;
-    const cmsis_nn_dims x_size = $x, weights_size = $w, bias_size = $b, y_size = $y;
-    return arm_fully_connected_s8(&scratch, &params, &factor, &x_size, x, &weights_size, $weights, &bias_size, $bias,
-                                  &y_size, y);"""
+    static const pp_dense_layer layer = {
+        .rows = $rows, .inputs = $inputs, .outputs = $outputs,
+        .weights = $weights,
+        .bias = $bias,
+        .multipliers = $multipliers,
+        .shifts = $shifts,
+        .output_offset = $output_offset, .least = $least, .most = $most,
+    };
+    pp_dense(&layer, x, y);
+    return 0;"""
 
 
 def _conv(operator: NetOperator) -> CStep:
@@ -67,6 +71,7 @@ def _layer(
     height, width = size
     if max(*x.shape, *y.shape) > MOST or weights.dtype != np.int8 or weights.zero:
         raise operator.refusal("of such sizes or weights")
+    operator.gives(x.shape[0], *_places(operator, height, width), filters)
     channels = 1 if multiplier else x.shape[-1]
     body = filled(
         LAYER,
@@ -106,14 +111,31 @@ def _of_channels(operator: NetOperator, filters: int) -> tuple[CConstant, CConst
 def _weights(operator: NetOperator, filters: int) -> tuple[CConstant, CConstant]:
     given = len(operator.inputs) > 2 and operator.inputs[2] is not None
     bias: NDArray[np.int32] = operator.constant(2).ravel() if given else np.zeros(filters, np.int32)
-    if bias.dtype != np.int32:
-        raise operator.refusal(f"with a bias of {bias.dtype}")
+    if bias.dtype != np.int32 or bias.size != filters:
+        raise operator.refusal(f"with a bias of {bias.size} numbers, {bias.dtype},")
     return CConstant("weights", operator.constant(1).ravel()), CConstant("bias", bias)
 
 
 def _dilation(operator: NetOperator) -> tuple[int, int]:
     """(rows, columns)."""
     return int(operator.option("dilationHFactor", 1) or 1), int(operator.option("dilationWFactor", 1) or 1)
+
+
+def _places(operator: NetOperator, height: int, width: int) -> list[int]:
+    """How many places a window has along rows and columns."""
+    return places(operator, (height, width), _dilation(operator))
+
+
+def places(operator: NetOperator, window: tuple[int, int], dilation: tuple[int, int] = (1, 1)) -> list[int]:
+    """How many places a window (rows, columns) has along rows and columns."""
+    strides = int(operator.option("strideH")), int(operator.option("strideW"))
+    if min(*strides, *dilation, *window) < 1 or len(operator.x().shape) != 4:
+        raise operator.refusal("of such sizes")
+    found = []
+    for size, reach, by, apart in zip(operator.x().shape[1:3], window, strides, dilation, strict=True):
+        inside = size if operator.option("padding") == SAME else size - (reach - 1) * apart
+        found.append(-(-inside // by))
+    return found
 
 
 def _padding(operator: NetOperator, height: int, width: int) -> tuple[int, int]:
@@ -135,46 +157,14 @@ def _dense(operator: NetOperator) -> CStep:
     if weights.dtype != np.int8 or weights.zero or x.size % inputs:
         raise operator.refusal("of such sizes or weights")
     rows = x.size // inputs
-    if len(weights.scales) > 1:  # CMSIS-NN's linear layer knows one scale: a convolution of one sample knows several
-        return _pointwise(operator, rows, inputs, outputs)
-    # The product of the scales is rounded to float32, as in GetQuantizedConvolutionMultipler.
-    real = float(np.float32(x.scale * weights.scale)) / float(y.scale)
-    body = filled(
-        DENSE,
-        input_offset=-x.zero,
-        output_offset=y.zero,
-        activation=braces(limits(operator)),
-        factor=braces(factor(real)),
-        x=braces((rows, 1, 1, inputs)),
-        w=braces((inputs, 1, 1, outputs)),
-        b=braces((1, 1, 1, outputs)),
-        y=braces((rows, 1, 1, outputs)),
-    )
-    return CStep(operator, body, (x,), ("x",), _weights(operator, outputs))
-
-
-def _pointwise(operator: NetOperator, rows: int, inputs: int, outputs: int) -> CStep:
-    x, y = operator.x(), operator.y
-    body = filled(
-        LAYER,
-        kernel="arm_convolve_wrapper_s8",
-        params="cmsis_nn_conv_params",
-        multiplier="",
-        scratch="NULL",
-        bytes=0,
-        input_offset=-x.zero,
-        output_offset=y.zero,
-        stride="{1, 1}",
-        padding="{0, 0}",
-        dilation="{1, 1}",
-        activation=braces(limits(operator)),
-        x=braces((1, 1, rows, inputs)),
-        w=braces((outputs, 1, 1, inputs)),
-        b=braces((1, 1, 1, outputs)),
-        y=braces((1, 1, rows, outputs)),
-    )
-    constants = (*_of_channels(operator, outputs), *_weights(operator, outputs))
-    return CStep(operator, body, (x,), ("x",), constants)
+    operator.gives(rows, outputs)
+    least, most = limits(operator)
+    body = filled(DENSE, rows=rows, inputs=inputs, outputs=outputs, output_offset=y.zero, least=least, most=most)
+    of_weights, bias = _weights(operator, outputs)
+    sums = operator.constant(1).astype(np.int64).sum(axis=1)
+    whole = CConstant("bias", (bias.values - x.zero * sums).astype(np.int32))
+    constants = (*_of_channels(operator, outputs), of_weights, whole)
+    return CStep(operator, body, (x,), ("x",), constants, sources=("dense.c",))
 
 
 LAYERS = {"CONV_2D": _conv, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _dense}

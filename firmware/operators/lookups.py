@@ -23,6 +23,7 @@ INPUT_BITS = 4  # integer bits of what the sigmoid of int8 takes
 def _table(make: Callable[[NetOperator], Function]) -> Callable[[NetOperator], CStep]:
     def of(operator: NetOperator) -> CStep:
         x, y, function = operator.x(), operator.y, make(operator)
+        operator.gives(x.size)
         values = [saturated(function(q - x.zero) + y.zero, LOW, HIGH) for q in range(LOW, HIGH + 1)]
         body = f"    pp_lookup($table, {x.size}, x, y);\n    return 0;"
         constant = CConstant("table", np.array(values, np.int8))

@@ -46,10 +46,13 @@ def _lstm(operator: NetOperator) -> CStep:
     x, y, hidden, cell = operator.x(), operator.y, operator.tensor(HIDDEN), operator.tensor(CELL)
     _expect_plain(operator, hidden, cell)
     steps, inputs, cells = x.shape[1], x.shape[2], y.shape[2]
+    operator.gives(steps, cells)
     gates, constants = "", []
     for gate, (of_x, of_state, of_bias) in GATES.items():
         input_weights, state_weights = operator.constant(of_x), operator.constant(of_state)
         bias = operator.constant(of_bias).astype(np.int64)
+        if (input_weights.shape, state_weights.shape, bias.shape) != ((cells, inputs), (cells, cells), (cells,)):
+            raise operator.refusal("with weights of other sizes than its own")
         zeros = {"input": -x.zero * _sums(input_weights) + bias, "state": -hidden.zero * _sums(state_weights)}
         gates += filled(
             GATE_OF,

@@ -5,6 +5,7 @@ In and out as in :mod:`firmware.operators`. RESHAPE and its kin cost nothing: th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ COPY = """\
 
 def _view(operator: NetOperator) -> CStep:
     operator.same_scale(operator.x())
+    operator.gives(operator.x().size)
     return CStep(operator, inputs=(operator.x(),), names=("x",), view=True)
 
 
@@ -53,6 +55,9 @@ def _of_one(operator: NetOperator, body: str) -> CStep:
 def _transpose(operator: NetOperator) -> CStep:
     x, order = operator.x(), [int(one) for one in operator.constant(1).ravel()]
     steps = row_major(x.shape)
+    operator.gives(*(x.shape[axis] for axis in order))
+    if sorted(order) != list(range(len(x.shape))):
+        raise operator.refusal(f"in the order {order}")
     return _of_one(
         operator, _copy(operator, operator.y.shape, [steps[axis] for axis in order], row_major(operator.y.shape))
     )
@@ -63,6 +68,7 @@ def _pad(operator: NetOperator) -> CStep:
     pads = operator.constant(1).reshape(-1, 2)
     if pads.min() < 0:
         raise operator.refusal("that cuts")
+    operator.gives(*(size + int(sum(pair)) for size, pair in zip(x.shape, pads, strict=True)))
     filling = int(operator.constant(2)) if len(operator.inputs) > 2 and operator.inputs[2] is not None else y.zero
     steps = row_major(y.shape)
     place = sum(int(before) * step for (before, _), step in zip(pads, steps, strict=True))
@@ -71,10 +77,17 @@ def _pad(operator: NetOperator) -> CStep:
 
 
 def _slice(operator: NetOperator) -> CStep:
-    x, y = operator.x(), operator.y
+    x = operator.x()
     steps = row_major(x.shape)
-    place = sum(int(first) * step for first, step in zip(operator.constant(1).ravel(), steps, strict=True))
-    return _of_one(operator, _copy(operator, y.shape, steps, row_major(y.shape), place))
+    first, sizes = (operator.constant(at).ravel() for at in (1, 2))
+    wanted = [
+        int(size) if size >= 0 else whole - int(at) for at, size, whole in zip(first, sizes, x.shape, strict=True)
+    ]
+    operator.gives(*wanted)
+    if any(not 0 <= at <= at + size <= whole for at, size, whole in zip(first, wanted, x.shape, strict=True)):
+        raise operator.refusal("beyond its input")
+    place = sum(int(at) * step for at, step in zip(first, steps, strict=True))
+    return _of_one(operator, _copy(operator, wanted, steps, row_major(wanted), place))
 
 
 def _strided(operator: NetOperator) -> CStep:
@@ -90,13 +103,14 @@ def _strided(operator: NetOperator) -> CStep:
             chosen = range(x.shape[axis])
         elif masked[2]:
             first = begin[axis] + (x.shape[axis] if begin[axis] < 0 else 0)
-            chosen = range(first, first + 1)
+            chosen = range(x.shape[axis])[first : first + 1]
         else:
             window = slice(None if masked[0] else begin[axis], None if masked[1] else end[axis], strides[axis])
             chosen = range(x.shape[axis])[window]
         place += (chosen[0] if len(chosen) else 0) * step
         sizes.append(len(chosen))
         steps.append(chosen.step * step)
+    operator.gives(*sizes)
     return _of_one(operator, _copy(operator, sizes, steps, row_major(sizes), place))
 
 
@@ -121,8 +135,11 @@ def _joined(operator: NetOperator, axis: int, parts: list[NetTensor], shape: lis
         if part.values is not None:
             raise operator.refusal("of constants")
         size = list(part.shape) if len(part.shape) == len(shape) else [*part.shape[:axis], 1, *part.shape[axis:]]
+        if [*size[:axis], *size[axis + 1 :]] != [*shape[:axis], *shape[axis + 1 :]]:
+            raise operator.refusal(f"of shapes {part.shape} and {tuple(shape)}")
         body += _copy(operator, size, row_major(size), steps, 0, at * steps[axis], name)
         at += size[axis]
+    operator.gives(*shape[:axis], at, *shape[axis + 1 :])
     return CStep(operator, f"{body}    return 0;", tuple(parts), tuple(names), sources=SOURCES)
 
 
@@ -160,7 +177,8 @@ def _blocks(operator: NetOperator, whole: Sequence[int], blocks: Sequence[int]) 
     ``t * block + offset - before`` of the recording, where ``before`` are padded or cropped."""
     factors = [int(one) for one in operator.constant(1).ravel()]
     befores = [int(one) for one in operator.constant(2).reshape(-1, 2)[:, 0]]
-    if whole[0] != 1:
+    rest = len(factors) + 1
+    if whole[0] != 1 or blocks[0] != math.prod(factors) or tuple(whole[rest:]) != tuple(blocks[rest:]):
         raise operator.refusal("of several recordings")
     whole_steps, block_steps = row_major(whole), row_major(blocks)
     strides = [0, *(step * by for step, by in zip(whole_steps[1:], factors, strict=False))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pulseproof.firmware.graph import NetOperator
-from pulseproof.firmware.operators.layers import SAME
+from pulseproof.firmware.operators.layers import SAME, places
 from pulseproof.firmware.step import CStep, braces, filled, limits
 
 POOL = """\
@@ -23,6 +23,7 @@ def _pool(kernel: str, scratched: bool) -> Callable[[NetOperator], CStep]:
             raise operator.refusal("of several recordings")
         window = operator.option("filterHeight"), operator.option("filterWidth")
         strides = operator.option("strideH"), operator.option("strideW")
+        operator.gives(1, *places(operator, window), x.shape[-1])
         before = (0, 0)
         if operator.option("padding") == SAME:
             missing = [(y.shape[at + 1] - 1) * strides[at] + window[at] - x.shape[at + 1] for at in (0, 1)]

@@ -23,6 +23,7 @@ def _how(operator: NetOperator) -> tuple[str, int]:
     x = operator.x()
     axes = {int(one) % len(x.shape) for one in operator.constant(1).ravel()}
     steps = row_major(x.shape)
+    operator.gives(*(size for at, size in enumerate(x.shape) if at not in axes))
     walks: list[str] = []
     for summed in (False, True):
         chosen = [at for at in range(len(x.shape)) if (at in axes) == summed]

@@ -13,6 +13,7 @@ from pulseproof.firmware.step import CConstant, CStep
 
 def _softmax(operator: NetOperator) -> CStep:
     x, y = operator.x(), operator.y
+    operator.gives(x.size)
     beta = float(np.float32(operator.option("beta", 1.0)))
     # PopulateSoftmaxLookupTable: expf of a float32 product. expf of the C library is exp in double, rounded once.
     products = np.float32(-np.float32(x.scale) * np.float32(beta)) * np.arange(255, -1, -1, dtype=np.float32)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.schema_py_generated import TensorType
 
 from pulseproof.core.errors import InputError
+from pulseproof.export.tflite.flatbuffer import Graph
 from pulseproof.firmware.build import build_for, build_here
 from pulseproof.firmware.cores import MICRO_CORES
 from pulseproof.firmware.emulator import GuestError, layers_on, run_on
@@ -124,6 +126,23 @@ def test_what_is_not_covered_is_refused_by_name(name: str, said: str, kernels: P
     with pytest.raises(NotInFirmwareError, match=re.escape(said)):
         write_project(STRANGERS / f"{name}.tflite", tmp_path / "project", kernels, name)
     assert not (tmp_path / "project").exists()
+
+
+def test_a_size_that_is_not_what_an_operator_gives_is_refused(lstm: Path, kernels: Path, tmp_path: Path) -> None:
+    """A stranger's file may declare less than is computed: what is written beyond it would be another's memory."""
+    tried = 0
+    for path in (lstm, *(STRANGERS / f"keras-{name}.tflite" for name in ("separable-int8", "inception-int8"))):
+        for operator in Graph.open(path).graph.operators:
+            graph = Graph.open(path)
+            output = graph.graph.tensors[int(operator.outputs[0])]
+            if output.type != TensorType.INT8 or max(output.shape) < 2:
+                continue
+            output.shape = [max(1, int(size) - 1) for size in output.shape]
+            (tmp_path / "small.tflite").write_bytes(graph.packed())
+            with pytest.raises(InputError):
+                write_project(tmp_path / "small.tflite", tmp_path / "project", kernels, "small")
+            tried += 1
+    assert tried > 30 and not (tmp_path / "project").exists()
 
 
 def test_a_file_that_is_none_is_bad_input(kernels: Path, tmp_path: Path) -> None:
