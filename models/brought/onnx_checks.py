@@ -21,7 +21,7 @@ from pulseproof.models.brought.checks import strange
 from pulseproof.models.brought.onnx_parts import expect_bounded
 from pulseproof.models.brought.onnx_weights import find_external, graphs_of, tensors_of
 from pulseproof.models.front.fitting import Fitting, choose_output, count_scores
-from pulseproof.models.front.others import InputEnd, OtherInput
+from pulseproof.models.front.others import WHOLE, InputEnd, OtherInput
 from pulseproof.models.front.plan import Front
 from pulseproof.runtime.words import one_line
 
@@ -39,11 +39,6 @@ DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 
 # What a front may be cast to, and a tail from.
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
-# What an input beside the signal may be held at, other than floats: the least and the largest number.
-WHOLE: dict[str, tuple[float, float]] = {"bool": (0, 1)} | {
-    kind: (float(np.iinfo(kind).min), float(np.iinfo(kind).max))
-    for kind in ("int8", "uint8", "int16", "uint16", "int32", "int64")
-}
 
 
 @dataclass(frozen=True)

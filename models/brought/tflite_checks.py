@@ -20,7 +20,7 @@ from pulseproof.models.brought.checks import strange
 from pulseproof.models.brought.tried import answer, tried
 from pulseproof.models.front.fitting import Fitting, Steps, choose_output, count_scores
 from pulseproof.models.front.layouts import Declared
-from pulseproof.models.front.others import InputEnd
+from pulseproof.models.front.others import WHOLE, InputEnd
 from pulseproof.models.front.plan import Front
 
 EXPORT_AGAIN = "convert it again, or copy it again: LiteRT must open it"
@@ -116,11 +116,8 @@ def end_of(tensor: dict[str, Any]) -> InputEnd:
     """An input as :func:`describe` gives it, as what is held beside the signal needs it."""
     kind = tensor["type"]
     names = tuple(filter(None, dict.fromkeys((tensor["name"], tensor["signature"]))))
-    if kind.startswith("float"):
-        return InputEnd(names, declared_of(tensor), kind)
-    limits = (0.0, 1.0) if kind == "bool" else (float(np.iinfo(kind).min), float(np.iinfo(kind).max))
-    scaled = (tensor["scale"], tensor["zero"]) if tensor["scales"] == 1 else None
-    return InputEnd(names, declared_of(tensor), kind, limits, scaled)
+    scaled = (tensor["scale"], tensor["zero"]) if tensor["scales"] == 1 and kind in WHOLE else None
+    return InputEnd(names, declared_of(tensor), kind, WHOLE.get(kind), scaled)
 
 
 def declared_of(tensor: dict[str, Any]) -> Declared:

@@ -19,6 +19,12 @@ from pulseproof.core.errors import InputError
 from pulseproof.core.studies.model_input import InputSpec, RrSpec
 from pulseproof.models.front.layouts import Declared, said
 
+FLOATS = ("float16", "float", "float32", "double", "float64")  # as the two formats call them
+# The least and the largest of the whole numbers that an input may be held at.
+WHOLE: dict[str, tuple[float, float]] = {"bool": (0.0, 1.0)} | {
+    kind: (float(np.iinfo(kind).min), float(np.iinfo(kind).max))
+    for kind in ("int8", "uint8", "int16", "uint16", "int32", "int64")
+}
 MOST_HELD = 1 << 20  # numbers of an input that is held
 LEAST_S = 1.2  # of a recording on the side of the beat of which an interval is asked: 50 beats a minute
 # The finder of beats, by their slopes. Held against the annotations of MIT-BIH (MLII at 100 Hz, 1.6 s on either side of
@@ -144,6 +150,11 @@ def proposed(name: str, shape: Declared | None) -> str:
 
 def _other(end: InputEnd, value: object, what: str, shape: tuple[int, int], fs_hz: float | None) -> OtherInput:
     name = end.names[-1]
+    if end.kind not in (*FLOATS, *WHOLE):
+        raise InputError(
+            f"{what}: its input {name!r} is {end.kind}, which is held at nothing here",
+            f"convert it again with one of {', '.join((*FLOATS[:2], *WHOLE))}",
+        )
     if end.shape is None or None in end.shape[1:]:
         size = "of no declared shape" if end.shape is None else said(end.shape)
         raise InputError(

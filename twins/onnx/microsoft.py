@@ -1,7 +1,7 @@
 """Operators of ONNX Runtime's own (domain ``com.microsoft``) in torch: what its quantizer and its optimizers write.
 
-In: a :class:`~twins.onnx.node.Node`. Out: a function of its inputs, as
-https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md has it. The integer ones (QLinear...) take
+In: a :class:`~twins.onnx.node.Node`. Out: a function of its inputs, as ONNX Runtime's page of contributed operators has
+it (ContribOperators.md of https://github.com/microsoft/onnxruntime). The integer ones (QLinear...) take
 whole numbers with a scale and a zero point each and give whole numbers: the value of the float operator, rounded to the
 output's steps.
 """

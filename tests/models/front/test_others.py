@@ -159,6 +159,15 @@ def test_what_cannot_be_held_is_refused(
     assert says in error.value.what and mend in error.value.mend and not kept.exists()
 
 
+def test_an_input_of_text_is_refused_by_its_type(tmp_path: Path) -> None:
+    model = onnx.load(FILES / "rr.onnx")
+    model.graph.input.append(onnx.helper.make_tensor_value_info("name", onnx.TensorProto.STRING, (1, 1)))
+    onnx.save(model, tmp_path / "m.onnx")
+    held = {"others": {"rr": 0.8, "name": 1.0}, "window_s": 1.0}
+    with pytest.raises(InputError, match="its input 'name' is string, which is held at nothing here"):
+        take_file(tmp_path / "m.onnx", "m", hearts(), 2, tmp_path / "given.onnx", fitting=fitted(held))
+
+
 def test_a_look_proposes_what_to_hold_and_a_block_says_it() -> None:
     told = look(FILES / "rr.tflite").text()
     assert "[models.x.input.others]\n  rr = [0.0, 0.0] (its values), or rr = {rr =" in told
