@@ -9,7 +9,7 @@ import pytest
 from pulseproof.attacks.grid.expected import kind_of, time_left
 from pulseproof.attacks.grid.pools import InProcess, parts_left, run_jobs
 from pulseproof.attacks.grid.study import _Work
-from pulseproof.attacks.grid.tasks import PREPARE, SetJob
+from pulseproof.attacks.grid.tasks import PREPARE, NotMade, SetJob
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.run import Trained
@@ -40,13 +40,13 @@ def test_what_is_done_is_taken_off(jobs: list[SetJob]) -> None:
 class Unwilling(InProcess):
     """A pool in which no set can be made."""
 
-    def result(self, future: object) -> str | None:
-        return "it has no gradient"
+    def result(self, future: object) -> NotMade | None:
+        return {"reason": "it has no gradient", "lasting": True}
 
 
 def test_what_cannot_be_made_is_not_waited_for(jobs: list[SetJob]) -> None:
     left = time_left(jobs[:1], 1)
-    assert [reason for _, reason, _ in run_jobs(jobs[:1], Unwilling(), left)] == ["it has no gradient"]
+    assert [bool(not_made) for _, not_made, _ in run_jobs(jobs[:1], Unwilling(), left)] == [True]
     assert not any(left.todo.values())
 
 
