@@ -201,7 +201,7 @@ class AttackSpec(Strict):
     of :mod:`attacks.aim.objectives`; ``training_records`` teach the universal perturbation. ``shard``: recordings a
     task. ``precision``: in which the steps of a net of convolutions are taken; ``auto``: bfloat16 where a probe finds
     it faster on this processor and the net bears it, and a set that is there stays whichever it was made in.
-    ``effort``: ``enough`` takes those of the steps that change the AUC (:mod:`attacks.aim.needs`), ``all`` takes all.
+    ``effort``: ``all`` takes all steps; ``enough`` half (:mod:`attacks.aim.needs`), and is not always as strong.
     """
 
     sources: tuple[str, ...] | None = None
@@ -219,7 +219,7 @@ class AttackSpec(Strict):
     noise_path: str = "nstdb"
     shard: Count = 64
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    effort: Literal["enough", "all"] = "enough"
+    effort: Literal["all", "enough"] = "all"
 
     @field_validator("budgets_mv", "further_budgets_mv")
     @classmethod

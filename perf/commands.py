@@ -160,7 +160,7 @@ def perf_effort(
     model: Annotated[list[str] | None, typer.Option(help="A net to attack. [default: cnn and ecg-lens]")] = None,
     to: Annotated[Path | None, typer.Option(help="A folder to write the tables to, as the docs have them.")] = None,
 ) -> None:
-    """Hold the default effort of PGD against all of its steps: AUC and processor time. Status 1 if a claim is missed.
+    """Hold enough steps of PGD against all of them: AUC and processor time. Status 1 if a claim is missed.
 
     Example: `pulseproof perf effort --study studies/ptb-xl.toml --data recordings`
     """

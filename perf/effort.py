@@ -1,7 +1,7 @@
-"""``pulseproof perf effort``: what the default effort of PGD spares beside all of its steps, and what it loses.
+"""``pulseproof perf effort``: what enough steps of PGD spare beside all of them, and what they lose.
 
 In: trained nets and the recordings of their study. Out: for each net and budget the AUC that both reach and the ratio
-of their times; and how soon the default is where ART's PGD of 20 steps ends. All in one process in turn, in float32,
+of their times; and how soon ours is where ART's PGD of 20 steps ends. All in one process in turn, in float32,
 references counted in, by processor time: on a machine that others use too, a clock says who else was at work. An AUC
 does not change from round to round, a time does, so the median ratio counts. Never part of the tests.
 """
@@ -108,7 +108,7 @@ def _reach(ring: Ring, one: Trained, budget_mv: float, rounds: int) -> Reach:
     step = min(STEP_CHOICES, key=lambda each: _try(few, one, art_pgd, budget_mv, each)[0])
     art = _try(ring, one, art_pgd, budget_mv, step)[0]
     for steps in FEWEST:
-        # The default takes half of the steps that are asked for.
+        # Enough is half of the steps that are asked for.
         ours = ring.ours(OURS[DEFAULT], "float32", steps=2 * steps, effort="enough")
         reached = _try(ring, one, ours, budget_mv, 0.0)[0]
         if reached <= art:

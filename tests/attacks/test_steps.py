@@ -91,7 +91,7 @@ def test_every_method_that_follows_a_gradient_steps_in_the_one_loop(name: str, m
     moved = method.perturb(model, here, prepared, few(), seeded()).delta
     assert bool((moved != 0).any())
     assert all(loops.inside[before:])
-    steps = 1 if name == "fgsm" else 2 if "effort" in METHODS[name].settings else 3
+    steps = 1 if name == "fgsm" else 3
     assert sum(loops.inside[before:]) == (0 if name == "universal" else steps)
     batches = len(list(here.training(20).batches(64)))
     assert name != "universal" or sum(loops.inside) == steps * batches
@@ -234,9 +234,10 @@ def test_a_flat_objective_is_no_arrival() -> None:
     assert torch.allclose(found, torch.ones_like(found))
 
 
-def test_enough_is_as_strong_as_all_steps_and_looks_at_fewer_recordings() -> None:
-    """On a trained net: fewer gradients and no AUC above that of all steps by more than .002, at a small and at a large
-    budget."""
+def test_enough_looks_at_fewer_recordings_and_is_as_strong_where_the_auc_is_high_or_gone() -> None:
+    """Fewer gradients, and no AUC above that of all steps by more than .002, at a small and at a large budget. Between
+    them, at 0.05 mV, this net keeps .30 instead of .27: so all steps are the default."""
+    assert AttackSpec().effort == "all"
     for budget_mv in (0.02, 0.1):
         aucs, looked = [], []
         for effort in ("all", "enough"):
@@ -287,10 +288,11 @@ def test_the_table_says_what_kinds_of_model_need(name: str) -> None:
     assert on_trees == Pgd(10, ball, sight=TreeSight(here.step_mv), keep="best")
     on_features = fitted(method.attack, method.needs, FeatureModel(nn.Flatten(), Logistic(4, 2)), here)
     assert on_features == Pgd(10, ball)
-    enough = fitted(method.attack, method.needs, Cnn(LEADS, SAMPLES, CLASSES), here)
+    net = Cnn(LEADS, SAMPLES, CLASSES)
+    assert fitted(method.attack, method.needs, net, here) == Pgd(5, ball, half=True)
+    less = replace(here, settings=here.settings.model_copy(update={"effort": "enough"}))
+    enough = fitted(method.attack, method.needs, net, less)
     assert enough == Pgd(3, ball, half=True, momentum=0.5, settles=0.005)
-    here.settings.__dict__["effort"] = "all"
-    assert fitted(method.attack, method.needs, Cnn(LEADS, SAMPLES, CLASSES), here) == Pgd(5, ball, half=True)
 
 
 def test_a_line_without_needs_is_made_on_every_model_as_it_stands() -> None:
