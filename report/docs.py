@@ -88,7 +88,7 @@ def write_results(study: Study, build: Path, folder: Path) -> list[Path]:
         if others:
             written[f"{study.name}-machines.md"] = machines.as_markdown(others)
         if micro:
-            written[f"{study.name}-micro.md"] = machines.as_markdown(micro) + _fitting(study, micro)
+            written[f"{study.name}-micro.md"] = machines.micro_markdown(micro) + _fitting(study, micro)
     for name, text in written.items():
         write_text(folder / name, text)
     rows = folder / f"{study.name}.csv.gz"

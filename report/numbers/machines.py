@@ -169,6 +169,24 @@ def as_markdown(lines: Sequence[MachineLine]) -> str:
     return f"{markdown_table(header(lines), cells(lines))}\n\n{markdown(legend(lines))}\n"
 
 
+def micro_markdown(lines: Sequence[MachineLine]) -> str:
+    """The table of microcontrollers, a row a core, and what its columns mean."""
+    rows = [
+        [
+            f"{line.model}/{line.recipe}",
+            line.signals,
+            line.device.removeprefix("emulated-"),
+            str(line.n),
+            auc_text(line.auc_host),
+            *_four(line)[:3],
+            *_memory(line),
+        ]
+        for line in lines
+    ]
+    names = ["artifact", "signal set", "core", "n", "AUC here", *COLUMNS[:3], *MEMORY]
+    return f"{markdown_table(names, rows)}\n\n{markdown(legend(lines))}\n"
+
+
 def print_terminal(lines: Sequence[MachineLine], console: Console) -> None:
     """Print the table to ``console``, whole also where it is wider than the terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

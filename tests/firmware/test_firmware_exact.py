@@ -43,7 +43,8 @@ def test_every_operator_gives_what_the_reference_kernel_gives(
     for path in (lstm, *(STRANGERS / f"keras-{name}.tflite" for name in FILES)):
         made = write_project(path, tmp_path / path.stem, kernels, path.stem)
         program = build_here(made, tmp_path / f"{path.stem}.run", objects["host"], traced=True)
-        signals = recordings(made.entrance)
+        # A linear layer that rounds twice differs in one score of some hundred: of the smallest file there are many.
+        signals = recordings(made.entrance, 300 if path == lstm else 3)
         found, at, reference = given_by(program, signals), 0, Reference(path, made)
         for recording in signals:
             reference.run(recording)

@@ -129,7 +129,7 @@ def applicable(head: BundleHead, asked: Asked) -> list[str]:
         if chosen:
             others = len(meant) - len(chosen)
             if others:
-                say(f"{others} artifacts are not applicable on a microcontroller: firmware is made of {RECIPE} alone")
+                say(f"{others} of the artifacts: not applicable, a microcontroller's firmware is made of {RECIPE}")
             return chosen
     return []
 
