@@ -111,8 +111,8 @@ def tell_apart(
     left = [at for at in range(len(ends)) if at not in held]
     if len(left) != 1:
         raise InputError(
-            f"{what}: it has the inputs {names}, of which {len(left)} would get the signal: a recording is all that "
-            "there is to feed",
+            f"{what}: it has the inputs {names}, and {len(left)} of them would get the signal, expected one: a "
+            "recording is all that there is to feed",
             "say in [models.x.input.others] what each input beside the signal is held at: "
             + "; ".join(proposed(ends[at].names[-1], ends[at].shape) for at in _beside(ends, left))
             if ends

@@ -138,8 +138,14 @@ def test_a_front_with_two_ends_is_taken_off_and_put_back(tmp_path: Path) -> None
 
 
 WRONG = [
-    ({}, SHAPE, FS, "of which 2 would get the signal", 'rr = [0.0, 0.0] (its values), or rr = {rr = "previous-next"}'),
-    ({"rr": 0.8, "ecg": 0.0}, SHAPE, FS, "of which 0 would get the signal", "others] what each"),
+    (
+        {},
+        SHAPE,
+        FS,
+        "2 of them would get the signal",
+        'rr = [0.0, 0.0] (its values), or rr = {rr = "previous-next"}',
+    ),
+    ({"rr": 0.8, "ecg": 0.0}, SHAPE, FS, "0 of them would get the signal", "others] what each"),
     ({"age": 61.0}, SHAPE, FS, "it has no input 'age'", "'ecg', 'rr'"),
     ({"rr": [0.8, 0.8, 0.8]}, SHAPE, FS, "takes 2 numbers, and input.others gives it 3", "or each"),
     ({"rr": {"rr": "next"}}, SHAPE, FS, "takes 2 numbers, and rr = 'next' gives 1", "previous-next"),
