@@ -152,7 +152,7 @@ def test_a_reason_is_a_result_and_is_kept(
 
     monkeypatch.setattr("pulseproof.attacks.grid.study.run_jobs", none)
     assert make(asked, recordings, tmp_path) == first
-    monkeypatch.setattr("pulseproof.attacks.grid.study.here", lambda: {"onnxruntime": "another"})
+    monkeypatch.setattr("pulseproof.attacks.grid.work.here", lambda: {"onnxruntime": "another"})
     with pytest.raises(AssertionError, match="tried again"):
         make(asked, recordings, tmp_path)
     make(asked.model_copy(update={"models": study().models}), recordings, tmp_path)  # no longer asked for

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from pulseproof.attacks.grid.sets import WantedSet
-from pulseproof.attacks.grid.study import _Work, attack_study
+from pulseproof.attacks.grid.study import attack_study
+from pulseproof.attacks.grid.work import SetWork
 from pulseproof.attacks.grid.tasks import PREPARE, SetJob, run_task
 from pulseproof.core import locks
 from pulseproof.core.errors import InputError
@@ -271,16 +272,16 @@ def test_a_worker_that_a_killed_run_left_behind_spoils_no_set(tmp_path: Path, mo
     now = study(methods=["random-sign"], budgets_mv=[0.01])
     before = now.model_copy(update={"seed": now.seed + 1})
     quiet = attack_study(now, recordings, {}, tmp_path / "quiet", workers=0)
-    left_behind = _Work(before, recordings, {}, tmp_path / "build", None, None)
+    left_behind = SetWork(before, recordings, {}, tmp_path / "build", None, None)
     job = left_behind.job(left_behind.wanted[1])
-    assemble = _Work.assemble
+    assemble = SetWork.assemble
 
-    def late(work: _Work, want: WantedSet, of: SetJob) -> list[Path]:
+    def late(work: SetWork, want: WantedSet, of: SetJob) -> list[Path]:
         for part in (PREPARE, *job.shards):
             assert run_task(job, part) is None
         return assemble(work, want, of)
 
-    monkeypatch.setattr(_Work, "assemble", late)
+    monkeypatch.setattr(SetWork, "assemble", late)
     made = attack_study(now, recordings, {}, tmp_path / "build", workers=0)
     assert [each.sha256 for each in made.sets] == [each.sha256 for each in quiet.sets]
 

@@ -10,7 +10,7 @@ import torch
 from pulseproof.attacks.aim.sources import Source
 from pulseproof.attacks.grid import context as contexts
 from pulseproof.attacks.grid.context import KEPT, open_context
-from pulseproof.attacks.grid.study import _Work
+from pulseproof.attacks.grid.work import SetWork
 from pulseproof.attacks.grid.tasks import PREPARE, run_task
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.run import Trained
@@ -21,7 +21,7 @@ def test_a_task_opens_its_context_once(
     home: Path, recordings: Recordings, trained: dict[str, Trained], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the next task of the same source opens no model again."""
-    work = _Work(study(methods=["pgd"]), recordings, trained, home / "context", None, None)
+    work = SetWork(study(methods=["pgd"]), recordings, trained, home / "context", None, None)
     jobs = [work.job(want) for want in work.wanted if want.source is not None and want.source.name == "cnn"]
     assert len(jobs) == 2
     monkeypatch.setattr(contexts, "_opened", {})
@@ -47,7 +47,7 @@ def test_a_task_opens_its_context_once(
 
 def test_a_soft_forest_is_as_it_was_opened(home: Path, recordings: Recordings, trained: dict[str, Trained]) -> None:
     """Whatever the task before did with it."""
-    work = _Work(study(methods=["pgd"]), recordings, trained, home / "context", None, None)
+    work = SetWork(study(methods=["pgd"]), recordings, trained, home / "context", None, None)
     source = next(want.source for want in work.wanted if want.source and want.source.name == "decision-tree")
     asked = recordings, work.study.attacks, 1, 0.05, source, "gradient"
 

@@ -8,7 +8,7 @@ import pytest
 
 from pulseproof.attacks.grid.expected import kind_of, time_left
 from pulseproof.attacks.grid.pools import InProcess, parts_left, run_jobs
-from pulseproof.attacks.grid.study import _Work
+from pulseproof.attacks.grid.work import SetWork
 from pulseproof.attacks.grid.tasks import PREPARE, NotMade, SetJob
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import Recordings
@@ -18,7 +18,7 @@ from tests.attacks.grid.making import study
 
 @pytest.fixture
 def jobs(tmp_path: Path, recordings: Recordings, trained: dict[str, Trained]) -> list[SetJob]:
-    work = _Work(study(methods=["random-sign", "pgd"]), recordings, trained, tmp_path, None, None)
+    work = SetWork(study(methods=["random-sign", "pgd"]), recordings, trained, tmp_path, None, None)
     return [work.job(want) for want in work.wanted if want.method != "clean" and want.budget_mv == 0.01]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from pulseproof.attacks.grid.cluster import Cluster
 from pulseproof.attacks.grid.pools import InProcess, Processes, parts_left, run_jobs
-from pulseproof.attacks.grid.study import _Work
+from pulseproof.attacks.grid.work import SetWork
 from pulseproof.attacks.grid.tasks import PREPARE, SetJob
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold
@@ -116,7 +116,7 @@ class Doomed(InProcess):
 
 
 def test_a_task_that_always_dies_is_named(home: Path, recordings: Recordings, trained: dict[str, Trained]) -> None:
-    work = _Work(study(methods=["random-sign"]), recordings, trained, home / "doomed", None, None)
+    work = SetWork(study(methods=["random-sign"]), recordings, trained, home / "doomed", None, None)
     job = work.job(work.wanted[1])
     with pytest.raises(InputError, match=r"random-sign-0.01mV, part prepare: its process died 3 times"):
         list(run_jobs([job], Doomed()))
@@ -126,7 +126,7 @@ def test_a_run_that_goes_on_does_only_what_is_left(
     home: Path, recordings: Recordings, trained: dict[str, Trained]
 ) -> None:
     """And says so: a progress bar counts to what there is to do."""
-    work = _Work(study(methods=["random-sign"]), recordings, trained, home / "rest", None, None)
+    work = SetWork(study(methods=["random-sign"]), recordings, trained, home / "rest", None, None)
     jobs = [work.job(want) for want in work.wanted[1:]]
     shards = len(jobs[0].shards)
     assert (len(jobs), shards) == (2, 4)
@@ -187,7 +187,7 @@ def test_a_scheduler_lost_at_any_step_is_the_same_sentence(
     home: Path, recordings: Recordings, trained: dict[str, Trained]
 ) -> None:
     """Before the result is fetched the client meets a closed connection, while it waits a cancelled future."""
-    work = _Work(study(methods=["random-sign"]), recordings, trained, home / "steps", None, None)
+    work = SetWork(study(methods=["random-sign"]), recordings, trained, home / "steps", None, None)
     job = work.job(work.wanted[1])
     with dask_cluster(home / "steps-ended") as dask:
         cluster = Cluster(dask.address, [job])
