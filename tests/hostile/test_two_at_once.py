@@ -18,8 +18,8 @@ import pytest
 
 from pulseproof.attacks.grid.sets import WantedSet
 from pulseproof.attacks.grid.study import attack_study
-from pulseproof.attacks.grid.work import SetWork
 from pulseproof.attacks.grid.tasks import PREPARE, SetJob, run_task
+from pulseproof.attacks.grid.work import SetWork
 from pulseproof.core import locks
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold

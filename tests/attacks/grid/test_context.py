@@ -10,8 +10,8 @@ import torch
 from pulseproof.attacks.aim.sources import Source
 from pulseproof.attacks.grid import context as contexts
 from pulseproof.attacks.grid.context import KEPT, open_context
-from pulseproof.attacks.grid.work import SetWork
 from pulseproof.attacks.grid.tasks import PREPARE, run_task
+from pulseproof.attacks.grid.work import SetWork
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.run import Trained
 from tests.attacks.grid.making import study

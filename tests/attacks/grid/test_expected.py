@@ -8,8 +8,8 @@ import pytest
 
 from pulseproof.attacks.grid.expected import kind_of, time_left
 from pulseproof.attacks.grid.pools import InProcess, parts_left, run_jobs
-from pulseproof.attacks.grid.work import SetWork
 from pulseproof.attacks.grid.tasks import PREPARE, NotMade, SetJob
+from pulseproof.attacks.grid.work import SetWork
 from pulseproof.core.errors import InputError
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.run import Trained

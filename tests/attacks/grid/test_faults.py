@@ -15,8 +15,8 @@ import pytest
 
 from pulseproof.attacks.grid.cluster import Cluster
 from pulseproof.attacks.grid.pools import InProcess, Processes, parts_left, run_jobs
-from pulseproof.attacks.grid.work import SetWork
 from pulseproof.attacks.grid.tasks import PREPARE, SetJob
+from pulseproof.attacks.grid.work import SetWork
 from pulseproof.core.errors import InputError
 from pulseproof.core.locks import hold
 from pulseproof.ecg.recordings import Recordings
