@@ -25,7 +25,7 @@ from pulseproof.attacks.aim.references import clean_scores
 from pulseproof.attacks.aim.region import Region, share_left
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.steps import Best, Course, Evaluated, Scores, Settled, StepSize, Value, walk
-from pulseproof.core.placed import fitting, in_parts
+from pulseproof.core.compute.placed import fitting, in_parts
 
 BATCH = 64
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from pulseproof.core.compute import Compute
+from pulseproof.core.compute.device import Compute
 from pulseproof.core.errors import InputError
 from pulseproof.core.known_names import expect_method, expect_system, meant, method_names
 from pulseproof.core.recipes import RECIPES, STANDARD, expect_name
@@ -293,8 +293,8 @@ class BenchSpec(Strict):
 
 class Study(Strict):
     """One study. ``test_records`` limits the test recordings that attacks and devices get to a random sample.
-    ``compute``: where nets are trained and gradients taken (:mod:`core.compute`); ``auto``: the first accelerator that
-    torch sees, else processors."""
+    ``compute``: where nets are trained and gradients taken (:mod:`core.compute.device`); ``auto``: the first
+    accelerator that torch sees, else processors."""
 
     name: Name
     title: Title

@@ -26,9 +26,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pulseproof.core.code_digest import Code, code_of, module_of, ours
-from pulseproof.core.compute import CPU, kind_of, resolved
+from pulseproof.core.compute.device import CPU, kind_of, resolved
+from pulseproof.core.compute.placed import Visiting
 from pulseproof.core.errors import InputError
-from pulseproof.core.placed import Visiting
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import ModelSpec, Study
 from pulseproof.core.terminal.console import say

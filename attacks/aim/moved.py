@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.core.placed import Visiting, moved, steady
+from pulseproof.core.compute.placed import Visiting, moved, steady
 from pulseproof.models.held import Held, hold
 
 FEW = 2  # recordings whose gradient shows that there is one there

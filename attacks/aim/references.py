@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pulseproof.attacks.aim.objectives import SMALLEST_SPREAD, AucObjective
 from pulseproof.attacks.aim.victims import Victims
-from pulseproof.core.placed import fitting, in_parts
+from pulseproof.core.compute.placed import fitting, in_parts
 
 if TYPE_CHECKING:
     from pulseproof.attacks.gradient import Attack

@@ -23,8 +23,8 @@ from pulseproof.attacks.grid.context import open_context
 from pulseproof.attacks.grid.sets import MadeSet
 from pulseproof.attacks.method import Precision
 from pulseproof.core.code_digest import code_of
-from pulseproof.core.compute import CPU, kind_of, resolved
-from pulseproof.core.placed import steady
+from pulseproof.core.compute.device import CPU, kind_of, resolved
+from pulseproof.core.compute.placed import steady
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models.run import Trained

@@ -23,8 +23,8 @@ from pulseproof.attacks.aim.sources import Opened, Source, Way, open_source, par
 from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.gradient import anneal
 from pulseproof.attacks.method import Precision, Predict, Scene
-from pulseproof.core.compute import CPU, kind_of
-from pulseproof.core.placed import moved
+from pulseproof.core.compute.device import CPU, kind_of
+from pulseproof.core.compute.placed import moved
 from pulseproof.core.study import AttackSpec
 from pulseproof.ecg.noise_records import read_noise_records
 from pulseproof.ecg.recordings import Recordings

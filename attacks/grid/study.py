@@ -21,7 +21,7 @@ from pulseproof.attacks.grid.expected import time_left
 from pulseproof.attacks.grid.pools import open_pool, parts_left, run_jobs
 from pulseproof.attacks.grid.sets import MadeSet, NotApplicable, WantedSet, read_set
 from pulseproof.attacks.grid.work import SetWork
-from pulseproof.core.compute import CPU
+from pulseproof.core.compute.device import CPU
 from pulseproof.core.errors import InputError
 from pulseproof.core.study import Study
 from pulseproof.core.terminal.console import follow, say

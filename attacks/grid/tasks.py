@@ -30,9 +30,9 @@ from pulseproof.attacks.grid.context import Context, open_context, victims_of
 from pulseproof.attacks.method import Precision, expect_inside
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
-from pulseproof.core.compute import CPU
+from pulseproof.core.compute.device import CPU
+from pulseproof.core.compute.placed import steady
 from pulseproof.core.errors import InputError
-from pulseproof.core.placed import steady
 from pulseproof.core.steps import Step
 from pulseproof.core.study import AttackSpec, Method
 from pulseproof.ecg.recordings import Recordings

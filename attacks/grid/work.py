@@ -29,7 +29,7 @@ from pulseproof.attacks.grid.tasks import PREPARE, SetJob, one_thread
 from pulseproof.attacks.method import Precision, expect_declared
 from pulseproof.attacks.methods import METHODS
 from pulseproof.core.code_digest import Code
-from pulseproof.core.compute import CPU, kind_of, resolved
+from pulseproof.core.compute.device import CPU, kind_of, resolved
 from pulseproof.core.engines import here
 from pulseproof.core.steps import Step, digest
 from pulseproof.core.study import AttackSpec, Study

@@ -33,7 +33,7 @@ def load(
 ) -> tuple[Study, Path | None, Path]:
     """The study, the data folder and the build folder that a command was given. ``compute``: what stands in the place
     of the study's word for it."""
-    from pulseproof.core.compute import asked
+    from pulseproof.core.compute.device import asked
     from pulseproof.core.study import load_study
 
     loaded = load_study(study)

@@ -14,10 +14,10 @@ from pulseproof.attacks.aim.victims import Victims
 from pulseproof.attacks.gradient import evaluate
 from pulseproof.attacks.grid.sets import MadeSet
 from pulseproof.attacks.grid.study import attack_study
-from pulseproof.core import placed
-from pulseproof.core.compute import VARIABLE, asked, resolved
+from pulseproof.core.compute import placed
+from pulseproof.core.compute.device import VARIABLE, asked, resolved
+from pulseproof.core.compute.placed import fitting, in_parts
 from pulseproof.core.errors import InputError
-from pulseproof.core.placed import fitting, in_parts
 from pulseproof.core.study import Study
 from pulseproof.ecg.recordings import Recordings
 from pulseproof.models import train

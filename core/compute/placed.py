@@ -1,7 +1,7 @@
 """A net on an accelerator: how it gets there, what must be said to torch meanwhile, and how many recordings fit.
 
-In: a module from millivolts to scores, and torch's name of a device (:mod:`core.compute`). Out: a copy there. Random
-numbers are drawn on the processor wherever they are used, so that a seed means the same everywhere.
+In: a module from millivolts to scores, and torch's name of a device (:mod:`core.compute.device`). Out: a copy there.
+Random numbers are drawn on the processor wherever they are used, so that a seed means the same everywhere.
 """
 
 from __future__ import annotations
