@@ -64,7 +64,7 @@ def test_a_wheel_installs_one_package_and_all_of_it(wheel: Path, tmp_path: Path)
     package = ROOT / "pulseproof"
     rooms = [path for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
     files = [*package.glob("*"), *(path for room in rooms for path in room.resolve().rglob("*"))]
-    suffixes = {".py", ".css", ".js", ".html", ".c", ".csv", ".json", ".toml", ".typed"}
+    suffixes = {".py", ".css", ".js", ".html", ".c", ".h", ".j2", ".csv", ".json", ".toml", ".typed"}
     wanted = {path.name for path in files if path.suffix in suffixes and "__pycache__" not in path.parts}
     assert {name.rpartition("/")[2] for name in names} == wanted
     assert sum(name.endswith(".py") for name in names) == sum(path.suffix == ".py" for path in files)
