@@ -20,8 +20,7 @@ DEVICES ?=
 RESULTS ?=
 COMPARE ?=
 PIP_FLAGS ?=
-DOCS_STUDIES ?= studies/ptb-xl.toml studies/ptb-xl-lead-i.toml studies/mit-bih.toml \
-	studies/ptb-xl-hard-cnn.toml
+DOCS_STUDIES ?= studies/ptb-xl.toml studies/ptb-xl-lead-i.toml studies/mit-bih.toml
 VENV ?= .venv
 
 # The first Python that fits; a shim that only says "not installed" does not count.

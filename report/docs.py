@@ -46,7 +46,6 @@ PAGES = (
     "docs/export.md",
     "docs/export-results.md",
     "docs/attacks-results.md",
-    "docs/defences-results.md",
     "docs/emulation.md",
     "docs/cortex-m.md",
     "docs/operators.md",

@@ -23,7 +23,6 @@ PAGES_WITH_BLOCKS = [
     ("docs/export.md", 2),
     ("docs/export-results.md", 5),
     ("docs/attacks-results.md", 8),
-    ("docs/defences-results.md", 2),
     ("docs/emulation.md", 1),
 ]
 
