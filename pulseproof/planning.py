@@ -3,7 +3,7 @@
 In: a study and its recordings. Out: a :class:`Plan`: processor time and bytes of each stage. Gradients, inferences and
 bytes are counted from the study; what a gradient takes is measured here, on an untrained net of the very shape, within
 a second each. What cannot be measured before there are files has a stated cost (:data:`FILE_S`, :data:`TREES`). An
-estimate is none of the evidence of a result: it is right within a factor of about two, and says "about".
+estimate is none of the evidence of a result: it tells minutes from hours, and says "about".
 """
 
 from __future__ import annotations

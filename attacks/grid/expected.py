@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pulseproof.attacks.grid.costs import cost_of
 from pulseproof.attacks.grid.tasks import PREPARE, SetJob, shards_left
-from pulseproof.attacks.methods import METHODS
 from pulseproof.core.study import AttackSpec, Method
 from pulseproof.core.terminal.time_left import Kind, TimeLeft
 
@@ -44,12 +44,8 @@ def _kinds(jobs: Sequence[SetJob]) -> Iterator[Kind]:
 
 def _passes(method: Method, settings: AttackSpec) -> float:
     """How often a method runs the model on a recording, about."""
-    entry = METHODS[method]
-    if entry.way is None:
-        return NOISE
-    if "queries" in entry.settings:
-        return STEP + QUERY * settings.queries
-    return STEP + STEP * (settings.steps if "steps" in entry.settings else 1)
+    cost = cost_of(method, settings)
+    return NOISE + STEP * cost.gradients + QUERY * cost.queries
 
 
 def note(left: TimeLeft | None, job: SetJob, part: str, seconds: float, given_up: bool) -> None:
