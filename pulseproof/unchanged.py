@@ -1,7 +1,7 @@
 """Whether anything that a finished run read or wrote has changed since: if nothing has, there is nothing to look into.
 
 In: the folders and files that a run depends on and those that it made, and its settings. Out: a file beside them,
-``<name>.unchanged.json``, with the size and time of each, the sources of this package, the versions of every package
+``<name>.unchanged.stamp.json``, with the size and time of each, the sources of this package, the versions of every package
 installed, the processor, and the environment variables that are ours. Each step of a run has its own stamp
 (:mod:`core.steps`); reading them all takes torch, scikit-learn and seconds. This asks the file system alone, and it is
 only ever a reason to do less: whatever differs, were it a time alone, the steps decide.
@@ -36,7 +36,7 @@ class Unchanged:
     def __init__(
         self, folder: Path, name: str, settings: dict[str, Any], reads: Iterable[Path], makes: Iterable[str]
     ) -> None:
-        self.path = folder / f"{name}.unchanged.json"
+        self.path = folder / f"{name}.unchanged.stamp.json"
         self.settings = settings
         self.places = [*reads, *(folder / each for each in makes)]
 

@@ -77,7 +77,7 @@ def _expect_nothing_to_do(study: list[str], home: Path, files: dict[Path, int]) 
     assert "pulseproof.pipeline" in imported and not imported & {"torch", "sklearn", "onnx", "scipy", "matplotlib"}
     assert not _touched(home, files)
     # The same by each step's own stamp, where the run as a whole is not known to be done.
-    known = home / "build" / "tiny" / "bundle.unchanged.json"
+    known = home / "build" / "tiny" / "bundle.unchanged.stamp.json"
     known.unlink()
     assert "nothing has changed" not in pulseproof("bench", *study, home=home).stderr
     assert _touched(home, files) == [known]

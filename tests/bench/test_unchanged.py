@@ -38,9 +38,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "what was not there came": lambda home: (home / "none").touch(),
     "what was made went": lambda home: (home / "build/models/net.pt").unlink(),
     "a folder that only the run knew": lambda home: (home / "elsewhere/x").touch(),
-    "what was kept is damaged": lambda home: (home / "build/run.unchanged.json").write_text("{"),
-    "what was kept is of another kind": lambda home: (home / "build/run.unchanged.json").write_text("[1]"),
-    "what was kept went": lambda home: (home / "build/run.unchanged.json").unlink(),
+    "what was kept is damaged": lambda home: (home / "build/run.unchanged.stamp.json").write_text("{"),
+    "what was kept is of another kind": lambda home: (home / "build/run.unchanged.stamp.json").write_text("[1]"),
+    "what was kept went": lambda home: (home / "build/run.unchanged.stamp.json").unlink(),
 }
 
 
