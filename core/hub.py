@@ -43,8 +43,9 @@ def local_file(name: str, spec: ModelSpec) -> Path:
     here = Path(noted.get("path", ""))
     if pinned is not None and here.is_file() and sha256_file(here) == pinned:
         return here
-    for spoilt in (here.resolve(), here) if here.is_file() else ():  # the bytes, and the name that links to them
-        spoilt.unlink(missing_ok=True)
+    if here.is_file() and here.resolve().is_relative_to(folder.resolve()):  # spoilt; whatever stands in the notes, ours
+        for spoilt in (here.resolve(), here):  # the bytes, and the name that links to them
+            spoilt.unlink(missing_ok=True)
     path = _fetched(asked, endpoint, folder, what)
     found = sha256_file(path)
     if pinned is not None and found != pinned:

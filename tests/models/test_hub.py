@@ -19,7 +19,7 @@ from pulseproof.models.brought.before import refuse_unsuitable
 from pulseproof.models.brought.named import spec_for
 from pulseproof.models.run import task_of, train_study
 from pulseproof.models.systems import kind_of
-from pulseproof.runtime.files import read_json, sha256_file
+from pulseproof.runtime.files import read_json, sha256_file, write_json
 from tests.models.making import small_recordings
 from tests.models.test_brought import graph
 from tests.models.test_brought import study as asked
@@ -139,6 +139,16 @@ def test_other_bytes_than_those_that_are_pinned_are_refused(hub: Hub, here: str,
     assert "name a commit" in error.value.mend
     with pytest.raises(InputError, match="the study pins"):
         local_file("theirs", ModelSpec(file=FILE, sha256="0" * 64))
+
+
+def test_a_note_that_names_a_file_elsewhere_deletes_nothing(hub: Hub, here: str, tmp_path: Path) -> None:
+    local_file("theirs", ModelSpec(file=FILE))
+    own = tmp_path / "own.onnx"
+    own.write_bytes(b"not the hub's")
+    (address,) = read_json(tmp_path / "hub" / PINS)
+    write_json(tmp_path / "hub" / PINS, {address: {"sha256": here, "path": str(own)}})
+    assert sha256_file(local_file("theirs", ModelSpec(file=FILE))) == here
+    assert own.read_bytes() == b"not the hub's"
 
 
 def test_a_transfer_that_breaks_goes_on(hub: Hub, here: str) -> None:
