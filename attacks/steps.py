@@ -150,7 +150,7 @@ def walk(
         here = course.seen(step, progress, Points(delta, seen.scores, seen.gradient))
         if watch is not None:
             reached = course.reached(progress, here)
-            told = reached if len(reached) == len(start) else told.index_copy(0, runs, reached)
+            told = reached if len(runs) == len(start) else told.index_copy(0, runs, reached)
             watch(progress, told)
         stays = ~settled(here) if settled is not None and step else None
         if stays is not None and not bool(stays.all()):

@@ -77,7 +77,8 @@ def hold(folder: Path) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        beating.join()
+        with contextlib.suppress(RuntimeError):  # told to end before it had begun: then it ends as soon as it begins
+            beating.join()
         _held.pop(lock, None)
         if _holder(handle).get("token") == token and _is(lock, os.fstat(handle)):
             lock.unlink(missing_ok=True)

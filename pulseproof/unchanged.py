@@ -1,8 +1,8 @@
 """Whether anything that a finished run read or wrote has changed since: if nothing has, there is nothing to look into.
 
-In: the folders and files that a run depends on and those that it made, and its settings. Out: a file beside them,
-``<name>.unchanged.stamp.json``, with the size and time of each, the sources of this package, the versions of every package
-installed, the processor, and the environment variables that are ours. Each step of a run has its own stamp
+In: the folders and files that a run depends on and those that it made, and its settings. Out: a stamp beside them,
+``<name>.unchanged.stamp.json``, with the size and time of each, the sources of this package, the versions of every
+package installed, the processor, and the environment variables that are ours. Each step of a run has its own stamp
 (:mod:`core.steps`); reading them all takes torch, scikit-learn and seconds. This asks the file system alone, and it is
 only ever a reason to do less: whatever differs, were it a time alone, the steps decide.
 
@@ -11,6 +11,7 @@ What it cannot see: a file that was changed without its size and time, as a stam
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -49,9 +50,11 @@ class Unchanged:
             return False
 
     def keep(self, also: Iterable[Path] = ()) -> None:
-        """This run ended. ``also``: further folders that it read, whose places only it knew."""
+        """This run ended. ``also``: further folders that it read, whose places only it knew. Where nothing can be
+        written nothing is kept: the next run looks into each step."""
         places = [path.absolute() for path in also]
-        write_json(self.path, {"seen": self._seen(places), "also": [str(path) for path in places]})
+        with contextlib.suppress(OSError):
+            write_json(self.path, {"seen": self._seen(places), "also": [str(path) for path in places]})
 
     def _seen(self, also: list[Path]) -> str:
         """One digest for all of it."""

@@ -29,8 +29,11 @@ from pulseproof.runtime.files import write_text
 ROOT = Path(__file__).parents[2]
 TABLE, BILL, PAGE = ROOT / "docs/results/dependencies.md", ROOT / "docs/sbom.cdx.json", ROOT / "docs/dependencies.md"
 LOCKS = ("requirements.lock", "requirements-torch-cpu.lock")
-GET = "make setup (of TensorFlow: pulseproof bring model.keras --with-tensorflow)"
-APART = ("tflite-runtime", "tensorflow")  # environments of their own: requirements-NAME.lock, installed in .venv/NAME
+GET = (
+    "make setup (of TensorFlow: pulseproof bring model.keras --with-tensorflow; of firmware: pip install --no-deps "
+    "--require-hashes -r requirements-firmware.lock --target .venv/firmware/lib/python3.11/site-packages)"
+)
+APART = ("tflite-runtime", "tensorflow", "firmware")  # environments of their own: requirements-NAME.lock, in .venv/NAME
 PINNED = re.compile(r"^([\w.-]+)==([\w.+-]+)((?: \\\n +--hash=sha256:[0-9a-f]{64})+)", re.MULTILINE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 UNSAID = "not stated"
@@ -148,7 +151,7 @@ def _locked(
 
 def dependencies() -> list[Locked]:
     """Everything that ``make setup`` installs, by name; behind the rest the environments of tflite-runtime and of
-    TensorFlow, which is installed on request."""
+    TensorFlow, which is installed on request, and the source that firmware is linked with."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     installed = {canonicalize_name(each.name): each for each in distributions()}
     extras = project["optional-dependencies"]

@@ -25,11 +25,11 @@ def budgets_section(evaluation: Evaluation) -> Section | None:
 def _gist(evaluation: Evaluation) -> str:
     """What the worst case leaves of the models at the smallest and at the largest budget."""
     rows = [row for row in evaluation.rows if row.method == WORST and row.auc is not None and row.budget_mv]
+    if not rows:
+        return "No worst case was measured."
     told = []
     for budget in dict.fromkeys(select({row.budget_mv for row in rows if row.budget_mv}) for select in (min, max)):
         values = [row.auc for row in rows if row.budget_mv == budget and row.auc is not None]
         ends = dict.fromkeys(auc_text(select(values)) for select in (min, max))
         told.append(f"{' to '.join(ends)} at {budget_text(budget)}")
-    if not told:
-        return "No worst case was measured."
     return f"In the worst case the files keep an AUC of {', and '.join(told)}; noise of that size stands beside it."

@@ -53,7 +53,7 @@ def test_the_page_works_as_it_stands(tmp_path: Path, data_root: Path) -> None:
 
 
 def test_the_block_of_keys_is_one_that_a_study_takes(tmp_path: Path) -> None:
-    head, keys, others = blocks("toml")
+    head, keys, others, _ = blocks("toml")  # the last is of another model, from a hub
     (tmp_path / "s.toml").write_text(f"{head}\n{keys}\n{others}")
     spec = Study.model_validate(read_toml(tmp_path / "s.toml", "")).models["mine"]
     assert spec.classes == ("V", "N") and spec.input is not None and spec.input.fs_hz == 100.0

@@ -195,5 +195,5 @@ def test_files_alone_get_a_surrogate_and_square() -> None:
 
 
 def test_ends_are_said_of_files_alone() -> None:
-    with pytest.raises(ValueError, match="go with file"):
+    with pytest.raises(ValueError, match="goes with file or factory"):
         ModelSpec(system="cnn", input=InputSpec())
