@@ -32,6 +32,7 @@ REASONS = {
     r"emulated:": "takes an emulator half an hour: tests/bench/devices/emulated run less",
     r"pulseproof layers ecg-lens": "builds a large net: tests/docs/test_commands.py runs layers cnn",
     r"my-net/": "is of the tutorial's study: tests/docs/test_tutorial.py runs it",
+    r"machines --study studies/cortex-m": "reads what emulated microcontrollers ran: tests/bench/devices/test_micro.py",
     r"pulseproof firmware\b": "needs a trained study and a compiler: tests/firmware run it",
     r"--provider": "runs the demo first: tests/runtime/test_runtime_providers.py has its own bundle",
     r"\bDATA=|--data\b|pulseproof data\b": "reads recordings that are not in the checkout: make test DATA=recordings",
