@@ -128,13 +128,14 @@ def _command(said: str, home: str, temporary: str | None, arguments: tuple[str, 
 
 
 def at_work(group: int, folder: Path | None = None) -> list[str]:
-    """The command lines of the processes that have not ended, of a group or on a file of a folder."""
+    """The command lines of the processes that have not ended, of a group or on a file of a folder. One that has given
+    its memory back, and with it its command line, is ending."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             fields = (place / "stat").read_text().rpartition(")")[2].split()
             line = (place / "cmdline").read_text().replace("\0", " ")
-            if fields[0] not in "ZX" and (int(fields[2]) == group or (folder and str(folder) in line)):
+            if line and fields[0] not in "ZX" and (int(fields[2]) == group or (folder and str(folder) in line)):
                 found.append(line)
         except OSError:  # ended just now
             continue
