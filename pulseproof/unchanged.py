@@ -2,9 +2,9 @@
 
 In: the folders and files that a run depends on and those that it made, and its settings. Out: a stamp beside them,
 ``<name>.unchanged.stamp.json``, with the size and time of each, the sources of this package, the versions of every
-package installed, the processor, and the environment variables that are ours. Each step of a run has its own stamp
-(:mod:`core.steps`); reading them all takes torch, scikit-learn and seconds. This asks the file system alone, and it is
-only ever a reason to do less: whatever differs, were it a time alone, the steps decide.
+package and of the engines, the processor, and the environment variables that are ours. Each step of a run has its own
+stamp (:mod:`core.steps`); reading them all takes torch, scikit-learn and seconds. This asks the file system; it is only
+ever a reason to do less: whatever differs, were it a time alone, the steps decide.
 
 What it cannot see: a file that was changed without its size and time, as a stamp cannot without reading it all.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pulseproof.core.code_digest import HOME, PACKAGE
+from pulseproof.core.engines import here
 from pulseproof.core.steps import digest
 from pulseproof.runtime.condition.processor import features
 from pulseproof.runtime.files import read_json, write_json
@@ -65,6 +66,7 @@ class Unchanged:
                 "sources": list(_listed(HOME / PACKAGE)),
                 "packages": sorted({each.name for one in sys.path for each in Path(one).glob("*.dist-info")}),
                 "python": [sys.version, sys.prefix],
+                "engines": here(),  # one of them lives in an environment of its own, which sys.path does not show
                 "processor": features(),
                 "variables": sorted(item for item in os.environ.items() if item[0].startswith(OURS)),
             }

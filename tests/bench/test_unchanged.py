@@ -62,9 +62,12 @@ def test_whatever_differs_is_seen(home: Path, change: str) -> None:
 
 def test_other_settings_another_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of(home).keep()
-    assert not of(home, seed=2).holds()
-    monkeypatch.setenv("PULSEPROOF_TFLITE_RUNTIME", "another")
+    assert of(home).holds() and not of(home, seed=2).holds()
+    monkeypatch.setenv("PULSEPROOF_COMPUTE", "cuda")
     assert not of(home).holds()
-    monkeypatch.delenv("PULSEPROOF_TFLITE_RUNTIME")
+    monkeypatch.delenv("PULSEPROOF_COMPUTE")
+    with monkeypatch.context() as patched:
+        patched.setattr("pulseproof.unchanged.here", lambda: {"tflite_runtime": "it came"})
+        assert not of(home).holds()
     monkeypatch.setattr("pulseproof.unchanged.features", lambda: ["another"])
     assert not of(home).holds()
